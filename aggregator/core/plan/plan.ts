@@ -1,0 +1,196 @@
+/**
+ * What goes into a decision and what comes out: plain data, no behaviour. The planner, the independent lint, the executor,
+ * backtest, simulation and API all speak these types.
+ */
+import type { HostId, VmId } from '../../../shared/ids.ts';
+import type { EligibilityMap, Mode, Pair, Resource, Setting, VmState } from '../../../shared/resources.ts';
+
+/** Demand seen and expected of one resource of one VM, in its headline unit (cores, MiB, bytes/s). */
+export interface DemandView {
+  /** Estimated demand now (latest finished step), null = unknown. */
+  now: number | null;
+  /** Age of the newest vouched sample behind it, by our monotonic clock. */
+  ageMs: number;
+  /** Demand was held down by the allocation (throttled, PSI, swap) in the last step. */
+  suppressed: boolean;
+  forecast: ForecastView | null;
+}
+
+export interface ForecastView {
+  model: string;
+  stepMs: number;
+  /** Start of the step that horizon 1 covers. */
+  fromMs: number;
+  quantiles: readonly number[];
+  horizons: readonly number[];
+  /** [horizons × quantiles]. */
+  values: readonly number[];
+  confidence: number;
+  explanation: string;
+}
+
+export interface Hold {
+  resource: Resource;
+  reason: string;
+  /** Remaining, null = until lifted. */
+  forMs: number | null;
+}
+
+export interface VmSnapshot {
+  id: VmId;
+  name: string;
+  host: HostId;
+  state: VmState;
+  labels: Readonly<Record<string, string>>;
+  vcpus: number;
+  bootMemoryMiB: number;
+  overheadMiB: number | null;
+  osFamily: string | null;
+  eligibility: EligibilityMap;
+  baseline: Partial<Record<Resource, Setting>>;
+  /** In force as the host last read it back; absent = unknown, and then nothing is changed. */
+  current: Partial<Record<Resource, Setting>>;
+  /** A command under way: its target. Sums count the larger of current and pending. */
+  pending: Partial<Record<Resource, Setting>>;
+  pairs: Partial<Record<Resource, Pair>>;
+  holds: readonly Hold[];
+  jobActive: boolean;
+  demand: Record<Resource, DemandView>;
+  /** Memory as the host vouches for it. */
+  memory: {
+    /** Balloon size now, null = unknown. */
+    balloonMiB: number | null;
+    /** Working set: balloon minus available. */
+    workingSetMiB: number | null;
+    /** Highest working set within the policy's recent window, from the state's history. */
+    workingSetPeakMiB: number | null;
+    rssMiB: number | null;
+    pressure: boolean;
+  };
+  /** Last change that was applied, per resource. */
+  lastChange: Partial<Record<Resource, { atMs: number; direction: 'grow' | 'shrink' }>>;
+  /** Verdict cool-downs and the like, per resource, UTC ms. */
+  coolUntilMs: Partial<Record<Resource, number>>;
+}
+
+export interface HostSnapshot {
+  id: HostId;
+  connected: boolean;
+  /** Age of its newest sample by our monotonic clock. */
+  ageMs: number;
+  cpuCores: number;
+  memoryMiB: number;
+  availableMiB: number | null;
+  swapping: boolean;
+  numaNodes: readonly { id: number; memoryMiB: number }[];
+  balloonManager: string | null;
+  killSwitch: boolean;
+  epoch: number;
+}
+
+export interface FleetSnapshot {
+  nowMs: number;
+  hosts: readonly HostSnapshot[];
+  vms: readonly VmSnapshot[];
+  /** VMs changed by earlier plans within the sliding windows, newest last: for blast radius. */
+  recentChanges: readonly { vm: VmId; host: HostId; atMs: number }[];
+  killSwitch: boolean;
+}
+
+/** The rule that bound the decision, machine-readable; `reason` says it in words. */
+export type Constraint =
+  | 'forecast'
+  | 'floor'
+  | 'ceiling'
+  | 'step-limit'
+  | 'cooldown'
+  | 'hysteresis'
+  | 'capacity'
+  | 'eligibility'
+  | 'mode'
+  | 'hold'
+  | 'kill-switch'
+  | 'stale'
+  | 'unknown'
+  | 'state'
+  | 'blast-radius'
+  | 'canary'
+  | 'freeze-window'
+  | 'working-set'
+  | 'pressure'
+  | 'low-confidence'
+  | 'host-pressure'
+  | 'job'
+  | 'pending'
+  | 'lint';
+
+export interface PlanStep {
+  vm: VmId;
+  vmName: string;
+  host: HostId;
+  resource: Resource;
+  direction: 'grow' | 'shrink';
+  from: Setting;
+  to: Setting;
+  /** Policy bounds in the headline unit, sent along for the agent's guard. */
+  floor: number;
+  ceiling: number;
+  mode: Mode;
+  constraint: Constraint;
+  reason: string;
+  /** Demand quantile that was aimed at, headline unit. */
+  predictedDemand: number;
+  model: string;
+}
+
+/** A change that would have been made, or was looked for, and why it was not. */
+export interface NotDone {
+  vm: VmId;
+  resource: Resource;
+  constraint: Constraint;
+  reason: string;
+  /** What it would have been (mode recommend, blast radius, …), null when there was nothing to propose. */
+  wouldBe: Setting | null;
+}
+
+/** Per host: lease renewal and what the fast guard may do until the next one. */
+export interface HostGrant {
+  host: HostId;
+  reserveCores: number;
+  reserveMiB: number;
+  allowances: { vm: VmId; cpuCeilingCores: number | null; memoryCeilingMiB: number | null }[];
+}
+
+export interface Plan {
+  id: string;
+  nowMs: number;
+  /** Shrinks first. Every step is safe on its own and in any order with the others. */
+  steps: PlanStep[];
+  notDone: NotDone[];
+  grants: HostGrant[];
+  /** Digest of snapshot and policies, for the audit. */
+  inputsDigest: string;
+}
+
+export interface LintFinding {
+  rule: string;
+  message: string;
+  /** Index into `steps`; null = the plan as a whole, which is then not executed at all. */
+  step: number | null;
+}
+
+/** The allocation of a setting in its headline unit: cores, MiB, bytes/s; `uncapped` stands in where there is no limit. */
+export function headline(setting: Setting, uncapped: number): number {
+  switch (setting.resource) {
+    case 'cpu':
+      return setting.capCores ?? uncapped;
+    case 'memory':
+      return setting.memoryMiB;
+    case 'network':
+      return setting.inboundBytesPerSecond === null && setting.outboundBytesPerSecond === null
+        ? uncapped
+        : (setting.inboundBytesPerSecond ?? 0) + (setting.outboundBytesPerSecond ?? 0);
+    case 'disk':
+      return setting.bytesPerSecond ?? uncapped;
+  }
+}

@@ -1,0 +1,59 @@
+/**
+ * The seam to the ledger: who holds which physical resource where, and every change, hash-chained. Adapters: sqlite/
+ * (embedded), later etcd/. An entry is durable when `append` resolves. The chain is SHA-256 over the previous hash and
+ * the entry's canonical JSON, so that `verify` finds a changed, missing or reordered byte.
+ */
+import type { HostId, VmId } from '../../shared/ids.ts';
+import type { Outcome, Resource, Setting } from '../../shared/resources.ts';
+
+export interface Allocation {
+  vm: VmId;
+  host: HostId;
+  setting: Setting;
+  sinceMs: number;
+}
+
+export type LedgerBody =
+  | { kind: 'start'; version: string; epoch: number }
+  | { kind: 'plan'; planId: string; inputsDigest: string; steps: unknown[]; notDone: unknown[]; lintRejections: unknown[] }
+  | {
+      kind: 'outcome';
+      planId: string;
+      commandId: string;
+      vm: VmId;
+      host: HostId;
+      resource: Resource;
+      outcome: Outcome;
+      reason: string;
+      before: Setting;
+      after: Setting | null;
+    }
+  | { kind: 'event'; event: string; vm: VmId | null; host: HostId; resource: Resource | null; message: string; after: Setting | null }
+  | { kind: 'policy'; version: number; by: string; digest: string }
+  | { kind: 'operator'; action: string; by: string; target: string; reason: string };
+
+export interface LedgerEntry {
+  index: number;
+  timeMs: number;
+  body: LedgerBody;
+  previousHash: string;
+  hash: string;
+}
+
+export type VerifyResult = { ok: true; entries: number; head: string } | { ok: false; index: number; problem: string };
+
+export interface LedgerStore {
+  /** Takes ownership: raises the counter and answers the new epoch (SQLite counts starts). */
+  nextEpoch(): Promise<number>;
+  append(timeMs: number, body: LedgerBody): Promise<LedgerEntry>;
+  entries(query: { fromIndex?: number; limit: number; vm?: VmId; kind?: LedgerBody['kind']; newestFirst?: boolean }): Promise<LedgerEntry[]>;
+  verify(): Promise<VerifyResult>;
+  /** The map: one row per VM and resource. */
+  putAllocation(allocation: Allocation): Promise<void>;
+  removeVm(vm: VmId): Promise<void>;
+  allocations(): Promise<Allocation[]>;
+  /** Small named blobs: model checkpoints, policy versions. */
+  putBlob(name: string, bytes: Uint8Array): Promise<void>;
+  getBlob(name: string): Promise<Uint8Array | null>;
+  close(): Promise<void>;
+}

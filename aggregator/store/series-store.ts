@@ -1,0 +1,52 @@
+/**
+ * The seam to time series. Adapters: sqlite/ (embedded), later influx/ and victoria/. `append` resolves once the rows
+ * would survive kill -9; rows are idempotent by (subject, source, timestamp): the last write of a field wins.
+ */
+import type { Source, Subject, TelemetryBlock } from '../../shared/telemetry.ts';
+
+export type Resolution = 'raw' | '5m' | '1h';
+
+export interface SeriesQuery {
+  subject: Subject;
+  source: Source;
+  /** Field names; a field never stored answers NaN. */
+  fields: readonly string[];
+  fromMs: number;
+  /** Exclusive. */
+  toMs: number;
+  resolution: Resolution;
+}
+
+/** Columns of equal length; aggregated resolutions answer mean per field, and `<field>:max`, `:count`, `:p50`, `:p90`, `:p99` when asked by that name. */
+export interface SeriesResult {
+  timesMs: Float64Array;
+  columns: Record<string, Float64Array>;
+}
+
+export interface LastValue {
+  subject: Subject;
+  source: Source;
+  timeMs: number;
+  values: Record<string, number>;
+}
+
+export interface SeriesStoreStatus {
+  kind: string;
+  bytes: number;
+  rawFromMs: number | null;
+  /** Rows dropped, by reason (`byte-budget`, `too-late`, …): never silent. */
+  dropped: Record<string, number>;
+}
+
+export interface SeriesStore {
+  /** Resolves when durable; rejects with STORE_UNAVAILABLE or STORE_FULL, and then nothing may be acknowledged. */
+  append(blocks: readonly TelemetryBlock[]): Promise<void>;
+  query(query: SeriesQuery): Promise<SeriesResult>;
+  /** Newest row of each subject named (all when omitted), of the last `withinMs`. */
+  last(withinMs: number, nowMs: number, subjects?: readonly Subject[]): Promise<LastValue[]>;
+  subjects(): Promise<{ subject: Subject; source: Source }[]>;
+  /** Applies retention and the byte budget; called by a loop. */
+  maintain(nowMs: number): Promise<void>;
+  status(): Promise<SeriesStoreStatus>;
+  close(): Promise<void>;
+}

@@ -1,0 +1,264 @@
+/**
+ * The frames of the wire, protocol version 1: schemas are the single source of types. Receivers validate a frame against
+ * its schema before anything reads it. Agents speak `hello` first; the aggregator answers `welcome` or `error`.
+ * Host agents answer guest agents in the aggregator's place on the virtio-serial channel (same frames).
+ */
+import Type, { type Static, type TSchema } from 'typebox';
+import { MODES, OUTCOMES, RESOURCES, VM_STATES } from '../resources.ts';
+
+export const PROTOCOL_VERSION = 1;
+/** Largest frame accepted, checked before decoding: a full batch of 50 rows of 40 fields for 100 VMs takes about 1.6 MB. */
+export const FRAME_BYTES_MAX = 4 * 1024 * 1024;
+/** Largest frame a guest may send: one VM's batch is far smaller. */
+export const GUEST_FRAME_BYTES_MAX = 256 * 1024;
+
+const literals = <T extends string>(values: readonly T[]) => Type.Union(values.map((value) => Type.Literal(value)) as never) as TSchema & { static: T };
+const unsigned = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+const text = (maxLength: number) => Type.String({ maxLength });
+const uuid = Type.String({ pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' });
+const hostName = Type.String({ pattern: '^[a-zA-Z0-9]([a-zA-Z0-9._-]{0,126}[a-zA-Z0-9])?$' });
+const limit = Type.Union([Type.Number({ minimum: 0 }), Type.Null()]);
+const ResourceSchema = Type.Unsafe<(typeof RESOURCES)[number]>(literals(RESOURCES));
+export const LaneSchema = Type.Unsafe<'live' | 'backlog'>(literals(['live', 'backlog']));
+export type Lane = Static<typeof LaneSchema>;
+
+export const PairSchema = Type.Object({ epoch: unsigned, generation: unsigned });
+
+export const SettingSchema = Type.Union([
+  Type.Object({ resource: Type.Literal('cpu'), weight: Type.Number({ minimum: 0.1, maximum: 26000 }), capCores: limit }),
+  Type.Object({ resource: Type.Literal('memory'), memoryMiB: Type.Number({ minimum: 0 }) }),
+  Type.Object({ resource: Type.Literal('network'), inboundBytesPerSecond: limit, outboundBytesPerSecond: limit }),
+  Type.Object({ resource: Type.Literal('disk'), bytesPerSecond: limit, iops: limit }),
+]);
+
+/** Agent → aggregator (or guest agent → host agent): who speaks. */
+export const HelloFrame = Type.Object({
+  type: Type.Literal('hello'),
+  versions: Type.Array(Type.Integer({ minimum: 1, maximum: 1000 }), { minItems: 1, maxItems: 16 }),
+  role: Type.Unsafe<'host' | 'guest'>(literals(['host', 'guest'])),
+  /** Host agents: the host's name. Guest agents on a WebSocket: null. */
+  host: Type.Union([hostName, Type.Null()]),
+  /** Guest agents: the VM's UUID by DMI (a claim on virtio-serial, where the host agent stamps it). Host agents: null. */
+  vm: Type.Union([uuid, Type.Null()]),
+  bootId: text(64),
+  agentVersion: text(64),
+  capabilities: Type.Array(text(64), { maxItems: 64 }),
+  wallMs: Type.Number(),
+  monotonicMs: Type.Number(),
+  /** Highest pair this agent ever accepted, per VM and resource: the aggregator begins above it. */
+  highestPairs: Type.Array(Type.Object({ vm: uuid, resource: ResourceSchema, pair: PairSchema }), { maxItems: 20000 }),
+});
+
+export const WelcomeFrame = Type.Object({
+  type: Type.Literal('welcome'),
+  version: Type.Integer(),
+  connectionId: text(64),
+  epoch: unsigned,
+  heartbeatMs: Type.Number({ minimum: 100 }),
+  /** Frames the agent may have unacknowledged, per lane. */
+  window: Type.Integer({ minimum: 1 }),
+  /** Rows per second the agent may replay from its backlog: limited fleet-wide. */
+  backlogRowsPerSecond: Type.Number({ minimum: 0 }),
+  wallMs: Type.Number(),
+});
+
+/**
+ * One block on the wire. `set` numbers its field list within this connection; `fields` comes with the first use.
+ * `times` and `values` are little-endian Float64 arrays as bytes.
+ */
+export const WireBlock = Type.Object({
+  kind: Type.Unsafe<'vm' | 'host'>(literals(['vm', 'host'])),
+  id: text(128),
+  source: Type.Unsafe<'host' | 'guest'>(literals(['host', 'guest'])),
+  set: Type.Integer({ minimum: 0, maximum: 4095 }),
+  fields: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 128 }), { minItems: 1, maxItems: 128 })),
+  times: Type.Unsafe<Uint8Array>(Type.Any()),
+  values: Type.Unsafe<Uint8Array>(Type.Any()),
+});
+
+export const TelemetryFrame = Type.Object({
+  type: Type.Literal('telemetry'),
+  lane: LaneSchema,
+  seq: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
+  /** Sender's clocks when it encoded the frame: the receiver judges ages by its own monotonic clock. */
+  wallMs: Type.Number(),
+  monotonicMs: Type.Number(),
+  blocks: Type.Array(WireBlock, { maxItems: 4096 }),
+});
+
+/** Rows up to `toSeq` of this lane are in the store. */
+export const AckFrame = Type.Object({
+  type: Type.Literal('ack'),
+  bootId: text(64),
+  lane: LaneSchema,
+  fromSeq: unsigned,
+  toSeq: unsigned,
+});
+
+const EligibilitySchema = Type.Union([
+  Type.Object({ allowed: Type.Literal(true) }),
+  Type.Object({ allowed: Type.Literal(false), reason: text(1024) }),
+]);
+
+export const VmInventory = Type.Object({
+  vm: uuid,
+  name: text(256),
+  state: Type.Unsafe<(typeof VM_STATES)[number]>(literals(VM_STATES)),
+  vcpus: Type.Number({ minimum: 0 }),
+  bootMemoryMiB: Type.Number({ minimum: 0 }),
+  /** What QEMU itself spends beside guest memory, as measured, null = not known yet. */
+  overheadMiB: Type.Union([Type.Number(), Type.Null()]),
+  osFamily: Type.Union([text(32), Type.Null()]),
+  labels: Type.Record(Type.String({ maxLength: 64 }), text(256)),
+  eligibility: Type.Object({ cpu: EligibilitySchema, memory: EligibilitySchema, network: EligibilitySchema, disk: EligibilitySchema }),
+  /** What the persistent definition granted when Headroom first took control. */
+  baseline: Type.Array(SettingSchema, { maxItems: 4 }),
+  /** In force now, as read back. */
+  current: Type.Array(SettingSchema, { maxItems: 4 }),
+  pairs: Type.Array(Type.Object({ resource: ResourceSchema, pair: PairSchema }), { maxItems: 4 }),
+  /** Hands off: a foreign writer, a kill switch, a running job. `forMs` remaining, null = until lifted. */
+  holds: Type.Array(
+    Type.Object({ resource: ResourceSchema, reason: text(256), forMs: Type.Union([Type.Number(), Type.Null()]) }),
+    { maxItems: 32 },
+  ),
+  jobActive: Type.Boolean(),
+  guestAgent: Type.Boolean(),
+  missingSignals: Type.Array(text(128), { maxItems: 64 }),
+});
+export type VmInventory = Static<typeof VmInventory>;
+
+/** Host agent → aggregator: the host and its VMs. `full` replaces what was known; otherwise VMs are upserted. */
+export const InventoryFrame = Type.Object({
+  type: Type.Literal('inventory'),
+  full: Type.Boolean(),
+  host: Type.Object({
+    cpuCores: Type.Number({ minimum: 0 }),
+    memoryMiB: Type.Number({ minimum: 0 }),
+    numaNodes: Type.Array(Type.Object({ id: Type.Integer(), memoryMiB: Type.Number() }), { maxItems: 1024 }),
+    architecture: text(32),
+    hypervisorVersion: text(64),
+    /** Another balloon manager seen on this host (oVirt MOM, Proxmox): memory auto is off there. */
+    balloonManager: Type.Union([text(64), Type.Null()]),
+    hypervisorConnected: Type.Boolean(),
+    killSwitch: Type.Boolean(),
+  }),
+  vms: Type.Array(VmInventory, { maxItems: 4096 }),
+  gone: Type.Array(uuid, { maxItems: 4096 }),
+});
+
+/** Host agent → aggregator: something happened there. */
+export const EVENT_KINDS = [
+  'lifecycle',
+  'foreign-writer',
+  'guard-grew',
+  'guard-deflated',
+  'lease-expired',
+  'restored',
+  'stuck-domain',
+  'hypervisor-connection',
+  'kill-switch',
+  'guest-agent',
+] as const;
+export const EventFrame = Type.Object({
+  type: Type.Literal('event'),
+  kind: Type.Unsafe<(typeof EVENT_KINDS)[number]>(literals(EVENT_KINDS)),
+  vm: Type.Union([uuid, Type.Null()]),
+  resource: Type.Union([ResourceSchema, Type.Null()]),
+  wallMs: Type.Number(),
+  message: text(1024),
+  /** The setting in force after the event, where there is one. */
+  setting: Type.Union([SettingSchema, Type.Null()]),
+  /** The pair after the event (the fast guard advances the generation). */
+  pair: Type.Union([PairSchema, Type.Null()]),
+});
+
+/** Aggregator → host agent: one idempotent instruction for one VM and resource. */
+export const CommandFrame = Type.Object({
+  type: Type.Literal('command'),
+  commandId: text(128),
+  vm: uuid,
+  resource: ResourceSchema,
+  pair: PairSchema,
+  leaseMs: Type.Number({ minimum: 0 }),
+  previous: SettingSchema,
+  target: SettingSchema,
+  /** Least and most the policy allows, in the resource's headline unit (cores, MiB, bytes/s): the guard refuses beyond. */
+  floor: Type.Number({ minimum: 0 }),
+  ceiling: Type.Number({ minimum: 0 }),
+  mode: Type.Unsafe<(typeof MODES)[number]>(literals(MODES)),
+  reason: text(1024),
+});
+
+/** Aggregator → guest agent (relayed). */
+export const GuestCommandFrame = Type.Object({
+  type: Type.Literal('guest-command'),
+  commandId: text(128),
+  vm: uuid,
+  pair: PairSchema,
+  action: Type.Union([Type.Object({ kind: Type.Literal('cpus-online'), vcpus: Type.Integer({ minimum: 1, maximum: 4096 }) })]),
+});
+
+export const ResultFrame = Type.Object({
+  type: Type.Literal('result'),
+  commandId: text(128),
+  vm: uuid,
+  resource: ResourceSchema,
+  pair: PairSchema,
+  outcome: Type.Unsafe<(typeof OUTCOMES)[number]>(literals(OUTCOMES)),
+  reason: text(1024),
+  /** Value in force after the command, null when it could not be read. */
+  readBack: Type.Union([SettingSchema, Type.Null()]),
+  wallMs: Type.Number(),
+});
+
+/** Aggregator → host agent, once per plan period: renews the lease of everything on the host, and arms the fast guard. */
+export const LeaseFrame = Type.Object({
+  type: Type.Literal('lease'),
+  epoch: unsigned,
+  leaseMs: Type.Number({ minimum: 0 }),
+  /** What the fast guard may hand out in sum until the next lease frame. */
+  reserveCores: Type.Number({ minimum: 0 }),
+  reserveMiB: Type.Number({ minimum: 0 }),
+  /** Up to where it may grow each VM; VMs not named are not touched. */
+  allowances: Type.Array(
+    Type.Object({ vm: uuid, cpuCeilingCores: limit, memoryCeilingMiB: limit }),
+    { maxItems: 4096 },
+  ),
+});
+
+export const KillSwitchFrame = Type.Object({
+  type: Type.Literal('kill-switch'),
+  /** null = the whole host. */
+  vm: Type.Union([uuid, Type.Null()]),
+  engaged: Type.Boolean(),
+  reason: text(256),
+});
+
+export const PingFrame = Type.Object({ type: Type.Literal('ping'), id: unsigned });
+export const PongFrame = Type.Object({ type: Type.Literal('pong'), id: unsigned });
+/** The sender drains: it will send nothing new and closes once what is under way is acknowledged. */
+export const GoodbyeFrame = Type.Object({ type: Type.Literal('goodbye'), reason: text(256) });
+/** The connection ends because of this. */
+export const ErrorFrame = Type.Object({ type: Type.Literal('error'), code: text(64), message: text(1024) });
+
+export const FRAMES = {
+  hello: HelloFrame,
+  welcome: WelcomeFrame,
+  telemetry: TelemetryFrame,
+  ack: AckFrame,
+  inventory: InventoryFrame,
+  event: EventFrame,
+  command: CommandFrame,
+  'guest-command': GuestCommandFrame,
+  result: ResultFrame,
+  lease: LeaseFrame,
+  'kill-switch': KillSwitchFrame,
+  ping: PingFrame,
+  pong: PongFrame,
+  goodbye: GoodbyeFrame,
+  error: ErrorFrame,
+} as const;
+
+export type FrameType = keyof typeof FRAMES;
+export type FrameOf<T extends FrameType> = Static<(typeof FRAMES)[T]>;
+export type Frame = { [T in FrameType]: FrameOf<T> }[FrameType];

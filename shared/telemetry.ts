@@ -1,0 +1,115 @@
+/**
+ * What travels and what is stored: blocks of rows. A block belongs to one subject and one source, names its fields once,
+ * and holds rows in time order; NaN is "unknown" (missing is unknown, never zero). Field names are
+ * `measurement.fieldName`, units last; they become measurement and field in the series stores.
+ */
+export type Subject = { kind: 'vm'; id: string } | { kind: 'host'; id: string };
+
+/** `host`: the host saw it itself (vouched). `guest`: a tenant's guest reports it (claimed). */
+export type Source = 'host' | 'guest';
+
+export interface TelemetryBlock {
+  subject: Subject;
+  source: Source;
+  /** Distinct names, at most 128. */
+  fields: readonly string[];
+  /** UTC milliseconds, ascending, one per row. */
+  timesMs: Float64Array;
+  /** [timesMs.length × fields.length], row-major; NaN = unknown. */
+  values: Float64Array;
+}
+
+/** What the host agent reports of each VM at 1 Hz from cgroups, and at the slower pace of libvirt's bulk statistics. */
+export const VM_HOST_FIELDS = [
+  'vm_cpu.usageCores', // rate of the VM's vCPU threads' CPU time (cgroup `vcpu*` groups where there are, else the whole machine)
+  'vm_cpu.overheadCores', // emulator and I/O threads
+  'vm_cpu.throttledFraction', // share of wall time the vCPU groups spent throttled, 0..1 (mean over vCPUs)
+  'vm_cpu.waitFraction', // share of wall time runnable but waiting for a CPU (schedstat run delay), mean over vCPUs
+  'vm_cpu.capCores', // enforced cap, NaN = none
+  'vm_cpu.weight',
+  'vm_cpu.vcpusOnline',
+  'vm_memory.balloonMiB', // actual balloon size (memory the guest has)
+  'vm_memory.targetMiB', // the balloon target last asked for
+  'vm_memory.availableMiB', // guest's MemAvailable by balloon statistics ("usable")
+  'vm_memory.unusedMiB',
+  'vm_memory.swapInMiBPerSecond',
+  'vm_memory.swapOutMiBPerSecond',
+  'vm_memory.majorFaultsPerSecond',
+  'vm_memory.statsAgeMs', // age of the balloon statistics
+  'vm_memory.rssMiB', // resident memory of the QEMU process: what the host really spends
+  'vm_pressure.cpuSomeFraction', // PSI of the VM's cgroup (v2 only)
+  'vm_pressure.memorySomeFraction',
+  'vm_pressure.memoryFullFraction',
+  'vm_pressure.ioSomeFraction',
+  'vm_network.receiveBytesPerSecond',
+  'vm_network.transmitBytesPerSecond',
+  'vm_disk.readBytesPerSecond',
+  'vm_disk.writeBytesPerSecond',
+  'vm_disk.readIops',
+  'vm_disk.writeIops',
+] as const;
+
+/** What a guest agent reports of itself at 1 Hz. Claimed, never vouched. */
+export const VM_GUEST_FIELDS = [
+  'vm_cpu.guestUserFraction',
+  'vm_cpu.guestSystemFraction',
+  'vm_cpu.guestIowaitFraction',
+  'vm_cpu.guestStealFraction',
+  'vm_cpu.guestRunQueue', // runnable tasks
+  'vm_cpu.guestThrottledFraction', // the guest's own root cgroup, where it has one
+  'vm_cpu.guestVcpusOnline',
+  'vm_memory.guestTotalMiB',
+  'vm_memory.guestAvailableMiB',
+  'vm_memory.guestBalloonMiB', // pages the balloon holds, where /proc/vmstat tells
+  'vm_memory.guestSwapUsedMiB',
+  'vm_memory.guestSwapInMiBPerSecond',
+  'vm_memory.guestSwapOutMiBPerSecond',
+  'vm_memory.guestRefaultsPerSecond',
+  'vm_memory.guestMajorFaultsPerSecond',
+  'vm_pressure.guestCpuSomeFraction',
+  'vm_pressure.guestMemorySomeFraction',
+  'vm_pressure.guestMemoryFullFraction',
+  'vm_pressure.guestIoSomeFraction',
+  'vm_network.guestReceiveBytesPerSecond',
+  'vm_network.guestTransmitBytesPerSecond',
+  'vm_disk.guestReadBytesPerSecond',
+  'vm_disk.guestWriteBytesPerSecond',
+  'agent_health.guestUptimeSeconds',
+  'agent_health.guestCpuFraction', // the agent's own CPU use, of one core
+  'agent_health.guestRssMiB',
+] as const;
+
+/** What the host agent reports of its host at 1 Hz. */
+export const HOST_FIELDS = [
+  'host_cpu.usageCores',
+  'host_cpu.userCores',
+  'host_cpu.systemCores',
+  'host_cpu.iowaitCores',
+  'host_cpu.stealCores',
+  'host_cpu.runQueue',
+  'host_memory.totalMiB',
+  'host_memory.availableMiB',
+  'host_memory.swapTotalMiB',
+  'host_memory.swapUsedMiB',
+  'host_memory.swapInMiBPerSecond',
+  'host_memory.swapOutMiBPerSecond',
+  'host_pressure.cpuSomeFraction',
+  'host_pressure.memorySomeFraction',
+  'host_pressure.memoryFullFraction',
+  'host_pressure.ioSomeFraction',
+  'host_network.receiveBytesPerSecond',
+  'host_network.transmitBytesPerSecond',
+  'host_disk.readBytesPerSecond',
+  'host_disk.writeBytesPerSecond',
+  'agent_health.uptimeSeconds',
+  'agent_health.cpuFraction',
+  'agent_health.rssMiB',
+  'agent_health.droppedRows',
+] as const;
+
+/** Application metrics (claimed) keep a free name below this measurement: `vm_app.NAME`. */
+export const APP_MEASUREMENT = 'vm_app';
+
+export function seriesKey(subject: Subject, source: Source): string {
+  return `${subject.kind}/${subject.id}/${source}`;
+}
