@@ -3,7 +3,7 @@
  * its schema before anything reads it. Agents speak `hello` first; the aggregator answers `welcome` or `error`.
  * Host agents answer guest agents in the aggregator's place on the virtio-serial channel (same frames).
  */
-import Type, { type Static, type TSchema } from 'typebox';
+import Type, { type Static } from 'typebox';
 import { MODES, OUTCOMES, RESOURCES, VM_STATES } from '../resources.ts';
 
 export const PROTOCOL_VERSION = 1;
@@ -12,14 +12,13 @@ export const FRAME_BYTES_MAX = 4 * 1024 * 1024;
 /** Largest frame a guest may send: one VM's batch is far smaller. */
 export const GUEST_FRAME_BYTES_MAX = 256 * 1024;
 
-const literals = <T extends string>(values: readonly T[]) => Type.Union(values.map((value) => Type.Literal(value)) as never) as TSchema & { static: T };
 const unsigned = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const text = (maxLength: number) => Type.String({ maxLength });
 const uuid = Type.String({ pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' });
 const hostName = Type.String({ pattern: '^[a-zA-Z0-9]([a-zA-Z0-9._-]{0,126}[a-zA-Z0-9])?$' });
 const limit = Type.Union([Type.Number({ minimum: 0 }), Type.Null()]);
-const ResourceSchema = Type.Unsafe<(typeof RESOURCES)[number]>(literals(RESOURCES));
-export const LaneSchema = Type.Unsafe<'live' | 'backlog'>(literals(['live', 'backlog']));
+const ResourceSchema = Type.Enum(RESOURCES);
+export const LaneSchema = Type.Enum(['live', 'backlog'] as const);
 export type Lane = Static<typeof LaneSchema>;
 
 export const PairSchema = Type.Object({ epoch: unsigned, generation: unsigned });
@@ -35,7 +34,7 @@ export const SettingSchema = Type.Union([
 export const HelloFrame = Type.Object({
   type: Type.Literal('hello'),
   versions: Type.Array(Type.Integer({ minimum: 1, maximum: 1000 }), { minItems: 1, maxItems: 16 }),
-  role: Type.Unsafe<'host' | 'guest'>(literals(['host', 'guest'])),
+  role: Type.Enum(['host', 'guest'] as const),
   /** Host agents: the host's name. Guest agents on a WebSocket: null. */
   host: Type.Union([hostName, Type.Null()]),
   /** Guest agents: the VM's UUID by DMI (a claim on virtio-serial, where the host agent stamps it). Host agents: null. */
@@ -67,9 +66,9 @@ export const WelcomeFrame = Type.Object({
  * `times` and `values` are little-endian Float64 arrays as bytes.
  */
 export const WireBlock = Type.Object({
-  kind: Type.Unsafe<'vm' | 'host'>(literals(['vm', 'host'])),
+  kind: Type.Enum(['vm', 'host'] as const),
   id: text(128),
-  source: Type.Unsafe<'host' | 'guest'>(literals(['host', 'guest'])),
+  source: Type.Enum(['host', 'guest'] as const),
   set: Type.Integer({ minimum: 0, maximum: 4095 }),
   fields: Type.Optional(Type.Array(Type.String({ minLength: 1, maxLength: 128 }), { minItems: 1, maxItems: 128 })),
   times: Type.Unsafe<Uint8Array>(Type.Any()),
@@ -103,7 +102,7 @@ const EligibilitySchema = Type.Union([
 export const VmInventory = Type.Object({
   vm: uuid,
   name: text(256),
-  state: Type.Unsafe<(typeof VM_STATES)[number]>(literals(VM_STATES)),
+  state: Type.Enum(VM_STATES),
   vcpus: Type.Number({ minimum: 0 }),
   bootMemoryMiB: Type.Number({ minimum: 0 }),
   /** What QEMU itself spends beside guest memory, as measured, null = not known yet. */
@@ -161,7 +160,7 @@ export const EVENT_KINDS = [
 ] as const;
 export const EventFrame = Type.Object({
   type: Type.Literal('event'),
-  kind: Type.Unsafe<(typeof EVENT_KINDS)[number]>(literals(EVENT_KINDS)),
+  kind: Type.Enum(EVENT_KINDS),
   vm: Type.Union([uuid, Type.Null()]),
   resource: Type.Union([ResourceSchema, Type.Null()]),
   wallMs: Type.Number(),
@@ -185,7 +184,7 @@ export const CommandFrame = Type.Object({
   /** Least and most the policy allows, in the resource's headline unit (cores, MiB, bytes/s): the guard refuses beyond. */
   floor: Type.Number({ minimum: 0 }),
   ceiling: Type.Number({ minimum: 0 }),
-  mode: Type.Unsafe<(typeof MODES)[number]>(literals(MODES)),
+  mode: Type.Enum(MODES),
   reason: text(1024),
 });
 
@@ -204,7 +203,7 @@ export const ResultFrame = Type.Object({
   vm: uuid,
   resource: ResourceSchema,
   pair: PairSchema,
-  outcome: Type.Unsafe<(typeof OUTCOMES)[number]>(literals(OUTCOMES)),
+  outcome: Type.Enum(OUTCOMES),
   reason: text(1024),
   /** Value in force after the command, null when it could not be read. */
   readBack: Type.Union([SettingSchema, Type.Null()]),

@@ -1,0 +1,56 @@
+/**
+ * What an administrator asks, resolved for one VM and resource. The file format (selectors, defaults, inheritance) is
+ * parsed and validated in policy-file.ts; the planner and the lint see only this.
+ */
+import type { Mode, Resource } from '../../../shared/resources.ts';
+import type { VmSnapshot } from './plan.ts';
+
+/** How a CPU allocation is enforced. Caps on an idle host are harm without gain, so weight alone is the default. */
+export const CPU_ENFORCEMENTS = ['weight', 'cap-when-contended', 'cap-always'] as const;
+export type CpuEnforcement = (typeof CPU_ENFORCEMENTS)[number];
+
+export interface ResourcePolicy {
+  mode: Mode;
+  /** Headline unit (cores, MiB, bytes/s); null = derived: floor from the safety rules, ceiling from the baseline. */
+  floor: number | null;
+  ceiling: number | null;
+  /** Target share of steps in which demand may exceed the allocation, e.g. 0.01. */
+  violationBudget: number;
+  /** Added on top of the predicted quantile, as a share of it. */
+  marginFraction: number;
+  /** Largest change in one plan, as a share of the current allocation; growth on vouched pressure is exempt. */
+  stepLimitGrowFraction: number;
+  stepLimitShrinkFraction: number;
+  cooldownGrowMs: number;
+  cooldownShrinkMs: number;
+  /** Shrink only when the target is below the current allocation by more than this share. */
+  deadBandFraction: number;
+  /** How far ahead demand must be covered, ms: actuation time plus a plan period at least. */
+  leadMs: number;
+  /** A shrink must hold for this long by the forecast, ms. */
+  shrinkHorizonMs: number;
+  growOnly: boolean;
+  /** Memory: the floor includes the highest working set of this window. */
+  workingSetWindowMs: number;
+  cpuEnforcement: CpuEnforcement;
+  /** Which forecaster decides: `aggregate` by default; `last-value` is the control. */
+  forecaster: string;
+  priority: number;
+}
+
+export interface FleetPolicy {
+  version: number;
+  /** VMs changed in one plan; per host and plan; per sliding window. */
+  blastRadius: { vmsPerPlan: number; vmsPerHostPerPlan: number; vmsPerWindow: number; windowMs: number };
+  /** Per host: kept free of any allocation. */
+  reserve: { cpuCores: number; memoryMiB: number };
+  /** The K largest VMs of a host that might reboot together and hold their full boot memory. */
+  rebootTogether: number;
+  /** Samples older than this move nothing. */
+  staleAfterMs: number;
+  leaseMs: number;
+  freezeWindows: readonly { fromMinuteOfWeek: number; toMinuteOfWeek: number; timeZone: string; reason: string }[];
+  killSwitch: boolean;
+  /** The policy for one VM and resource, and the name of the rule that gave it. */
+  resolve(vm: Pick<VmSnapshot, 'id' | 'name' | 'host' | 'labels'>, resource: Resource): ResourcePolicy & { rule: string };
+}

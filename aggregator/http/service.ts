@@ -1,0 +1,89 @@
+/**
+ * What the HTTP API, the event stream and the metrics read: implemented by the aggregator's composition root over live
+ * state, stores and loops. Plain data in the API's own words; nothing here decides.
+ */
+import type { HostId, VmId } from '../../shared/ids.ts';
+import type { EligibilityMap, Mode, Resource, Setting, VmState } from '../../shared/resources.ts';
+import type { FleetSnapshot, ForecastView, HostSnapshot, LintFinding, Plan } from '../core/plan/plan.ts';
+import type { LedgerEntry, LedgerStore } from '../store/ledger-store.ts';
+import type { SeriesStore } from '../store/series-store.ts';
+
+export interface ResourceView {
+  mode: Mode;
+  rule: string;
+  eligible: EligibilityMap[Resource];
+  /** Headline unit: cores, MiB, bytes/s. `null` = unknown; `uncapped` = no limit is set. */
+  unit: 'cores' | 'MiB' | 'bytes/s';
+  allocation: number | null;
+  uncapped: boolean;
+  setting: Setting | null;
+  baseline: Setting | null;
+  usage: number | null;
+  demand: number | null;
+  suppressed: boolean;
+  ageMs: number;
+  floor: number | null;
+  ceiling: number | null;
+  forecast: ForecastView | null;
+  holds: { reason: string; forMs: number | null }[];
+  lastDecision: { atMs: number; planId: string; done: boolean; reason: string; constraint: string; outcome: string | null } | null;
+}
+
+export interface VmView {
+  id: VmId;
+  name: string;
+  host: HostId;
+  state: VmState;
+  labels: Record<string, string>;
+  guestAgent: boolean;
+  missingSignals: string[];
+  resources: Record<Resource, ResourceView>;
+}
+
+export interface HostView extends HostSnapshot {
+  vms: number;
+  allocatedCores: number;
+  allocatedMiB: number;
+}
+
+export interface PlanView extends Plan {
+  lint: LintFinding[];
+  outcomes: { step: number; outcome: string; reason: string }[];
+}
+
+export type FleetEvent = {
+  id: number;
+  timeMs: number;
+  kind: 'plan' | 'outcome' | 'agent' | 'notification' | 'vm-state' | 'policy' | 'operator';
+  vm: VmId | null;
+  host: HostId | null;
+  /** For people. */
+  message: string;
+  data: Record<string, unknown>;
+};
+
+export interface AggregatorService {
+  readonly version: string;
+  readonly startedAtMs: number;
+  readonly epoch: number;
+  nowMs(): number;
+  /** Ready to decide: store open, at least one plan made. The reason when not. */
+  ready(): { ready: boolean; reason: string };
+  hosts(): HostView[];
+  vms(): VmView[];
+  vm(id: VmId): VmView | null;
+  snapshot(): FleetSnapshot;
+  plans(limit: number): PlanView[];
+  plan(id: string): PlanView | null;
+  /** The policy file in force, as its source text and parsed form. */
+  policies(): { version: number; source: string; parsed: unknown };
+  /** Validates and (unless dryRun) takes into force; throws POLICY_INVALID naming line and field. */
+  applyPolicies(source: string, by: string, dryRun: boolean): Promise<{ version: number; changes: string[] }>;
+  setKillSwitch(scope: { kind: 'fleet' } | { kind: 'host'; host: HostId } | { kind: 'vm'; vm: VmId }, engaged: boolean, by: string, reason: string): Promise<void>;
+  events: { recent(limit: number): FleetEvent[]; subscribe(listener: (event: FleetEvent) => void): () => void };
+  readonly series: SeriesStore;
+  readonly ledger: LedgerStore;
+  ledgerEntries(query: Parameters<LedgerStore['entries']>[0]): Promise<LedgerEntry[]>;
+  /** Counters and gauges of ingest, loops and queues, for /metrics. */
+  metrics(): Record<string, number>;
+}
