@@ -36,6 +36,8 @@ export interface VmFacts {
   machineType: string;
   balloonModel: 'virtio' | 'none' | 'other' | undefined;
   balloonDeflateOnOom: boolean;
+  /** Period of the balloon driver's statistics now in force, 0 = off. */
+  statsPeriodSeconds: number;
   /** Host devices passed through (VFIO pci, mdev, …) and devices that pin guest memory (vDPA, vhost-user need shared memory). */
   passthrough: string[];
   launchSecurity: string | null;
