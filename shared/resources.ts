@@ -75,7 +75,8 @@ export function sameSetting(a: Setting, b: Setting): boolean {
   if (a.resource === 'network' && b.resource === 'network') {
     // libvirt keeps interface limits in KiB/s.
     return (
-      sameLimit(a.inboundBytesPerSecond, b.inboundBytesPerSecond, 1024) && sameLimit(a.outboundBytesPerSecond, b.outboundBytesPerSecond, 1024)
+      sameLimit(a.inboundBytesPerSecond, b.inboundBytesPerSecond, 1024) &&
+      sameLimit(a.outboundBytesPerSecond, b.outboundBytesPerSecond, 1024)
     );
   }
   if (a.resource === 'disk' && b.resource === 'disk') {

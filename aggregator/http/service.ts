@@ -79,7 +79,12 @@ export interface AggregatorService {
   policies(): { version: number; source: string; parsed: unknown };
   /** Validates and (unless dryRun) takes into force; throws POLICY_INVALID naming line and field. */
   applyPolicies(source: string, by: string, dryRun: boolean): Promise<{ version: number; changes: string[] }>;
-  setKillSwitch(scope: { kind: 'fleet' } | { kind: 'host'; host: HostId } | { kind: 'vm'; vm: VmId }, engaged: boolean, by: string, reason: string): Promise<void>;
+  setKillSwitch(
+    scope: { kind: 'fleet' } | { kind: 'host'; host: HostId } | { kind: 'vm'; vm: VmId },
+    engaged: boolean,
+    by: string,
+    reason: string,
+  ): Promise<void>;
   events: { recent(limit: number): FleetEvent[]; subscribe(listener: (event: FleetEvent) => void): () => void };
   readonly series: SeriesStore;
   readonly ledger: LedgerStore;

@@ -46,7 +46,13 @@ export interface LedgerStore {
   /** Takes ownership: raises the counter and answers the new epoch (SQLite counts starts). */
   nextEpoch(): Promise<number>;
   append(timeMs: number, body: LedgerBody): Promise<LedgerEntry>;
-  entries(query: { fromIndex?: number; limit: number; vm?: VmId; kind?: LedgerBody['kind']; newestFirst?: boolean }): Promise<LedgerEntry[]>;
+  entries(query: {
+    fromIndex?: number;
+    limit: number;
+    vm?: VmId;
+    kind?: LedgerBody['kind'];
+    newestFirst?: boolean;
+  }): Promise<LedgerEntry[]>;
   verify(): Promise<VerifyResult>;
   /** The map: one row per VM and resource. */
   putAllocation(allocation: Allocation): Promise<void>;

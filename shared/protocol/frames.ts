@@ -116,10 +116,9 @@ export const VmInventory = Type.Object({
   current: Type.Array(SettingSchema, { maxItems: 4 }),
   pairs: Type.Array(Type.Object({ resource: ResourceSchema, pair: PairSchema }), { maxItems: 4 }),
   /** Hands off: a foreign writer, a kill switch, a running job. `forMs` remaining, null = until lifted. */
-  holds: Type.Array(
-    Type.Object({ resource: ResourceSchema, reason: text(256), forMs: Type.Union([Type.Number(), Type.Null()]) }),
-    { maxItems: 32 },
-  ),
+  holds: Type.Array(Type.Object({ resource: ResourceSchema, reason: text(256), forMs: Type.Union([Type.Number(), Type.Null()]) }), {
+    maxItems: 32,
+  }),
   jobActive: Type.Boolean(),
   guestAgent: Type.Boolean(),
   missingSignals: Type.Array(text(128), { maxItems: 64 }),
@@ -219,10 +218,7 @@ export const LeaseFrame = Type.Object({
   reserveCores: Type.Number({ minimum: 0 }),
   reserveMiB: Type.Number({ minimum: 0 }),
   /** Up to where it may grow each VM; VMs not named are not touched. */
-  allowances: Type.Array(
-    Type.Object({ vm: uuid, cpuCeilingCores: limit, memoryCeilingMiB: limit }),
-    { maxItems: 4096 },
-  ),
+  allowances: Type.Array(Type.Object({ vm: uuid, cpuCeilingCores: limit, memoryCeilingMiB: limit }), { maxItems: 4096 }),
 });
 
 export const KillSwitchFrame = Type.Object({

@@ -1,0 +1,80 @@
+/**
+ * `npm test [-- FILE ...]`: runs the tests with tap and closes with `N passed, N failed`, counted in test files. Prepares
+ * what tap needs once (`tap build`). Files run two at a time; integration tests share one libvirt and run one at a time.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, globSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const tap = join(root, 'node_modules/.bin/tap');
+/** A file that takes longer than this hangs: the slowest boots several guests under emulation. */
+const TIMEOUT_SECONDS = 600;
+
+function prepare(): void {
+  if (existsSync(join(root, '.tap/plugins'))) return;
+  const built = spawnSync(tap, ['build'], { cwd: root, encoding: 'utf8' });
+  if (built.status !== 0) {
+    console.error(`tap build failed:\n${built.stdout}${built.stderr}`);
+    process.exit(1);
+  }
+}
+
+/** Runs the files and answers how many passed and failed. */
+async function runFiles(files: string[], jobs: number): Promise<{ passed: number; failed: number }> {
+  const args = [
+    'run',
+    '--reporter=tap',
+    '--disable-coverage',
+    '--allow-incomplete-coverage',
+    `--jobs=${jobs}`,
+    `--timeout=${TIMEOUT_SECONDS}`,
+    ...files,
+  ];
+  const child = spawn(tap, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+  let passed = 0;
+  let failed = 0;
+  let pending = '';
+  const counted = (line: string): void => {
+    if (/^ok \d+ - .*\.test\.ts/.test(line)) passed++;
+    else if (/^not ok \d+ - .*\.test\.ts/.test(line)) failed++;
+    if (
+      /^(not )?ok \d+ - .*\.test\.ts/.test(line) ||
+      /^\s*not ok /.test(line) ||
+      /^\s+(at|found|wanted|diff|error|stack|message):/.test(line)
+    )
+      console.log(line);
+  };
+  child.stdout.setEncoding('utf8');
+  child.stdout.on('data', (chunk: string) => {
+    const lines = (pending + chunk).split('\n');
+    pending = lines.pop() ?? '';
+    for (const line of lines) counted(line);
+  });
+  const status = await new Promise<number>((resolve) => child.on('close', (code) => resolve(code ?? 1)));
+  if (status !== 0 && failed === 0) failed = 1;
+  return { passed, failed };
+}
+
+const wanted = process.argv.slice(2);
+const files = wanted.length > 0 ? wanted : globSync('test/**/*.test.ts', { cwd: root }).sort();
+if (files.length === 0) {
+  console.error('no test file was found');
+  process.exit(1);
+}
+prepare();
+const alone = files.filter((file) => /(^|\/)test\/(integration|e2e)\/|contract\/.*libvirt/.test(file));
+const together = files.filter((file) => !alone.includes(file));
+const totals = { passed: 0, failed: 0 };
+for (const [group, jobs] of [
+  [together, 2],
+  [alone, 1],
+] as const) {
+  if (group.length === 0) continue;
+  const { passed, failed } = await runFiles(group, jobs);
+  totals.passed += passed;
+  totals.failed += failed;
+}
+console.log(`${totals.passed} passed, ${totals.failed} failed`);
+process.exitCode = totals.failed === 0 && totals.passed > 0 ? 0 : 1;
