@@ -1,11 +1,13 @@
 /**
  * `npm test [-- FILE ...]`: runs the tests with tap and closes with `N passed, N failed`, counted in test files. Prepares
- * what tap needs once (`tap build`). Files run two at a time; integration tests share one libvirt and run one at a time.
+ * what tap needs once (`tap build`), and installs the Debian packages whose real programs the integration tests drive. Files run two at a time; integration tests share one libvirt and run one at a time.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, globSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { errorText } from '../shared/errors.ts';
+import { BROWSER_PACKAGES, ensurePackages, HYPERVISOR_PACKAGES } from './system-packages.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const tap = join(root, 'node_modules/.bin/tap');
@@ -63,9 +65,17 @@ if (files.length === 0) {
   console.error('no test file was found');
   process.exit(1);
 }
-prepare();
 const alone = files.filter((file) => /(^|\/)test\/(integration|e2e)\/|contract\/.*libvirt/.test(file));
 const together = files.filter((file) => !alone.includes(file));
+prepare();
+if (alone.length > 0) {
+  try {
+    ensurePackages([...HYPERVISOR_PACKAGES, ...BROWSER_PACKAGES], console.log);
+  } catch (error) {
+    // Not fatal here: a test that misses its real part fails and says so.
+    console.error(errorText(error));
+  }
+}
 const totals = { passed: 0, failed: 0 };
 for (const [group, jobs] of [
   [together, 2],
