@@ -23,8 +23,8 @@ export const BROWSER_PACKAGES = ['chromium'] as const;
 
 export function missingPackages(names: readonly string[]): string[] {
   return names.filter((name) => {
-    const { status, stdout } = spawnSync('dpkg-query', ['-W', '-f', '${db:Status-Status}', name], { encoding: 'utf8' });
-    return status !== 0 || stdout.trim() !== 'installed';
+    const { status, stdout } = spawnSync('dpkg', ['-s', name], { encoding: 'utf8' });
+    return status !== 0 || !/^Status: .* installed$/m.test(stdout);
   });
 }
 
