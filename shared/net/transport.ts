@@ -7,6 +7,8 @@ export interface Transport {
   readonly peer: string;
   /** True when the peer is on this machine or a VM channel: what may speak without enrolment. */
   readonly local: boolean;
+  /** True only where messages may be lost, repeated or reordered (fault injection): each is then encoded self-contained. */
+  readonly lossy: boolean;
   /**
    * Hands one message over. Returns false when the outgoing buffer is above its high-water mark: stop until `onDrain`.
    * After close it returns false and does nothing.
@@ -17,6 +19,10 @@ export interface Transport {
   onDrain(listener: () => void): void;
   /** Called once, with the cause when it was not a clean close. */
   onClose(listener: (error?: Error) => void): void;
+  /** Back-pressure on the peer: no message is handed to the listener until `resume`, and soon the peer cannot send either. */
+  pause(): void;
+  resume(): void;
+  /** Delivers what was sent before it, then ends the connection; the reason is for logs on this side. */
   close(reason: string): void;
 }
 
