@@ -1,0 +1,63 @@
+/**
+ * Counters become rates here, and nowhere else. Input: cumulative counters with the monotonic time they were read at;
+ * output: units per second, NaN where nothing honest can be said (first sample, reset, clock that stood still, gap).
+ */
+
+export interface RateOptions {
+  /** Readings farther apart than this give no rate: one number cannot stand for a hole. */
+  gapMsMax: number;
+  /** Value at which the counter wraps to zero (2 ** 32 for counters of 32 bits); absent = it never wraps, falling means reset. */
+  wrapsAt?: number;
+}
+
+export interface Rate {
+  /** Feeds one reading; NaN in means unknown, and keeps the reading before. Returns units per second, or NaN. */
+  next(value: number, nowMs: number): number;
+}
+
+/** Readings closer than this are one reading taken twice: their difference is mostly the kernel's tick. */
+const SPACING_MS_MIN = 20;
+/** A fall from the last quarter of the range to the first is a wrap; any other fall is a reset (reboot, reload, new device). */
+const WRAP_SHARE = 0.25;
+
+export function createRate(options: RateOptions): Rate {
+  let lastValue = Number.NaN;
+  let lastMs = Number.NaN;
+  return {
+    next(value, nowMs) {
+      if (!Number.isFinite(value)) return Number.NaN;
+      const elapsedMs = nowMs - lastMs;
+      if (elapsedMs >= 0 && elapsedMs < SPACING_MS_MIN) return Number.NaN;
+      const difference = counterDifference(lastValue, value, options.wrapsAt);
+      lastValue = value;
+      lastMs = nowMs;
+      if (!(elapsedMs > 0) || elapsedMs > options.gapMsMax) return Number.NaN;
+      return (difference / elapsedMs) * 1000;
+    },
+  };
+}
+
+/** Growth of a counter between two readings; NaN when it was reset or the earlier reading is unknown. */
+export function counterDifference(before: number, after: number, wrapsAt?: number): number {
+  if (after >= before) return after - before;
+  if (wrapsAt !== undefined && before >= wrapsAt * (1 - WRAP_SHARE) && after <= wrapsAt * WRAP_SHARE) return wrapsAt - before + after;
+  return Number.NaN;
+}
+
+/** Rates of a fixed set of named counters, all read at the same moment. */
+export function createRates<Name extends string>(
+  names: readonly Name[],
+  options: RateOptions,
+): (values: Record<Name, number>, nowMs: number) => Record<Name, number> {
+  const rates = names.map((name) => [name, createRate(options)] as const);
+  return (values, nowMs) => {
+    const out = {} as Record<Name, number>;
+    for (const [name, rate] of rates) out[name] = rate.next(values[name], nowMs);
+    return out;
+  };
+}
+
+/** A share of time can be measured a little above 1 when clocks are read apart; below 0 cannot happen. NaN stays NaN. */
+export function clampFraction(value: number): number {
+  return value > 1 ? 1 : value < 0 ? 0 : value;
+}
