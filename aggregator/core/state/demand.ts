@@ -1,0 +1,361 @@
+/**
+ * Demand of one VM, step by step: rows of telemetry in (any order within a step), one point per resource and finished step
+ * out. A step's value is the largest of its windows' means (cpu, network, disk) or its largest reading (memory): the
+ * forecaster learns what must be *covered*. Pure: time comes with the rows and with `closeUntil`.
+ */
+import type { Resource } from '../../../shared/resources.ts';
+import type { TelemetryBlock } from '../../../shared/telemetry.ts';
+import { BalloonHistory } from './demand-balloon.ts';
+import { cpuDemand, memoryDemand, rateDemand } from './demand-estimate.ts';
+
+export interface DemandOptions {
+  stepMs: number;
+  /** Length of the windows whose mean counts: 60 s live (shorter bursts are the fast guard's), 2–5 s in the demo. */
+  windowMs: number;
+  /** How long after its end a step still takes rows. */
+  graceMs: number;
+}
+
+/** What the composition knows of the VM beside its telemetry; absent or null = unknown, or no limit. */
+export interface DemandFacts {
+  vcpus: number;
+  /** Claimed signals never raise demand beyond these. */
+  guaranteedCores: number | null;
+  guaranteedMiB: number | null;
+  networkLimitBytesPerSecond: number | null;
+  diskLimitBytesPerSecond: number | null;
+}
+
+export interface DemandPoint {
+  /** Estimated demand, null = unknown (under half of the step was covered). */
+  value: number | null;
+  /** Mean usage as seen (memory: the largest working set). */
+  usage: number | null;
+  suppressed: boolean;
+}
+
+export interface DemandStep {
+  startMs: number;
+  points: Record<Resource, DemandPoint>;
+}
+
+/** The present moment, for views; null = unknown. */
+export interface MemoryNow {
+  balloonMiB: number | null;
+  workingSetMiB: number | null;
+  pressure: boolean;
+}
+
+/** The step in progress, the one in its grace, and two for a clock that runs ahead. */
+const OPEN_STEPS_MAX = 4;
+/** A memory reading stays true this long: statistics come every few seconds, and memory moves slowly. */
+const MEMORY_HOLD_MS = 15_000;
+/** Share of a step, or of a window, that must be covered by rows. */
+const COVERAGE_MIN = 0.5;
+
+/** Per window: [span, Σ value × span] of each signal. */
+const SIGNALS = ['cpu', 'throttled', 'wait', 'cap', 'vcpus', 'steal', 'runQueue', 'network', 'disk'] as const;
+const FIELDS: Record<string, string> = {
+  'vm_cpu.usageCores': 'cpu',
+  'vm_cpu.throttledFraction': 'throttled',
+  'vm_cpu.waitFraction': 'wait',
+  'vm_cpu.capCores': 'cap',
+  'vm_cpu.vcpusOnline': 'vcpus',
+  'vm_cpu.guestStealFraction': 'steal',
+  'vm_cpu.guestRunQueue': 'runQueue',
+};
+const SIGNAL = Object.fromEntries(SIGNALS.map((name, i) => [name, i])) as Record<(typeof SIGNALS)[number], number>;
+const WIDTH = SIGNALS.length * 2;
+
+interface OpenStep {
+  startMs: number;
+  /** [windows × signals × 2], row-major. */
+  sums: Float64Array;
+  memoryMiB: number;
+  workingSetMiB: number;
+  memorySuppressed: boolean;
+}
+
+interface Columns {
+  fields: readonly string[];
+  /** Signal of each column, -1 = not a plain signal. */
+  signals: Int8Array;
+  at: (name: string) => number;
+}
+
+export class DemandAccumulator {
+  readonly #options: DemandOptions;
+  readonly #windows: number;
+  readonly #open: OpenStep[] = [];
+  readonly #columns: { host: Columns | null; guest: Columns | null } = { host: null, guest: null };
+  /** Newest time at which each signal was known: a row covers the time since then. */
+  readonly #lastMs = new Float64Array(SIGNALS.length).fill(Number.NaN);
+  readonly #balloon = new BalloonHistory();
+  readonly #memory = { timeMs: Number.NaN, balloonMiB: Number.NaN, workingSetMiB: Number.NaN, value: Number.NaN, suppressed: false };
+  /** Claimed signals of the newest guest row. */
+  readonly #guest = { timeMs: Number.NaN, swapIn: Number.NaN, refaults: Number.NaN, full: Number.NaN };
+  #facts: DemandFacts;
+  #closedUntilMs = Number.NEGATIVE_INFINITY;
+  /** Rows that came after their step was closed. */
+  rowsLate = 0;
+  /** Rows too far ahead of the open steps (a clock jumped) or older than all of them. */
+  rowsOutOfRange = 0;
+
+  constructor(options: DemandOptions, facts: DemandFacts) {
+    this.#options = options;
+    this.#windows = Math.max(1, Math.round(options.stepMs / options.windowMs));
+    this.#facts = facts;
+  }
+
+  setFacts(facts: DemandFacts): void {
+    this.#facts = facts;
+  }
+
+  /** Takes every row of a block of this VM. Unknown fields are ignored, NaN is unknown. */
+  add(block: TelemetryBlock): void {
+    let columns = this.#columns[block.source];
+    if (columns === null || !sameFields(columns.fields, block.fields)) {
+      columns = columnsOf(block.fields);
+      this.#columns[block.source] = columns;
+    }
+    for (let row = 0; row < block.timesMs.length; row++) {
+      const timeMs = block.timesMs[row]!;
+      const step = this.#stepAt(timeMs);
+      if (step === null) continue;
+      const values = block.values.subarray(row * block.fields.length, (row + 1) * block.fields.length);
+      this.#addSignals(step, columns, values, timeMs);
+      if (block.source === 'host') this.#addHostMemory(step, columns, values, timeMs);
+      else this.#addGuestMemory(step, columns, values, timeMs);
+    }
+  }
+
+  /** Points of the steps that ended (and whose grace passed) by `nowMs`, ascending. A step without any row is left out: a gap. */
+  closeUntil(nowMs: number): DemandStep[] {
+    const steps: DemandStep[] = [];
+    const { stepMs } = this.#options;
+    // A row from a clock far ahead opened a step that would never fill, and would keep honest rows out until then.
+    while (this.#open.length > 0 && this.#open.at(-1)!.startMs > nowMs + OPEN_STEPS_MAX * stepMs) {
+      this.#open.pop();
+      this.rowsOutOfRange++;
+    }
+    while (this.#open.length > 0 && this.#open[0]!.startMs + stepMs + this.#options.graceMs <= nowMs) {
+      const open = this.#open.shift()!;
+      this.#closedUntilMs = open.startMs + stepMs;
+      steps.push({ startMs: open.startMs, points: this.#points(open) });
+    }
+    return steps;
+  }
+
+  memoryNow(nowMs: number): MemoryNow {
+    const fresh = nowMs - this.#memory.timeMs <= Math.max(MEMORY_HOLD_MS, this.#options.stepMs);
+    const orNull = (value: number) => (fresh && !Number.isNaN(value) ? value : null);
+    return {
+      balloonMiB: orNull(this.#memory.balloonMiB),
+      workingSetMiB: orNull(this.#memory.workingSetMiB),
+      pressure: fresh && this.#memory.suppressed,
+    };
+  }
+
+  #stepAt(timeMs: number): OpenStep | null {
+    const { stepMs } = this.#options;
+    if (!Number.isFinite(timeMs)) {
+      this.rowsOutOfRange++;
+      return null;
+    }
+    // A row stamped T tells of the time up to T, so one at a step's very end belongs to that step.
+    const startMs = (Math.ceil(timeMs / stepMs) - 1) * stepMs;
+    if (startMs < this.#closedUntilMs) {
+      this.rowsLate++;
+      return null;
+    }
+    const found = this.#open.find((step) => step.startMs === startMs);
+    if (found) return found;
+    const newest = this.#open.at(-1);
+    // Steps beyond the limit wait for closeUntil; a lone far-away row must not close steps that still fill.
+    if (newest && (this.#open.length >= OPEN_STEPS_MAX || Math.abs(startMs - newest.startMs) > OPEN_STEPS_MAX * stepMs)) {
+      this.rowsOutOfRange++;
+      return null;
+    }
+    const sums = new Float64Array(this.#windows * WIDTH);
+    const step = { startMs, sums, memoryMiB: Number.NaN, workingSetMiB: Number.NaN, memorySuppressed: false };
+    this.#open.push(step);
+    this.#open.sort((a, b) => a.startMs - b.startMs);
+    return step;
+  }
+
+  #addSignals(step: OpenStep, columns: Columns, values: Float64Array, timeMs: number): void {
+    for (let column = 0; column < values.length; column++) {
+      const signal = columns.signals[column]!;
+      if (signal >= 0) this.#addSignal(step, signal, values[column]!, timeMs);
+    }
+    const sum = (a: string, b: string) => (values[columns.at(a)] ?? Number.NaN) + (values[columns.at(b)] ?? Number.NaN);
+    this.#addSignal(step, SIGNAL.network, sum('vm_network.receiveBytesPerSecond', 'vm_network.transmitBytesPerSecond'), timeMs);
+    this.#addSignal(step, SIGNAL.disk, sum('vm_disk.readBytesPerSecond', 'vm_disk.writeBytesPerSecond'), timeMs);
+  }
+
+  #addSignal(step: OpenStep, signal: number, value: number, timeMs: number): void {
+    if (!(value >= 0)) return;
+    const { stepMs, windowMs } = this.#options;
+    const since = timeMs - this.#lastMs[signal]!;
+    // The first row, and one out of order, covers a second (the agents' pace); no row covers more than a window.
+    const spanMs = since > 0 ? Math.min(since, windowMs) : since === 0 ? 0 : Math.min(1000, windowMs);
+    if (!(since <= 0)) this.#lastMs[signal] = timeMs;
+    const into = Math.max(0, timeMs - step.startMs - 1) / stepMs;
+    const at = Math.min(this.#windows - 1, Math.floor(into * this.#windows)) * WIDTH + signal * 2;
+    step.sums[at]! += spanMs;
+    step.sums[at + 1]! += spanMs * value;
+  }
+
+  #addHostMemory(step: OpenStep, columns: Columns, values: Float64Array, timeMs: number): void {
+    const value = (name: string) => values[columns.at(name)] ?? Number.NaN;
+    const balloonMiB = value('vm_memory.balloonMiB');
+    this.#balloon.add(timeMs, balloonMiB);
+    const availableMiB = value('vm_memory.availableMiB');
+    if (Number.isNaN(availableMiB) && Number.isNaN(balloonMiB)) return;
+    const workingSetMiB = this.#balloon.workingSet(timeMs, availableMiB, value('vm_memory.statsAgeMs'));
+    const guestFresh = timeMs - this.#guest.timeMs <= MEMORY_HOLD_MS;
+    this.#noteMemory(step, timeMs, balloonMiB, workingSetMiB, {
+      availableMiB: Number.isNaN(workingSetMiB) ? Number.NaN : availableMiB,
+      swapInMiBPerSecond: value('vm_memory.swapInMiBPerSecond'),
+      pressureFullFraction: value('vm_pressure.memoryFullFraction'),
+      guestSwapInMiBPerSecond: guestFresh ? this.#guest.swapIn : Number.NaN,
+      guestRefaultsPerSecond: guestFresh ? this.#guest.refaults : Number.NaN,
+      guestPressureFullFraction: guestFresh ? this.#guest.full : Number.NaN,
+    });
+  }
+
+  #addGuestMemory(step: OpenStep, columns: Columns, values: Float64Array, timeMs: number): void {
+    const value = (name: string) => values[columns.at(name)] ?? Number.NaN;
+    const totalMiB = value('vm_memory.guestTotalMiB');
+    const availableMiB = value('vm_memory.guestAvailableMiB');
+    const workingSetMiB = this.#balloon.claimedWorkingSet(timeMs, totalMiB, availableMiB);
+    const guest = this.#guest;
+    guest.timeMs = timeMs;
+    guest.swapIn = value('vm_memory.guestSwapInMiBPerSecond');
+    guest.refaults = value('vm_memory.guestRefaultsPerSecond');
+    guest.full = value('vm_pressure.guestMemoryFullFraction');
+    // The host's own word counts where there is one; the guest's fills in where balloon statistics are missing.
+    if (timeMs - this.#memory.timeMs <= MEMORY_HOLD_MS && !Number.isNaN(this.#memory.workingSetMiB)) return;
+    const guaranteed = this.#facts.guaranteedMiB ?? Number.NaN;
+    this.#noteMemory(step, timeMs, this.#balloon.at(timeMs), Math.min(workingSetMiB, guaranteed), {
+      availableMiB: Number.NaN,
+      swapInMiBPerSecond: Number.NaN,
+      pressureFullFraction: Number.NaN,
+      guestSwapInMiBPerSecond: guest.swapIn,
+      guestRefaultsPerSecond: guest.refaults,
+      guestPressureFullFraction: guest.full,
+    });
+  }
+
+  #noteMemory(
+    step: OpenStep,
+    timeMs: number,
+    balloonMiB: number,
+    workingSetMiB: number,
+    signals: Omit<Parameters<typeof memoryDemand>[0], 'workingSetMiB' | 'balloonMiB' | 'guaranteedMiB'>,
+  ): void {
+    const guaranteedMiB = this.#facts.guaranteedMiB ?? Number.NaN;
+    const estimate = memoryDemand({ workingSetMiB, balloonMiB, guaranteedMiB, ...signals });
+    if (!(timeMs < this.#memory.timeMs)) {
+      if (!Number.isNaN(balloonMiB)) this.#memory.balloonMiB = balloonMiB;
+      this.#memory.suppressed = estimate.suppressed;
+      if (!Number.isNaN(estimate.value)) {
+        this.#memory.timeMs = timeMs;
+        this.#memory.value = estimate.value;
+        this.#memory.workingSetMiB = workingSetMiB;
+      }
+    }
+    if (Number.isNaN(estimate.value)) return;
+    step.memoryMiB = maxKnown(step.memoryMiB, estimate.value);
+    step.workingSetMiB = maxKnown(step.workingSetMiB, workingSetMiB);
+    step.memorySuppressed ||= estimate.suppressed;
+  }
+
+  #points(step: OpenStep): Record<Resource, DemandPoint> {
+    const facts = this.#facts;
+    return {
+      cpu: this.#peak(step, SIGNAL.cpu, (mean, window) => this.#cpuWindow(step, window, mean)),
+      memory: this.#memoryPoint(step),
+      network: this.#peak(step, SIGNAL.network, (mean) => rateDemand(mean, facts.networkLimitBytesPerSecond ?? Number.NaN)),
+      disk: this.#peak(step, SIGNAL.disk, (mean) => rateDemand(mean, facts.diskLimitBytesPerSecond ?? Number.NaN)),
+    };
+  }
+
+  #memoryPoint(step: OpenStep): DemandPoint {
+    if (!Number.isNaN(step.memoryMiB)) {
+      return { value: step.memoryMiB, usage: nullable(step.workingSetMiB), suppressed: step.memorySuppressed };
+    }
+    // No reading within the step: the newest earlier one holds for a while (short steps, slow statistics).
+    const ageMs = step.startMs + this.#options.stepMs - this.#memory.timeMs;
+    const holds = ageMs >= 0 && ageMs <= MEMORY_HOLD_MS;
+    return holds
+      ? { value: nullable(this.#memory.value), usage: nullable(this.#memory.workingSetMiB), suppressed: this.#memory.suppressed }
+      : UNKNOWN;
+  }
+
+  #peak(step: OpenStep, signal: number, estimate: (mean: number, window: number) => { value: number; suppressed: boolean }): DemandPoint {
+    let spanMs = 0;
+    let total = 0;
+    let value = Number.NaN;
+    let suppressed = false;
+    const windowMs = this.#options.stepMs / this.#windows;
+    for (let window = 0; window < this.#windows; window++) {
+      const span = step.sums[window * WIDTH + signal * 2]!;
+      if (span === 0) continue;
+      spanMs += span;
+      total += step.sums[window * WIDTH + signal * 2 + 1]!;
+      // A window seen for a moment only is not a mean over the window; it still counts towards the step's.
+      if (span < COVERAGE_MIN * windowMs) continue;
+      const window_ = estimate(step.sums[window * WIDTH + signal * 2 + 1]! / span, window);
+      value = maxKnown(value, window_.value);
+      suppressed ||= window_.suppressed;
+    }
+    if (spanMs < COVERAGE_MIN * this.#options.stepMs) return UNKNOWN;
+    if (Number.isNaN(value)) value = estimate(total / spanMs, -1).value;
+    return { value: nullable(value), usage: total / spanMs, suppressed };
+  }
+
+  #cpuWindow(step: OpenStep, window: number, usageCores: number): { value: number; suppressed: boolean } {
+    const mean = (signal: number) => {
+      let span = 0;
+      let total = 0;
+      const until = window < 0 ? this.#windows : window + 1;
+      for (let w = Math.max(0, window); w < until; w++) {
+        span += step.sums[w * WIDTH + signal * 2]!;
+        total += step.sums[w * WIDTH + signal * 2 + 1]!;
+      }
+      return span > 0 ? total / span : Number.NaN;
+    };
+    const online = mean(SIGNAL.vcpus);
+    return cpuDemand({
+      usageCores,
+      throttledFraction: mean(SIGNAL.throttled),
+      waitFraction: mean(SIGNAL.wait),
+      capCores: mean(SIGNAL.cap),
+      vcpus: online > 0 ? online : this.#facts.vcpus,
+      guestStealFraction: mean(SIGNAL.steal),
+      guestRunQueue: mean(SIGNAL.runQueue),
+      guaranteedCores: this.#facts.guaranteedCores ?? Number.NaN,
+    });
+  }
+}
+
+const UNKNOWN: DemandPoint = { value: null, usage: null, suppressed: false };
+
+function nullable(value: number): number | null {
+  return Number.isNaN(value) ? null : value;
+}
+
+function maxKnown(a: number, b: number): number {
+  return Number.isNaN(a) ? b : Number.isNaN(b) ? a : Math.max(a, b);
+}
+
+function columnsOf(fields: readonly string[]): Columns {
+  const index = new Map(fields.map((name, i) => [name, i]));
+  const signals = Int8Array.from(fields, (name) => SIGNAL[FIELDS[name] as keyof typeof SIGNAL] ?? -1);
+  return { fields: [...fields], signals, at: (name) => index.get(name) ?? -1 };
+}
+
+function sameFields(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((name, i) => name === b[i]);
+}
