@@ -59,5 +59,5 @@ export function createRates<Name extends string>(
 
 /** A share of time can be measured a little above 1 when clocks are read apart; below 0 cannot happen. NaN stays NaN. */
 export function clampFraction(value: number): number {
-  return value > 1 ? 1 : value < 0 ? 0 : value;
+  return Math.min(1, Math.max(0, value));
 }

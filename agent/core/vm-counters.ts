@@ -90,5 +90,5 @@ export function createVmRates(gapMsMax: number): (counters: VmCounters, nowMs: n
 /** The larger of two readings of one thing; an unknown one does not hide the other. */
 function larger(a: number, b: number): number {
   if (Number.isNaN(a)) return b;
-  return b > a ? b : a;
+  return Number.isNaN(b) ? a : Math.max(a, b);
 }

@@ -1,0 +1,96 @@
+/**
+ * Tells our own writes from someone else's. Input: what we asked for and what is seen since, with times; output: the
+ * foreign setting once it is certain. Exact values (weights, caps, limits) differ or do not. A balloon is a body in
+ * motion: it moves towards our target for seconds, may settle short of it, and jumps to boot size when the guest reboots;
+ * only a value that rests where we never sent it is someone else's. Pure: states go in and new states come out.
+ */
+import { type MemorySetting, type Setting, sameSetting } from '../../shared/resources.ts';
+
+export interface Watch {
+  /** What was asked for last. */
+  target: Setting;
+  /** What was read back after that, null = unknown (a crash between write and reading). */
+  readBack: Setting | null;
+  /** Memory only: the size nearest to the target that was seen since. */
+  nearestMiB: number;
+  /** Memory only: a size moving away from the target, and since when it rests there. */
+  suspect: { memoryMiB: number; sinceMs: number } | null;
+}
+
+export interface ForeignWriterOptions {
+  /** A balloon away from its target counts as foreign once it has rested for this long. */
+  restMs: number;
+  /** The same for a balloon that jumped to the guest's boot size: a reboot holds it until the driver loads. */
+  rebootRestMs: number;
+}
+
+/** Sizes within this distance are the same place: drivers move in pages and report a little late. */
+const REST_EPSILON_MIB = 4;
+
+/** Begins to watch after a write (or at first sight, with what is in force as target). */
+export function watchWrite(before: Setting, target: Setting, readBack: Setting | null): Watch {
+  const nearest = readBack ?? before;
+  return { target, readBack, nearestMiB: nearest.resource === 'memory' ? nearest.memoryMiB : Number.NaN, suspect: null };
+}
+
+export interface Observation {
+  watch: Watch;
+  /** The setting somebody else wrote, null = all is as we left it or not certain yet. */
+  foreign: Setting | null;
+}
+
+/** `bootMemoryMiB`: what the guest holds while it boots, NaN = unknown. `nowMs`: monotonic. */
+export function observe(watch: Watch, seen: Setting, bootMemoryMiB: number, nowMs: number, options: ForeignWriterOptions): Observation {
+  if (seen.resource === 'memory' && watch.target.resource === 'memory') {
+    return observeBalloon(watch, watch.target, seen, bootMemoryMiB, nowMs, options);
+  }
+  const ours = sameSetting(seen, watch.target) || (watch.readBack !== null && sameSetting(seen, watch.readBack));
+  return { watch, foreign: ours ? null : seen };
+}
+
+function observeBalloon(
+  watch: Watch,
+  target: MemorySetting,
+  seen: MemorySetting,
+  bootMemoryMiB: number,
+  nowMs: number,
+  options: ForeignWriterOptions,
+): Observation {
+  const distance = Math.abs(seen.memoryMiB - target.memoryMiB);
+  const nearest = Math.abs(watch.nearestMiB - target.memoryMiB);
+  const sameSide = (seen.memoryMiB - target.memoryMiB) * (watch.nearestMiB - target.memoryMiB) >= 0;
+  if (distance <= REST_EPSILON_MIB || (sameSide && distance <= nearest + REST_EPSILON_MIB)) {
+    const nearer = distance <= nearest ? seen.memoryMiB : watch.nearestMiB;
+    return { watch: { ...watch, nearestMiB: nearer, suspect: null }, foreign: null };
+  }
+  const { suspect } = watch;
+  if (suspect === null || Math.abs(suspect.memoryMiB - seen.memoryMiB) > REST_EPSILON_MIB) {
+    return { watch: { ...watch, suspect: { memoryMiB: seen.memoryMiB, sinceMs: nowMs } }, foreign: null };
+  }
+  const booting = Math.abs(seen.memoryMiB - bootMemoryMiB) <= REST_EPSILON_MIB;
+  const rested = nowMs - suspect.sinceMs >= (booting ? options.rebootRestMs : options.restMs);
+  return { watch, foreign: rested ? seen : null };
+}
+
+/** After a reboot the balloon starts from the boot size again: nearness to the target is counted anew. */
+export function watchReboot(watch: Watch, bootMemoryMiB: number): Watch {
+  return watch.target.resource === 'memory' ? { ...watch, nearestMiB: bootMemoryMiB, suspect: null } : watch;
+}
+
+/** So many foreign writes over ours end automatic changes of that resource until an administrator lifts the hold. */
+export const REVERSALS_MAX = 2;
+
+export interface ForeignHold {
+  reason: string;
+  /** UTC, null = until lifted. */
+  untilWallMs: number | null;
+}
+
+/** The hold that follows the `reversals`-th foreign write. */
+export function foreignHold(seen: Setting, reversals: number, wallMs: number, holdMs: number): ForeignHold {
+  const what = `someone else set ${JSON.stringify(seen)}`;
+  if (reversals >= REVERSALS_MAX) {
+    return { reason: `${what}, for the ${reversals}. time: automatic changes are off until lifted`, untilWallMs: null };
+  }
+  return { reason: what, untilWallMs: wallMs + holdMs };
+}

@@ -1,0 +1,127 @@
+/**
+ * What the agent must not forget about one VM: the values that were there before its first write, what it wrote since, the
+ * pairs it accepted, holds and reversals. Input and output: records (plain data, JSON) and the steps between them. Pure;
+ * the state directory and the domain's metadata keep them.
+ */
+import type { VmId } from '../../shared/ids.ts';
+import { comparePairs, type Pair, type Resource, type Setting } from '../../shared/resources.ts';
+import type { ForeignHold } from './foreign-writer.ts';
+
+/** Exact values in the hypervisor's own resolution; opaque here but for their keys. */
+export interface NativeValues {
+  adapter: string;
+  values: Record<string, unknown>;
+}
+
+export interface JournalEntry {
+  /** In force before the first write: what restore puts back. */
+  original: NativeValues;
+  originalSetting: Setting;
+  /** Asked for, recorded before each write. */
+  intended: Setting;
+  /** In force after the last write, null = its end was not recorded. */
+  written: Setting | null;
+  writtenNative: NativeValues | null;
+}
+
+export interface VmRecord {
+  version: 1;
+  vm: VmId;
+  name: string;
+  /** Hypervisor process the entries belong to; another one means the VM was started anew and nothing of ours is in force. */
+  processId: number | null;
+  entries: Partial<Record<Resource, JournalEntry>>;
+  /** Period of the balloon statistics before ours; null = we never set it. */
+  statsPeriodSecondsBefore: number | null;
+  pairs: Partial<Record<Resource, Pair>>;
+  holds: Partial<Record<Resource, ForeignHold>>;
+  reversals: Partial<Record<Resource, number>>;
+  /** Baselines taken over from foreign writers. */
+  adopted: Partial<Record<Resource, Setting>>;
+}
+
+export function emptyRecord(vm: VmId, name: string, processId: number | null): VmRecord {
+  return { version: 1, vm, name, processId, entries: {}, statsPeriodSecondsBefore: null, pairs: {}, holds: {}, reversals: {}, adopted: {} };
+}
+
+/** Is anything of ours in force that restore would have to put back? */
+export function hasEntries(record: VmRecord): boolean {
+  return Object.keys(record.entries).length > 0 || record.statsPeriodSecondsBefore !== null;
+}
+
+/** Before a write: keeps the original of the first one, notes what is about to be asked for. */
+export function withIntent(record: VmRecord, target: Setting, before: Setting, native: NativeValues): VmRecord {
+  const { resource } = target;
+  const known = record.entries[resource];
+  const entry: JournalEntry = known
+    ? { ...known, intended: target }
+    : { original: native, originalSetting: before, intended: target, written: null, writtenNative: null };
+  return { ...record, entries: { ...record.entries, [resource]: entry } };
+}
+
+/** After a write: what is in force now. */
+export function withWritten(record: VmRecord, written: Setting, native: NativeValues | null): VmRecord {
+  const known = record.entries[written.resource];
+  if (known === undefined) return record;
+  return { ...record, entries: { ...record.entries, [written.resource]: { ...known, written, writtenNative: native } } };
+}
+
+/** Pairs only rise. */
+export function withPair(record: VmRecord, resource: Resource, pair: Pair): VmRecord {
+  const known = record.pairs[resource];
+  if (known !== undefined && comparePairs(pair, known) <= 0) return record;
+  return { ...record, pairs: { ...record.pairs, [resource]: { epoch: pair.epoch, generation: pair.generation } } };
+}
+
+/**
+ * Someone else wrote: what they changed becomes the original, what is still ours keeps its own. With nothing of ours left
+ * the entry goes.
+ */
+export function withForeign(record: VmRecord, seen: Setting, native: NativeValues, hold: ForeignHold): VmRecord {
+  const { resource } = seen;
+  const known = record.entries[resource];
+  const entries = { ...record.entries };
+  if (known !== undefined) {
+    const values: Record<string, unknown> = {};
+    let oursLeft = false;
+    for (const [key, value] of Object.entries(native.values)) {
+      const stillOurs = known.writtenNative !== null && sameJson(value, known.writtenNative.values[key]);
+      const original = known.original.values[key];
+      values[key] = stillOurs ? original : value;
+      if (stillOurs && !sameJson(value, original)) oursLeft = true;
+    }
+    if (oursLeft)
+      entries[resource] = { ...known, original: { adapter: native.adapter, values }, intended: seen, written: seen, writtenNative: native };
+    else delete entries[resource];
+  }
+  return {
+    ...record,
+    entries,
+    holds: { ...record.holds, [resource]: hold },
+    reversals: { ...record.reversals, [resource]: (record.reversals[resource] ?? 0) + 1 },
+    adopted: { ...record.adopted, [resource]: seen },
+  };
+}
+
+/** Holds that have run out by `wallMs` are gone; those until lifted stay. */
+export function withoutExpiredHolds(record: VmRecord, wallMs: number): VmRecord {
+  const holds = Object.entries(record.holds).filter(([, hold]) => hold.untilWallMs === null || hold.untilWallMs > wallMs);
+  return holds.length === Object.keys(record.holds).length ? record : { ...record, holds: Object.fromEntries(holds) };
+}
+
+/** An administrator lifts holds: the count of reversals begins anew too. `resource` null = all. */
+export function lifted(record: VmRecord, resource: Resource | null): VmRecord {
+  if (resource === null) return { ...record, holds: {}, reversals: {} };
+  const { [resource]: _hold, ...holds } = record.holds;
+  const { [resource]: _count, ...reversals } = record.reversals;
+  return { ...record, holds, reversals };
+}
+
+/** The VM stopped: live values died with it. Pairs, holds and reversals outlive it; adopted baselines were live ones. */
+export function withoutEntries(record: VmRecord, processId: number | null): VmRecord {
+  return { ...record, processId, entries: {}, statsPeriodSecondsBefore: null, adopted: {} };
+}
+
+function sameJson(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}

@@ -1,0 +1,31 @@
+/**
+ * The state a VM is reported in. Input: the hypervisor's word, how long it has run, whether its guest agent speaks; output:
+ * one of the states everyone uses. Pure.
+ */
+import type { VmState } from '../../shared/resources.ts';
+
+export interface StateEvidence {
+  power: 'running' | 'paused' | 'shutdown' | 'shutoff' | 'crashed' | 'suspended' | 'unknown';
+  guestAgent: boolean;
+  /** Time since it was first seen running, ms. */
+  runningMs: number;
+  /** A guest that never had an agent is taken as ready after this long. */
+  bootDeadlineMs: number;
+}
+
+export function vmState({ power, guestAgent, runningMs, bootDeadlineMs }: StateEvidence): VmState {
+  switch (power) {
+    case 'running':
+      return guestAgent || runningMs >= bootDeadlineMs ? 'ready' : 'launching';
+    case 'paused':
+    case 'suspended':
+      return 'paused';
+    case 'shutdown': // still on its way down: it runs until it is off, and nothing should be given to it
+    case 'shutoff':
+      return 'stopped';
+    case 'crashed':
+      return 'error';
+    case 'unknown':
+      return 'unknown';
+  }
+}
