@@ -1,0 +1,211 @@
+/**
+ * Transports over WebSocket (`ws`): one binary message a frame, no compression (its state costs 300 KiB a connection and
+ * telemetry is binary already), size capped by the library before the message is put together. Client: a URL in, a
+ * Connect out. Server: an address in, Transports out. Browsers are refused: whatever sends an Origin is not an agent.
+ */
+import { unlink } from 'node:fs/promises';
+import { createServer, type IncomingMessage } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import { WebSocket, WebSocketServer } from 'ws';
+import { HeadroomError } from '../errors.ts';
+import { ChannelBase, connectionError, HIGH_WATER_BYTES, LOW_WATER_BYTES } from './channel-base.ts';
+import type { Connect, Transport } from './transport.ts';
+
+/** The path agents connect to: leaves room for other services on the same address. */
+export const AGENT_PATH = '/v1/agents';
+const CONNECT_TIMEOUT_MS = 10_000;
+/** Time a peer has to answer our close frame before its socket is cut. */
+const CLOSE_CODE_NORMAL = 1000;
+const CLOSE_CODE_UNSUPPORTED = 1003;
+const CLOSE_CODE_TOO_LARGE = 1009;
+const CLOSE_REASON_BYTES_MAX = 123;
+/** Connections one server takes: ten for each of a thousand hosts would still fit, a descriptor leak would not. */
+const CONNECTIONS_MAX = 10_000;
+
+class WebSocketTransport extends ChannelBase implements Transport {
+  readonly peer: string;
+  readonly local: boolean;
+  readonly lossy = false;
+  readonly #socket: WebSocket;
+  #above = false;
+
+  constructor(socket: WebSocket, peer: string, local: boolean) {
+    super();
+    this.peer = peer;
+    this.local = local;
+    this.#socket = socket;
+    socket.binaryType = 'nodebuffer';
+    socket.on('message', (data, isBinary) => this.#message(data as Buffer, isBinary));
+    socket.on('error', (error) => this.ended(receiveError(peer, error)));
+    socket.on('close', (code, reason) => this.ended(closeError(peer, code, reason.toString())));
+  }
+
+  get bufferedBytes(): number {
+    return this.#socket.bufferedAmount;
+  }
+
+  send(message: Uint8Array): boolean {
+    if (this.closed || this.#socket.readyState !== WebSocket.OPEN) return false;
+    this.#socket.send(message, { binary: true }, () => this.#sent());
+    if (this.bufferedBytes > HIGH_WATER_BYTES) this.#above = true;
+    return !this.#above;
+  }
+
+  override pause(): void {
+    super.pause();
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.pause();
+  }
+
+  override resume(): void {
+    super.resume();
+    if (!this.paused && this.#socket.readyState === WebSocket.OPEN) this.#socket.resume();
+  }
+
+  close(reason: string): void {
+    if (this.closed) return;
+    // A paused socket would never see the peer's answer to the close.
+    if (this.#socket.isPaused) this.#socket.resume();
+    this.#socket.close(CLOSE_CODE_NORMAL, shortReason(reason));
+    this.ended();
+  }
+
+  #sent(): void {
+    if (!this.#above || this.bufferedBytes > LOW_WATER_BYTES) return;
+    this.#above = false;
+    this.drained();
+  }
+
+  #message(data: Buffer, isBinary: boolean): void {
+    if (this.closed) return;
+    if (!isBinary) {
+      this.#socket.close(CLOSE_CODE_UNSUPPORTED, 'binary messages only');
+      this.ended(new HeadroomError('FRAME_MALFORMED', `${this.peer} sent a text message; frames are binary`));
+    } else if (!this.received(data)) {
+      this.#socket.terminate();
+      this.ended(new HeadroomError('FRAME_TOO_LARGE', `${this.peer} sent more messages than were read`));
+    }
+  }
+}
+
+function shortReason(reason: string): string {
+  const bytes = Buffer.from(reason);
+  // Cutting inside a character leaves a replacement character, which is longer: keep a margin.
+  return bytes.length <= CLOSE_REASON_BYTES_MAX ? reason : bytes.subarray(0, CLOSE_REASON_BYTES_MAX - 4).toString();
+}
+
+function receiveError(peer: string, error: Error & { code?: string }): HeadroomError {
+  if (error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH') {
+    return new HeadroomError('FRAME_TOO_LARGE', `${peer} sent a message above the frame limit`, { cause: error });
+  }
+  if (error.code?.startsWith('WS_ERR_')) return new HeadroomError('FRAME_MALFORMED', `${peer}: ${error.message}`, { cause: error });
+  return connectionError(peer, error);
+}
+
+function closeError(peer: string, code: number, reason: string): HeadroomError | undefined {
+  if (code === CLOSE_CODE_NORMAL) return undefined;
+  if (code === CLOSE_CODE_TOO_LARGE) return new HeadroomError('FRAME_TOO_LARGE', `${peer} refused a message above its frame limit`);
+  return new HeadroomError('CONNECTION_CLOSED', `${peer} closed the connection (code ${code}${reason ? `, ${reason}` : ''})`);
+}
+
+function isLoopback(address: string | undefined): boolean {
+  // No address at all: a Unix socket.
+  return !address || address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.');
+}
+
+/** `url`: ws://HOST:PORT/v1/agents or ws+unix:///PATH:/v1/agents. The promise rejects with CONNECTION_CLOSED or TIMEOUT. */
+export function webSocketConnect(url: string, maxBytes: number): Connect {
+  return () =>
+    new Promise((resolve, reject) => {
+      const socket = new WebSocket(url, { perMessageDeflate: false, maxPayload: maxBytes, handshakeTimeout: CONNECT_TIMEOUT_MS });
+      const failed = (error: Error): void => {
+        const timedOut = error.message.includes('handshake has timed out');
+        reject(timedOut ? new HeadroomError('TIMEOUT', `${url}: ${error.message}`, { cause: error }) : connectionError(url, error));
+      };
+      socket.once('error', failed);
+      socket.once('open', () => {
+        socket.off('error', failed);
+        const stream = (socket as unknown as { _socket?: Socket })._socket;
+        resolve(new WebSocketTransport(socket, `ws ${url}`, isLoopback(stream?.remoteAddress)));
+      });
+    });
+}
+
+export interface WebSocketListen {
+  /** A Unix socket's path; else host and port. */
+  path?: string;
+  host?: string;
+  /** 0 picks a free one. */
+  port?: number;
+  maxBytes: number;
+}
+
+export interface TransportServer {
+  /** Where it listens: `ws://127.0.0.1:PORT/v1/agents` or `ws+unix:PATH:/v1/agents`. */
+  readonly url: string;
+  readonly connections: number;
+  /** Stops listening and cuts what is still open. */
+  close(): Promise<void>;
+}
+
+/** Rejects with UNAVAILABLE when the address cannot be listened on. */
+export async function serveWebSocket(listen: WebSocketListen, onTransport: (transport: Transport) => void): Promise<TransportServer> {
+  const http = createServer((_request, response) => {
+    response.writeHead(426, { 'content-type': 'text/plain' }).end('Headroom agents connect here by WebSocket.\n');
+  });
+  const server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: listen.maxBytes });
+  http.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    const refusal = refuseUpgrade(request, server.clients.size);
+    if (refusal) {
+      socket.end(`HTTP/1.1 ${refusal}\r\nconnection: close\r\n\r\n`);
+      return;
+    }
+    server.handleUpgrade(request, socket, head, (client) => {
+      const address = socket.remoteAddress;
+      const peer = address ? `ws ${address}:${socket.remotePort}` : `ws ${listen.path ?? 'local'}`;
+      onTransport(new WebSocketTransport(client, peer, isLoopback(address)));
+    });
+  });
+  await startListening(http, listen);
+  const bound = http.address();
+  const url = typeof bound === 'string' ? `ws+unix:${bound}:${AGENT_PATH}` : urlOf(bound as AddressInfo);
+  return {
+    url,
+    get connections() {
+      return server.clients.size;
+    },
+    close: () =>
+      new Promise((resolve) => {
+        http.close(() => resolve());
+        http.closeAllConnections();
+        for (const client of server.clients) client.terminate();
+        server.close();
+      }),
+  };
+}
+
+function refuseUpgrade(request: IncomingMessage, clients: number): string | null {
+  // A browser always sends Origin on a WebSocket; a page must not reach an agent port on the reader's own machine.
+  if (request.headers.origin !== undefined) return '403 Forbidden';
+  if (request.url !== AGENT_PATH) return '404 Not Found';
+  return clients >= CONNECTIONS_MAX ? '503 Service Unavailable' : null;
+}
+
+function urlOf(bound: AddressInfo): string {
+  const host = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address;
+  return `ws://${host}:${bound.port}${AGENT_PATH}`;
+}
+
+async function startListening(http: ReturnType<typeof createServer>, listen: WebSocketListen): Promise<void> {
+  // A socket file left by a process that was killed would refuse the address; a living server still holds its own inode.
+  if (listen.path !== undefined) await unlink(listen.path).catch(() => undefined);
+  await new Promise<void>((resolve, reject) => {
+    const place = listen.path ?? `${listen.host ?? '127.0.0.1'}:${listen.port ?? 0}`;
+    http.once('error', (error) => {
+      reject(
+        new HeadroomError('UNAVAILABLE', `cannot listen on ${place}: ${error.message}; is another aggregator running?`, { cause: error }),
+      );
+    });
+    if (listen.path !== undefined) http.listen(listen.path, resolve);
+    else http.listen(listen.port ?? 0, listen.host ?? '127.0.0.1', resolve);
+  });
+}
