@@ -1,0 +1,23 @@
+/**
+ * The balloon of a VM. The write only tells the guest's driver where to go; the size follows in seconds, and a busy guest
+ * may settle short. Waits a while and reports the size that was really read: never the wish.
+ */
+import { sleep } from '../../shared/clock.ts';
+import { type MemorySetting, sameSetting } from '../../shared/resources.ts';
+import type { Actuate } from './actuator.ts';
+
+/** Pause between two looks at a moving balloon. */
+const LOOK_EVERY_MS = 250;
+
+export const actuateMemory: Actuate<'memory'> = async (context, vm, target) => {
+  const { hypervisor, clock } = context;
+  // Always written: the size in force says nothing about the target the driver is still moving to.
+  let readBack: MemorySetting = await hypervisor.writeSetting(vm, target);
+  const untilMs = clock.monotonicMs() + context.balloonSettleMs;
+  while (!sameSetting(readBack, target) && clock.monotonicMs() < untilMs) {
+    await sleep(clock, LOOK_EVERY_MS);
+    readBack = await hypervisor.readSetting(vm, 'memory');
+  }
+  const shortfall = sameSetting(readBack, target) ? null : `the balloon is at ${readBack.memoryMiB.toFixed(0)} MiB on its way`;
+  return { wrote: true, readBack, shortfall };
+};
