@@ -107,25 +107,15 @@ export class VirtioChannel implements SessionStream {
 
   #data(chunk: Buffer): void {
     const items = this.#scanner.push(chunk);
-    // Of several openings in one chunk only the last can be alive.
+    // Of several openings in one chunk only the last can be alive, and all before it belongs to sessions that are over
+    // (whatever mattered there was not acknowledged and comes again).
     const lastOpen = items.findLastIndex((item) => item.kind === 'signal' && item.nonce !== CALL && item.nonce !== END);
-    let cost = chunk.length;
-    items.forEach((item, index) => {
-      if (item.kind === 'data') {
-        if (index > lastOpen || lastOpen < 0) this.#session?.data(item.bytes);
-        else if (!this.#openBefore(items, index, lastOpen)) this.#session?.data(item.bytes);
-      } else if (item.nonce === END) this.#endSession('the guest agent ended the session');
-      else if (index === lastOpen) {
-        cost += OPEN_COST_BYTES;
-        this.#open(item.nonce);
-      }
-    });
-    this.#charge(cost);
-  }
-
-  /** Data after an opening that is skipped belongs to nobody. */
-  #openBefore(items: readonly { kind: string }[], index: number, lastOpen: number): boolean {
-    return items.some((item, at) => at < index && at < lastOpen && item.kind === 'signal');
+    for (const item of items.slice(Math.max(0, lastOpen))) {
+      if (item.kind === 'data') this.#session?.data(item.bytes);
+      else if (item.nonce === END) this.#endSession('the guest agent ended the session');
+      else if (item.nonce !== CALL) this.#open(item.nonce);
+    }
+    this.#charge(chunk.length + (lastOpen < 0 ? 0 : OPEN_COST_BYTES));
   }
 
   #open(nonce: string): void {

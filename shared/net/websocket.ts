@@ -4,17 +4,16 @@
  * Connect out. Server: an address in, Transports out. Browsers are refused: whatever sends an Origin is not an agent.
  */
 import { unlink } from 'node:fs/promises';
-import { createServer, type IncomingMessage } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { type AddressInfo, connect, type Socket } from 'node:net';
 import { WebSocket, WebSocketServer } from 'ws';
-import { HeadroomError } from '../errors.ts';
+import { errorText, HeadroomError } from '../errors.ts';
 import { ChannelBase, connectionError, HIGH_WATER_BYTES, LOW_WATER_BYTES } from './channel-base.ts';
 import type { Connect, Transport } from './transport.ts';
 
 /** The path agents connect to: leaves room for other services on the same address. */
 export const AGENT_PATH = '/v1/agents';
 const CONNECT_TIMEOUT_MS = 10_000;
-/** Time a peer has to answer our close frame before its socket is cut. */
 const CLOSE_CODE_NORMAL = 1000;
 const CLOSE_CODE_UNSUPPORTED = 1003;
 const CLOSE_CODE_TOO_LARGE = 1009;
@@ -195,17 +194,43 @@ function urlOf(bound: AddressInfo): string {
   return `ws://${host}:${bound.port}${AGENT_PATH}`;
 }
 
-async function startListening(http: ReturnType<typeof createServer>, listen: WebSocketListen): Promise<void> {
-  // A socket file left by a process that was killed would refuse the address; a living server still holds its own inode.
-  if (listen.path !== undefined) await unlink(listen.path).catch(() => undefined);
-  await new Promise<void>((resolve, reject) => {
-    const place = listen.path ?? `${listen.host ?? '127.0.0.1'}:${listen.port ?? 0}`;
-    http.once('error', (error) => {
-      reject(
-        new HeadroomError('UNAVAILABLE', `cannot listen on ${place}: ${error.message}; is another aggregator running?`, { cause: error }),
-      );
+async function startListening(http: Server, listen: WebSocketListen): Promise<void> {
+  try {
+    await tryListen(http, listen);
+  } catch (error) {
+    if (listen.path === undefined || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || (await answers(listen.path))) {
+      throw cannotListen(listen, error);
+    }
+    // A socket file nobody answers on was left by a process that was killed.
+    await unlink(listen.path);
+    await tryListen(http, listen).catch((again) => Promise.reject(cannotListen(listen, again)));
+  }
+}
+
+function tryListen(http: Server, listen: WebSocketListen): Promise<void> {
+  return new Promise((resolve, reject) => {
+    http.once('error', reject);
+    http.once('listening', () => {
+      http.off('error', reject);
+      resolve();
     });
-    if (listen.path !== undefined) http.listen(listen.path, resolve);
-    else http.listen(listen.port ?? 0, listen.host ?? '127.0.0.1', resolve);
+    if (listen.path !== undefined) http.listen(listen.path);
+    else http.listen(listen.port ?? 0, listen.host ?? '127.0.0.1');
+  });
+}
+
+/** Does anybody answer on this Unix socket? */
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(path);
+    probe.once('connect', () => resolve(true)).once('error', () => resolve(false));
+    probe.once('connect', () => probe.destroy());
+  });
+}
+
+function cannotListen(listen: WebSocketListen, error: unknown): HeadroomError {
+  const place = listen.path ?? `${listen.host ?? '127.0.0.1'}:${listen.port ?? 0}`;
+  return new HeadroomError('UNAVAILABLE', `cannot listen on ${place}: ${errorText(error)}; is another aggregator running?`, {
+    cause: error,
   });
 }

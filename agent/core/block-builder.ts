@@ -1,0 +1,83 @@
+/**
+ * Grows one telemetry block row by row without an object per row. Input: blocks of one series and one field list.
+ * Output: one block with exactly sized columns. Pure.
+ */
+import type { Source, Subject, TelemetryBlock } from '../../shared/telemetry.ts';
+
+/** Room for the rows of a few flushes before the arrays first grow. */
+const ROWS_FIRST = 4;
+const BYTES_PER_NUMBER = 8;
+
+export class BlockBuilder {
+  readonly sinceMs: number;
+  readonly receipts: ((stored: boolean) => void)[] = [];
+  readonly #subject: Subject;
+  readonly #source: Source;
+  readonly #fields: readonly string[];
+  readonly #overheadBytes: number;
+  #times: Float64Array;
+  #values: Float64Array;
+  #rows = 0;
+
+  /** For the series and fields of `first`, which is not yet appended. */
+  constructor(first: TelemetryBlock, sinceMs: number, overheadBytes: number) {
+    this.sinceMs = sinceMs;
+    this.#subject = first.subject;
+    this.#source = first.source;
+    this.#fields = first.fields;
+    this.#overheadBytes = overheadBytes;
+    const capacity = Math.max(ROWS_FIRST, first.timesMs.length);
+    this.#times = new Float64Array(capacity);
+    this.#values = new Float64Array(capacity * first.fields.length);
+  }
+
+  static cost(block: TelemetryBlock): number {
+    return BYTES_PER_NUMBER * (block.timesMs.length + block.values.length);
+  }
+
+  get rows(): number {
+    return this.#rows;
+  }
+
+  /** What its rows cost, bytes, overhead included. */
+  get bytes(): number {
+    return this.#overheadBytes + BYTES_PER_NUMBER * this.#rows * (1 + this.#fields.length);
+  }
+
+  sameFields(fields: readonly string[]): boolean {
+    if (fields === this.#fields) return true;
+    return fields.length === this.#fields.length && fields.every((field, i) => field === this.#fields[i]);
+  }
+
+  /** Do the block's times come after what is here? */
+  follows(block: TelemetryBlock): boolean {
+    return this.#rows === 0 || block.timesMs[0]! > this.#times[this.#rows - 1]!;
+  }
+
+  append(block: TelemetryBlock): void {
+    const rows = this.#rows + block.timesMs.length;
+    if (rows > this.#times.length) this.#grow(Math.max(rows, this.#times.length * 2));
+    this.#times.set(block.timesMs, this.#rows);
+    this.#values.set(block.values, this.#rows * this.#fields.length);
+    this.#rows = rows;
+  }
+
+  build(): TelemetryBlock {
+    return {
+      subject: this.#subject,
+      source: this.#source,
+      fields: this.#fields,
+      timesMs: this.#times.slice(0, this.#rows),
+      values: this.#values.slice(0, this.#rows * this.#fields.length),
+    };
+  }
+
+  #grow(capacity: number): void {
+    const times = new Float64Array(capacity);
+    times.set(this.#times);
+    this.#times = times;
+    const values = new Float64Array(capacity * this.#fields.length);
+    values.set(this.#values);
+    this.#values = values;
+  }
+}

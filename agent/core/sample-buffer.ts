@@ -1,0 +1,373 @@
+/**
+ * What was measured and is not yet in the aggregator's store, in memory and bounded. Input: blocks of rows as they are
+ * collected. Output: batches for two lanes, `live` (fresh) and `backlog` (what could not be sent in time), numbered per
+ * lane and kept until acknowledged. A batch leaves in one of two ways only: acknowledged, or dropped oldest first and
+ * counted by reason. Pure: monotonic times come in as arguments.
+ */
+import type { FrameOf } from '../../shared/protocol/frames.ts';
+import { seriesKey, type TelemetryBlock } from '../../shared/telemetry.ts';
+import { checkBlock } from '../../shared/telemetry-check.ts';
+import { BlockBuilder } from './block-builder.ts';
+
+export type Lane = FrameOf<'telemetry'>['lane'];
+
+export interface SampleBufferLimits {
+  /** Memory for rows, acknowledged or not. 64 MiB hold an hour of 100 VMs at 1 Hz. */
+  bytesMax: number;
+  rowsMax: number;
+  /** Rows older than this are no longer live, ms. */
+  liveAgeMsMax: number;
+  /** Size of one batch: well under the receiver's frame limit. */
+  batchBytesMax: number;
+  batchRowsMax: number;
+}
+
+export const HOST_BUFFER_LIMITS: SampleBufferLimits = {
+  bytesMax: 64 * 1024 * 1024,
+  rowsMax: 2_000_000,
+  liveAgeMsMax: 5000,
+  batchBytesMax: 1024 * 1024,
+  batchRowsMax: 10_000,
+};
+
+/** A guest has one VM's rows, and memory that belongs to its tenant: 4 MiB hold five hours at 1 Hz. */
+export const GUEST_BUFFER_LIMITS: SampleBufferLimits = {
+  bytesMax: 4 * 1024 * 1024,
+  rowsMax: 100_000,
+  liveAgeMsMax: 5000,
+  batchBytesMax: 128 * 1024,
+  batchRowsMax: 1000,
+};
+
+export type DropReason = 'byte-limit' | 'row-limit' | 'invalid';
+
+/** Told once what became of a block: true when the store has it, false when it was dropped here. */
+export type Receipt = (stored: boolean) => void;
+
+export interface Batch {
+  lane: Lane;
+  seq: number;
+  blocks: readonly TelemetryBlock[];
+  rows: number;
+  bytes: number;
+}
+
+/** One block with its share of the books. */
+interface Entry {
+  block: TelemetryBlock;
+  rows: number;
+  bytes: number;
+  /** When its first row was appended. */
+  sinceMs: number;
+  receipts: Receipt[];
+}
+
+interface HeldBatch extends Batch {
+  entries: Entry[];
+  sentAtMs: number;
+  /** Waits to be sent again on a new connection. */
+  resend: boolean;
+}
+
+export interface SampleBufferStats {
+  rows: number;
+  bytes: number;
+  /** Batches sent and not acknowledged. */
+  unacknowledged: Record<Lane, number>;
+  backlogRows: number;
+  appendedRows: number;
+  acknowledgedRows: number;
+  droppedRows: Record<DropReason, number>;
+}
+
+/** Beside its numbers a block costs this much (objects, names, books), measured as heap per one-row block. */
+const BLOCK_OVERHEAD_BYTES = 512;
+
+export class SampleBuffer {
+  readonly #limits: SampleBufferLimits;
+  /** Blocks that still grow, by series; more than one per series when field lists differ. */
+  readonly #open = new Map<string, BlockBuilder[]>();
+  /** Blocks that are full or out of time order, before the open ones. */
+  #ready: Entry[] = [];
+  #backlog: Entry[] = [];
+  /** First entry of `#backlog` not yet taken: shifting a long array is slow. */
+  #backlogHead = 0;
+  readonly #held: Record<Lane, Map<number, HeldBatch>> = { live: new Map(), backlog: new Map() };
+  readonly #nextSeq: Record<Lane, number> = { live: 1, backlog: 1 };
+  #rows = 0;
+  #bytes = 0;
+  #backlogRows = 0;
+  #appendedRows = 0;
+  #acknowledgedRows = 0;
+  readonly #droppedRows: Record<DropReason, number> = { 'byte-limit': 0, 'row-limit': 0, invalid: 0 };
+
+  constructor(limits: SampleBufferLimits) {
+    this.#limits = limits;
+  }
+
+  /** Takes rows in (copied). Unsound blocks are dropped and counted: sent, they would cost the connection. */
+  append(block: TelemetryBlock, nowMs: number, receipt?: Receipt): void {
+    const rows = block.timesMs.length;
+    if (rows === 0) {
+      receipt?.(true);
+      return;
+    }
+    this.#appendedRows += rows;
+    try {
+      checkBlock(block);
+    } catch {
+      this.#droppedRows.invalid += rows;
+      receipt?.(false);
+      return;
+    }
+    const builder = this.#builderFor(block, nowMs);
+    const before = builder.bytes;
+    builder.append(block);
+    if (receipt) builder.receipts.push(receipt);
+    this.#rows += rows;
+    this.#bytes += builder.bytes - before;
+    this.#enforceLimits();
+  }
+
+  /** Moves what has grown too old to be live into the backlog; call at every flush. */
+  age(nowMs: number): void {
+    const oldest = nowMs - this.#limits.liveAgeMsMax;
+    const isOld = (item: { sinceMs: number }): boolean => item.sinceMs < oldest;
+    if (this.#ready.some(isOld)) {
+      for (const entry of this.#ready) if (isOld(entry)) this.#toBacklog(entry);
+      this.#ready = this.#ready.filter((entry) => !isOld(entry));
+    }
+    for (const [key, builders] of this.#open) {
+      const young = builders.filter((builder) => !isOld(builder));
+      if (young.length === builders.length) continue;
+      for (const builder of builders) if (isOld(builder)) this.#toBacklog(this.#seal(builder));
+      if (young.length > 0) this.#open.set(key, young);
+      else this.#open.delete(key);
+    }
+  }
+
+  /**
+   * The next batch of a lane: first what a new connection must repeat, then new rows; null when there is nothing or
+   * `windowMax` batches of the lane are unacknowledged. What is taken counts as sent at `nowMs`.
+   */
+  take(lane: Lane, nowMs: number, windowMax: number, rowsMax: number = this.#limits.batchRowsMax): Batch | null {
+    const held = this.#held[lane];
+    for (const batch of held.values()) {
+      if (!batch.resend) continue;
+      batch.resend = false;
+      batch.sentAtMs = nowMs;
+      return batch;
+    }
+    if (held.size >= windowMax) return null;
+    const entries = lane === 'live' ? this.#takeLive() : this.#takeBacklog(rowsMax);
+    if (entries.length === 0) return null;
+    const batch: HeldBatch = { lane, seq: this.#nextSeq[lane]++, entries, sentAtMs: nowMs, resend: false, ...sum(entries) };
+    held.set(batch.seq, batch);
+    return batch;
+  }
+
+  /** The store has these batches. Numbers that are not held are ignored. Answers the rows let go. */
+  acknowledge(lane: Lane, fromSeq: number, toSeq: number): number {
+    const held = this.#held[lane];
+    let rows = 0;
+    for (const [seq, batch] of held) {
+      if (seq > toSeq) break;
+      if (seq < fromSeq) continue;
+      held.delete(seq);
+      rows += batch.rows;
+      this.#release(batch.entries, true);
+    }
+    this.#acknowledgedRows += rows;
+    return rows;
+  }
+
+  /**
+   * A new connection: what is unacknowledged goes again, under its own numbers where it is still live, else through the
+   * backlog.
+   */
+  reconnected(nowMs: number): void {
+    for (const batch of this.#held.backlog.values()) batch.resend = true;
+    for (const batch of [...this.#held.live.values()].reverse()) {
+      if (batch.entries.every((entry) => nowMs - entry.sinceMs <= this.#limits.liveAgeMsMax)) batch.resend = true;
+      else this.#returnToBacklog(batch);
+    }
+  }
+
+  /** On a connection that lives, what was not acknowledged within `timeoutMs` goes again through the backlog. */
+  expire(nowMs: number, timeoutMs: number): void {
+    for (const lane of ['live', 'backlog'] as const) {
+      for (const batch of [...this.#held[lane].values()].reverse()) {
+        if (!batch.resend && nowMs - batch.sentAtMs > timeoutMs) this.#returnToBacklog(batch);
+      }
+    }
+  }
+
+  /** True when nothing waits and nothing is unacknowledged. */
+  get empty(): boolean {
+    return this.#rows === 0;
+  }
+
+  get stats(): SampleBufferStats {
+    return {
+      rows: this.#rows,
+      bytes: this.#bytes,
+      unacknowledged: { live: this.#held.live.size, backlog: this.#held.backlog.size },
+      backlogRows: this.#backlogRows,
+      appendedRows: this.#appendedRows,
+      acknowledgedRows: this.#acknowledgedRows,
+      droppedRows: { ...this.#droppedRows },
+    };
+  }
+
+  #builderFor(block: TelemetryBlock, nowMs: number): BlockBuilder {
+    const key = seriesKey(block.subject, block.source);
+    let builders = this.#open.get(key);
+    if (!builders) {
+      builders = [];
+      this.#open.set(key, builders);
+    }
+    const index = builders.findIndex((builder) => builder.sameFields(block.fields));
+    const known = builders[index];
+    const { batchBytesMax, batchRowsMax } = this.#limits;
+    if (
+      known?.follows(block) &&
+      known.bytes + BlockBuilder.cost(block) <= batchBytesMax &&
+      known.rows + block.timesMs.length <= batchRowsMax
+    ) {
+      return known;
+    }
+    if (known) {
+      builders.splice(index, 1);
+      this.#ready.push(this.#seal(known));
+    }
+    const fresh = new BlockBuilder(block, nowMs, BLOCK_OVERHEAD_BYTES);
+    this.#bytes += fresh.bytes;
+    builders.push(fresh);
+    return fresh;
+  }
+
+  #seal(builder: BlockBuilder): Entry {
+    return { block: builder.build(), rows: builder.rows, bytes: builder.bytes, sinceMs: builder.sinceMs, receipts: builder.receipts };
+  }
+
+  #toBacklog(entry: Entry): void {
+    this.#backlog.push(entry);
+    this.#backlogRows += entry.rows;
+  }
+
+  #returnToBacklog(batch: HeldBatch): void {
+    this.#held[batch.lane].delete(batch.seq);
+    // To the front, oldest first: the order of time is kept, and what is dropped first is the oldest.
+    this.#backlog.splice(0, this.#backlogHead, ...batch.entries);
+    this.#backlogHead = 0;
+    this.#backlogRows += batch.rows;
+  }
+
+  #takeLive(): Entry[] {
+    const { batchBytesMax, batchRowsMax } = this.#limits;
+    const entries: Entry[] = [];
+    let bytes = 0;
+    let rows = 0;
+    const fits = (item: { bytes: number; rows: number }): boolean =>
+      entries.length === 0 || (bytes + item.bytes <= batchBytesMax && rows + item.rows <= batchRowsMax);
+    let taken = 0;
+    for (const entry of this.#ready) {
+      if (!fits(entry)) break;
+      entries.push(entry);
+      bytes += entry.bytes;
+      rows += entry.rows;
+      taken++;
+    }
+    const left = this.#ready.length - taken;
+    this.#ready.splice(0, taken);
+    if (left > 0) return entries;
+    for (const [key, builders] of this.#open) {
+      if (!builders.every(fits)) break;
+      for (const builder of builders) {
+        entries.push(this.#seal(builder));
+        bytes += builder.bytes;
+        rows += builder.rows;
+      }
+      this.#open.delete(key);
+    }
+    return entries;
+  }
+
+  #takeBacklog(rowsMax: number): Entry[] {
+    const entries: Entry[] = [];
+    let bytes = 0;
+    let rows = 0;
+    while (this.#backlogHead < this.#backlog.length) {
+      const entry = this.#backlog[this.#backlogHead]!;
+      if (entries.length > 0 && (bytes + entry.bytes > this.#limits.batchBytesMax || rows + entry.rows > rowsMax)) break;
+      entries.push(entry);
+      bytes += entry.bytes;
+      rows += entry.rows;
+      this.#backlogHead++;
+    }
+    this.#backlogRows -= rows;
+    this.#compactBacklog();
+    return entries;
+  }
+
+  #compactBacklog(): void {
+    // Half of it taken: moving the rest costs no more than taking it did.
+    if (this.#backlogHead * 2 < this.#backlog.length) return;
+    this.#backlog = this.#backlog.slice(this.#backlogHead);
+    this.#backlogHead = 0;
+  }
+
+  #enforceLimits(): void {
+    const { bytesMax, rowsMax } = this.#limits;
+    while (this.#bytes > bytesMax || this.#rows > rowsMax) {
+      const reason: DropReason = this.#bytes > bytesMax ? 'byte-limit' : 'row-limit';
+      const entries = this.#oldest();
+      if (entries.length === 0) return;
+      for (const entry of entries) this.#droppedRows[reason] += entry.rows;
+      this.#release(entries, false);
+    }
+  }
+
+  /** Removes what to drop next: what waits in the backlog, then what was sent (it may yet arrive), then the fresh. */
+  #oldest(): Entry[] {
+    const waiting = this.#backlog[this.#backlogHead];
+    if (waiting) {
+      this.#backlogHead++;
+      this.#backlogRows -= waiting.rows;
+      this.#compactBacklog();
+      return [waiting];
+    }
+    for (const lane of ['backlog', 'live'] as const) {
+      for (const batch of this.#held[lane].values()) {
+        this.#held[lane].delete(batch.seq);
+        return batch.entries;
+      }
+    }
+    const ready = this.#ready.shift();
+    if (ready) return [ready];
+    for (const [key, builders] of this.#open) {
+      this.#open.delete(key);
+      if (builders.length > 0) return builders.map((builder) => this.#seal(builder));
+    }
+    return [];
+  }
+
+  #release(entries: readonly Entry[], stored: boolean): void {
+    for (const entry of entries) {
+      this.#rows -= entry.rows;
+      this.#bytes -= entry.bytes;
+    }
+    // After the books are right: a receipt may append again.
+    for (const entry of entries) for (const receipt of entry.receipts) receipt(stored);
+  }
+}
+
+function sum(entries: readonly Entry[]): { blocks: TelemetryBlock[]; rows: number; bytes: number } {
+  let rows = 0;
+  let bytes = 0;
+  for (const entry of entries) {
+    rows += entry.rows;
+    bytes += entry.bytes;
+  }
+  return { blocks: entries.map((entry) => entry.block), rows, bytes };
+}
