@@ -38,6 +38,8 @@ export interface ForecasterOptions {
   stepMs: number;
   /** Known seasons (a day, a week; two minutes in the demo); others are discovered. */
   seasonsMs: readonly number[];
+  /** Differences below this do not matter (headline unit), e.g. 1 % of the VM's size; absent = 1 % of its largest demand. */
+  resolution?: number;
 }
 
 export type ForecasterFactory = {

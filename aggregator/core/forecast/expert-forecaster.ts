@@ -1,0 +1,275 @@
+/**
+ * A forecaster made of experts. Every finished step, each expert's earlier opinions are held against what came; its error
+ * sketch, its weight in the mixture and the regression move; the mixture's own quantiles are then corrected so that they
+ * cover as often as they say (adaptive conformal inference: Gibbs and Candès, NeurIPS 2021; in its quantile-tracking form,
+ * Angelopoulos, Candès, Tibshirani, 2023). Points in, quantiles of the coming steps out. Fixed memory, no refitting.
+ */
+import { assert } from '../../../shared/assert.ts';
+import { EXPERTS, type Expert, opinion } from './experts.ts';
+import type { Forecast, Forecaster, ForecasterOptions, ForecastPoint } from './forecaster.ts';
+import { Mixture } from './mixture.ts';
+import { QuantileRegression } from './quantile-regression.ts';
+import { addResidual, fillPrior, SKETCH_BINS, sketchQuantiles } from './residual-sketch.ts';
+import { SeasonSearch } from './season-search.ts';
+import { FEATURES, SeriesFeatures } from './series-features.ts';
+import { bytesOf, packState, type StateArray, unpackState } from './state-bytes.ts';
+
+/** Steps ahead that are learnt; a horizon between them is judged by the next longer one, whose errors are no smaller. */
+const LEADS = [1, 2, 4, 12] as const;
+/** Quantile levels that are learnt; others are interpolated on the logit scale. */
+export const LEVELS = [0.1, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.9995] as const;
+const J = LEVELS.length;
+const LOGITS = LEVELS.map((q) => Math.log(q / (1 - q)));
+/** Longest history, steps; two bytes each. */
+const HISTORY_MAX = 4096;
+const HISTORY_MIN = 512;
+/** Share of an error sketch forgotten each step: half in about two weeks' third of five-minute steps (1,400). */
+const FORGET = 5e-4;
+/** Correction moved per step, as a share of the typical error: a miss of the 0.99 quantile adds about this much. */
+const CORRECTION_RATE = 0.1;
+const SCALE_RATE = 0.02;
+const ROW = FEATURES + 1;
+/** Cycles of the shortest season after which shrinking on a forecast is sensible. */
+const CYCLES_TO_TRUST = 1.5;
+/** With no season given: this many steps stand in for a cycle. */
+const CYCLE_WITHOUT_SEASON = 24;
+
+export interface ExpertSet {
+  name: string;
+  experts: readonly string[];
+  regression: boolean;
+  /** Look for repetitions that are not among the given seasons. */
+  search: boolean;
+  /** Adaptive conformal correction. */
+  correct: boolean;
+}
+
+const PENDING = LEADS.reduce<number>((sum, lead) => sum + lead, 0);
+const PENDING_AT = LEADS.map((_, i) => LEADS.slice(0, i).reduce<number>((sum, lead) => sum + lead, 0));
+const S = { originMs: 0, trusted: 1, covered: 2, awake: 3 } as const;
+
+export class ExpertForecaster implements Forecaster {
+  readonly name: string;
+  readonly #options: ForecasterOptions;
+  readonly #set: ExpertSet;
+  readonly #experts: readonly Expert[];
+  readonly #features: SeriesFeatures;
+  readonly #regression: QuantileRegression;
+  readonly #mixture: Mixture;
+  readonly #search: SeasonSearch;
+  readonly #bins: Float32Array;
+  readonly #corrections = new Float32Array(LEADS.length * J);
+  readonly #scales = new Float32Array(LEADS.length).fill(0.1);
+  readonly #pending = new Float32Array(PENDING * ROW);
+  readonly #pendingSteps = new Int32Array(PENDING).fill(-1);
+  readonly #awakeEver: Int32Array;
+  readonly #s = new Float64Array(4);
+  readonly #count: number;
+  // Scratch, not state.
+  readonly #quantiles: Float32Array;
+  readonly #awake: Uint8Array;
+  readonly #weights: Float64Array;
+  readonly #losses: Float64Array;
+  readonly #mixed = new Float64Array(J);
+  readonly #row = new Float32Array(ROW);
+
+  constructor(options: ForecasterOptions, set: ExpertSet) {
+    assert(options.stepMs > 0, `step length ${options.stepMs} ms must be positive`);
+    this.name = set.name;
+    this.#options = options;
+    this.#set = set;
+    this.#experts = EXPERTS.filter((expert) => set.experts.includes(expert.name));
+    this.#count = this.#experts.length + (set.regression ? 1 : 0);
+    const seasons = options.seasonsMs.map((ms) => Math.round(ms / options.stepMs));
+    const capacity = Math.min(HISTORY_MAX, Math.max(HISTORY_MIN, 8 * Math.max(0, ...seasons)));
+    this.#features = new SeriesFeatures(seasons, options.resolution ?? 0, capacity);
+    this.#regression = new QuantileRegression(set.regression ? LEADS.length : 0, LEVELS);
+    this.#mixture = new Mixture(LEADS.length * J, this.#count);
+    this.#search = new SeasonSearch(this.#features.history.codes.length);
+    this.#bins = new Float32Array(LEADS.length * this.#experts.length * SKETCH_BINS);
+    for (let i = 0; i < this.#bins.length; i += SKETCH_BINS) fillPrior(this.#bins, i);
+    this.#awakeEver = new Int32Array(LEADS.length);
+    this.#quantiles = new Float32Array(this.#count * J);
+    this.#awake = new Uint8Array(this.#count);
+    this.#weights = new Float64Array(this.#count);
+    this.#losses = new Float64Array(this.#count);
+  }
+
+  get #arrays(): StateArray[] {
+    const { weights, squares } = this.#regression;
+    const mixture = [this.#mixture.regrets, this.#mixture.squares];
+    const own = [this.#bins, this.#corrections, this.#scales, this.#pending, this.#pendingSteps, this.#awakeEver, this.#s];
+    return [...this.#features.arrays, ...this.#search.arrays, weights, squares, ...mixture, ...own];
+  }
+
+  get #tag(): string {
+    return `${this.name} 1 step=${this.#options.stepMs} seasons=${this.#options.seasonsMs.join(',')} resolution=${this.#options.resolution ?? ''}`;
+  }
+
+  get stateBytes(): number {
+    return bytesOf(this.#arrays);
+  }
+
+  serialise(): Uint8Array {
+    return packState(this.#tag, this.#arrays);
+  }
+
+  /** Takes over what `serialise` gave; STORE_CORRUPT when it is another build's, or another series' step and seasons. */
+  restoreFrom(bytes: Uint8Array): void {
+    unpackState(this.#tag, bytes, this.#arrays);
+    this.#features.restored();
+  }
+
+  observe(point: ForecastPoint): void {
+    assert(Number.isFinite(point.value) && point.value >= 0, `demand must be finite and not negative, got ${point.value}`);
+    assert(Number.isFinite(point.timeMs), `a point needs a time, got ${point.timeMs}`);
+    const features = this.#features;
+    if (features.count === 0) this.#s[S.originMs] = point.timeMs;
+    const step = Math.round((point.timeMs - this.#s[S.originMs]!) / this.#options.stepMs);
+    if (step <= features.newest && features.count > 0) return;
+    const rescaled = features.push(step, point.value);
+    // Opinions on the old scale cannot be held against the new one.
+    if (rescaled) this.#pendingSteps.fill(-1);
+    for (let lead = 0; lead < LEADS.length; lead++) this.#judge(lead, step);
+    if (this.#set.search) features.setFoundSeason(this.#search.advance(features.history, step, features.shortSeason, features.longSeason));
+    this.#note(step);
+  }
+
+  /** Holds the opinion given for this step LEADS[lead] steps ago against the truth, and learns. */
+  #judge(lead: number, step: number): void {
+    const slot = PENDING_AT[lead]! + (step % LEADS[lead]!);
+    if (this.#pendingSteps[slot] !== step) return;
+    const at = slot * ROW;
+    const row = this.#pending;
+    const last = row[at + FEATURES]!;
+    const y = this.#features.last;
+    this.#predict(lead, row, at);
+    for (let j = 0; j < J; j++) this.#learnLevel(lead, j, y);
+    const error = Math.abs(y - this.#mixed[1]!);
+    this.#scales[lead]! += SCALE_RATE * (error - this.#scales[lead]!);
+    if (lead === 0) this.#s[S.covered]! += SCALE_RATE * ((y <= this.#mixed[4]! + this.#corrections[4]! ? 1 : 0) - this.#s[S.covered]!);
+    for (let j = 0; j < J; j++) this.#correct(lead, j, y);
+    for (let k = 0; k < this.#experts.length; k++) {
+      const base = last + opinion(this.#experts[k]!, row, at);
+      if (!Number.isNaN(base)) addResidual(this.#bins, (lead * this.#experts.length + k) * SKETCH_BINS, y - base, FORGET);
+    }
+    if (this.#set.regression) {
+      const k = this.#experts.length;
+      for (let j = 0; j < J; j++) this.#quantiles[k * J + j]! -= last;
+      this.#regression.learn(lead, row, at, y - last, this.#quantiles, k * J);
+    }
+  }
+
+  #learnLevel(lead: number, j: number, y: number): void {
+    const q = LEVELS[j]!;
+    const group = lead * J + j;
+    const gradient = (y < this.#mixed[j]! ? 1 : 0) - q;
+    for (let k = 0; k < this.#count; k++) this.#losses[k] = gradient * (this.#quantiles[k * J + j]! - this.#mixed[j]!);
+    this.#mixture.learn(group, this.#awake, this.#losses, 0);
+  }
+
+  #correct(lead: number, j: number, y: number): void {
+    if (!this.#set.correct) return;
+    const at = lead * J + j;
+    const missed = y > this.#mixed[j]! + this.#corrections[at]! ? 1 : 0;
+    this.#corrections[at]! += CORRECTION_RATE * this.#scales[lead]! * (missed - (1 - LEVELS[j]!));
+  }
+
+  /** Writes down what is known now for the steps ahead that will be judged. */
+  #note(step: number): void {
+    for (let lead = 0; lead < LEADS.length; lead++) {
+      const ahead = LEADS[lead]!;
+      const slot = PENDING_AT[lead]! + ((step + ahead) % ahead);
+      const at = slot * ROW;
+      this.#features.fillNow(this.#pending, at);
+      this.#features.fillAhead(this.#pending, at, ahead);
+      this.#pending[at + FEATURES] = this.#features.last;
+      this.#pendingSteps[slot] = step + ahead;
+      this.#wake(lead, at);
+    }
+  }
+
+  /** An expert's first opinion resets the weights of its lead: see Mixture.reset. */
+  #wake(lead: number, at: number): void {
+    for (let k = 0; k < this.#experts.length; k++) {
+      if (this.#awakeEver[lead]! & (1 << k) || Number.isNaN(opinion(this.#experts[k]!, this.#pending, at))) continue;
+      this.#awakeEver[lead]! |= 1 << k;
+      for (let j = 0; j < J; j++) this.#mixture.reset(lead * J + j);
+    }
+  }
+
+  /** Every expert's quantiles and the mixture's, log scale, into the scratch arrays. */
+  #predict(lead: number, row: Float32Array, at: number): void {
+    const last = row[at + FEATURES]!;
+    const experts = this.#experts.length;
+    for (let k = 0; k < experts; k++) {
+      const base = last + opinion(this.#experts[k]!, row, at);
+      this.#awake[k] = Number.isNaN(base) ? 0 : 1;
+      if (Number.isNaN(base)) continue;
+      sketchQuantiles(this.#bins, (lead * experts + k) * SKETCH_BINS, LEVELS, this.#quantiles, k * J);
+      for (let j = 0; j < J; j++) this.#quantiles[k * J + j]! += base;
+    }
+    if (this.#set.regression) {
+      this.#awake[experts] = 1;
+      this.#regression.predict(lead, row, at, this.#quantiles, experts * J);
+      for (let j = 0; j < J; j++) this.#quantiles[experts * J + j]! += last;
+    }
+    for (let j = 0; j < J; j++) {
+      this.#mixture.weights(lead * J + j, this.#awake, this.#weights);
+      let sum = 0;
+      for (let k = 0; k < this.#count; k++) if (this.#weights[k]! > 0) sum += this.#weights[k]! * this.#quantiles[k * J + j]!;
+      this.#mixed[j] = sum;
+    }
+  }
+
+  forecast(horizons: readonly number[], quantiles: readonly number[]): Forecast | null {
+    const features = this.#features;
+    if (features.count === 0) return null;
+    const values = new Float64Array(horizons.length * quantiles.length);
+    features.fillNow(this.#row, 0);
+    this.#row[FEATURES] = features.last;
+    horizons.forEach((ahead, i) => {
+      const found = LEADS.findIndex((lead) => lead >= ahead);
+      const lead = found < 0 ? LEADS.length - 1 : found;
+      features.fillAhead(this.#row, 0, ahead);
+      this.#predict(lead, this.#row, 0);
+      let floor = Number.NEGATIVE_INFINITY;
+      for (let j = 0; j < J; j++) {
+        floor = Math.max(floor, this.#mixed[j]! + this.#corrections[lead * J + j]!);
+        this.#mixed[j] = floor;
+      }
+      quantiles.forEach((q, j) => {
+        values[i * quantiles.length + j] = features.unscaled(interpolate(this.#mixed, q));
+      });
+    });
+    return { quantiles, horizons, values, confidence: this.#confidence(), explanation: this.#explain(horizons[0] ?? 1) };
+  }
+
+  #confidence(): number {
+    const cycle = this.#features.shortSeason || CYCLE_WITHOUT_SEASON;
+    const cycles = this.#features.count / cycle;
+    if (cycles < CYCLES_TO_TRUST) return (0.19 * cycles) / CYCLES_TO_TRUST;
+    const calibrated = Math.min(1, Math.max(0, this.#s[S.covered]! / LEVELS[4]));
+    return Math.min(1, 0.4 + 0.6 * Math.min(1, cycles / 7)) * (0.5 + 0.5 * calibrated);
+  }
+
+  #explain(ahead: number): string {
+    const found = LEADS.findIndex((lead) => lead >= ahead);
+    const lead = found < 0 ? LEADS.length - 1 : found;
+    const words = [...this.#experts.map((expert) => expert.words), 'a regression on recent values and past cycles'];
+    // The 0.95 level speaks for the upper quantiles that decide.
+    this.#mixture.weights(lead * J + 4, this.#awake, this.#weights);
+    const ranked = [...this.#weights.keys()].filter((k) => this.#weights[k]! >= 0.1).sort((a, b) => this.#weights[b]! - this.#weights[a]!);
+    const parts = ranked.slice(0, 3).map((k) => `${words[k]} (${Math.round(this.#weights[k]! * 100)} %)`);
+    return `from ${this.#features.count} steps: ${parts.length > 0 ? parts.join(', ') : 'all experts alike'}`;
+  }
+}
+
+/** Value at level q between the learnt levels, linear on the logit scale, held beyond the ends. */
+function interpolate(values: Float64Array, q: number): number {
+  const logit = Math.log(q / (1 - q));
+  let j = 1;
+  while (j < J - 1 && LOGITS[j]! < logit) j++;
+  const share = Math.min(1, Math.max(0, (logit - LOGITS[j - 1]!) / (LOGITS[j]! - LOGITS[j - 1]!)));
+  return values[j - 1]! + share * (values[j]! - values[j - 1]!);
+}

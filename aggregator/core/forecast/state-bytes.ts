@@ -1,0 +1,66 @@
+/**
+ * Model state as bytes and back, exactly. Every forecaster keeps all it has learnt in typed arrays; this writes them in
+ * order behind a header that names the format, and refuses bytes of another format, size or content. Little-endian, as every
+ * machine Node 24 runs on.
+ */
+import { HeadroomError } from '../../../shared/errors.ts';
+
+export type StateArray = Float64Array | Float32Array | Uint16Array | Int32Array;
+
+/** Magic ("HRFM"), checksum, length of the tag; the tag itself follows, padded to 8 bytes. */
+const HEADER_BYTES = 12;
+const MAGIC = 0x4d465248;
+
+/** `tag` names forecaster, format version and everything the layout depends on (step, seasons). */
+export function packState(tag: string, arrays: readonly StateArray[]): Uint8Array {
+  const tagBytes = new TextEncoder().encode(tag);
+  const start = padded(HEADER_BYTES + tagBytes.length);
+  const bytes = new Uint8Array(start + arrays.reduce((sum, array) => sum + padded(array.byteLength), 0));
+  bytes.set(tagBytes, HEADER_BYTES);
+  let at = start;
+  for (const array of arrays) {
+    bytes.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength), at);
+    at += padded(array.byteLength);
+  }
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, MAGIC, true);
+  view.setUint32(8, tagBytes.length, true);
+  view.setUint32(4, checksum(bytes.subarray(8)), true);
+  return bytes;
+}
+
+/** Fills `arrays` from bytes that `packState` made with the same tag. STORE_CORRUPT otherwise; then nothing was changed. */
+export function unpackState(tag: string, bytes: Uint8Array, arrays: readonly StateArray[]): void {
+  const tagBytes = new TextEncoder().encode(tag);
+  const start = padded(HEADER_BYTES + tagBytes.length);
+  const size = start + arrays.reduce((sum, array) => sum + padded(array.byteLength), 0);
+  const refuse = (why: string): never => {
+    throw new HeadroomError('STORE_CORRUPT', `model state cannot be read: ${why}; start this series' model afresh`);
+  };
+  if (bytes.byteLength < HEADER_BYTES) refuse(`only ${bytes.byteLength} bytes`);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (view.getUint32(0, true) !== MAGIC) refuse('it is not model state');
+  const tagLength = view.getUint32(8, true);
+  const found = new TextDecoder().decode(bytes.subarray(HEADER_BYTES, Math.min(bytes.byteLength, HEADER_BYTES + tagLength)));
+  if (found !== tag) refuse(`it was written as "${found.slice(0, 80)}", expected "${tag}"`);
+  if (bytes.byteLength !== size) refuse(`${bytes.byteLength} bytes, expected ${size}`);
+  if (view.getUint32(4, true) !== checksum(bytes.subarray(8))) refuse('its checksum does not match');
+  let at = start;
+  for (const array of arrays) {
+    new Uint8Array(array.buffer, array.byteOffset, array.byteLength).set(bytes.subarray(at, at + array.byteLength));
+    at += padded(array.byteLength);
+  }
+}
+
+export function bytesOf(arrays: readonly StateArray[]): number {
+  return arrays.reduce((sum, array) => sum + array.byteLength, 0);
+}
+
+const padded = (bytes: number) => (bytes + 7) & ~7;
+
+/** FNV-1a over bytes, 32 bits: against truncation and bit rot, not against malice. */
+function checksum(bytes: Uint8Array): number {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < bytes.length; i++) h = Math.imul(h ^ bytes[i]!, 0x01000193);
+  return h >>> 0;
+}
