@@ -1,0 +1,74 @@
+/** One guest of the demo as libvirt's domain XML. Input: what it is; output: the definition. Pure. */
+import { KIB_PER_MIB } from '../../shared/units.ts';
+
+export interface GuestDefinition {
+  name: string;
+  uuid: string;
+  role: string;
+  /** kvm, or qemu for emulation. */
+  domainType: 'kvm' | 'qemu';
+  memoryMiB: number;
+  kernel: string;
+  initrd: string;
+  disk: string;
+  consoleLog: string;
+  /** Administrator's labels. */
+  labels: Record<string, string>;
+}
+
+/** Marks a domain as made by a demo run, so that only those are ever cleaned up. */
+export const DEMO_NAMESPACE = 'https://headroom.invalid/ns/demo/1';
+/** Headroom's own metadata: labels are read from here. */
+const LABELS_NAMESPACE = 'https://headroom.invalid/ns/domain/1';
+/** The channel the guest's agent speaks through. */
+export const AGENT_CHANNEL = 'org.headroom.agent.0';
+/** Balloon statistics are refreshed this often, seconds: each plan of the demo (5 s) sees new ones. */
+const STATS_PERIOD_SECONDS = 1;
+
+const ENTITIES: Record<string, string> = { '<': '&lt;', '>': '&gt;', '&': '&amp;', "'": '&apos;', '"': '&quot;' };
+const escapeXml = (text: string): string => text.replace(/[<>&'"]/g, (character) => ENTITIES[character] ?? character);
+
+export function domainXml(guest: GuestDefinition): string {
+  const memoryKiB = guest.memoryMiB * KIB_PER_MIB;
+  const commandLine = `console=ttyS0 quiet loglevel=3 psi=1 panic=5 headroom.role=${guest.role} headroom.memory=${guest.memoryMiB}`;
+  const labels = Object.entries(guest.labels)
+    .map(([key, value]) => `<headroom:label name="${escapeXml(key)}">${escapeXml(value)}</headroom:label>`)
+    .join('');
+  return `<domain type="${guest.domainType}">
+  <name>${escapeXml(guest.name)}</name>
+  <uuid>${guest.uuid}</uuid>
+  <metadata>
+    <demo:run xmlns:demo="${DEMO_NAMESPACE}" role="${escapeXml(guest.role)}"/>
+    <headroom:domain xmlns:headroom="${LABELS_NAMESPACE}">${labels}</headroom:domain>
+  </metadata>
+  <memory unit="KiB">${memoryKiB}</memory>
+  <currentMemory unit="KiB">${memoryKiB}</currentMemory>
+  <vcpu>1</vcpu>
+  <os>
+    <type arch="x86_64" machine="pc">hvm</type>
+    <kernel>${escapeXml(guest.kernel)}</kernel>
+    <initrd>${escapeXml(guest.initrd)}</initrd>
+    <cmdline>${escapeXml(commandLine)}</cmdline>
+  </os>
+  <features><acpi/></features>
+  ${guest.domainType === 'kvm' ? '<cpu mode="host-passthrough"/>' : ''}
+  <clock offset="utc"/>
+  <on_poweroff>destroy</on_poweroff>
+  <on_reboot>restart</on_reboot>
+  <on_crash>destroy</on_crash>
+  <devices>
+    <disk type="file" device="disk">
+      <driver name="qemu" type="raw"/>
+      <source file="${escapeXml(guest.disk)}"/>
+      <target dev="vda" bus="virtio"/>
+      <readonly/>
+      <shareable/>
+    </disk>
+    <interface type="user"><model type="virtio"/></interface>
+    <channel type="unix"><target type="virtio" name="${AGENT_CHANNEL}"/></channel>
+    <serial type="file"><source path="${escapeXml(guest.consoleLog)}"/></serial>
+    <memballoon model="virtio"><stats period="${STATS_PERIOD_SECONDS}"/></memballoon>
+  </devices>
+</domain>
+`;
+}

@@ -1,0 +1,37 @@
+/**
+ * What the guest itself costs before its workload does anything: kernel, agent, idle runtimes. Input: readings taken once a
+ * second while the workload rests; output: its base in the terms of an allocation (cores of the host, MiB of the balloon),
+ * so that offered load = base + pattern can be held against what was granted.
+ */
+export interface GuestReading {
+  monotonicMs: number;
+  busySeconds: number;
+  availableMiB: number;
+}
+
+export interface GuestBase {
+  cores: number;
+  memoryMiB: number;
+}
+
+/** Until then guests that boot together still slow each other down and start-up work distorts the figures. */
+export const SETTLE_MS = 15_000;
+/** Readings behind the base: enough for a median that one odd second does not move. */
+export const BASE_READINGS = 15;
+
+const median = (values: readonly number[]): number => {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+};
+
+/** `memoryMiB` = memory the guest was given (nothing ballooned away yet) less what it could still hand out. */
+export function baseOf(readings: readonly GuestReading[], givenMiB: number): GuestBase {
+  const rates: number[] = [];
+  for (let i = 1; i < readings.length; i++) {
+    const [before, after] = [readings[i - 1], readings[i]];
+    if (before && after && after.monotonicMs > before.monotonicMs) {
+      rates.push((after.busySeconds - before.busySeconds) / ((after.monotonicMs - before.monotonicMs) / 1000));
+    }
+  }
+  return { cores: median(rates), memoryMiB: givenMiB - median(readings.map((reading) => reading.availableMiB)) };
+}

@@ -1,0 +1,113 @@
+/**
+ * What each guest of the demo offers to do, as a function of time: a "day" of two minutes that repeats. Input: role and
+ * wall clock; output: cores wanted by the workload and MiB it wants to hold. Pure, and the same for everyone who asks, so a
+ * guest needs nothing but its clock to follow it.
+ */
+import { createPrng } from '../../shared/prng.ts';
+
+export const ROLES = ['web', 'batch', 'idle', 'control'] as const;
+export type Role = (typeof ROLES)[number];
+
+/** The issue of a demonstration is to see several days within minutes: two minutes a day, a multiple of the 5 s step. */
+export const DAY_MS = 120_000;
+
+export interface Offer {
+  cores: number;
+  memoryMiB: number;
+}
+
+/** Corners of one day: [second of the day, share of the way from low to high]; straight lines between, the last to 120 s. */
+type Shape = readonly (readonly [second: number, share: number])[];
+
+interface Pattern {
+  shape: Shape;
+  low: Offer;
+  high: Offer;
+  /** The day begins this much later than the wall clock's two minutes do: keeps the sum of all guests low. */
+  shiftMs: number;
+  /** Uneven use: each five seconds are up to this share lower or higher. */
+  noiseShare: number;
+}
+
+/** Rises over 20 s in the morning and falls over 20 s in the evening, as interactive services do. */
+const INTERACTIVE: Shape = [
+  [0, 0],
+  [30, 0],
+  [50, 1],
+  [90, 1],
+  [110, 0],
+  [120, 0],
+];
+/** A job that starts on the clock, at once, and ends at once: nothing announces it but the day before. */
+const SCHEDULED: Shape = [
+  [0, 0],
+  [20, 0],
+  [20, 1],
+  [65, 1],
+  [65, 0],
+  [120, 0],
+];
+/** Nearly nothing, but for ten seconds a day. */
+const RARE: Shape = [
+  [0, 0],
+  [95, 0],
+  [95, 1],
+  [105, 1],
+  [105, 0],
+  [120, 0],
+];
+
+/**
+ * Cores and MiB are small enough that four guests, their emulation and both agents stay well below two cores and 3 GiB, and
+ * their middles lie well above what must never be undercut: a fifth of a core per vCPU, and the working set at rest.
+ */
+const WEB: Pattern = {
+  shape: INTERACTIVE,
+  low: { cores: 0.08, memoryMiB: 16 },
+  high: { cores: 0.5, memoryMiB: 232 },
+  shiftMs: 0,
+  noiseShare: 0.04,
+};
+const PATTERNS: Record<Role, Pattern> = {
+  web: WEB,
+  control: { ...WEB, shiftMs: DAY_MS / 2 },
+  batch: {
+    shape: SCHEDULED,
+    low: { cores: 0.06, memoryMiB: 16 },
+    high: { cores: 0.48, memoryMiB: 232 },
+    shiftMs: 25_000,
+    noiseShare: 0.02,
+  },
+  idle: { shape: RARE, low: { cores: 0.02, memoryMiB: 8 }, high: { cores: 0.35, memoryMiB: 120 }, shiftMs: 0, noiseShare: 0 },
+};
+
+/** Noise changes this often: each forecasting step sees about one draw. */
+const NOISE_MS = 5000;
+const NOISE_SEED = 7;
+
+/** Share of the way from low to high at a moment of the day. */
+function shareAt(shape: Shape, second: number): number {
+  let before: readonly [number, number] = [0, 0];
+  for (const corner of shape) {
+    if (corner[0] > second) return before[1] + ((second - before[0]) / (corner[0] - before[0])) * (corner[1] - before[1]);
+    before = corner;
+  }
+  return before[1];
+}
+
+/** One draw in −1..1 per slot, straight lines between: a jump of its own could cross a rise's middle twice. */
+function smoothNoise(slot: number): number {
+  const draw = (index: number): number => createPrng(NOISE_SEED, String(index)).next() * 2 - 1;
+  const from = Math.floor(slot);
+  return draw(from) + (slot - from) * (draw(from + 1) - draw(from));
+}
+
+export function offerAt(role: Role, wallMs: number): Offer {
+  const { shape, low, high, shiftMs, noiseShare } = PATTERNS[role];
+  const ownMs = wallMs - shiftMs;
+  const share = shareAt(shape, (((ownMs % DAY_MS) + DAY_MS) % DAY_MS) / 1000);
+  // The control's noise at its own time of day is the web guest's, half a day earlier: the same load, shifted.
+  const noise = 1 + noiseShare * smoothNoise(ownMs / NOISE_MS);
+  const at = (from: number, to: number): number => (from + share * (to - from)) * noise;
+  return { cores: at(low.cores, high.cores), memoryMiB: at(low.memoryMiB, high.memoryMiB) };
+}
