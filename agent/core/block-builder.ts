@@ -25,7 +25,8 @@ export class BlockBuilder {
     this.#subject = first.subject;
     this.#source = first.source;
     this.#fields = first.fields;
-    this.#overheadBytes = overheadBytes;
+    // Names count too: on a new connection they travel again.
+    this.#overheadBytes = first.fields.reduce((bytes, field) => bytes + field.length, overheadBytes);
     const capacity = Math.max(ROWS_FIRST, first.timesMs.length);
     this.#times = new Float64Array(capacity);
     this.#values = new Float64Array(capacity * first.fields.length);

@@ -120,12 +120,16 @@ export class SampleBuffer {
       receipt?.(false);
       return;
     }
-    const builder = this.#builderFor(block, nowMs);
-    const before = builder.bytes;
-    builder.append(block);
-    if (receipt) builder.receipts.push(receipt);
-    this.#rows += rows;
-    this.#bytes += builder.bytes - before;
+    const parts = this.#split(block);
+    const partReceipt = receipt && parts.length > 1 ? jointReceipt(receipt, parts.length) : receipt;
+    for (const part of parts) {
+      const builder = this.#builderFor(part, nowMs);
+      const before = builder.bytes;
+      builder.append(part);
+      if (partReceipt) builder.receipts.push(partReceipt);
+      this.#rows += part.timesMs.length;
+      this.#bytes += builder.bytes - before;
+    }
     this.#enforceLimits();
   }
 
@@ -152,13 +156,18 @@ export class SampleBuffer {
    */
   take(lane: Lane, nowMs: number, windowMax: number, rowsMax: number = this.#limits.batchRowsMax): Batch | null {
     const held = this.#held[lane];
+    let repeated: HeldBatch | undefined;
+    let underWay = 0;
     for (const batch of held.values()) {
-      if (!batch.resend) continue;
-      batch.resend = false;
-      batch.sentAtMs = nowMs;
-      return batch;
+      if (!batch.resend) underWay++;
+      else repeated ??= batch;
     }
-    if (held.size >= windowMax) return null;
+    if (underWay >= windowMax) return null;
+    if (repeated) {
+      repeated.resend = false;
+      repeated.sentAtMs = nowMs;
+      return repeated;
+    }
     const entries = lane === 'live' ? this.#takeLive() : this.#takeBacklog(rowsMax);
     if (entries.length === 0) return null;
     const batch: HeldBatch = { lane, seq: this.#nextSeq[lane]++, entries, sentAtMs: nowMs, resend: false, ...sum(entries) };
@@ -244,6 +253,21 @@ export class SampleBuffer {
     this.#bytes += fresh.bytes;
     builders.push(fresh);
     return fresh;
+  }
+
+  /** A block too large for one batch goes in pieces. */
+  #split(block: TelemetryBlock): TelemetryBlock[] {
+    const rows = block.timesMs.length;
+    const bytesPerRow = BlockBuilder.cost(block) / rows;
+    const rowsMax = Math.max(1, Math.min(this.#limits.batchRowsMax, Math.floor(this.#limits.batchBytesMax / bytesPerRow)));
+    if (rows <= rowsMax) return [block];
+    const parts: TelemetryBlock[] = [];
+    const width = block.fields.length;
+    for (let from = 0; from < rows; from += rowsMax) {
+      const to = Math.min(rows, from + rowsMax);
+      parts.push({ ...block, timesMs: block.timesMs.subarray(from, to), values: block.values.subarray(from * width, to * width) });
+    }
+    return parts;
   }
 
   #seal(builder: BlockBuilder): Entry {
@@ -360,6 +384,16 @@ export class SampleBuffer {
     // After the books are right: a receipt may append again.
     for (const entry of entries) for (const receipt of entry.receipts) receipt(stored);
   }
+}
+
+/** Stored once every piece is; dropped as soon as one is. */
+function jointReceipt(receipt: Receipt, parts: number): Receipt {
+  let left = parts;
+  return (stored) => {
+    if (left <= 0) return;
+    left = stored ? left - 1 : 0;
+    if (left === 0) receipt(stored);
+  };
 }
 
 function sum(entries: readonly Entry[]): { blocks: TelemetryBlock[]; rows: number; bytes: number } {

@@ -1,0 +1,338 @@
+/**
+ * The agent's connection to the aggregator (or a guest agent's to its host): connect with jittered back-off, say hello,
+ * flush the sample buffer at its pace, hand commands to their handlers, resend what was not confirmed, and drain on stop.
+ * Input: a Connect, a buffer, frames to send. Output: frames to handlers. Timers and I/O only; the decisions are in core.
+ */
+import { backoffMs } from '../../shared/backoff.ts';
+import type { Clock, Timer } from '../../shared/clock.ts';
+import { errorText, HeadroomError, isHeadroomError } from '../../shared/errors.ts';
+import { Session } from '../../shared/net/session.ts';
+import type { Connect, Transport } from '../../shared/net/transport.ts';
+import type { Prng } from '../../shared/prng.ts';
+import { FRAME_BYTES_MAX, type Frame, type FrameOf } from '../../shared/protocol/frames.ts';
+import { checkFrame, type Receiver } from '../../shared/protocol/validate.ts';
+import { TokenBucket } from '../../shared/token-bucket.ts';
+import { Outbox } from '../core/outbox.ts';
+import type { SampleBuffer } from '../core/sample-buffer.ts';
+
+export interface UplinkHandlers {
+  /** The connection is ready. A host agent sends its full inventory from here: telemetry waits for it. */
+  onWelcome?: (welcome: FrameOf<'welcome'>) => void;
+  onCommand?: (command: FrameOf<'command'>) => void;
+  onGuestCommand?: (command: FrameOf<'guest-command'>) => void;
+  onLease?: (lease: FrameOf<'lease'>) => void;
+  onKillSwitch?: (frame: FrameOf<'kill-switch'>) => void;
+  /** For logs and health: why the connection ended or could not be made; null when it was closed cleanly. */
+  onDisconnected?: (error: HeadroomError | null) => void;
+}
+
+export interface UplinkOptions {
+  role: 'host' | 'guest';
+  connect: Connect;
+  clock: Clock;
+  prng: Prng;
+  /** Made anew for each connection. */
+  hello: () => FrameOf<'hello'>;
+  buffer: SampleBuffer;
+  handlers: UplinkHandlers;
+  /** Period of flushing the buffer, ms. */
+  flushMs?: number;
+  /** Unacknowledged this long on a living connection: sent again through the backlog. null: never (a relay always answers). */
+  ackTimeoutMs?: number | null;
+  backoff?: { baseMs: number; capMs: number };
+  /** How long `stop` waits for acknowledgements. */
+  drainMs?: number;
+  maxBytes?: number;
+  fieldSetsMax?: number;
+  handshakeMs?: number;
+}
+
+const DEFAULT_FLUSH_MS = 1000;
+/** Long enough for a store that compacts; short enough that a store that failed gets its rows within a plan period. */
+const DEFAULT_ACK_TIMEOUT_MS = 30_000;
+/** A restarted aggregator is found again within seconds; a fleet that waits does not hammer. */
+const DEFAULT_BACKOFF = { baseMs: 500, capMs: 30_000 };
+const DEFAULT_DRAIN_MS = 5000;
+/** Backlog batches per flush, so that live rows are never behind more than this in the socket. */
+const BACKLOG_BATCHES_PER_FLUSH = 4;
+/** A connection that lasted this long was good: the next failure starts the back-off anew. */
+const STEADY_MS = 30_000;
+
+/** Everything this end counts, by name. */
+interface UplinkCounters {
+  connects: number;
+  connectFailures: number;
+  batchesSent: number;
+  rowsSent: number;
+  rowsAcknowledged: number;
+  framesRefused: number;
+}
+
+export class Uplink {
+  readonly #options: UplinkOptions;
+  readonly #outbox = new Outbox();
+  readonly #counters: UplinkCounters = {
+    connects: 0,
+    connectFailures: 0,
+    batchesSent: 0,
+    rowsSent: 0,
+    rowsAcknowledged: 0,
+    framesRefused: 0,
+  };
+  #session: Session | undefined;
+  #welcome: FrameOf<'welcome'> | undefined;
+  #bootId = '';
+  #backlogBudget: TokenBucket | undefined;
+  #inventorySent = false;
+  #peerDrains = false;
+  #confirming = false;
+  #attempt = 0;
+  #welcomedAtMs = 0;
+  #reconnect: Timer | undefined;
+  #flusher: Timer | undefined;
+  #running = false;
+  #draining: (() => void) | undefined;
+
+  constructor(options: UplinkOptions) {
+    this.#options = options;
+  }
+
+  /** True between welcome and the end of the connection. */
+  get connected(): boolean {
+    return this.#session?.ready === true;
+  }
+
+  start(): void {
+    if (this.#running) return;
+    this.#running = true;
+    this.#flusher = this.#options.clock.setInterval(() => this.flush(), this.#options.flushMs ?? DEFAULT_FLUSH_MS);
+    void this.#connect();
+  }
+
+  /**
+   * Results and events are kept, over reconnects, until the other side has read them (at least once each). An inventory
+   * is not: without a connection the answer is false and the next `onWelcome` asks for a full one.
+   * Throws FRAME_INVALID on a frame the other side would refuse: a bug of the caller, not worth the connection.
+   */
+  send(frame: FrameOf<'inventory'> | FrameOf<'event'> | FrameOf<'result'>): boolean {
+    try {
+      checkFrame(frame);
+    } catch (error) {
+      this.#counters.framesRefused++;
+      throw error;
+    }
+    if (frame.type !== 'inventory') {
+      const kept = this.#outbox.add(frame);
+      this.#sendOutbox();
+      return kept;
+    }
+    if (!this.connected || !this.#session?.send(frame)) return false;
+    this.#inventorySent = true;
+    return true;
+  }
+
+  /** Sends what there is now; runs by itself every `flushMs`. */
+  flush(): void {
+    const { buffer, clock } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const ackTimeoutMs = this.#options.ackTimeoutMs === undefined ? DEFAULT_ACK_TIMEOUT_MS : this.#options.ackTimeoutMs;
+    if (this.connected && ackTimeoutMs !== null) buffer.expire(nowMs, ackTimeoutMs);
+    buffer.age(nowMs);
+    this.#sendOutbox();
+    this.#sendTelemetry(nowMs);
+  }
+
+  /** Sends what the buffer holds, waits up to `drainMs` for acknowledgements, says goodbye and closes. */
+  async stop(): Promise<void> {
+    if (!this.#running) return;
+    this.#running = false;
+    this.#flusher?.cancel();
+    this.#reconnect?.cancel();
+    const session = this.#session;
+    if (session?.ready && !this.#peerDrains) {
+      this.flush();
+      await this.#drained(session);
+      session.send({ type: 'goodbye', reason: 'the agent stops' });
+    }
+    session?.close('the agent stops');
+  }
+
+  metrics(): Record<string, number> {
+    const { stats } = this.#options.buffer;
+    return {
+      uplink_connected: this.connected ? 1 : 0,
+      uplink_connects_total: this.#counters.connects,
+      uplink_connect_failures_total: this.#counters.connectFailures,
+      uplink_batches_sent_total: this.#counters.batchesSent,
+      uplink_rows_sent_total: this.#counters.rowsSent,
+      uplink_rows_acknowledged_total: this.#counters.rowsAcknowledged,
+      uplink_frames_refused_total: this.#counters.framesRefused,
+      uplink_outbox_frames: this.#outbox.waiting + this.#outbox.unconfirmed,
+      uplink_outbox_dropped_total: this.#outbox.dropped,
+      uplink_send_queue_dropped_total: this.#session?.dropped ?? 0,
+      buffer_rows: stats.rows,
+      buffer_bytes: stats.bytes,
+      buffer_backlog_rows: stats.backlogRows,
+      buffer_dropped_byte_limit_rows_total: stats.droppedRows['byte-limit'],
+      buffer_dropped_row_limit_rows_total: stats.droppedRows['row-limit'],
+      buffer_dropped_invalid_rows_total: stats.droppedRows.invalid,
+    };
+  }
+
+  async #connect(): Promise<void> {
+    this.#reconnect = undefined;
+    let transport: Transport;
+    try {
+      transport = await this.#options.connect();
+    } catch (error) {
+      this.#counters.connectFailures++;
+      this.#lost(isHeadroomError(error) ? error : new HeadroomError('CONNECTION_CLOSED', errorText(error), { cause: error }));
+      return;
+    }
+    if (!this.#running) {
+      transport.close('the agent stops');
+      return;
+    }
+    const options = this.#options;
+    const receiver: Receiver = options.role === 'host' ? 'host-agent' : 'guest-agent';
+    this.#session = new Session({
+      transport,
+      clock: options.clock,
+      receiver,
+      onFrame: (frame) => this.#frame(frame),
+      onClose: (error) => this.#lost(error ?? null),
+      onWritable: () => this.flush(),
+      maxBytes: options.maxBytes ?? FRAME_BYTES_MAX,
+      ...(options.fieldSetsMax === undefined ? {} : { fieldSetsMax: options.fieldSetsMax }),
+      ...(options.handshakeMs === undefined ? {} : { handshakeMs: options.handshakeMs }),
+    });
+    const hello = options.hello();
+    this.#bootId = hello.bootId;
+    this.#session.send(hello);
+  }
+
+  #lost(error: HeadroomError | null): void {
+    const { clock, prng, handlers } = this.#options;
+    if (this.#welcome && clock.monotonicMs() - this.#welcomedAtMs > STEADY_MS) this.#attempt = 0;
+    this.#session = undefined;
+    this.#welcome = undefined;
+    this.#inventorySent = false;
+    this.#peerDrains = false;
+    this.#confirming = false;
+    this.#outbox.connectionLost();
+    this.#draining?.();
+    if (this.#running && !this.#reconnect) {
+      const delayMs = backoffMs(this.#attempt++, this.#options.backoff ?? DEFAULT_BACKOFF, prng);
+      this.#reconnect = clock.setTimeout(() => void this.#connect(), delayMs);
+    }
+    handlers.onDisconnected?.(error);
+  }
+
+  #frame(frame: Frame): void {
+    const { handlers } = this.#options;
+    if (frame.type === 'welcome') {
+      this.#welcomed(frame);
+      return;
+    }
+    if (frame.type === 'goodbye') {
+      // The other side closes once it has acknowledged what it has; nothing new goes there.
+      this.#peerDrains = true;
+      return;
+    }
+    if (!this.#welcome) {
+      // A lossy network may well have dropped the welcome; the handshake's deadline settles it.
+      if (this.#session?.transport.lossy) return;
+      throw new HeadroomError('FRAME_OUT_OF_ORDER', `"${frame.type}" before welcome`);
+    }
+    if (frame.type === 'ack') this.#acknowledged(frame);
+    else if (frame.type === 'command') handlers.onCommand?.(frame);
+    else if (frame.type === 'guest-command') handlers.onGuestCommand?.(frame);
+    else if (frame.type === 'lease') handlers.onLease?.(frame);
+    else if (frame.type === 'kill-switch') handlers.onKillSwitch?.(frame);
+  }
+
+  #welcomed(welcome: FrameOf<'welcome'>): void {
+    if (this.#welcome) {
+      if (this.#session?.transport.lossy) return;
+      throw new HeadroomError('FRAME_OUT_OF_ORDER', 'a second welcome');
+    }
+    const { clock, buffer, handlers } = this.#options;
+    this.#welcome = welcome;
+    this.#welcomedAtMs = clock.monotonicMs();
+    this.#counters.connects++;
+    this.#backlogBudget = new TokenBucket(
+      { ratePerSecond: welcome.backlogRowsPerSecond, burst: Math.max(1, welcome.backlogRowsPerSecond) },
+      this.#welcomedAtMs,
+    );
+    this.#session?.established(welcome.heartbeatMs);
+    buffer.reconnected(this.#welcomedAtMs);
+    handlers.onWelcome?.(welcome);
+    this.flush();
+  }
+
+  #acknowledged(ack: FrameOf<'ack'>): void {
+    // An acknowledgement for an earlier life of this machine says nothing about this one's numbers.
+    if (ack.bootId !== this.#bootId) return;
+    this.#counters.rowsAcknowledged += this.#options.buffer.acknowledge(ack.lane, ack.fromSeq, ack.toSeq);
+    if (!this.#draining) return;
+    if (this.#options.buffer.empty) this.#draining();
+    else this.flush();
+  }
+
+  #sendOutbox(): void {
+    const session = this.#session;
+    if (!session?.ready || this.#peerDrains) return;
+    while (session.writable && this.#outbox.waiting > 0) session.send(this.#outbox.next()!);
+    if (this.#confirming || this.#outbox.unconfirmed === 0) return;
+    // The answer to a ping sent behind them says that they were read.
+    const mark = this.#outbox.mark();
+    this.#confirming = true;
+    session.barrier(() => {
+      this.#outbox.confirm(mark);
+      this.#confirming = false;
+    });
+  }
+
+  #sendTelemetry(nowMs: number): void {
+    const session = this.#session;
+    const welcome = this.#welcome;
+    if (!session?.ready || !welcome || this.#peerDrains) return;
+    // The other side knows which VMs this host may speak of only from its inventory.
+    if (this.#options.role === 'host' && !this.#inventorySent) return;
+    while (session.writable && this.#sendBatch(session, 'live', nowMs, welcome.window) > 0);
+    for (let i = 0; i < BACKLOG_BATCHES_PER_FLUSH && session.writable; i++) {
+      const budget = this.#backlogBudget!;
+      const rowsMax = Math.floor(budget.available(nowMs));
+      if (rowsMax < 1) return;
+      const rows = this.#sendBatch(session, 'backlog', nowMs, welcome.window, rowsMax);
+      if (rows === 0) return;
+      budget.take(rows, nowMs);
+    }
+  }
+
+  /** Rows sent, 0 when there was nothing to send. */
+  #sendBatch(session: Session, lane: 'live' | 'backlog', nowMs: number, windowMax: number, rowsMax?: number): number {
+    const batch = this.#options.buffer.take(lane, nowMs, windowMax, rowsMax);
+    if (!batch) return 0;
+    session.sendTelemetry(lane, batch.seq, batch.blocks);
+    this.#counters.batchesSent++;
+    this.#counters.rowsSent += batch.rows;
+    return batch.rows;
+  }
+
+  #drained(session: Session): Promise<void> {
+    if (session.closed || this.#options.buffer.empty) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = this.#options.clock.setTimeout(() => this.#draining?.(), this.#options.drainMs ?? DEFAULT_DRAIN_MS);
+      this.#draining = () => {
+        this.#draining = undefined;
+        timer.cancel();
+        resolve();
+      };
+    });
+  }
+}
+
+export function createUplink(options: UplinkOptions): Uplink {
+  return new Uplink(options);
+}
