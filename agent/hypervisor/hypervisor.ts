@@ -6,6 +6,9 @@
  */
 import type { VmId } from '../../shared/ids.ts';
 import type { Resource, Setting, SettingOf } from '../../shared/resources.ts';
+import type { VmFacts } from '../core/vm-facts.ts';
+
+export type { VmFacts };
 
 /** Run state as the hypervisor sees it; `launching`/`ready` are decided above, from this and the guest agent. */
 export type PowerState = 'running' | 'paused' | 'shutdown' | 'shutoff' | 'crashed' | 'suspended' | 'unknown';
@@ -17,51 +20,6 @@ export interface HostCapacity {
   hypervisorVersion: string;
   /** Machine architecture, e.g. x86_64. */
   architecture: string;
-}
-
-/**
- * What a VM's live definition says, as far as it bears on safety. `undefined` means the definition did not tell or could
- * not be understood: unknown means never.
- */
-export interface VmFacts {
-  id: VmId;
-  name: string;
-  persistent: boolean;
-  vcpusMax: number;
-  vcpusOnline: number;
-  /** Memory the guest boots with (and the balloon's upper end). */
-  bootMemoryMiB: number;
-  /** kvm, qemu (TCG), … */
-  domainType: string;
-  machineType: string;
-  balloonModel: 'virtio' | 'none' | 'other' | undefined;
-  balloonDeflateOnOom: boolean;
-  /** Period of the balloon driver's statistics now in force, 0 = off. */
-  statsPeriodSeconds: number;
-  /** Host devices passed through (VFIO pci, mdev, …) and devices that pin guest memory (vDPA, vhost-user need shared memory). */
-  passthrough: string[];
-  launchSecurity: string | null;
-  hugepages: boolean;
-  lockedMemory: boolean;
-  /** Memory allocated up front (`allocation mode=immediate`, prealloc backends). */
-  preallocatedMemory: boolean;
-  /** Memory bound strictly to NUMA nodes. */
-  numaStrict: boolean;
-  /** Memory backed by a file or shared with other processes. */
-  memorySource: 'anonymous' | 'memfd' | 'file' | undefined;
-  /** Hot-plugged DIMMs or virtio-mem: sizes the balloon arithmetic does not cover. */
-  memoryDevices: number;
-  /** vCPUs pinned to dedicated host CPUs. */
-  dedicatedPinning: boolean;
-  realtimeScheduling: boolean;
-  /** From libosinfo metadata or the guest; undefined = not told. */
-  osFamily: 'linux' | 'windows' | 'bsd' | 'other' | undefined;
-  interfaces: { device: string; mac: string; type: string }[];
-  disks: { target: string; source: string | null }[];
-  /** virtio-serial channels with a Unix socket on the host, by target name. */
-  channels: { name: string; path: string; connected: boolean }[];
-  /** Administrator's labels, from Headroom's own metadata element. */
-  labels: Record<string, string>;
 }
 
 /**
