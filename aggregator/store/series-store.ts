@@ -17,7 +17,15 @@ export interface SeriesQuery {
   resolution: Resolution;
 }
 
-/** Columns of equal length; aggregated resolutions answer mean per field, and `<field>:max`, `:count`, `:p50`, `:p90`, `:p99` when asked by that name. */
+/** One query over many subjects: `subjects` in place of `subject`. */
+export interface SeriesQueryMany extends Omit<SeriesQuery, 'subject'> {
+  subjects: readonly Subject[];
+}
+
+/**
+ * Rows in time order in which at least one asked field is known: an unknown value (NaN) is never a write, so it neither
+ * overwrites nor makes a row. Bins are labelled by their start; the newest may still be filling, `<field>:count` tells.
+ * Columns of equal length; aggregated resolutions answer mean per field, and `<field>:max`, `:count`, `:p50`, `:p90`, `:p99` when asked by that name. */
 export interface SeriesResult {
   timesMs: Float64Array;
   columns: Record<string, Float64Array>;
@@ -36,12 +44,16 @@ export interface SeriesStoreStatus {
   rawFromMs: number | null;
   /** Rows dropped, by reason (`byte-budget`, `too-late`, …): never silent. */
   dropped: Record<string, number>;
+  /** What is wrong now or was put aside since the start, for people: a damaged file, a full disk. */
+  problems: readonly string[];
 }
 
 export interface SeriesStore {
   /** Resolves when durable; rejects with STORE_UNAVAILABLE or STORE_FULL, and then nothing may be acknowledged. */
   append(blocks: readonly TelemetryBlock[]): Promise<void>;
   query(query: SeriesQuery): Promise<SeriesResult>;
+  /** One result per subject, in their order; empty where nothing is known. */
+  queryMany(query: SeriesQueryMany): Promise<SeriesResult[]>;
   /** Newest row of each subject named (all when omitted), of the last `withinMs`. */
   last(withinMs: number, nowMs: number, subjects?: readonly Subject[]): Promise<LastValue[]>;
   subjects(): Promise<{ subject: Subject; source: Source }[]>;
