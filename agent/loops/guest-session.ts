@@ -217,7 +217,7 @@ export class GuestSession {
 
   #closed(error?: HeadroomError): void {
     this.#resumeTimer?.cancel();
-    if (error && error.code.startsWith('FRAME_')) this.#options.counters.protocolErrors++;
+    if (error?.code.startsWith('FRAME_')) this.#options.counters.protocolErrors++;
     this.#options.onClose(error);
   }
 }

@@ -31,7 +31,7 @@ export interface UplinkOptions {
   connect: Connect;
   clock: Clock;
   prng: Prng;
-  /** Made anew for each connection. */
+  /** Made anew for each connection; the uplink adds to its bootId what tells this start of the program from others. */
   hello: () => FrameOf<'hello'>;
   buffer: SampleBuffer;
   handlers: UplinkHandlers;
@@ -81,7 +81,8 @@ export class Uplink {
   };
   #session: Session | undefined;
   #welcome: FrameOf<'welcome'> | undefined;
-  #bootId = '';
+  /** Batch numbers begin again with every start of this program, not of the machine: what they belong to must as well. */
+  readonly #bootId: string;
   #backlogBudget: TokenBucket | undefined;
   #inventorySent = false;
   #peerDrains = false;
@@ -95,6 +96,12 @@ export class Uplink {
 
   constructor(options: UplinkOptions) {
     this.#options = options;
+    const { clock, prng } = options;
+    const start = `${Math.round(clock.wallMs()).toString(36)}.${prng
+      .stream('boot')
+      .below(2 ** 32)
+      .toString(36)}`;
+    this.#bootId = `${options.hello().bootId.slice(0, 40)}/${start}`.slice(0, 64);
   }
 
   /** True between welcome and the end of the connection. */
@@ -207,8 +214,7 @@ export class Uplink {
       ...(options.handshakeMs === undefined ? {} : { handshakeMs: options.handshakeMs }),
     });
     const hello = options.hello();
-    this.#bootId = hello.bootId;
-    this.#session.send(hello);
+    this.#session.send({ ...hello, bootId: this.#bootId });
   }
 
   #lost(error: HeadroomError | null): void {

@@ -1,0 +1,196 @@
+/**
+ * Where agents arrive. Input: Transports. Output: live state to the sink at once, rows to the store in group commits,
+ * acknowledgements strictly after a commit; commands the other way. A peer's mistakes cost that peer its connection and
+ * nobody else anything: every queue here is bounded per peer, and what is dropped is counted by reason.
+ */
+import type { Clock } from '../../shared/clock.ts';
+import { HeadroomError } from '../../shared/errors.ts';
+import type { HostId, VmId } from '../../shared/ids.ts';
+import type { Transport } from '../../shared/net/transport.ts';
+import type { FrameOf } from '../../shared/protocol/frames.ts';
+import { type AppendStore, Committer } from './committer.ts';
+import { type ConnectionOwner, PeerConnection } from './peer-connection.ts';
+import {
+  type IngestCounters,
+  type IngestLimits,
+  type IngestSink,
+  newCounters,
+  type PeerKey,
+  type PeerLink,
+  PeerState,
+} from './peer-state.ts';
+
+export const INGEST_LIMITS: IngestLimits = {
+  window: 32,
+  // Two frames of the largest size and some: a peer that is not read loses nothing, its socket fills.
+  peerPendingBytesMax: 16 * 1024 * 1024,
+  // A third of what the embedded store takes: live rows and queries keep the rest.
+  backlogRowsPerSecond: 40_000,
+  // Well under the 200 ms an acknowledgement may wait; long enough that a fleet's flushes share a transaction.
+  collectMs: 50,
+  heartbeatMs: 5000,
+  peersMax: 5000,
+};
+
+export interface IngestOptions {
+  clock: Clock;
+  store: AppendStore;
+  sink: IngestSink;
+  /** Told to agents at welcome. A function when it may rise while running. */
+  epoch: number | (() => number);
+  limits?: Partial<IngestLimits>;
+  /** The host that reports this VM, null when none does: direct guest agents need one, connected. */
+  ownsVm: (vm: VmId) => HostId | null;
+  /** For logs: refusals and protocol errors, with the peer. */
+  onProblem?: (peer: string, error: HeadroomError) => void;
+}
+
+export type DownFrame = FrameOf<'command'> | FrameOf<'lease'> | FrameOf<'kill-switch'> | FrameOf<'guest-command'>;
+
+export class Ingest implements ConnectionOwner {
+  readonly options: IngestOptions;
+  readonly limits: IngestLimits;
+  readonly committer: Committer;
+  readonly counters: IngestCounters = newCounters();
+  /** Connected or remembered, the longest gone first. */
+  readonly #peers = new Map<PeerKey, PeerState>();
+  readonly #connections = new Set<PeerConnection>();
+  #connectionCount = 0;
+  #draining = false;
+
+  constructor(options: IngestOptions) {
+    this.options = options;
+    this.limits = { ...INGEST_LIMITS, ...options.limits };
+    const { clock, store } = options;
+    const { collectMs, backlogRowsPerSecond } = this.limits;
+    this.committer = new Committer({ clock, store, collectMs, backlogRowsPerSecond });
+  }
+
+  get epoch(): number {
+    const { epoch } = this.options;
+    return typeof epoch === 'function' ? epoch() : epoch;
+  }
+
+  /** Takes a new connection; the peer must say hello. */
+  accept(transport: Transport): void {
+    if (this.#draining) {
+      transport.close('the aggregator stops');
+      return;
+    }
+    this.counters.connections++;
+    const connection = new PeerConnection(this, transport, `c${++this.#connectionCount}`);
+    this.#connections.add(connection);
+  }
+
+  /** False: not connected, or its queue is full. A guest-command reaches a guest's own connection where it has one. */
+  send(host: HostId, frame: DownFrame): boolean {
+    const direct = frame.type === 'guest-command' ? this.#peers.get(`guest/${frame.vm}`)?.connection : undefined;
+    const connection = direct ?? this.#peers.get(`host/${host}`)?.connection;
+    const sent = connection?.send(frame) === true;
+    if (!sent) this.counters.dropped['not-sent']++;
+    return sent;
+  }
+
+  connected(host: HostId): boolean {
+    return this.#peers.get(`host/${host}`)?.connection !== undefined;
+  }
+
+  hosts(): HostId[] {
+    const hosts: HostId[] = [];
+    for (const peer of this.#peers.values()) if (peer.connection && peer.kind === 'host') hosts.push(peer.host);
+    return hosts;
+  }
+
+  /** Each connected agent's share of the fleet's replay rate, as welcomes tell it. */
+  backlogShare(): number {
+    return this.limits.backlogRowsPerSecond / Math.max(4, this.#connections.size);
+  }
+
+  /** Says goodbye to all, commits and acknowledges what has arrived, closes. */
+  async stop(): Promise<void> {
+    this.#draining = true;
+    for (const connection of this.#connections) connection.goodbye('the aggregator stops');
+    await this.committer.flush();
+    for (const connection of [...this.#connections]) connection.close('the aggregator stops');
+  }
+
+  /** Names follow Prometheus: counters end in _total. */
+  metrics(): Record<string, number> {
+    const { counters, committer } = this;
+    const metrics: Record<string, number> = {
+      ingest_connections: this.#connections.size,
+      ingest_hosts_connected: this.hosts().length,
+      ingest_connections_total: counters.connections,
+      ingest_frames_total: counters.frames,
+      ingest_rows_received_total: counters.rowsReceived,
+      ingest_rows_stored_total: counters.rowsStored,
+      ingest_batches_repeated_total: counters.batchesRepeated,
+      ingest_acks_total: counters.acks,
+      ingest_paused_total: counters.paused,
+      ingest_protocol_errors_total: counters.protocolErrors,
+      ingest_handshakes_refused_total: counters.handshakesRefused,
+      ingest_batches_pending: committer.pendingBatches,
+      ingest_appends_total: committer.appends,
+      ingest_append_failures_total: committer.appendFailures,
+      ingest_append_last_ms: committer.lastAppendMs,
+    };
+    for (const [reason, count] of Object.entries(counters.dropped)) {
+      metrics[`ingest_dropped_${reason.replaceAll('-', '_')}_total`] = count;
+    }
+    return metrics;
+  }
+
+  /** For connections: the peer becomes this connection's, an older connection of it gives way. Throws HANDSHAKE_REFUSED. */
+  register(connection: PeerLink, hello: FrameOf<'hello'>, local: boolean): PeerState {
+    const identity = this.#identify(hello, local);
+    let peer = this.#peers.get(identity.key);
+    if (peer?.connection) peer.connection.replaced();
+    // Numbers start again with a machine's boot or an agent's restart; what was committed then says nothing now.
+    if (!peer || peer.bootId !== hello.bootId) {
+      const reported = peer?.reported;
+      peer = new PeerState(identity.key, identity.kind, identity.host, identity.vm, hello.bootId);
+      if (reported) peer.reported = reported;
+    }
+    peer.connection = connection;
+    this.#peers.delete(identity.key);
+    this.#peers.set(identity.key, peer);
+    this.#forgetOld();
+    return peer;
+  }
+
+  /** For connections: this one ended. */
+  unregister(connection: PeerConnection, peer: PeerState | undefined): void {
+    this.#connections.delete(connection);
+    if (peer?.connection === connection) peer.connection = undefined;
+  }
+
+  #identify(hello: FrameOf<'hello'>, local: boolean): { key: PeerKey; kind: 'host' | 'guest'; host: HostId; vm: VmId | null } {
+    if (hello.role === 'host') {
+      if (hello.host === null) throw refused('a host agent must name its host in hello.host');
+      return { key: `host/${hello.host}`, kind: 'host', host: hello.host as HostId, vm: null };
+    }
+    if (hello.vm === null) throw refused('a guest agent must tell its VM in hello.vm (the DMI product UUID)');
+    if (!local) throw refused('guest agents may connect from this machine only; use the virtio-serial channel');
+    const vm = hello.vm as VmId;
+    const host = this.options.ownsVm(vm);
+    if (host === null || !this.connected(host)) throw refused(`no connected host agent reports VM ${vm}; start the host agent first`);
+    return { key: `guest/${vm}`, kind: 'guest', host, vm };
+  }
+
+  #forgetOld(): void {
+    for (const [key, peer] of this.#peers) {
+      if (this.#peers.size <= this.limits.peersMax) return;
+      if (!peer.connection) this.#peers.delete(key);
+    }
+    if (this.#peers.size > this.limits.peersMax)
+      throw new HeadroomError('UNAVAILABLE', `${this.limits.peersMax} agents are connected already`);
+  }
+}
+
+function refused(why: string): HeadroomError {
+  return new HeadroomError('HANDSHAKE_REFUSED', why);
+}
+
+export function createIngest(options: IngestOptions): Ingest {
+  return new Ingest(options);
+}

@@ -1,0 +1,292 @@
+/**
+ * One agent's connection on the aggregator's side: hello and welcome, which subjects it may speak of, its batches on
+ * their way to live state and store, its acknowledgements. Input: checked frames of a Session. Output: calls to the sink,
+ * batches to the committer, frames back.
+ */
+import type { Clock } from '../../shared/clock.ts';
+import { HeadroomError } from '../../shared/errors.ts';
+import { GuestFieldGate } from '../../shared/guest-fields.ts';
+import type { HostId, VmId } from '../../shared/ids.ts';
+import { chooseVersion, Session } from '../../shared/net/session.ts';
+import type { Transport } from '../../shared/net/transport.ts';
+import { FRAME_BYTES_MAX, type Frame, type FrameOf, GUEST_FRAME_BYTES_MAX, type Lane } from '../../shared/protocol/frames.ts';
+import type { TelemetryBlock } from '../../shared/telemetry.ts';
+import type { Committer } from './committer.ts';
+import type { DropReason, IngestCounters, IngestLimits, IngestSink, PeerLink, PeerState } from './peer-state.ts';
+import { contiguous } from './seq-ranges.ts';
+
+/** What a connection needs of ingest as a whole. */
+export interface ConnectionOwner {
+  readonly options: {
+    clock: Clock;
+    sink: IngestSink;
+    ownsVm: (vm: VmId) => HostId | null;
+    onProblem?: (peer: string, error: HeadroomError) => void;
+  };
+  readonly limits: IngestLimits;
+  readonly committer: Committer;
+  readonly counters: IngestCounters;
+  readonly epoch: number;
+  backlogShare(): number;
+  register(connection: PeerLink, hello: FrameOf<'hello'>, local: boolean): PeerState;
+  unregister(connection: PeerConnection, peer: PeerState | undefined): void;
+}
+
+/** May a peer speak of a VM: its own, one that nobody reports (just started, or long gone), or another host's. */
+type Standing = 'own' | 'unknown' | 'foreign';
+
+/** An agent may give batches up and send on while the store still has the old ones; beyond this it ignores the window. */
+const WINDOWS_PENDING_MAX = 4;
+
+export class PeerConnection implements PeerLink {
+  readonly #owner: ConnectionOwner;
+  readonly #session: Session;
+  readonly #id: string;
+  readonly #gate = new GuestFieldGate();
+  #peer: PeerState | undefined;
+  #inventorySeen = false;
+  #leaving = false;
+  /** Batches committed and not yet acknowledged, per lane: one commit ends many at once. */
+  readonly #toAcknowledge: Record<Lane, number[]> = { live: [], backlog: [] };
+  #acknowledgeSoon = false;
+
+  constructor(owner: ConnectionOwner, transport: Transport, id: string) {
+    this.#owner = owner;
+    this.#id = id;
+    this.#session = new Session({
+      transport,
+      clock: owner.options.clock,
+      receiver: 'aggregator',
+      maxBytes: FRAME_BYTES_MAX,
+      onFrame: (frame) => this.#frame(frame),
+      onClose: (error) => this.#closed(error),
+    });
+  }
+
+  send(frame: Frame): boolean {
+    if (!this.#session.ready) return false;
+    const sent = this.#session.send(frame);
+    if (!sent) this.#owner.counters.dropped['send-queue']++;
+    return sent;
+  }
+
+  replaced(): void {
+    this.#session.fail(new HeadroomError('CONFLICT', 'a newer connection of this agent took over'));
+  }
+
+  goodbye(reason: string): void {
+    if (this.#session.ready) this.#session.send({ type: 'goodbye', reason });
+  }
+
+  close(reason: string): void {
+    this.#sendAcknowledgements();
+    this.#session.close(reason);
+  }
+
+  acknowledge(lane: Lane, seq: number): void {
+    this.#toAcknowledge[lane].push(seq);
+    if (this.#acknowledgeSoon) return;
+    this.#acknowledgeSoon = true;
+    queueMicrotask(() => this.#sendAcknowledgements());
+  }
+
+  relieved(): void {
+    const peer = this.#peer;
+    if (!peer) return;
+    if (peer.pendingBytes <= this.#owner.limits.peerPendingBytesMax / 2) this.#session.resume();
+    if (this.#leaving && peer.pendingBytes === 0) queueMicrotask(() => this.close('goodbye'));
+  }
+
+  #frame(frame: Frame): void {
+    this.#owner.counters.frames++;
+    if (frame.type === 'hello') {
+      this.#hello(frame);
+      return;
+    }
+    const peer = this.#peer;
+    if (!peer) {
+      if (this.#session.transport.lossy) return;
+      throw new HeadroomError('FRAME_OUT_OF_ORDER', `"${frame.type}" before hello`);
+    }
+    switch (frame.type) {
+      case 'telemetry':
+        this.#telemetry(frame, peer);
+        break;
+      case 'inventory':
+        peer.remember(frame.vms.map((vm) => vm.vm));
+        this.#inventorySeen = true;
+        this.#owner.options.sink.onInventory?.(peer.host, frame);
+        break;
+      case 'event':
+        if (frame.vm === null || this.#mayReport(frame.vm, peer)) this.#owner.options.sink.onEvent?.(peer.host, frame);
+        break;
+      case 'result':
+        if (this.#mayReport(frame.vm, peer)) this.#owner.options.sink.onResult?.(peer.host, frame);
+        break;
+      case 'goodbye':
+        this.#leaving = true;
+        this.relieved();
+        break;
+    }
+  }
+
+  #hello(hello: FrameOf<'hello'>): void {
+    if (this.#peer) {
+      if (this.#session.transport.lossy) return;
+      throw new HeadroomError('FRAME_OUT_OF_ORDER', 'a second hello');
+    }
+    const { clock, sink } = this.#owner.options;
+    const { heartbeatMs, window } = this.#owner.limits;
+    let peer: PeerState;
+    let version: number;
+    try {
+      version = chooseVersion(hello.versions);
+      if (hello.role === 'guest') this.#session.narrow('host-agent-from-guest', GUEST_FRAME_BYTES_MAX);
+      peer = this.#owner.register(this, hello, this.#session.transport.local);
+    } catch (error) {
+      this.#owner.counters.handshakesRefused++;
+      throw error;
+    }
+    this.#peer = peer;
+    if (peer.kind === 'host') sink.onHello?.(peer.host, hello);
+    this.#session.send({
+      type: 'welcome',
+      version,
+      connectionId: this.#id,
+      epoch: this.#owner.epoch,
+      heartbeatMs,
+      window,
+      backlogRowsPerSecond: this.#owner.backlogShare(),
+      wallMs: clock.wallMs(),
+    });
+    this.#session.established(heartbeatMs);
+    if (peer.kind === 'host') sink.onConnected?.(peer.host);
+  }
+
+  #telemetry(frame: FrameOf<'telemetry'>, peer: PeerState): void {
+    const { clock, sink } = this.#owner.options;
+    const { counters, committer, limits } = this.#owner;
+    const receivedMs = clock.monotonicMs();
+    // Decoded first and always: field lists are numbered along the way.
+    const decoded = this.#session.decodeBlocks(frame);
+    const { lane, seq } = frame;
+    if (peer.kind === 'host' && !this.#inventorySeen) {
+      if (!this.#session.transport.lossy) throw new HeadroomError('FRAME_OUT_OF_ORDER', 'telemetry before the inventory');
+      counters.dropped['before-inventory'] += rowsOf(decoded);
+      return;
+    }
+    if (peer.committed[lane].has(seq) || peer.pending[lane].has(seq)) {
+      counters.batchesRepeated++;
+      if (peer.committed[lane].has(seq)) this.acknowledge(lane, seq);
+      return;
+    }
+    if (peer.pending[lane].size >= WINDOWS_PENDING_MAX * limits.window) {
+      throw new HeadroomError(
+        'FRAME_OUT_OF_ORDER',
+        `${peer.pending[lane].size} ${lane} batches are not acknowledged yet; the window is ${limits.window}`,
+      );
+    }
+    const { blocks, foreign } = this.#admit(decoded, peer);
+    const rows = rowsOf(blocks);
+    counters.rowsReceived += rows;
+    if (blocks.length > 0) {
+      const bytes = blocks.reduce((sum, block) => sum + block.timesMs.byteLength + block.values.byteLength, 0);
+      peer.pending[lane].add(seq);
+      peer.pendingBytes += bytes;
+      committer.add({ lane, blocks, rows, bytes, done: (error) => this.#done(peer, lane, seq, rows, bytes, error) });
+      if (peer.pendingBytes > limits.peerPendingBytesMax) {
+        counters.paused++;
+        this.#session.pause();
+      }
+      if (lane === 'live') sink.onBlocks?.(peer.host, blocks, receivedMs);
+    } else {
+      // Nothing of it may be stored: it must not come again either.
+      peer.committed[lane].add(seq);
+      this.acknowledge(lane, seq);
+    }
+    if (foreign) throw new HeadroomError('PERMISSION', `telemetry of ${foreign}, which is not this agent's to report`);
+  }
+
+  /** Runs for the peer, whichever connection it has by then. */
+  #done(peer: PeerState, lane: Lane, seq: number, rows: number, bytes: number, error: Error | null): void {
+    const { counters } = this.#owner;
+    peer.pending[lane].delete(seq);
+    peer.pendingBytes -= bytes;
+    if (error) counters.dropped['store-failed'] += rows;
+    else {
+      counters.rowsStored += rows;
+      peer.committed[lane].add(seq);
+      peer.connection?.acknowledge(lane, seq);
+    }
+    peer.connection?.relieved();
+  }
+
+  #sendAcknowledgements(): void {
+    this.#acknowledgeSoon = false;
+    const peer = this.#peer;
+    for (const lane of ['live', 'backlog'] as const) {
+      const seqs = this.#toAcknowledge[lane].splice(0);
+      if (!peer || this.#session.closed) continue;
+      for (const [fromSeq, toSeq] of contiguous(seqs)) {
+        this.#owner.counters.acks++;
+        this.send({ type: 'ack', bootId: peer.bootId, lane, fromSeq, toSeq });
+      }
+    }
+  }
+
+  #admit(decoded: readonly TelemetryBlock[], peer: PeerState): { blocks: TelemetryBlock[]; foreign: string | null } {
+    const { counters } = this.#owner;
+    const blocks: TelemetryBlock[] = [];
+    let foreign: string | null = null;
+    for (const block of decoded) {
+      const rows = block.timesMs.length;
+      if (rows === 0) continue;
+      const standing = this.#standing(block, peer);
+      if (standing !== 'own') {
+        const reason: DropReason = standing === 'foreign' ? 'foreign-subject' : 'unknown-vm';
+        counters.dropped[reason] += rows;
+        if (standing === 'foreign') foreign = `${block.subject.kind} ${block.subject.id} by ${block.source}`;
+      } else if (peer.kind === 'guest' && !this.#gate.accepts(block.fields)) counters.dropped['refused-fields'] += rows;
+      else blocks.push(block);
+    }
+    return { blocks, foreign };
+  }
+
+  #standing(block: TelemetryBlock, peer: PeerState): Standing {
+    const { subject, source } = block;
+    if (peer.kind === 'guest') return subject.kind === 'vm' && subject.id === peer.vm && source === 'guest' ? 'own' : 'foreign';
+    if (subject.kind === 'host') return subject.id === peer.host && source === 'host' ? 'own' : 'foreign';
+    return this.#standingOfVm(subject.id, peer);
+  }
+
+  #standingOfVm(vm: string, peer: PeerState): Standing {
+    if (peer.kind === 'guest') return vm === peer.vm ? 'own' : 'foreign';
+    if (peer.reported.has(vm)) return 'own';
+    const reporter = this.#owner.options.ownsVm(vm as VmId);
+    return reporter === null || reporter === peer.host ? 'unknown' : 'foreign';
+  }
+
+  /** Events and results: false and counted when the VM is unknown; another host's VM costs the connection. */
+  #mayReport(vm: string, peer: PeerState): boolean {
+    const standing = this.#standingOfVm(vm, peer);
+    if (standing === 'own') return true;
+    if (standing === 'foreign') throw new HeadroomError('PERMISSION', `a frame about VM ${vm}, which is not this agent's to report`);
+    this.#owner.counters.dropped['unknown-vm']++;
+    return false;
+  }
+
+  #closed(error: HeadroomError | undefined): void {
+    const { counters, options } = this.#owner;
+    const peer = this.#peer;
+    if (error) {
+      if (error.code !== 'CONNECTION_CLOSED') counters.protocolErrors++;
+      options.onProblem?.(this.#session.transport.peer, error);
+    }
+    this.#owner.unregister(this, peer);
+    if (peer?.kind === 'host') options.sink.onDisconnected?.(peer.host, error ?? null);
+  }
+}
+
+function rowsOf(blocks: readonly TelemetryBlock[]): number {
+  return blocks.reduce((sum, block) => sum + block.timesMs.length, 0);
+}

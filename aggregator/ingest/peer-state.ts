@@ -1,0 +1,136 @@
+/**
+ * What ingest knows of one agent, across its connections: which batches are in the store or on their way, and which VMs
+ * it has reported. Plain state and counters.
+ */
+import type { HeadroomError } from '../../shared/errors.ts';
+import type { HostId, VmId } from '../../shared/ids.ts';
+import type { Frame, FrameOf, Lane } from '../../shared/protocol/frames.ts';
+import type { TelemetryBlock } from '../../shared/telemetry.ts';
+import { SeqRanges } from './seq-ranges.ts';
+
+/** What happens to agents, told as it happens. Handlers must not throw and must not wait. */
+export interface IngestSink {
+  /** Before the welcome, so that the epoch may still rise above the host's highest pairs. */
+  onHello?(host: HostId, hello: FrameOf<'hello'>): void;
+  /** After the welcome: commands may be sent. */
+  onConnected?(host: HostId): void;
+  onDisconnected?(host: HostId, error: HeadroomError | null): void;
+  onInventory?(host: HostId, inventory: FrameOf<'inventory'>): void;
+  /** At least once each: an event may come again after a reconnect. */
+  onEvent?(host: HostId, event: FrameOf<'event'>): void;
+  /** At least once each, known by commandId. */
+  onResult?(host: HostId, result: FrameOf<'result'>): void;
+  /** Fresh rows, before they are stored: never backlog, never repetitions. */
+  onBlocks?(host: HostId, blocks: readonly TelemetryBlock[], receivedMonotonicMs: number): void;
+}
+
+export interface IngestLimits {
+  /** Batches an agent may have unacknowledged, per lane. */
+  window: number;
+  /** Bytes of one peer waiting for the store before it is no longer read. */
+  peerPendingBytesMax: number;
+  /** Rows a second the whole fleet may replay. */
+  backlogRowsPerSecond: number;
+  collectMs: number;
+  heartbeatMs: number;
+  /** Hosts (and direct guests) connected or remembered; beyond, the longest gone is forgotten. */
+  peersMax: number;
+}
+
+export type PeerKey = `host/${string}` | `guest/${string}`;
+
+export type DropReason =
+  | 'foreign-subject'
+  | 'unknown-vm'
+  | 'refused-fields'
+  | 'store-failed'
+  | 'before-inventory'
+  | 'not-sent'
+  | 'send-queue';
+
+export interface IngestCounters {
+  connections: number;
+  frames: number;
+  rowsReceived: number;
+  rowsStored: number;
+  batchesRepeated: number;
+  acks: number;
+  paused: number;
+  protocolErrors: number;
+  handshakesRefused: number;
+  /** Rows, except `not-sent` and `send-queue`: frames. */
+  dropped: Record<DropReason, number>;
+}
+
+export function newCounters(): IngestCounters {
+  return {
+    connections: 0,
+    frames: 0,
+    rowsReceived: 0,
+    rowsStored: 0,
+    batchesRepeated: 0,
+    acks: 0,
+    paused: 0,
+    protocolErrors: 0,
+    handshakesRefused: 0,
+    dropped: {
+      'foreign-subject': 0,
+      'unknown-vm': 0,
+      'refused-fields': 0,
+      'store-failed': 0,
+      'before-inventory': 0,
+      'not-sent': 0,
+      'send-queue': 0,
+    },
+  };
+}
+
+/** A live connection, as seen from the peer it belongs to. */
+export interface PeerLink {
+  send(frame: Frame): boolean;
+  /** A newer connection of the same agent took over. */
+  replaced(): void;
+  /** These batches are in the store. */
+  acknowledge(lane: Lane, seq: number): void;
+  /** Some of the peer's bytes are off our hands. */
+  relieved(): void;
+}
+
+/** VMs remembered per host: what has moved away or is gone may still have rows in the host's backlog. */
+const REPORTED_MAX = 20_000;
+
+export class PeerState {
+  readonly key: PeerKey;
+  readonly kind: 'host' | 'guest';
+  readonly host: HostId;
+  /** Of a direct guest agent. */
+  readonly vm: VmId | null;
+  readonly bootId: string;
+  connection: PeerLink | undefined;
+  /** In the store. */
+  readonly committed = { live: new SeqRanges(), backlog: new SeqRanges() };
+  /** Received, on the way to the store. */
+  readonly pending = { live: new Set<number>(), backlog: new Set<number>() };
+  pendingBytes = 0;
+  /** VMs this host has reported, the longest ago first. */
+  reported = new Set<string>();
+
+  constructor(key: PeerKey, kind: 'host' | 'guest', host: HostId, vm: VmId | null, bootId: string) {
+    this.key = key;
+    this.kind = kind;
+    this.host = host;
+    this.vm = vm;
+    this.bootId = bootId;
+  }
+
+  remember(vms: Iterable<string>): void {
+    for (const vm of vms) {
+      this.reported.delete(vm);
+      this.reported.add(vm);
+    }
+    for (const oldest of this.reported) {
+      if (this.reported.size <= REPORTED_MAX) break;
+      this.reported.delete(oldest);
+    }
+  }
+}

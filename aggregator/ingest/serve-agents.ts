@@ -1,0 +1,21 @@
+/**
+ * Opens the door for agents: a WebSocket server on loopback (or a Unix socket) whose connections go to ingest. Until
+ * enrolment exists, another address is the administrator's explicit choice. Input: an address. Output: a server to close.
+ */
+import { serveWebSocket, type TransportServer } from '../../shared/net/websocket.ts';
+import { FRAME_BYTES_MAX } from '../../shared/protocol/frames.ts';
+import type { Ingest } from './ingest.ts';
+
+export interface ServeAgentsOptions {
+  /** Default 127.0.0.1. */
+  host?: string;
+  /** 0 picks a free one. */
+  port?: number;
+  /** A Unix socket instead of host and port. */
+  path?: string;
+}
+
+/** Rejects with UNAVAILABLE when the address cannot be listened on. */
+export function serveAgents(ingest: Ingest, options: ServeAgentsOptions): Promise<TransportServer> {
+  return serveWebSocket({ ...options, maxBytes: FRAME_BYTES_MAX }, (transport) => ingest.accept(transport));
+}
