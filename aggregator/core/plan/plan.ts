@@ -11,6 +11,10 @@ export interface DemandView {
   now: number | null;
   /** Age of the newest vouched sample behind it, by our monotonic clock. */
   ageMs: number;
+  /** Mean usage of the latest finished step, null = unknown. */
+  usage: number | null;
+  /** The host itself saw what `now` rests on. Claimed demand raises a VM only to its guaranteed share, and never shrinks it. */
+  vouched: boolean;
   /** Demand was held down by the allocation (throttled, PSI, swap) in the last step. */
   suppressed: boolean;
   forecast: ForecastView | null;
@@ -45,6 +49,8 @@ export interface VmSnapshot {
   vcpus: number;
   bootMemoryMiB: number;
   overheadMiB: number | null;
+  /** The NUMA node that holds all its memory, null = not bound to one, or not told. */
+  numaNode: number | null;
   osFamily: string | null;
   eligibility: EligibilityMap;
   baseline: Partial<Record<Resource, Setting>>;
@@ -71,6 +77,8 @@ export interface VmSnapshot {
   lastChange: Partial<Record<Resource, { atMs: number; direction: 'grow' | 'shrink' }>>;
   /** Verdict cool-downs and the like, per resource, UTC ms. */
   coolUntilMs: Partial<Record<Resource, number>>;
+  /** A shrink that did harm: what it should get back, and what was seen. */
+  rollback: Partial<Record<Resource, { to: Setting; reason: string }>>;
 }
 
 export interface HostSnapshot {
@@ -79,6 +87,10 @@ export interface HostSnapshot {
   /** Age of its newest sample by our monotonic clock. */
   ageMs: number;
   cpuCores: number;
+  /** CPU in use by everything on the host, null = unknown. */
+  usageCores: number | null;
+  /** PSI "some" of the host's CPU, 0..1, null = unknown. */
+  cpuPressureFraction: number | null;
   memoryMiB: number;
   availableMiB: number | null;
   swapping: boolean;
@@ -86,6 +98,8 @@ export interface HostSnapshot {
   balloonManager: string | null;
   killSwitch: boolean;
   epoch: number;
+  /** Most the fast guard there may still hand out from leases sent so far: not free for anything else. */
+  guardReserve: { cores: number; memoryMiB: number };
 }
 
 export interface FleetSnapshot {
@@ -122,6 +136,9 @@ export type Constraint =
   | 'host-pressure'
   | 'job'
   | 'pending'
+  | 'claimed'
+  | 'unconfirmed'
+  | 'rollback'
   | 'lint';
 
 export interface PlanStep {

@@ -35,7 +35,12 @@ export interface ResourcePolicy {
   cpuEnforcement: CpuEnforcement;
   /** Which forecaster decides: `aggregate` by default; `last-value` is the control. */
   forecaster: string;
+  /** Larger goes first when room is short. */
   priority: number;
+  /** Share of the baseline (or of the ceiling, where there is none) that claimed signals may raise it to. */
+  guaranteedFraction: number;
+  /** Goes first; while a canary cools down after a harmful shrink, others are not shrunk. */
+  canary: boolean;
 }
 
 export interface FleetPolicy {
@@ -44,6 +49,8 @@ export interface FleetPolicy {
   blastRadius: { vmsPerPlan: number; vmsPerHostPerPlan: number; vmsPerWindow: number; windowMs: number };
   /** Per host: kept free of any allocation. */
   reserve: { cpuCores: number; memoryMiB: number };
+  /** Σ of caps and expected demand may reach this multiple of a host's CPU: all want their worst moment at once rarely. */
+  cpuOvercommit: number;
   /** The K largest VMs of a host that might reboot together and hold their full boot memory. */
   rebootTogether: number;
   /** Samples older than this move nothing. */
