@@ -4,7 +4,7 @@
  */
 import type { Clock } from '../../shared/clock.ts';
 import type { VmId } from '../../shared/ids.ts';
-import type { Resource, Setting, SettingOf } from '../../shared/resources.ts';
+import { type Resource, type Setting, type SettingOf, sameSetting } from '../../shared/resources.ts';
 import type { Hypervisor } from '../hypervisor/hypervisor.ts';
 
 export interface ActuatorContext {
@@ -14,27 +14,22 @@ export interface ActuatorContext {
   balloonSettleMs: number;
 }
 
-export interface Actuation<R extends Resource = Resource> {
+export interface Actuation {
   /** False when the value was in force already. */
   wrote: boolean;
-  readBack: SettingOf<R>;
+  readBack: Setting;
   /** Why what was read back is not what was asked for, null when it is. */
   shortfall: string | null;
 }
 
 /** Rejects with the hypervisor's error when nothing was written. */
-export type Actuate<R extends Resource> = (context: ActuatorContext, vm: VmId, target: SettingOf<R>) => Promise<Actuation<R>>;
+export type Actuate<R extends Resource> = (context: ActuatorContext, vm: VmId, target: SettingOf<R>) => Promise<Actuation>;
 
 /** For values that hold at once: write unless in force, compare what was read back. */
-export async function writeExact<S extends Setting>(
-  context: ActuatorContext,
-  vm: VmId,
-  target: S,
-  same: (a: SettingOf<S['resource']>, b: S) => boolean,
-): Promise<Actuation<S['resource']>> {
-  const before = await context.hypervisor.readSetting(vm, target.resource as S['resource']);
-  if (same(before, target)) return { wrote: false, readBack: before, shortfall: null };
-  const readBack = await context.hypervisor.writeSetting(vm, target);
-  const shortfall = same(readBack, target) ? null : `read back ${JSON.stringify(readBack)} instead of ${JSON.stringify(target)}`;
+export async function writeExact(context: ActuatorContext, vm: VmId, target: Setting): Promise<Actuation> {
+  const before: Setting = await context.hypervisor.readSetting(vm, target.resource);
+  if (sameSetting(before, target)) return { wrote: false, readBack: before, shortfall: null };
+  const readBack: Setting = await context.hypervisor.writeSetting(vm, target);
+  const shortfall = sameSetting(readBack, target) ? null : `read back ${JSON.stringify(readBack)} instead of ${JSON.stringify(target)}`;
   return { wrote: true, readBack, shortfall };
 }

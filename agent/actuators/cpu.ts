@@ -1,5 +1,4 @@
 /** CPU weight and cap of a VM: hold at once, read back exactly. Emulator and I/O threads are left alone by the adapter. */
-import { sameSetting } from '../../shared/resources.ts';
 import { type Actuate, writeExact } from './actuator.ts';
 
-export const actuateCpu: Actuate<'cpu'> = (context, vm, target) => writeExact(context, vm, target, sameSetting);
+export const actuateCpu: Actuate<'cpu'> = (context, vm, target) => writeExact(context, vm, target);

@@ -1,5 +1,4 @@
 /** Byte and request rates of a VM's disks: hold at once, read back exactly. */
-import { sameSetting } from '../../shared/resources.ts';
 import { type Actuate, writeExact } from './actuator.ts';
 
-export const actuateDisk: Actuate<'disk'> = (context, vm, target) => writeExact(context, vm, target, sameSetting);
+export const actuateDisk: Actuate<'disk'> = (context, vm, target) => writeExact(context, vm, target);

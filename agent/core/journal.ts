@@ -98,9 +98,14 @@ export function withForeign(record: VmRecord, seen: Setting, native: NativeValue
     ...record,
     entries,
     holds: { ...record.holds, [resource]: hold },
-    reversals: { ...record.reversals, [resource]: (record.reversals[resource] ?? 0) + 1 },
+    reversals: { ...record.reversals, [resource]: reversalsWith(record, resource) },
     adopted: { ...record.adopted, [resource]: seen },
   };
+}
+
+/** Reversals of a resource once one more foreign write is counted; a write over nothing of ours reverses nothing. */
+export function reversalsWith(record: VmRecord, resource: Resource): number {
+  return (record.reversals[resource] ?? 0) + (record.entries[resource] === undefined ? 0 : 1);
 }
 
 /** Holds that have run out by `wallMs` are gone; those until lifted stay. */

@@ -1,0 +1,290 @@
+/**
+ * The host agent as a whole: loops around one table, wired from adapters that are handed in. It does no I/O of its own and
+ * reads no clock, so that simulation runs this very code. Input: hypervisor, clock, connections, collectors, state files,
+ * settings; output: a service to start and stop.
+ */
+import type { Clock, Timer } from '../shared/clock.ts';
+import { errorText } from '../shared/errors.ts';
+import type { Logger } from '../shared/log.ts';
+import type { Connect, Transport } from '../shared/net/transport.ts';
+import type { Prng } from '../shared/prng.ts';
+import { type FrameOf, PROTOCOL_VERSION } from '../shared/protocol/frames.ts';
+import { RESOURCES } from '../shared/resources.ts';
+import { createVmQueues } from './actuators/vm-queue.ts';
+import type { Collector, CollectorReport } from './collectors/collector.ts';
+import { hasEntries, type VmRecord } from './core/journal.ts';
+import { HOST_BUFFER_LIMITS, SampleBuffer } from './core/sample-buffer.ts';
+import type { Hypervisor } from './hypervisor/hypervisor.ts';
+import { type CounterSource, sample } from './loops/collect.ts';
+import { createCommandLoop } from './loops/command.ts';
+import { createDiscoveryLoop, type DiscoveryLoop, judge, noteGuest } from './loops/discover.ts';
+import { createFailSafeLoop } from './loops/fail-safe.ts';
+import { createFastGuardLoop } from './loops/fast-guard-loop.ts';
+import { type GuestChannel, GuestRelay } from './loops/guest-relay.ts';
+import type { HostAgentSettings, HostContext } from './loops/host-context.ts';
+import { handleEvent } from './loops/host-events.ts';
+import { createInventoryLoop } from './loops/inventory.ts';
+import { readSwitches, receiveKillSwitch } from './loops/kill-switch.ts';
+import { refreshSettings } from './loops/settings.ts';
+import type { StateFiles } from './loops/state-files.ts';
+import { createStatisticsLoop } from './loops/statistics.ts';
+import { createUplink } from './loops/uplink.ts';
+
+export interface HostAgentOptions {
+  hypervisor: Hypervisor;
+  clock: Clock;
+  prng: Prng;
+  connect: Connect;
+  openChannel: (channel: GuestChannel, onSession: (transport: Transport) => void) => { close(): void };
+  /** Name of the virtio-serial channel that guest agents speak on. */
+  channelName: string;
+  collectors: readonly Collector[];
+  counters: CounterSource;
+  files: StateFiles;
+  settings: HostAgentSettings;
+  log: Logger;
+  /** New for each start of the process: batches are numbered anew. */
+  bootId: string;
+  version: string;
+  /** Looks for another balloon manager, once per inventory period. */
+  balloonManager: () => string | null;
+}
+
+export interface HostAgent {
+  /** Resolves once the loops run; the hypervisor and the aggregator may still be away. */
+  start(): Promise<void>;
+  /** Lets writes under way end, sends what there is, closes. What is in force stays in force. */
+  stop(): Promise<void>;
+  metrics(): Record<string, number>;
+}
+
+/** Pace of the kill switch's files: half of the second within which the last write must have happened. */
+const SWITCHES_MS = 500;
+/** Wait before the hypervisor is tried again when it was away at the start. */
+const HYPERVISOR_RETRY_MS = 5000;
+
+export function createHostAgent(options: HostAgentOptions): HostAgent {
+  const { clock, hypervisor, settings, log } = options;
+  const { records, problems } = options.files.load();
+  for (const problem of problems) log.error(problem);
+  const buffer = new SampleBuffer(HOST_BUFFER_LIMITS);
+  const context = createContext(options, {
+    send: (frame) => {
+      if (frame.type !== 'inventory') uplink.send(frame);
+    },
+    changed: () => inventory.changed(),
+  });
+  const discovery = createDiscoveryLoop(context, options.counters, records);
+  const failSafe = createFailSafeLoop(context);
+  const commands = createCommandLoop(context);
+  const guard = createFastGuardLoop(context);
+  const statistics = createStatisticsLoop(context);
+  let epoch = 0;
+
+  const relay = new GuestRelay({
+    clock,
+    buffer,
+    openChannel: options.openChannel,
+    epoch: () => epoch,
+    onResult: (result) => uplink.send(result),
+    onGuest: (event) => noteGuest(context, event.vm, event.connected, event.connected ? event.agentVersion : (event.error?.message ?? '')),
+  });
+
+  const uplink = createUplink({
+    role: 'host',
+    connect: options.connect,
+    clock,
+    prng: options.prng.stream('uplink'),
+    buffer,
+    hello: () => hello(options, context, records),
+    handlers: {
+      onWelcome: (welcome) => {
+        epoch = welcome.epoch;
+        log.info('connected to the aggregator', { epoch });
+        inventory.sendFull();
+      },
+      onCommand: (command) => {
+        failSafe.begin(command.pair.epoch, command.leaseMs);
+        commands.receive(command);
+      },
+      onGuestCommand: (command) => commands.receiveForGuest(command, (frame) => relay.send(frame)),
+      onLease: (lease) => failSafe.renew(lease),
+      onKillSwitch: (frame) => receiveKillSwitch(context, frame),
+      onDisconnected: (error) => log.warn('no connection to the aggregator', { error: error?.message }),
+    },
+  });
+  const inventory = createInventoryLoop(context, (frame) => uplink.send(frame));
+
+  const metrics = (): Record<string, number> => ({
+    ...uplink.metrics(),
+    ...relay.metrics(),
+    agent_vms: context.table.size,
+    agent_vm_queue_dropped_total: context.queues.dropped,
+    agent_lease_out: context.host.leaseOut ? 1 : 0,
+  });
+  const droppedRows = (): number => Object.values(buffer.stats.droppedRows).reduce((sum, rows) => sum + rows, 0);
+  const reported = createReportLog(log);
+  const everySample = (): void => {
+    reported(sample(context, { ...options, append: (block) => buffer.append(block, clock.monotonicMs()), droppedRows }));
+    statistics.tick();
+    guard.tick();
+    failSafe.tick();
+    inventory.tick();
+  };
+  const lookAround = (): Promise<void> => lookAtHost(context, discovery, options, relay);
+
+  return {
+    ...createService(options, context, records, { uplink, relay, discovery, everySample, lookAround }),
+    metrics,
+  };
+}
+
+interface Parts {
+  uplink: { start(): void; stop(): Promise<void> };
+  relay: GuestRelay;
+  discovery: DiscoveryLoop;
+  everySample: () => void;
+  lookAround: () => Promise<void>;
+}
+
+function createService(
+  options: HostAgentOptions,
+  context: HostContext,
+  records: readonly VmRecord[],
+  parts: Parts,
+): Pick<HostAgent, 'start' | 'stop'> {
+  const { clock, hypervisor, settings, log } = options;
+  const timers: Timer[] = [];
+  let stopping = false;
+  const every = (periodMs: number, what: string, run: () => void | Promise<void>): void => {
+    timers.push(clock.setInterval(guarded(log, what, run), periodMs));
+  };
+
+  const connectHypervisor = async (): Promise<void> => {
+    try {
+      await hypervisor.connect();
+      await parts.lookAround();
+    } catch (error) {
+      log.error('the hypervisor is away; trying again', { error: errorText(error) });
+      if (!stopping) timers.push(clock.setTimeout(() => void connectHypervisor(), HYPERVISOR_RETRY_MS));
+    }
+  };
+
+  return {
+    async start() {
+      if (records.some(hasEntries)) {
+        // Values of ours are in force and nobody may be there to own them: the fail-safe's time begins to run.
+        context.host.lease = { epoch: 0, expiresAtMs: clock.bootMs() + settings.startupLeaseMs };
+      }
+      readSwitches(context);
+      hypervisor.onEvent((event) => {
+        handleEvent(context, parts.discovery, event);
+        if (event.kind === 'channel' || event.kind === 'lifecycle') void guarded(log, 'discovery', parts.lookAround)();
+      });
+      parts.uplink.start();
+      await connectHypervisor();
+      every(settings.sampleMs, 'sample', parts.everySample);
+      every(SWITCHES_MS, 'switches', () => readSwitches(context));
+      every(settings.settingsMs, 'settings', () => refreshSettings(context, false));
+      every(settings.inventoryMs, 'discovery', () => (hypervisor.connected ? parts.lookAround() : undefined));
+    },
+    async stop() {
+      stopping = true;
+      for (const timer of timers) timer.cancel();
+      await context.queues.idle();
+      parts.relay.stop();
+      await parts.uplink.stop();
+      await hypervisor.close();
+    },
+  };
+}
+
+function createContext(options: HostAgentOptions, out: Pick<HostContext, 'send' | 'changed'>): HostContext {
+  const { clock, prng, hypervisor, files, settings, log } = options;
+  return {
+    clock,
+    prng,
+    hypervisor,
+    files,
+    settings,
+    log,
+    queues: createVmQueues((vm, error) => log.error('a task failed', { vm, error: errorText(error) })),
+    table: new Map(),
+    host: {
+      capacity: null,
+      killed: files.kills(),
+      lease: null,
+      leaseOut: false,
+      allowances: new Map(),
+      reserveCores: 0,
+      reserveMiB: 0,
+      availableMiB: Number.NaN,
+      balloonManager: null,
+    },
+    ...out,
+  };
+}
+
+/** A tick that fails is logged and the next one comes; one that still runs when the next is due is not started twice. */
+function guarded(log: Logger, what: string, run: () => void | Promise<void>): () => Promise<void> {
+  let running = false;
+  return async () => {
+    if (running) return;
+    running = true;
+    try {
+      await run();
+    } catch (error) {
+      log.error(`${what} failed`, { error: errorText(error) });
+    } finally {
+      running = false;
+    }
+  };
+}
+
+async function lookAtHost(context: HostContext, discovery: DiscoveryLoop, options: HostAgentOptions, relay: GuestRelay): Promise<void> {
+  context.host.balloonManager = options.balloonManager();
+  await discovery.all();
+  const channels: GuestChannel[] = [];
+  for (const entry of context.table.values()) {
+    judge(context, entry);
+    const channel = entry.managed && entry.power === 'running' && entry.facts?.channels.find(({ name }) => name === options.channelName);
+    if (channel) channels.push({ vm: entry.id, name: entry.name, path: channel.path });
+  }
+  relay.setChannels(channels);
+}
+
+function hello(options: HostAgentOptions, context: HostContext, records: readonly VmRecord[]): FrameOf<'hello'> {
+  const known = new Map(records.map((record) => [record.vm, record]));
+  for (const entry of context.table.values()) known.set(entry.id, entry.record);
+  return {
+    type: 'hello',
+    versions: [PROTOCOL_VERSION],
+    role: 'host',
+    host: context.settings.host,
+    vm: null,
+    bootId: options.bootId,
+    agentVersion: options.version,
+    capabilities: ['guest-relay'],
+    wallMs: context.clock.wallMs(),
+    monotonicMs: context.clock.monotonicMs(),
+    highestPairs: [...known.values()].flatMap((record) =>
+      RESOURCES.flatMap((resource) => {
+        const pair = record.pairs[resource];
+        return pair ? [{ vm: record.vm, resource, pair }] : [];
+      }),
+    ),
+  };
+}
+
+/** Tells what each collector has to say when it changes, not each second. */
+function createReportLog(log: Logger): (reports: readonly CollectorReport[]) => void {
+  const last = new Map<string, string>();
+  return (reports) => {
+    for (const { name, outcome, reason } of reports) {
+      const now = `${outcome} ${reason}`;
+      if (last.get(name) === now) continue;
+      if (last.has(name) || outcome !== 'ok') log[outcome === 'failed' ? 'warn' : 'info'](`collector ${name}: ${outcome}`, { reason });
+      last.set(name, now);
+    }
+  };
+}

@@ -1,0 +1,93 @@
+/**
+ * The sample of each second: the host's collectors, every VM's fast counters, one row each into the buffer; then the fast
+ * guard looks at it. Input: collectors and counter sources; output: telemetry rows and the table's newest readings.
+ */
+import type { VmId } from '../../shared/ids.ts';
+import { HOST_FIELDS, type Subject, type TelemetryBlock, VM_HOST_FIELDS } from '../../shared/telemetry.ts';
+import { type Collector, type CollectorReport, type NoData, runCollectors } from '../collectors/collector.ts';
+import { NO_COUNTERS, type VmCounters } from '../core/vm-counters.ts';
+import type { HostContext } from './host-context.ts';
+import { isUp, type VmEntry } from './vm-table.ts';
+
+/** Where the fast counters of VMs come from: control groups on a host, the simulated hypervisor in simulation. */
+export interface CounterSource {
+  read(vm: VmId, processId: number | null): VmCounters | NoData;
+  forget(vm: VmId, processId: number | null): void;
+}
+
+export interface CollectOptions {
+  collectors: readonly Collector[];
+  counters: CounterSource;
+  append: (block: TelemetryBlock) => void;
+  /** Rows lost so far, for the host's own health. */
+  droppedRows: () => number;
+}
+
+/** Gives the reports of the host's collectors, for logs of what changed. */
+export function sample(context: HostContext, options: CollectOptions): CollectorReport[] {
+  const { clock } = context;
+  const wallMs = Math.round(clock.wallMs());
+  const values: Record<string, number> = {};
+  const reports = runCollectors(options.collectors, () => clock.monotonicMs(), values);
+  context.host.availableMiB = values['host_memory.availableMiB'] ?? Number.NaN;
+  values['agent_health.droppedRows'] = options.droppedRows();
+  options.append(row({ kind: 'host', id: context.settings.host }, HOST_FIELDS, wallMs, values));
+  for (const entry of context.table.values()) {
+    if (entry.managed && isUp(entry)) options.append(vmRow(context, entry, options.counters, wallMs));
+  }
+  return reports;
+}
+
+function vmRow(context: HostContext, entry: VmEntry, source: CounterSource, wallMs: number): TelemetryBlock {
+  const counters = readCounters(entry, source);
+  const fast = entry.toRates(counters, context.clock.monotonicMs());
+  entry.fast = fast;
+  const target = entry.watches.memory?.target;
+  const values: Record<string, number> = {
+    'vm_cpu.usageCores': fast.usageCores,
+    'vm_cpu.overheadCores': fast.overheadCores,
+    'vm_cpu.throttledFraction': fast.throttledFraction,
+    'vm_cpu.waitFraction': fast.waitFraction,
+    'vm_cpu.vcpusOnline': entry.facts?.vcpusOnline ?? Number.NaN,
+    'vm_memory.rssMiB': fast.rssMiB,
+    'vm_pressure.cpuSomeFraction': fast.cpuSomeFraction,
+    'vm_pressure.memorySomeFraction': fast.memorySomeFraction,
+    'vm_pressure.memoryFullFraction': fast.memoryFullFraction,
+    'vm_pressure.ioSomeFraction': fast.ioSomeFraction,
+    'vm_memory.targetMiB': target?.resource === 'memory' ? target.memoryMiB : Number.NaN,
+  };
+  const { cpu } = entry.current;
+  if (cpu?.resource === 'cpu') {
+    values['vm_cpu.capCores'] = cpu.capCores ?? Number.NaN;
+    values['vm_cpu.weight'] = cpu.weight;
+  }
+  // Slow readings belong to the one row after they were taken; in between they are unknown, not repeated. Where control
+  // groups tell nothing, the hypervisor's own CPU times stand in.
+  for (const [field, value] of Object.entries(entry.fresh)) if (Number.isNaN(values[field] ?? Number.NaN)) values[field] = value;
+  entry.fresh = {};
+  return row({ kind: 'vm', id: entry.id }, VM_HOST_FIELDS, wallMs, values);
+}
+
+/** A source that fails on one VM takes nothing from the others. */
+function readCounters(entry: VmEntry, source: CounterSource): VmCounters {
+  try {
+    const counters = source.read(entry.id, entry.processId);
+    if (!('kind' in counters)) {
+      entry.missing.delete('control-groups');
+      return counters;
+    }
+    entry.missing.set('control-groups', counters.reason);
+  } catch (error) {
+    entry.missing.set('control-groups', error instanceof Error ? error.message : String(error));
+  }
+  return NO_COUNTERS;
+}
+
+/** One row; what `values` does not name is unknown. */
+export function row(subject: Subject, fields: readonly string[], wallMs: number, values: Readonly<Record<string, number>>): TelemetryBlock {
+  const numbers = Float64Array.from(fields, (field) => {
+    const value = values[field] ?? Number.NaN;
+    return Number.isFinite(value) ? value : Number.NaN;
+  });
+  return { subject, source: 'host', fields, timesMs: Float64Array.of(wallMs), values: numbers };
+}

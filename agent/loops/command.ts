@@ -1,0 +1,132 @@
+/**
+ * Commands from the aggregator: each waits its turn in its VM's queue, is judged there on fresh readings, carried out and
+ * answered with the value read back. Input: command frames; output: result frames.
+ */
+import { errorText } from '../../shared/errors.ts';
+import type { VmId } from '../../shared/ids.ts';
+import type { FrameOf } from '../../shared/protocol/frames.ts';
+import { comparePairs, type Outcome, type Pair, type Setting } from '../../shared/resources.ts';
+import { type Command, guardCommand } from '../core/command-guard.ts';
+import { mayChangeVcpus } from '../core/eligibility.ts';
+import { withPair } from '../core/journal.ts';
+import { guardedHost, type HostContext, killReason, statsAgeMsMax } from './host-context.ts';
+import { refreshSetting } from './settings.ts';
+import { guardedVm, isUp, rememberResult, type VmEntry } from './vm-table.ts';
+import { carryOut } from './writer.ts';
+
+export interface CommandLoop {
+  receive(command: Command): void;
+  /** For a guest agent: passed on by `relay`, which says false when none is connected. */
+  receiveForGuest(command: GuestCommand, relay: (command: GuestCommand) => boolean): void;
+}
+
+type GuestCommand = FrameOf<'guest-command'>;
+
+export function createCommandLoop(context: HostContext): CommandLoop {
+  const { clock, queues, table } = context;
+  /** Newest pair received per VM and resource: what waits behind it is superseded. */
+  const newest = new Map<string, Pair>();
+
+  const answer = (command: Command, entry: VmEntry | undefined, outcome: Outcome, reason: string, readBack: Setting | null): void => {
+    const { commandId, vm, resource, pair } = command;
+    const result = {
+      type: 'result' as const,
+      commandId,
+      vm,
+      resource,
+      pair,
+      outcome,
+      reason: reason.slice(0, 1024),
+      readBack,
+      wallMs: clock.wallMs(),
+    };
+    if (entry) rememberResult(entry, result);
+    context.log.info(`command ${outcome}`, { commandId, vm, resource, reason });
+    context.send(result);
+  };
+
+  const run = async (command: Command, entry: VmEntry, receivedAtMs: number): Promise<void> => {
+    const latest = newest.get(`${command.vm}/${command.resource}`);
+    if (latest !== undefined && comparePairs(command.pair, latest) < 0) {
+      answer(
+        command,
+        entry,
+        'superseded',
+        'a newer command for this VM and resource came before its turn',
+        entry.current[command.resource] ?? null,
+      );
+      return;
+    }
+    if (isUp(entry)) await freshen(context, entry, command);
+    const vm = guardedVm(entry, killReason(context, entry.id), clock.monotonicMs(), statsAgeMsMax(context.settings));
+    const verdict = guardCommand(command, vm, guardedHost(context), clock.bootMs() - receivedAtMs);
+    if (verdict.kind === 'repeat') {
+      context.send(verdict.result);
+      return;
+    }
+    // Whatever was decided about it, nothing older than this command may follow.
+    entry.record = withPair(entry.record, command.resource, command.pair);
+    if (verdict.kind === 'no') {
+      answer(command, entry, verdict.outcome, verdict.reason, entry.current[command.resource] ?? null);
+      return;
+    }
+    const written = await carryOut(context, entry, verdict.setting, command.pair);
+    answer(command, entry, written.outcome, written.reason, written.readBack);
+  };
+
+  return {
+    receive(command) {
+      const receivedAtMs = clock.bootMs();
+      const entry = table.get(command.vm as VmId);
+      if (entry === undefined || !entry.managed) {
+        answer(command, undefined, 'refused', `VM ${command.vm} is not on this host or not managed by it`, null);
+        return;
+      }
+      const key = `${command.vm}/${command.resource}`;
+      const latest = newest.get(key);
+      if (latest === undefined || comparePairs(command.pair, latest) > 0) newest.set(key, command.pair);
+      const queued = queues.add(entry.id, () => run(command, entry, receivedAtMs));
+      if (!queued) answer(command, undefined, 'failed', 'too many instructions are waiting for this VM (is it stuck?)', null);
+    },
+    receiveForGuest(command, relay) {
+      const reason = guestCommandRefusal(context, command) ?? (relay(command) ? null : 'no guest agent is connected');
+      if (reason === null) return;
+      const { commandId, vm, pair } = command;
+      context.send({
+        type: 'result',
+        commandId,
+        vm,
+        resource: 'cpu',
+        pair,
+        outcome: 'refused',
+        reason,
+        readBack: null,
+        wallMs: clock.wallMs(),
+      });
+    },
+  };
+}
+
+/** The number of vCPUs is changed only where an administrator labelled the VM for it. */
+function guestCommandRefusal(context: HostContext, command: GuestCommand): string | null {
+  const entry = context.table.get(command.vm as VmId);
+  if (entry === undefined || !entry.managed || entry.facts === null) return `VM ${command.vm} is not on this host or not managed by it`;
+  const killed = killReason(context, entry.id);
+  if (killed !== null) return `kill switch: ${killed}`;
+  if (!mayChangeVcpus(entry.facts)) return 'the number of its vCPUs is left alone: the VM is not labelled vcpus=allow';
+  if (!isUp(entry)) return 'the VM is not running';
+  const hold = entry.record.holds.cpu;
+  return hold === undefined ? null : `hands off: ${hold.reason}`;
+}
+
+/** The guard judges on what is true now: the value in force, and whether a job runs. */
+async function freshen(context: HostContext, entry: VmEntry, command: Command): Promise<void> {
+  const [, job] = await Promise.all([
+    refreshSetting(context, entry, command.resource),
+    context.hypervisor.jobActive(entry.id).catch((error: unknown) => {
+      context.log.warn('could not ask for jobs; taken as one under way', { vm: entry.id, error: errorText(error) });
+      return true;
+    }),
+  ]);
+  entry.jobActive = job;
+}

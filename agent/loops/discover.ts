@@ -1,0 +1,205 @@
+/**
+ * Finds the host's VMs and keeps what is known of each up to date: definition, process, eligibility, baseline, values in
+ * force. A VM started anew begins with a clean journal; one that this agent wrote to before it was itself restarted is
+ * taken up again. Input: the hypervisor; output: the table.
+ */
+import { errorText } from '../../shared/errors.ts';
+import { type VmId, vmId } from '../../shared/ids.ts';
+import { RESOURCES } from '../../shared/resources.ts';
+import { eligibility } from '../core/eligibility.ts';
+import { watchReboot, watchWrite } from '../core/foreign-writer.ts';
+import { hasEntries, type VmRecord, withoutEntries } from '../core/journal.ts';
+import { checkRecord } from '../core/journal-check.ts';
+import { recordTextInMetadata } from '../core/journal-metadata.ts';
+import { matchesAny } from '../core/name-pattern.ts';
+import { createVmRates } from '../core/vm-counters.ts';
+import type { PowerState, VmSummary } from '../hypervisor/hypervisor.ts';
+import type { CounterSource } from './collect.ts';
+import { type HostContext, tell } from './host-context.ts';
+import { refreshSetting } from './settings.ts';
+import { createVmEntry, isUp, NO_SLOW_READINGS, type VmEntry } from './vm-table.ts';
+import { copyToMetadata } from './writer.ts';
+
+/** Fast readings farther apart than this many samples give no rate. */
+const GAP_SAMPLES = 5;
+
+export interface DiscoveryLoop {
+  /** Looks at every VM. Rejects only when the hypervisor cannot list them. */
+  all(): Promise<void>;
+  /** Looks at one VM again, after an event about it. */
+  one(vm: VmId, name: string, power: PowerState): Promise<void>;
+  /** The guest restarted within the same process: its balloon begins from boot size. */
+  rebooted(vm: VmId): void;
+}
+
+export function createDiscoveryLoop(context: HostContext, counters: CounterSource, records: readonly VmRecord[]): DiscoveryLoop {
+  const { table, hypervisor } = context;
+  const kept = new Map(records.map((record) => [record.vm, record]));
+
+  const entryOf = (summary: VmSummary): VmEntry => {
+    const known = table.get(summary.id);
+    if (known) return known;
+    const managed = matchesAny(summary.name, context.settings.include);
+    const toRates = createVmRates(GAP_SAMPLES * context.settings.sampleMs);
+    const entry = createVmEntry(summary.id, summary.name, managed, kept.get(summary.id), toRates);
+    table.set(summary.id, entry);
+    context.changed();
+    return entry;
+  };
+
+  const lookNow = async (summary: VmSummary): Promise<void> => {
+    const entry = entryOf(summary);
+    try {
+      await update(context, counters, entry, summary);
+    } catch (error) {
+      entry.missing.set('definition', errorText(error));
+      context.log.warn('could not look at a VM', { vm: entry.id, error: errorText(error) });
+    }
+  };
+
+  /** Looks at one VM follow each other: two at once would both find it newly started. */
+  const looking = new Map<VmId, Promise<void>>();
+  const look = (summary: VmSummary): Promise<void> => {
+    const turn = (looking.get(summary.id) ?? Promise.resolve()).then(() => lookNow(summary));
+    looking.set(summary.id, turn);
+    return turn;
+  };
+
+  const forget = (entry: VmEntry): void => {
+    // What we wrote stays on record until the VM is seen again or restored: an incomplete list must not lose originals.
+    if (hasEntries(entry.record)) kept.set(entry.id, entry.record);
+    else context.files.remove(entry.id);
+    counters.forget(entry.id, entry.processId);
+    table.delete(entry.id);
+    looking.delete(entry.id);
+    context.changed();
+  };
+
+  return {
+    async all() {
+      const summaries = await hypervisor.list();
+      const listed = new Set(summaries.map((summary) => summary.id));
+      for (const entry of [...table.values()]) if (!listed.has(entry.id)) forget(entry);
+      context.host.capacity = await hypervisor.capacity();
+      await Promise.all(summaries.map(look));
+    },
+    one: (vm, name, power) => look({ id: vm, name, power }),
+    rebooted(vm) {
+      const entry = table.get(vm);
+      const watch = entry?.watches.memory;
+      if (entry && watch) entry.watches.memory = watchReboot(watch, entry.facts?.bootMemoryMiB ?? Number.NaN);
+    },
+  };
+}
+
+async function update(context: HostContext, counters: CounterSource, entry: VmEntry, summary: VmSummary): Promise<void> {
+  const { hypervisor } = context;
+  if (entry.power !== summary.power) context.changed();
+  entry.name = summary.name;
+  const wasUp = isUp(entry);
+  entry.power = summary.power;
+  const processId = ['shutoff', 'crashed'].includes(summary.power) ? null : await hypervisor.processId(entry.id);
+  if (processId === null && (wasUp || entry.processId !== null || hasEntries(entry.record))) stopped(context, counters, entry);
+  if (processId !== entry.processId) await started(context, counters, entry, processId);
+  else if (isUp(entry) && !wasUp) entry.runningSinceMs = context.clock.monotonicMs();
+  const facts = await hypervisor.facts(entry.id);
+  if (JSON.stringify(facts) !== JSON.stringify(entry.facts)) context.changed();
+  entry.facts = facts;
+  entry.missing.delete('definition');
+  judge(context, entry);
+  if (!entry.managed) return;
+  if (Object.keys(entry.baseline).length === 0) {
+    const baseline = await hypervisor.baseline(entry.id);
+    entry.baseline = { ...Object.fromEntries(baseline.map((setting) => [setting.resource, setting])), ...entry.record.adopted };
+  }
+  if (!isUp(entry)) return;
+  entry.jobActive = await hypervisor.jobActive(entry.id);
+  await Promise.all(RESOURCES.map((resource) => refreshSetting(context, entry, resource)));
+  await askForStatistics(context, entry);
+}
+
+/** Eligibility from what is known now. */
+export function judge(context: HostContext, entry: VmEntry): void {
+  if (entry.facts === null) return;
+  const host = { balloonManager: context.host.balloonManager };
+  const verdicts = eligibility(entry.facts, host, entry.guestAgentSeen ? { osFamily: 'linux' } : null);
+  if (JSON.stringify(verdicts) !== JSON.stringify(entry.eligibility)) context.changed();
+  entry.eligibility = verdicts;
+}
+
+/** Live values died with the process; pairs, holds and reversals stay. */
+function stopped(context: HostContext, counters: CounterSource, entry: VmEntry): void {
+  counters.forget(entry.id, entry.processId);
+  if (hasEntries(entry.record)) {
+    entry.record = withoutEntries(entry.record, null);
+    context.files.save(entry.record);
+  }
+  entry.processId = null;
+  entry.current = {};
+  entry.watches = {};
+  entry.baseline = {};
+  entry.fast = null;
+  entry.slow = { ...NO_SLOW_READINGS };
+  entry.fresh = {};
+  entry.guestAgentSeen = false;
+  entry.stuck = false;
+  entry.missing.clear();
+}
+
+async function started(context: HostContext, counters: CounterSource, entry: VmEntry, processId: number | null): Promise<void> {
+  if (entry.processId !== null) stopped(context, counters, entry);
+  entry.processId = processId;
+  entry.runningSinceMs = context.clock.monotonicMs();
+  context.changed();
+  if (processId === null) return;
+  if (!hasEntries(entry.record) && entry.managed) await recoverFromMetadata(context, entry, processId);
+  if (hasEntries(entry.record) && entry.record.processId !== processId) {
+    entry.record = withoutEntries(entry.record, processId);
+    context.files.save(entry.record);
+  }
+  for (const resource of RESOURCES) {
+    const journalled = entry.record.entries[resource];
+    if (journalled) entry.watches[resource] = watchWrite(journalled.originalSetting, journalled.intended, journalled.written);
+  }
+}
+
+/** The state directory was lost, the VM still carries our record: originals must not be taken from our own values. */
+async function recoverFromMetadata(context: HostContext, entry: VmEntry, processId: number): Promise<void> {
+  const text = recordTextInMetadata(await context.hypervisor.readMetadata(entry.id));
+  if (text === null) return;
+  const check = checkRecord(text);
+  if (!check.ok || check.record.processId !== processId || check.record.vm !== entry.id) return;
+  entry.record = check.record;
+  context.files.save(entry.record);
+  context.log.warn("the journal was recovered from the VM's metadata", { vm: entry.id });
+}
+
+/** Asks the guest's balloon driver for statistics; what was set before is journalled like any other original. */
+async function askForStatistics(context: HostContext, entry: VmEntry): Promise<void> {
+  const seconds = Math.max(1, Math.round(context.settings.balloonStatsMs / 1000));
+  const { facts } = entry;
+  if (context.settings.balloonStatsMs === 0 || facts === null || !entry.eligibility.memory.allowed) return;
+  if (facts.statsPeriodSeconds > 0 && facts.statsPeriodSeconds <= seconds) return;
+  if (context.files.kills().host !== null || context.files.kills().vms.has(entry.id) || entry.jobActive) return;
+  const first = entry.record.statsPeriodSecondsBefore === null;
+  if (first) {
+    entry.record = { ...entry.record, statsPeriodSecondsBefore: facts.statsPeriodSeconds, processId: entry.processId };
+    context.files.save(entry.record);
+    await copyToMetadata(context, entry);
+  }
+  await context.hypervisor.setStatsPeriod(entry.id, seconds);
+  facts.statsPeriodSeconds = seconds;
+}
+
+/** A guest agent came or went. */
+export function noteGuest(context: HostContext, vm: string, connected: boolean, detail: string): void {
+  const entry = context.table.get(vmId(vm));
+  if (entry === undefined) return;
+  entry.guestAgent = connected;
+  if (connected) entry.guestAgentSeen = true;
+  judge(context, entry);
+  context.changed();
+  tell(context, 'guest-agent', `${entry.name}: guest agent ${connected ? 'connected' : 'gone'}${detail && ` (${detail})`}`, {
+    vm: entry.id,
+  });
+}

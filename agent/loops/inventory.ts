@@ -1,0 +1,138 @@
+/**
+ * The host's inventory for the aggregator: in full at each connect and once a period, only what changed in between. Input:
+ * the table; output: inventory frames.
+ */
+import type { FrameOf, VmInventory } from '../../shared/protocol/frames.ts';
+import { RESOURCES, type Setting } from '../../shared/resources.ts';
+import { vmState } from '../core/vm-state.ts';
+import type { HostContext } from './host-context.ts';
+import { exposureMiB, overheadMiB, type VmEntry } from './vm-table.ts';
+
+export interface InventoryLoop {
+  /** From the uplink, when a connection is ready. */
+  sendFull(): void;
+  /** Once a second: sends what changed, or all when its period is over. */
+  tick(): void;
+  changed(): void;
+}
+
+type SendInventory = (frame: FrameOf<'inventory'>) => boolean;
+
+export function createInventoryLoop(context: HostContext, send: SendInventory): InventoryLoop {
+  const { clock, settings } = context;
+  let dirty = true;
+  let fullAtMs = Number.NEGATIVE_INFINITY;
+  /** What the aggregator knows, as text: only differences travel. */
+  let sent = new Map<string, string>();
+
+  const sendFull = (): void => {
+    const frame = inventory(context);
+    dirty = false;
+    if (!send(frame)) return;
+    fullAtMs = clock.monotonicMs();
+    sent = new Map(frame.vms.map((vm) => [vm.vm, JSON.stringify(vm)]));
+  };
+
+  const sendChanges = (): void => {
+    const now = inventory(context);
+    dirty = false;
+    const vms = now.vms.filter((vm) => sent.get(vm.vm) !== JSON.stringify(vm));
+    const present = new Set(now.vms.map((vm) => vm.vm));
+    const gone = [...sent.keys()].filter((vm) => !present.has(vm));
+    if (!send({ ...now, full: false, vms, gone })) return;
+    for (const vm of vms) sent.set(vm.vm, JSON.stringify(vm));
+    for (const vm of gone) sent.delete(vm);
+  };
+
+  return {
+    sendFull,
+    tick() {
+      if (clock.monotonicMs() - fullAtMs >= settings.inventoryMs) sendFull();
+      else if (dirty) sendChanges();
+    },
+    changed() {
+      dirty = true;
+    },
+  };
+}
+
+function inventory(context: HostContext): FrameOf<'inventory'> {
+  const { host, hypervisor, table } = context;
+  const entries = [...table.values()];
+  // What VMs outside our patterns may hold is not there to be given to ours.
+  const others = entries.filter((entry) => !entry.managed).reduce((sum, entry) => sum + exposureMiB(entry), 0);
+  return {
+    type: 'inventory',
+    full: true,
+    host: {
+      cpuCores: host.capacity?.cpuCores ?? 0,
+      memoryMiB: Math.max(0, (host.capacity?.memoryMiB ?? 0) - others),
+      numaNodes: (host.capacity?.numaNodes ?? []).map(({ id, memoryMiB }) => ({ id, memoryMiB })),
+      architecture: host.capacity?.architecture ?? 'unknown',
+      hypervisorVersion: host.capacity?.hypervisorVersion ?? 'unknown',
+      balloonManager: host.balloonManager,
+      hypervisorConnected: hypervisor.connected,
+      killSwitch: host.killed.host !== null,
+    },
+    vms: entries.filter((entry) => entry.managed && entry.facts !== null).map((entry) => vmInventory(context, entry)),
+    gone: [],
+  };
+}
+
+function vmInventory(context: HostContext, entry: VmEntry): VmInventory {
+  const { clock, settings } = context;
+  const facts = entry.facts;
+  const evidence = {
+    power: entry.power,
+    guestAgent: entry.guestAgent,
+    runningMs: clock.monotonicMs() - entry.runningSinceMs,
+    bootDeadlineMs: settings.bootDeadlineMs,
+  };
+  return {
+    vm: entry.id,
+    name: entry.name.slice(0, 256),
+    state: vmState(evidence),
+    vcpus: facts?.vcpusOnline ?? 0,
+    bootMemoryMiB: facts?.bootMemoryMiB ?? 0,
+    overheadMiB: roundedUp(overheadMiB(entry)),
+    osFamily: facts?.osFamily ?? (entry.guestAgentSeen ? 'linux' : null),
+    labels: facts?.labels ?? {},
+    eligibility: entry.eligibility,
+    baseline: settingsOf(entry.baseline),
+    current: settingsOf(entry.current),
+    pairs: RESOURCES.flatMap((resource) => {
+      const pair = entry.record.pairs[resource];
+      return pair ? [{ resource, pair }] : [];
+    }),
+    holds: holdsOf(context, entry),
+    jobActive: entry.jobActive,
+    guestAgent: entry.guestAgent,
+    missingSignals: [...entry.missing.keys()].slice(0, 64),
+  };
+}
+
+const settingsOf = (map: VmEntry['current']): Setting[] => RESOURCES.flatMap((resource) => map[resource] ?? []);
+
+/** Overhead in steps, so that its noise is not a change to be sent each second. */
+const OVERHEAD_STEP_MIB = 16;
+const roundedUp = (value: number | null): number | null =>
+  value === null ? null : Math.ceil(value / OVERHEAD_STEP_MIB) * OVERHEAD_STEP_MIB;
+
+/** Remaining times in steps, for the same reason. */
+const HOLD_STEP_MS = 60_000;
+
+function holdsOf(context: HostContext, entry: VmEntry): VmInventory['holds'] {
+  const wallMs = context.clock.wallMs();
+  const holds: VmInventory['holds'] = [];
+  for (const resource of RESOURCES) {
+    const hold = entry.record.holds[resource];
+    if (!hold) continue;
+    const forMs = hold.untilWallMs === null ? null : Math.ceil(Math.max(0, hold.untilWallMs - wallMs) / HOLD_STEP_MS) * HOLD_STEP_MS;
+    holds.push({ resource, reason: hold.reason.slice(0, 256), forMs });
+  }
+  const killed = context.host.killed.vms.get(entry.id);
+  if (killed !== undefined) {
+    for (const resource of RESOURCES) holds.push({ resource, reason: `kill switch: ${killed}`.slice(0, 256), forMs: null });
+  }
+  return holds;
+}

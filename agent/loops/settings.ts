@@ -1,0 +1,85 @@
+/**
+ * Reads the values in force and tells our own from someone else's. A foreign value becomes the VM's new baseline, that VM
+ * and resource are left alone for a day (until lifted after the second time), and everyone is told. Input: VMs of the
+ * table; output: their `current`, holds, events.
+ */
+import { errorText } from '../../shared/errors.ts';
+import { RESOURCES, type Resource, type Setting } from '../../shared/resources.ts';
+import { foreignHold, observe, watchWrite } from '../core/foreign-writer.ts';
+import { hasEntries, reversalsWith, withForeign } from '../core/journal.ts';
+import { type HostContext, tell } from './host-context.ts';
+import { isUp, type VmEntry } from './vm-table.ts';
+import { copyToMetadata, noteInForce } from './writer.ts';
+
+/** A guest that reboots holds its boot memory until its driver loads: a minute more than a slow boot takes. */
+const REBOOT_REST_MS = 180_000;
+
+/** Reads one value; says null when it could not be read or a write came between. Rejects never. */
+export async function refreshSetting(context: HostContext, entry: VmEntry, resource: Resource): Promise<Setting | null> {
+  if (entry.writing.has(resource)) return null;
+  const { writes } = entry;
+  try {
+    const seen: Setting = await context.hypervisor.readSetting(entry.id, resource);
+    if (entry.writing.has(resource) || entry.writes !== writes) return null;
+    await noteSeen(context, entry, seen);
+    entry.missing.delete(resource);
+    return seen;
+  } catch (error) {
+    delete entry.current[resource];
+    entry.missing.set(resource, errorText(error));
+    return null;
+  }
+}
+
+/** Takes a value as read in, and looks whether it is somebody else's. */
+export async function noteSeen(context: HostContext, entry: VmEntry, seen: Setting): Promise<void> {
+  const { resource } = seen;
+  const { clock, settings } = context;
+  const nowMs = clock.monotonicMs();
+  const watch = entry.watches[resource];
+  if (watch === undefined) {
+    // A balloon is still on its way while the guest boots; from then on its size is a value somebody would have to change.
+    if (resource !== 'memory' || nowMs - entry.runningSinceMs > Math.max(settings.bootDeadlineMs, REBOOT_REST_MS)) {
+      entry.watches[resource] = watchWrite(seen, seen, seen);
+    }
+    noteInForce(entry, seen);
+    return;
+  }
+  const bootMiB = entry.facts?.bootMemoryMiB ?? Number.NaN;
+  const options = { restMs: settings.foreignRestMs, rebootRestMs: REBOOT_REST_MS };
+  const observation = observe(watch, seen, bootMiB, nowMs, options);
+  entry.watches[resource] = observation.watch;
+  if (observation.foreign !== null) await adopt(context, entry, observation.foreign);
+  noteInForce(entry, seen);
+}
+
+async function adopt(context: HostContext, entry: VmEntry, seen: Setting): Promise<void> {
+  const { resource } = seen;
+  // Counted from now on as what is in force, so that one foreign write is told once.
+  entry.watches[resource] = watchWrite(seen, seen, seen);
+  const native = await context.hypervisor.readNative(entry.id, resource);
+  const hold = foreignHold(seen, reversalsWith(entry.record, resource), context.clock.wallMs(), context.settings.foreignHoldMs);
+  const hadEntries = hasEntries(entry.record);
+  entry.record = withForeign(entry.record, seen, native, hold);
+  entry.baseline = { ...entry.baseline, [resource]: seen };
+  context.files.save(entry.record);
+  tell(context, 'foreign-writer', `${entry.name}: ${hold.reason}; it is the new baseline, hands off ${resource}`, {
+    vm: entry.id,
+    resource,
+    setting: seen,
+  });
+  context.changed();
+  if (hadEntries) await copyToMetadata(context, entry);
+}
+
+/** One round over all VMs that run: what we have written is read at each, the rest when `all`. */
+export async function refreshSettings(context: HostContext, all: boolean): Promise<void> {
+  const reads: Promise<unknown>[] = [];
+  for (const entry of context.table.values()) {
+    if (!entry.managed || !isUp(entry) || entry.stuck) continue;
+    for (const resource of RESOURCES) {
+      if (all || entry.record.entries[resource] !== undefined) reads.push(refreshSetting(context, entry, resource));
+    }
+  }
+  await Promise.all(reads);
+}

@@ -1,0 +1,194 @@
+/**
+ * What the host agent knows of each VM at this moment: filled by discovery, sampling and statistics, read by guards and
+ * inventory. Input: facts and readings as they come; output: the views that the pure core decides on.
+ */
+import type { VmId } from '../../shared/ids.ts';
+import { type EligibilityMap, RESOURCES, type Resource, type Setting } from '../../shared/resources.ts';
+import type { CommandResult, GuardedVm } from '../core/command-guard.ts';
+import { isGrowOnly } from '../core/eligibility.ts';
+import type { Watch } from '../core/foreign-writer.ts';
+import { emptyRecord, type VmRecord } from '../core/journal.ts';
+import type { VouchedMemory } from '../core/memory-guard.ts';
+import type { VmCounters, VmFastSample } from '../core/vm-counters.ts';
+import type { PowerState, VmFacts } from '../hypervisor/hypervisor.ts';
+
+/** Balloon statistics and other slow readings; NaN = unknown. */
+export interface SlowReadings {
+  balloonMiB: number;
+  availableMiB: number;
+  unusedMiB: number;
+  swapInMiBPerSecond: number;
+  /** When the guest's driver last told, by our monotonic clock; NaN = never. */
+  toldAtMs: number;
+}
+
+export interface VmEntry {
+  id: VmId;
+  name: string;
+  /** False for VMs outside the configured patterns: counted in the host's sums, never touched or reported. */
+  managed: boolean;
+  power: PowerState;
+  processId: number | null;
+  facts: VmFacts | null;
+  eligibility: EligibilityMap;
+  baseline: Partial<Record<Resource, Setting>>;
+  /** As read last; for memory the size that counts (see `memoryInForce`). */
+  current: Partial<Record<Resource, Setting>>;
+  watches: Partial<Record<Resource, Watch>>;
+  /** Rises with each write: a reading begun before the newest write says nothing about it. */
+  writes: number;
+  writing: ReadonlySet<Resource>;
+  /** The fast guard has a growth of these under way. */
+  guarding: Set<Resource>;
+  /** A growth under way that current does not show yet, MiB. */
+  pendingMiB: number;
+  record: VmRecord;
+  results: CommandResult[];
+  runningSinceMs: number;
+  guestAgent: boolean;
+  /** A guest agent spoke since it was started: Headroom's runs on Linux only. */
+  guestAgentSeen: boolean;
+  jobActive: boolean;
+  stuck: boolean;
+  toRates: (counters: VmCounters, nowMs: number) => VmFastSample;
+  fast: VmFastSample | null;
+  slow: SlowReadings;
+  /** Slow values not yet part of a row, by field name. */
+  fresh: Record<string, number>;
+  /** Last problem per signal, for the inventory's missing signals. */
+  missing: Map<string, string>;
+}
+
+/** Results remembered per VM: repeats come within a few plans. */
+export const RESULTS_MAX = 32;
+/** Hypervisor processes take this much beside guest memory until it was measured: buffers, device models, libraries. */
+const OVERHEAD_MIB_ASSUMED = 48;
+const OVERHEAD_SHARE_ASSUMED = 0.02;
+/** Unknown facts are never eligible. */
+const UNKNOWN = { allowed: false, reason: 'nothing is known of this VM yet' } as const;
+
+export const NO_SLOW_READINGS: Readonly<SlowReadings> = {
+  balloonMiB: Number.NaN,
+  availableMiB: Number.NaN,
+  unusedMiB: Number.NaN,
+  swapInMiBPerSecond: Number.NaN,
+  toldAtMs: Number.NaN,
+};
+
+export function createVmEntry(
+  id: VmId,
+  name: string,
+  managed: boolean,
+  record: VmRecord | undefined,
+  toRates: VmEntry['toRates'],
+): VmEntry {
+  return {
+    id,
+    name,
+    managed,
+    power: 'unknown',
+    processId: null,
+    facts: null,
+    eligibility: { cpu: UNKNOWN, memory: UNKNOWN, network: UNKNOWN, disk: UNKNOWN },
+    baseline: {},
+    current: {},
+    watches: {},
+    writes: 0,
+    writing: new Set(),
+    guarding: new Set(),
+    pendingMiB: 0,
+    record: record ?? emptyRecord(id, name, null),
+    results: [],
+    runningSinceMs: Number.NaN,
+    guestAgent: false,
+    guestAgentSeen: false,
+    jobActive: false,
+    stuck: false,
+    toRates,
+    fast: null,
+    slow: { ...NO_SLOW_READINGS },
+    fresh: {},
+    missing: new Map(),
+  };
+}
+
+/** Holds memory and may be written to. */
+export const isUp = (entry: VmEntry): boolean => entry.power === 'running';
+/** Holds memory: a paused VM keeps what it has. */
+export const holdsMemory = (entry: VmEntry): boolean => !['shutoff', 'crashed'].includes(entry.power);
+
+export function rememberResult(entry: VmEntry, result: CommandResult): void {
+  entry.results.push(result);
+  if (entry.results.length > RESULTS_MAX) entry.results.shift();
+}
+
+/** Overhead as far as it was seen: resident memory beyond what the guest can hold; null = not known. */
+export function overheadMiB(entry: VmEntry): number | null {
+  const beyond = (entry.fast?.rssMiB ?? Number.NaN) - entry.slow.balloonMiB;
+  return beyond > 0 ? beyond : null;
+}
+
+/** The most this VM may come to hold without anybody asking again, hypervisor included, MiB. */
+export function exposureMiB(entry: VmEntry): number {
+  if (!holdsMemory(entry)) return 0;
+  const boot = entry.facts?.bootMemoryMiB ?? 0;
+  const current = entry.current.memory?.resource === 'memory' ? entry.current.memory.memoryMiB : boot;
+  const held = Math.max(current, Number.isNaN(entry.slow.balloonMiB) ? 0 : entry.slow.balloonMiB, entry.pendingMiB);
+  return held + (overheadMiB(entry) ?? OVERHEAD_MIB_ASSUMED + OVERHEAD_SHARE_ASSUMED * boot);
+}
+
+/** A balloon that rests this near its target has arrived. */
+const ARRIVED_MIB = 4;
+
+/**
+ * The memory in force: the target once the balloon arrived there; before that the larger of size and target, since that is
+ * what the VM may hold.
+ */
+export function memoryInForce(entry: VmEntry, sizeMiB: number): Setting {
+  const target = entry.watches.memory?.target;
+  if (target?.resource !== 'memory' || Math.abs(sizeMiB - target.memoryMiB) > ARRIVED_MIB) {
+    const targetMiB = target?.resource === 'memory' ? target.memoryMiB : 0;
+    return { resource: 'memory', memoryMiB: Math.max(sizeMiB, targetMiB) };
+  }
+  return { resource: 'memory', memoryMiB: target.memoryMiB };
+}
+
+/** PSI above this share, or any swap-in, is a guest short of memory (the fast guard acts from the same value). */
+const PRESSURE_MIN = 0.05;
+
+/** Memory as the host vouches for it; statistics older than `statsAgeMsMax` are unknown. */
+export function vouchedMemory(entry: VmEntry, nowMs: number, statsAgeMsMax: number): VouchedMemory {
+  const { slow, fast } = entry;
+  const fresh = nowMs - slow.toldAtMs <= statsAgeMsMax;
+  const target = entry.watches.memory?.target;
+  return {
+    targetMiB: target?.resource === 'memory' ? target.memoryMiB : null,
+    balloonMiB: known(slow.balloonMiB),
+    availableMiB: fresh ? known(slow.availableMiB) : null,
+    rssMiB: known(fast?.rssMiB ?? Number.NaN),
+    pressure: (fast?.memorySomeFraction ?? 0) >= PRESSURE_MIN || (fresh && slow.swapInMiBPerSecond > 0),
+  };
+}
+
+export const known = (value: number): number | null => (Number.isNaN(value) ? null : value);
+
+export function guardedVm(entry: VmEntry, killed: string | null, nowMs: number, statsAgeMsMax: number): GuardedVm {
+  const holds: Partial<Record<Resource, string>> = {};
+  for (const resource of RESOURCES) {
+    const hold = entry.record.holds[resource];
+    if (hold) holds[resource] = hold.reason;
+  }
+  return {
+    running: isUp(entry),
+    vcpus: entry.facts?.vcpusOnline ?? 0,
+    eligibility: entry.eligibility,
+    growOnly: entry.facts !== null && isGrowOnly(entry.facts),
+    current: entry.current,
+    pairs: entry.record.pairs,
+    results: entry.results,
+    holds,
+    jobActive: entry.jobActive,
+    killed,
+    memory: vouchedMemory(entry, nowMs, statsAgeMsMax),
+  };
+}

@@ -1,0 +1,113 @@
+/**
+ * The one way in which this agent writes a value: note the original, on disk and in the VM's metadata, then the intention,
+ * look at the kill switch, write, read back, note what is in force. Input: VM, target, pair; output: how it ended. Callers
+ * run it inside the VM's queue.
+ */
+import { errorText } from '../../shared/errors.ts';
+import type { Outcome, Pair, Resource, Setting } from '../../shared/resources.ts';
+import { actuate } from '../actuators/actuate.ts';
+import { watchWrite } from '../core/foreign-writer.ts';
+import { type VmRecord, withIntent, withPair, withWritten } from '../core/journal.ts';
+import { metadataWithRecord } from '../core/journal-metadata.ts';
+import { type HostContext, killReason, localPair } from './host-context.ts';
+import { memoryInForce, type VmEntry } from './vm-table.ts';
+
+export interface WriteResult {
+  outcome: Extract<Outcome, 'applied' | 'refused' | 'failed'>;
+  reason: string;
+  readBack: Setting | null;
+}
+
+export async function carryOut(context: HostContext, entry: VmEntry, target: Setting, pair: Pair): Promise<WriteResult> {
+  const { resource } = target;
+  const before = entry.current[resource];
+  if (before === undefined) return { outcome: 'failed', reason: 'the value in force is unknown', readBack: null };
+  entry.writing = new Set([...entry.writing, resource]);
+  if (target.resource === 'memory') entry.pendingMiB = target.memoryMiB;
+  try {
+    await noteIntent(context, entry, target, before, pair);
+    const killed = killReason(context, entry.id);
+    if (killed !== null) return { outcome: 'refused', reason: `kill switch: ${killed}`, readBack: before };
+    return await writeAndRead(context, entry, target, before);
+  } catch (error) {
+    return { outcome: 'failed', reason: errorText(error), readBack: await inForce(context, entry, resource) };
+  } finally {
+    entry.writes++;
+    entry.writing = new Set([...entry.writing].filter((other) => other !== resource));
+    if (resource === 'memory') entry.pendingMiB = 0;
+    context.changed();
+  }
+}
+
+/**
+ * The same for what this host does on its own, with the next local pair. `target` is asked at the task's turn: what was true
+ * when it was queued may have changed, and then null means nothing is left to do.
+ */
+export async function carryOutLocally(
+  context: HostContext,
+  entry: VmEntry,
+  resource: Resource,
+  target: () => Setting | null,
+): Promise<{ result: WriteResult; pair: Pair; setting: Setting } | null> {
+  entry.jobActive = await context.hypervisor.jobActive(entry.id).catch(() => true);
+  const setting = entry.jobActive || entry.record.holds[resource] !== undefined || entry.power !== 'running' ? null : target();
+  if (setting === null) return null;
+  const pair = localPair(context, entry, resource);
+  return { result: await carryOut(context, entry, setting, pair), pair, setting };
+}
+
+/** Before the first write of a resource its original is safe in two places; before every write the intention is on disk. */
+async function noteIntent(context: HostContext, entry: VmEntry, target: Setting, before: Setting, pair: Pair): Promise<void> {
+  const { hypervisor, files } = context;
+  const known = entry.record.entries[target.resource];
+  const native = known?.original ?? (await hypervisor.readNative(entry.id, target.resource));
+  const record = { ...withPair(withIntent(entry.record, target, before, native), target.resource, pair), processId: entry.processId };
+  files.save(record);
+  entry.record = record;
+  if (known === undefined) await copyToMetadata(context, entry);
+}
+
+/** Puts the record into the VM's metadata; a VM that takes none is not written to either. */
+export async function copyToMetadata(context: HostContext, entry: VmEntry, record: VmRecord | null = entry.record): Promise<void> {
+  const { hypervisor } = context;
+  const xml = await hypervisor.readMetadata(entry.id);
+  await hypervisor.writeMetadata(entry.id, metadataWithRecord(xml, record));
+}
+
+async function writeAndRead(context: HostContext, entry: VmEntry, target: Setting, before: Setting): Promise<WriteResult> {
+  const { hypervisor, clock, settings } = context;
+  // Watched from here on: whatever is seen next is measured against this target, also if the answer never comes.
+  entry.watches[target.resource] = watchWrite(before, target, null);
+  const actuation = await actuate({ hypervisor, clock, balloonSettleMs: settings.balloonSettleMs }, entry.id, target);
+  const { readBack } = actuation;
+  noteInForce(entry, readBack);
+  entry.watches[target.resource] = watchWrite(before, target, readBack);
+  const native = await hypervisor.readNative(entry.id, target.resource);
+  entry.record = withWritten(entry.record, readBack, native);
+  context.files.save(entry.record);
+  const failed = actuation.shortfall !== null && target.resource !== 'memory';
+  return { outcome: failed ? 'failed' : 'applied', reason: actuation.shortfall ?? '', readBack };
+}
+
+/** Takes over a value as read. */
+export function noteInForce(entry: VmEntry, seen: Setting): void {
+  if (seen.resource === 'memory') {
+    entry.slow.balloonMiB = seen.memoryMiB;
+    entry.current.memory = memoryInForce(entry, seen.memoryMiB);
+  } else {
+    entry.current[seen.resource] = seen;
+  }
+}
+
+/** The value after a failed write, as far as it can still be read. */
+async function inForce(context: HostContext, entry: VmEntry, resource: Resource): Promise<Setting | null> {
+  try {
+    const seen: Setting = await context.hypervisor.readSetting(entry.id, resource);
+    noteInForce(entry, seen);
+    return seen;
+  } catch (error) {
+    context.log.warn('could not read back after a failed write', { vm: entry.id, resource, error: errorText(error) });
+    delete entry.current[resource];
+    return null;
+  }
+}
