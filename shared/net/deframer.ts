@@ -18,15 +18,14 @@ export class Deframer {
     this.#maxBytes = maxBytes;
   }
 
-  /** Throws FRAME_TOO_LARGE or FRAME_MALFORMED. Messages are copies or views of `chunk`. */
-  push(chunk: Uint8Array): Uint8Array[] {
-    if (chunk.length === 0) return [];
+  /** Hands over each whole message (a copy, or a view of `chunk`); throws FRAME_TOO_LARGE or FRAME_MALFORMED at the first that is none. */
+  push(chunk: Uint8Array, deliver: (message: Uint8Array) => void): void {
+    if (chunk.length === 0) return;
     this.#chunks.push(chunk);
     this.#buffered += chunk.length;
-    const messages: Uint8Array[] = [];
     for (;;) {
       if (this.#needed < 0) {
-        if (this.#buffered < LENGTH_BYTES) return messages;
+        if (this.#buffered < LENGTH_BYTES) return;
         const header = this.#take(LENGTH_BYTES);
         this.#needed = new DataView(header.buffer, header.byteOffset, LENGTH_BYTES).getUint32(0);
         if (this.#needed === 0) throw new HeadroomError('FRAME_MALFORMED', 'malformed frame: length 0');
@@ -34,17 +33,11 @@ export class Deframer {
           throw new HeadroomError('FRAME_TOO_LARGE', `frame of ${this.#needed} bytes announced; at most ${this.#maxBytes} are accepted`);
         }
       }
-      if (this.#buffered < this.#needed) return messages;
-      messages.push(this.#take(this.#needed));
+      if (this.#buffered < this.#needed) return;
+      const message = this.#take(this.#needed);
       this.#needed = -1;
+      deliver(message);
     }
-  }
-
-  /** Forgets a message half read. */
-  reset(): void {
-    this.#chunks = [];
-    this.#buffered = 0;
-    this.#needed = -1;
   }
 
   #take(bytes: number): Uint8Array {

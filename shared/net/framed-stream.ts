@@ -76,9 +76,9 @@ class FramedStream extends ChannelBase implements Transport {
   #data(chunk: Uint8Array): void {
     if (this.closed) return;
     try {
-      for (const message of this.#deframer.push(chunk)) {
+      this.#deframer.push(chunk, (message) => {
         if (!this.received(message)) throw new HeadroomError('FRAME_TOO_LARGE', `${this.peer} sent more messages than were read`);
-      }
+      });
     } catch (error) {
       this.ended(connectionError(this.peer, error));
       this.#socket.destroy();

@@ -42,6 +42,7 @@ class SimulatedEnd extends ChannelBase implements Transport {
   #bufferedBytes = 0;
   #above = false;
   #lastDeliveryMs = 0;
+  readonly #deliveries: (() => void)[] = [];
   #held: Uint8Array[] = [];
 
   constructor(options: SimulatedNetworkOptions, direction: 'up' | 'down') {
@@ -61,17 +62,16 @@ class SimulatedEnd extends ChannelBase implements Transport {
     if (this.closed || !this.other) return false;
     const { clock } = this.#options;
     const delays = this.#options.fate?.(this.#direction, message.length) ?? RELIABLE_DELAYS;
-    const now = clock.monotonicMs();
     // The receiver gets bytes of its own: views into them must not see the sender's later writes.
     const copy = message.slice();
-    for (const delayMs of this.lossy ? delays : [delays[0] ?? 0]) {
-      let atMs = now + delayMs;
-      if (!this.lossy) {
-        atMs = Math.max(atMs, this.#lastDeliveryMs);
-        this.#lastDeliveryMs = atMs;
+    if (this.lossy) {
+      for (const delayMs of delays) {
+        this.#bufferedBytes += copy.length;
+        clock.setTimeout(() => this.#arrive(copy), delayMs);
       }
+    } else {
       this.#bufferedBytes += copy.length;
-      clock.setTimeout(() => this.#arrive(copy), atMs - now);
+      this.#inOrder(() => this.#arrive(copy), delays[0] ?? 0);
     }
     if (this.#bufferedBytes > HIGH_WATER_BYTES) this.#above = true;
     return !this.#above;
@@ -86,11 +86,19 @@ class SimulatedEnd extends ChannelBase implements Transport {
 
   close(_reason: string): void {
     if (this.closed) return;
-    const { clock } = this.#options;
     const other = this.other;
     // Like a FIN: behind everything sent before.
-    clock.setTimeout(() => other?.ended(), Math.max(0, this.#lastDeliveryMs - clock.monotonicMs()));
+    this.#inOrder(() => other?.ended(), 0);
     this.ended();
+  }
+
+  /** Clocks need not keep the order of events of one instant: each timer runs the oldest delivery, not its own. */
+  #inOrder(deliver: () => void, delayMs: number): void {
+    const { clock } = this.#options;
+    const now = clock.monotonicMs();
+    this.#lastDeliveryMs = Math.max(now + delayMs, this.#lastDeliveryMs);
+    this.#deliveries.push(deliver);
+    clock.setTimeout(() => this.#deliveries.shift()?.(), this.#lastDeliveryMs - now);
   }
 
   /** The path is cut: nothing more arrives on either side. */
@@ -100,18 +108,13 @@ class SimulatedEnd extends ChannelBase implements Transport {
 
   #arrive(message: Uint8Array): void {
     const other = this.other;
-    if (!other || other.closed) return;
-    if (other.paused) {
-      // What a paused receiver has not taken still fills the sender's buffer.
-      other.#held.push(message);
-      return;
-    }
-    other.#handOver(message);
+    if (other && !other.closed) other.#handOver(message);
   }
 
   #handOver(message: Uint8Array): void {
     const sender = this.other;
     if (this.paused) {
+      // What a paused receiver has not taken still fills the sender's buffer.
       this.#held.push(message);
       return;
     }

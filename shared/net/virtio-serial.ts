@@ -132,12 +132,12 @@ export class StreamSession extends ChannelBase implements Transport {
   data(bytes: Uint8Array): void {
     if (this.closed) return;
     try {
-      for (const framed of this.#deframer.push(bytes)) {
+      this.#deframer.push(bytes, (framed) => {
         if (framed[framed.length - 1] !== 0) throw new HeadroomError('FRAME_MALFORMED', 'malformed frame: no zero byte at its end');
         const message = framed.subarray(0, framed.length - TRAILER.length);
         if (message.length > this.#maxBytes) throw new HeadroomError('FRAME_TOO_LARGE', `frame above ${this.#maxBytes} bytes`);
         if (!this.received(message)) throw new HeadroomError('FRAME_TOO_LARGE', `${this.peer} sent more messages than were read`);
-      }
+      });
     } catch (error) {
       this.#stream.write(signalBytes(END));
       this.#release(connectionError(this.peer, error));

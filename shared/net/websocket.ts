@@ -3,7 +3,7 @@
  * telemetry is binary already), size capped by the library before the message is put together. Client: a URL in, a
  * Connect out. Server: an address in, Transports out. Browsers are refused: whatever sends an Origin is not an agent.
  */
-import { unlink } from 'node:fs/promises';
+import { lstat, unlink } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { WebSocket, WebSocketServer } from 'ws';
@@ -198,7 +198,7 @@ async function startListening(http: Server, listen: WebSocketListen): Promise<vo
   try {
     await tryListen(http, listen);
   } catch (error) {
-    if (listen.path === undefined || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || (await answers(listen.path))) {
+    if (listen.path === undefined || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE' || !(await isLeftover(listen.path))) {
       throw cannotListen(listen, error);
     }
     // A socket file nobody answers on was left by a process that was killed.
@@ -219,12 +219,20 @@ function tryListen(http: Server, listen: WebSocketListen): Promise<void> {
   });
 }
 
-/** Does anybody answer on this Unix socket? */
-function answers(path: string): Promise<boolean> {
+/** A socket on which nobody answers; never a file of another kind. */
+async function isLeftover(path: string): Promise<boolean> {
+  const isSocket = await lstat(path).then(
+    (stat) => stat.isSocket(),
+    () => false,
+  );
+  if (!isSocket) return false;
   return new Promise((resolve) => {
     const probe = connect(path);
-    probe.once('connect', () => resolve(true)).once('error', () => resolve(false));
-    probe.once('connect', () => probe.destroy());
+    probe.once('error', () => resolve(true));
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(false);
+    });
   });
 }
 
