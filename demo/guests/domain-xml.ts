@@ -1,4 +1,5 @@
 /** One guest of the demo as libvirt's domain XML. Input: what it is; output: the definition. Pure. */
+import { LABELS_NAMESPACE } from '../../agent/hypervisor/libvirt/domain-metadata.ts';
 import { KIB_PER_MIB } from '../../shared/units.ts';
 
 export interface GuestDefinition {
@@ -17,9 +18,7 @@ export interface GuestDefinition {
 }
 
 /** Marks a domain as made by a demo run, so that only those are ever cleaned up. */
-export const DEMO_NAMESPACE = 'https://headroom.invalid/ns/demo/1';
-/** Headroom's own metadata: labels are read from here. */
-const LABELS_NAMESPACE = 'https://headroom.invalid/ns/domain/1';
+export const DEMO_NAMESPACE = 'https://headroom.dev/xmlns/demo/1';
 /** The channel the guest's agent speaks through. */
 export const AGENT_CHANNEL = 'org.headroom.agent.0';
 /** Balloon statistics are refreshed this often, seconds: each plan of the demo (5 s) sees new ones. */
@@ -34,14 +33,14 @@ export function domainXml(guest: GuestDefinition): string {
   // this small, which would look like demand.
   const commandLine = `console=ttyS0 quiet loglevel=3 panic=5 psi=1 transparent_hugepage=never headroom.role=${guest.role} headroom.memory=${guest.memoryMiB}`;
   const labels = Object.entries(guest.labels)
-    .map(([key, value]) => `<headroom:label name="${escapeXml(key)}">${escapeXml(value)}</headroom:label>`)
+    .map(([key, value]) => `<headroom:label name="${escapeXml(key)}" value="${escapeXml(value)}"/>`)
     .join('');
   return `<domain type="${guest.domainType}">
   <name>${escapeXml(guest.name)}</name>
   <uuid>${guest.uuid}</uuid>
   <metadata>
     <demo:run xmlns:demo="${DEMO_NAMESPACE}" role="${escapeXml(guest.role)}"/>
-    <headroom:domain xmlns:headroom="${LABELS_NAMESPACE}">${labels}</headroom:domain>
+    <headroom:labels xmlns:headroom="${LABELS_NAMESPACE}">${labels}</headroom:labels>
   </metadata>
   <memory unit="KiB">${memoryKiB}</memory>
   <currentMemory unit="KiB">${memoryKiB}</currentMemory>

@@ -18,5 +18,5 @@ export const ROSTER: readonly RosterEntry[] = ROLES.map((role) => ({
   name: guestName(role),
   role,
   memoryMiB: MEMORY_MIB,
-  labels: { 'demo-role': role },
+  labels: { role },
 }));

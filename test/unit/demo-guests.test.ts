@@ -54,7 +54,7 @@ t.test('the definition is XML with the parts that Headroom needs', async (t) => 
     initrd: '/initrd',
     disk: '/disk',
     consoleLog: '/log',
-    labels: { 'demo-role': 'web' },
+    labels: { role: 'web' },
   });
   const { domain } = new XMLParser({ ignoreAttributes: false }).parse(xml);
   t.equal(domain['@_type'], 'qemu');

@@ -1,0 +1,58 @@
+/**
+ * The policy the demo runs under: CPU and memory in auto with caps always on, so that they can be seen; network and disk
+ * observed. Everything is quick, because a day lasts two minutes here. The control differs from the web guest in its
+ * forecaster and in nothing else. Output: the policy file's text.
+ */
+import { stringify } from 'yaml';
+
+/** The season and step that everything below is measured against: 120 s a day in steps of 5 s. */
+export const STEP_MS = 5000;
+
+/**
+ * Lead: three steps. A command takes about a second to be applied and a balloon up to four seconds to move; the plan after
+ * that must find it done. Shrinking must hold as long, so that what was just given ahead of a rise is not taken back before
+ * the rise comes.
+ */
+const LEAD = '15s';
+const SHRINK_HORIZON = '15s';
+
+const QUICK = {
+  mode: 'auto',
+  lead: LEAD,
+  shrinkHorizon: SHRINK_HORIZON,
+  cooldownGrow: '0s',
+  cooldownShrink: '5s',
+  stepLimitGrowFraction: 100,
+  stepLimitShrinkFraction: 1,
+  deadBandFraction: 0.05,
+};
+
+const POLICY = {
+  version: 1,
+  fleet: {
+    lease: '25s',
+    staleAfter: '15s',
+    rebootTogether: 1,
+    reserve: { cpuCores: 0, memoryMiB: 512 },
+    // Four guests may change both resources in every plan: blast radius is for fleets, and would only blur the picture here.
+    blastRadius: { vmsPerPlan: 16, vmsPerHostPerPlan: 16, vmsPerWindow: 1_000_000, window: '1m' },
+  },
+  defaults: {
+    cpu: { ...QUICK, violationBudget: 0.05, marginFraction: 0.1, enforcement: 'cap-always' },
+    memory: { ...QUICK, violationBudget: 0.05, marginFraction: 0.05, workingSetWindow: '10s' },
+    network: { mode: 'observe' },
+    disk: { mode: 'observe' },
+  },
+  rules: [
+    {
+      name: 'control: the last value for a forecast',
+      match: { labels: { role: 'control' } },
+      cpu: { forecaster: 'last-value' },
+      memory: { forecaster: 'last-value' },
+    },
+  ],
+};
+
+export function demoPolicy(): string {
+  return stringify(POLICY);
+}
