@@ -64,7 +64,7 @@ const SWITCHES_MS = 500;
 const HYPERVISOR_RETRY_MS = 5000;
 
 export function createHostAgent(options: HostAgentOptions): HostAgent {
-  const { clock, hypervisor, settings, log } = options;
+  const { clock, log } = options;
   const { records, problems } = options.files.load();
   for (const problem of problems) log.error(problem);
   const buffer = new SampleBuffer(HOST_BUFFER_LIMITS);

@@ -1,30 +1,18 @@
 /**
- * The journal inside the VM's own metadata element: a copy that survives the loss of the state directory. Input: the
- * element's XML as it is (an administrator's labels may be in it), a record or null; output: the XML with or without our
- * part, everything else untouched. Pure text work: the element belongs to Headroom and holds no other `journal`.
+ * The journal inside the VM's metadata: a copy that survives the loss of the state directory. The element is Headroom's own
+ * (an administrator's labels live in another one). Input: a record; output: the element's XML, and back. Pure.
  */
-import { HeadroomError } from '../../shared/errors.ts';
 import type { VmRecord } from './journal.ts';
 
-const PART = /<journal>[^<]*<\/journal>/;
-/** The root for a VM that had no such element. */
-const ROOT = '<vm></vm>';
-const EMPTY_ROOT = /^<vm(\s[^>]*)?(?:\/>|>\s*<\/vm>)$/;
+/** The hypervisor may give the element, and what is in it, a namespace prefix of its own. */
+const JOURNAL = /<(?:[\w.-]+:)?journal(?:\s[^>]*)?>([A-Za-z0-9+/=\s]*)<\//;
 
-/** `xml` null = no element. Returns null when nothing but our part was in it. */
-export function metadataWithRecord(xml: string | null, record: VmRecord | null): string | null {
-  const bare = (xml ?? ROOT).trim().replace(PART, '');
-  if (record === null) return xml === null || EMPTY_ROOT.test(bare) ? null : bare;
-  const part = `<journal>${Buffer.from(JSON.stringify(record)).toString('base64')}</journal>`;
-  const open = bare.replace(/^<([\w:.-]+)((?:\s[^>]*?)?)\/>$/, '<$1$2></$1>');
-  const end = open.lastIndexOf('</');
-  if (end < 0) throw new HeadroomError('HYPERVISOR_REFUSED', `the VM's metadata element is not XML with an end tag: ${bare.slice(0, 80)}`);
-  return `${open.slice(0, end)}${part}${open.slice(end)}`;
+export function metadataOf(record: VmRecord): string {
+  return `<state><journal>${Buffer.from(JSON.stringify(record)).toString('base64')}</journal></state>`;
 }
 
 /** The JSON text of the record in the element, null when there is none. */
 export function recordTextInMetadata(xml: string | null): string | null {
-  const part = xml === null ? null : PART.exec(xml);
-  if (!part) return null;
-  return Buffer.from(part[0].slice('<journal>'.length, -'</journal>'.length), 'base64').toString('utf8');
+  const journal = xml === null ? undefined : JOURNAL.exec(xml)?.[1];
+  return journal === undefined ? null : Buffer.from(journal, 'base64').toString('utf8');
 }

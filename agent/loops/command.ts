@@ -90,21 +90,13 @@ export function createCommandLoop(context: HostContext): CommandLoop {
     },
     receiveForGuest(command, relay) {
       const reason = guestCommandRefusal(context, command) ?? (relay(command) ? null : 'no guest agent is connected');
-      if (reason === null) return;
-      const { commandId, vm, pair } = command;
-      context.send({
-        type: 'result',
-        commandId,
-        vm,
-        resource: 'cpu',
-        pair,
-        outcome: 'refused',
-        reason,
-        readBack: null,
-        wallMs: clock.wallMs(),
-      });
+      if (reason !== null) context.send(refusedForGuest(command, reason, clock.wallMs()));
     },
   };
+}
+
+function refusedForGuest({ commandId, vm, pair }: GuestCommand, reason: string, wallMs: number): FrameOf<'result'> {
+  return { type: 'result', commandId, vm, resource: 'cpu', pair, outcome: 'refused', reason, readBack: null, wallMs };
 }
 
 /** The number of vCPUs is changed only where an administrator labelled the VM for it. */

@@ -17,7 +17,7 @@ import type { PowerState, VmSummary } from '../hypervisor/hypervisor.ts';
 import type { CounterSource } from './collect.ts';
 import { type HostContext, tell } from './host-context.ts';
 import { refreshSetting } from './settings.ts';
-import { createVmEntry, isUp, NO_SLOW_READINGS, type VmEntry } from './vm-table.ts';
+import { createVmEntry, holdsMemory, isUp, NO_SLOW_READINGS, type VmEntry } from './vm-table.ts';
 import { copyToMetadata } from './writer.ts';
 
 /** Fast readings farther apart than this many samples give no rate. */
@@ -96,12 +96,7 @@ async function update(context: HostContext, counters: CounterSource, entry: VmEn
   const { hypervisor } = context;
   if (entry.power !== summary.power) context.changed();
   entry.name = summary.name;
-  const wasUp = isUp(entry);
-  entry.power = summary.power;
-  const processId = ['shutoff', 'crashed'].includes(summary.power) ? null : await hypervisor.processId(entry.id);
-  if (processId === null && (wasUp || entry.processId !== null || hasEntries(entry.record))) stopped(context, counters, entry);
-  if (processId !== entry.processId) await started(context, counters, entry, processId);
-  else if (isUp(entry) && !wasUp) entry.runningSinceMs = context.clock.monotonicMs();
+  await followPower(context, counters, entry, summary.power);
   const facts = await hypervisor.facts(entry.id);
   if (JSON.stringify(facts) !== JSON.stringify(entry.facts)) context.changed();
   entry.facts = facts;
@@ -116,6 +111,20 @@ async function update(context: HostContext, counters: CounterSource, entry: VmEn
   entry.jobActive = await hypervisor.jobActive(entry.id);
   await Promise.all(RESOURCES.map((resource) => refreshSetting(context, entry, resource)));
   await askForStatistics(context, entry);
+}
+
+/** The power state is taken over last: a start that could not be followed to its end is followed again. */
+async function followPower(context: HostContext, counters: CounterSource, entry: VmEntry, power: PowerState): Promise<void> {
+  const wasHolding = holdsMemory(entry.power);
+  if (holdsMemory(power)) {
+    // Where the hypervisor is far away no process is known; then a VM counts as the same until it is seen off.
+    const processId = await context.hypervisor.processId(entry.id);
+    if (!wasHolding || processId !== entry.processId) await started(context, counters, entry, processId);
+    else if (power === 'running' && !isUp(entry)) entry.runningSinceMs = context.clock.monotonicMs();
+  } else if (wasHolding || hasEntries(entry.record)) {
+    stopped(context, counters, entry);
+  }
+  entry.power = power;
 }
 
 /** Eligibility from what is known now. */
@@ -148,10 +157,7 @@ function stopped(context: HostContext, counters: CounterSource, entry: VmEntry):
 
 async function started(context: HostContext, counters: CounterSource, entry: VmEntry, processId: number | null): Promise<void> {
   if (entry.processId !== null) stopped(context, counters, entry);
-  entry.processId = processId;
-  entry.runningSinceMs = context.clock.monotonicMs();
   context.changed();
-  if (processId === null) return;
   if (!hasEntries(entry.record) && entry.managed) await recoverFromMetadata(context, entry, processId);
   if (hasEntries(entry.record) && entry.record.processId !== processId) {
     entry.record = withoutEntries(entry.record, processId);
@@ -161,10 +167,12 @@ async function started(context: HostContext, counters: CounterSource, entry: VmE
     const journalled = entry.record.entries[resource];
     if (journalled) entry.watches[resource] = watchWrite(journalled.originalSetting, journalled.intended, journalled.written);
   }
+  entry.processId = processId;
+  entry.runningSinceMs = context.clock.monotonicMs();
 }
 
 /** The state directory was lost, the VM still carries our record: originals must not be taken from our own values. */
-async function recoverFromMetadata(context: HostContext, entry: VmEntry, processId: number): Promise<void> {
+async function recoverFromMetadata(context: HostContext, entry: VmEntry, processId: number | null): Promise<void> {
   const text = recordTextInMetadata(await context.hypervisor.readMetadata(entry.id));
   if (text === null) return;
   const check = checkRecord(text);

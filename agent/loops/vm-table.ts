@@ -114,8 +114,8 @@ export function createVmEntry(
 
 /** Holds memory and may be written to. */
 export const isUp = (entry: VmEntry): boolean => entry.power === 'running';
-/** Holds memory: a paused VM keeps what it has. */
-export const holdsMemory = (entry: VmEntry): boolean => !['shutoff', 'crashed'].includes(entry.power);
+/** Has a process that holds memory: a paused VM keeps what it has. */
+export const holdsMemory = (power: PowerState): boolean => !['shutoff', 'crashed', 'unknown'].includes(power);
 
 export function rememberResult(entry: VmEntry, result: CommandResult): void {
   entry.results.push(result);
@@ -130,7 +130,7 @@ export function overheadMiB(entry: VmEntry): number | null {
 
 /** The most this VM may come to hold without anybody asking again, hypervisor included, MiB. */
 export function exposureMiB(entry: VmEntry): number {
-  if (!holdsMemory(entry)) return 0;
+  if (!holdsMemory(entry.power)) return 0;
   const boot = entry.facts?.bootMemoryMiB ?? 0;
   const current = entry.current.memory?.resource === 'memory' ? entry.current.memory.memoryMiB : boot;
   const held = Math.max(current, Number.isNaN(entry.slow.balloonMiB) ? 0 : entry.slow.balloonMiB, entry.pendingMiB);

@@ -7,8 +7,8 @@ import { errorText } from '../../shared/errors.ts';
 import type { Outcome, Pair, Resource, Setting } from '../../shared/resources.ts';
 import { actuate } from '../actuators/actuate.ts';
 import { watchWrite } from '../core/foreign-writer.ts';
-import { type VmRecord, withIntent, withPair, withWritten } from '../core/journal.ts';
-import { metadataWithRecord } from '../core/journal-metadata.ts';
+import { withIntent, withPair, withWritten } from '../core/journal.ts';
+import { metadataOf } from '../core/journal-metadata.ts';
 import { type HostContext, killReason, localPair } from './host-context.ts';
 import { memoryInForce, type VmEntry } from './vm-table.ts';
 
@@ -68,10 +68,8 @@ async function noteIntent(context: HostContext, entry: VmEntry, target: Setting,
 }
 
 /** Puts the record into the VM's metadata; a VM that takes none is not written to either. */
-export async function copyToMetadata(context: HostContext, entry: VmEntry, record: VmRecord | null = entry.record): Promise<void> {
-  const { hypervisor } = context;
-  const xml = await hypervisor.readMetadata(entry.id);
-  await hypervisor.writeMetadata(entry.id, metadataWithRecord(xml, record));
+export function copyToMetadata(context: HostContext, entry: VmEntry): Promise<void> {
+  return context.hypervisor.writeMetadata(entry.id, metadataOf(entry.record));
 }
 
 async function writeAndRead(context: HostContext, entry: VmEntry, target: Setting, before: Setting): Promise<WriteResult> {

@@ -1,0 +1,126 @@
+/**
+ * The guest agent as a whole: collectors at 1 Hz, an uplink over the virtio-serial port (or a WebSocket), the few commands a
+ * guest accepts. Everything it does is handed in. Input: clock, connection, collectors; output: a service to start and stop.
+ */
+import type { Clock, Timer } from '../shared/clock.ts';
+import { errorText } from '../shared/errors.ts';
+import type { VmId } from '../shared/ids.ts';
+import type { Logger } from '../shared/log.ts';
+import type { Connect } from '../shared/net/transport.ts';
+import type { Prng } from '../shared/prng.ts';
+import { type FrameOf, PROTOCOL_VERSION } from '../shared/protocol/frames.ts';
+import { comparePairs, type Pair } from '../shared/resources.ts';
+import { VM_GUEST_FIELDS } from '../shared/telemetry.ts';
+import { type Collector, runCollectors } from './collectors/collector.ts';
+import { GUEST_BUFFER_LIMITS, SampleBuffer } from './core/sample-buffer.ts';
+import { createGuestLink } from './loops/guest-link.ts';
+
+export interface GuestAgentOptions {
+  clock: Clock;
+  prng: Prng;
+  connect: Connect;
+  /** True over virtio-serial, where the host agent relays. */
+  relayed: boolean;
+  vm: VmId;
+  collectors: readonly Collector[];
+  /** Brings so many vCPUs online and says how many are; throws when the kernel refuses. */
+  setCpusOnline: (vcpus: number) => number;
+  sampleMs: number;
+  log: Logger;
+  bootId: string;
+  version: string;
+}
+
+export interface GuestAgent {
+  start(): void;
+  stop(): Promise<void>;
+  metrics(): Record<string, number>;
+}
+
+export function createGuestAgent(options: GuestAgentOptions): GuestAgent {
+  const { clock, log, vm } = options;
+  const buffer = new SampleBuffer(GUEST_BUFFER_LIMITS);
+  const own = new Set<string>(VM_GUEST_FIELDS);
+  let timer: Timer | undefined;
+  let highest: Pair | null = null;
+
+  const link = createGuestLink({
+    connect: options.connect,
+    clock,
+    prng: options.prng,
+    hello: () => hello(options),
+    buffer,
+    relayed: options.relayed,
+    onGuestCommand: (command) => {
+      link.send(carryOut(command));
+    },
+    onWelcome: () => log.info('connected'),
+    onDisconnected: (error) => log.warn('not connected', { error: error?.message }),
+  });
+
+  const carryOut = (command: FrameOf<'guest-command'>): FrameOf<'result'> => {
+    const { commandId, pair } = command;
+    const answer = (outcome: 'applied' | 'refused' | 'failed', reason: string): FrameOf<'result'> => {
+      return { type: 'result', commandId, vm, resource: 'cpu', pair, outcome, reason, readBack: null, wallMs: clock.wallMs() };
+    };
+    if (command.vm !== vm) return answer('refused', `this guest is ${vm}, not ${command.vm}`);
+    // The same pair again is a repeat, and bringing the same CPUs online again changes nothing.
+    if (highest !== null && comparePairs(pair, highest) < 0) return answer('refused', 'a newer command was accepted already');
+    highest = pair;
+    try {
+      const online = options.setCpusOnline(command.action.vcpus);
+      log.info('vCPUs online', { asked: command.action.vcpus, online });
+      return online === command.action.vcpus ? answer('applied', `${online} vCPUs online`) : answer('failed', `${online} vCPUs are online`);
+    } catch (error) {
+      return answer('failed', errorText(error).slice(0, 1024));
+    }
+  };
+
+  const sample = (): void => {
+    const values: Record<string, number> = {};
+    runCollectors(options.collectors, () => clock.monotonicMs(), values);
+    // Metrics of applications come and go; the agent's own fields are always named, so that missing ones are unknown.
+    const fields = [...VM_GUEST_FIELDS, ...Object.keys(values).filter((field) => !own.has(field))];
+    const numbers = Float64Array.from(fields, (field) => finiteOrUnknown(values[field]));
+    const timesMs = Float64Array.of(Math.round(clock.wallMs()));
+    buffer.append({ subject: { kind: 'vm', id: vm }, source: 'guest', fields, timesMs, values: numbers }, clock.monotonicMs());
+  };
+
+  return {
+    start() {
+      link.start();
+      timer = clock.setInterval(() => {
+        try {
+          sample();
+        } catch (error) {
+          log.error('sample failed', { error: errorText(error) });
+        }
+      }, options.sampleMs);
+    },
+    async stop() {
+      timer?.cancel();
+      await link.stop();
+    },
+    metrics: () => link.metrics(),
+  };
+}
+
+function finiteOrUnknown(value: number | undefined): number {
+  return value !== undefined && Number.isFinite(value) ? value : Number.NaN;
+}
+
+function hello({ clock, vm, bootId, version }: GuestAgentOptions): FrameOf<'hello'> {
+  return {
+    type: 'hello',
+    versions: [PROTOCOL_VERSION],
+    role: 'guest',
+    host: null,
+    vm,
+    bootId,
+    agentVersion: version,
+    capabilities: ['cpus-online'],
+    wallMs: clock.wallMs(),
+    monotonicMs: clock.monotonicMs(),
+    highestPairs: [],
+  };
+}

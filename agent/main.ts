@@ -1,0 +1,269 @@
+/**
+ * `headroom-agent`: builds the adapters of one role and runs it. Input: arguments, configuration, signals; output: the
+ * service, or a one-shot command's lines and exit code (0 done, 1 not all done, 64 wrong usage, 69 something is away).
+ */
+import { randomBytes, randomUUID } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { systemClock } from '../shared/clock.ts';
+import { errorText, HeadroomError, isHeadroomError } from '../shared/errors.ts';
+import { hostId, type VmId, vmId } from '../shared/ids.ts';
+import { createLogger, type Logger } from '../shared/log.ts';
+import type { Connect } from '../shared/net/transport.ts';
+import { VirtioChannel } from '../shared/net/virtio-channel.ts';
+import { VirtioPort } from '../shared/net/virtio-port.ts';
+import { webSocketConnect } from '../shared/net/websocket.ts';
+import { createPrng, type Prng } from '../shared/prng.ts';
+import { FRAME_BYTES_MAX, GUEST_FRAME_BYTES_MAX } from '../shared/protocol/frames.ts';
+import { setCpusOnline } from './actuators/cpus-online.ts';
+import { findBalloonManager } from './collectors/balloon-manager.ts';
+import { noData } from './collectors/collector.ts';
+import { openKernelFiles } from './collectors/files.ts';
+import type { SelfUsage } from './collectors/health.ts';
+import { createGuestCollectors, createHostCollectors } from './collectors/machine.ts';
+import { pageSizeBytes } from './collectors/page-size.ts';
+import { createVmCounterSource } from './collectors/vm-counters.ts';
+import {
+  GUEST_OPTIONS,
+  HOST_OPTIONS,
+  LIFT_OPTIONS,
+  optionHelp,
+  parseOptions,
+  RESTORE_OPTIONS,
+  SWITCH_OPTIONS,
+  type Values,
+} from './config.ts';
+import { createGuestAgent } from './guest-agent.ts';
+import { createHostAgent } from './host-agent.ts';
+import { createLibvirtHypervisor } from './hypervisor/libvirt/libvirt-hypervisor.ts';
+import type { HostAgentSettings } from './loops/host-context.ts';
+import { restore } from './restore.ts';
+import { openStateDir } from './state-dir.ts';
+import { VERSION } from './version.ts';
+import { virtioPortPath } from './virtio-port-path.ts';
+
+/** sysexits.h */
+const EXIT_USAGE = 64;
+const EXIT_UNAVAILABLE = 69;
+/** A stop that takes longer than this is cut short: the service manager would kill it anyway. */
+const STOP_MS_MAX = 15_000;
+/** Readings farther apart than this many samples give no rate. */
+const GAP_SAMPLES = 5;
+
+const readText = (path: string): string => readFileSync(path, 'utf8');
+const seconds = (value: number): number => value * 1000;
+
+interface Command {
+  help: string;
+  options: Parameters<typeof optionHelp>[0];
+  run: (args: readonly string[]) => Promise<number>;
+}
+
+const COMMANDS: Record<string, Command> = {
+  host: { help: 'runs on a KVM host beside libvirt', options: HOST_OPTIONS, run: runHost },
+  guest: { help: 'runs inside a guest', options: GUEST_OPTIONS, run: runGuest },
+  restore: { help: 'puts back the values from before Headroom, without service or aggregator', options: RESTORE_OPTIONS, run: runRestore },
+  kill: { help: 'stops all writes of the host agent within a second', options: SWITCH_OPTIONS, run: (args) => runSwitch(args, true) },
+  unkill: { help: 'takes the kill switch off', options: SWITCH_OPTIONS, run: (args) => runSwitch(args, false) },
+  lift: { help: "ends a VM's holds after foreign writes", options: LIFT_OPTIONS, run: runLift },
+};
+
+async function runHost(args: readonly string[]): Promise<number> {
+  const config = parseOptions(HOST_OPTIONS, args, readText);
+  const log = stdoutLogger(config.logLevel);
+  const files = openKernelFiles('/');
+  const prng = createPrng(randomBytes(4).readUInt32LE());
+  const counters = createVmCounterSource(files, pageSizeBytes(files));
+  const agent = createHostAgent({
+    hypervisor: createLibvirtHypervisor({ uri: config.connect, clock: systemClock, prng: prng.stream('libvirt') }),
+    clock: systemClock,
+    prng,
+    connect: webSocketConnect(config.aggregator, FRAME_BYTES_MAX),
+    openChannel: ({ path, name }, onSession) => {
+      const own = prng.stream(`channel/${name}`);
+      return new VirtioChannel({ path, name, onSession, maxBytes: GUEST_FRAME_BYTES_MAX, clock: systemClock, prng: own });
+    },
+    channelName: config.channel,
+    collectors: createHostCollectors(files, {
+      self: selfUsage,
+      gapMsMax: GAP_SAMPLES * seconds(config.sampleSeconds),
+      workloadMetrics: null,
+    }),
+    counters: {
+      read: (_vm, processId) => (processId === null ? noData('its hypervisor process is not on this machine') : counters.read(processId)),
+      forget: (_vm, processId) => {
+        if (processId !== null) counters.forget(processId);
+      },
+    },
+    files: openStateDir(config.stateDir),
+    settings: hostSettings(config),
+    log,
+    bootId: randomUUID(),
+    version: VERSION,
+    balloonManager: () => findBalloonManager(files),
+  });
+  await agent.start();
+  return untilStopped(log, () => agent.stop());
+}
+
+function hostSettings(config: Values<typeof HOST_OPTIONS>): HostAgentSettings {
+  return {
+    host: hostId(config.host ?? hostname()),
+    include: config.include,
+    sampleMs: seconds(config.sampleSeconds),
+    statsMs: seconds(config.statsSeconds),
+    balloonStatsMs: seconds(config.balloonStatsSeconds),
+    settingsMs: seconds(config.settingsSeconds),
+    inventoryMs: seconds(config.inventorySeconds),
+    bootDeadlineMs: seconds(config.bootDeadlineSeconds),
+    foreignHoldMs: seconds(config.foreignHoldSeconds),
+    foreignRestMs: seconds(config.foreignRestSeconds),
+    balloonSettleMs: seconds(config.balloonSettleSeconds),
+    memoryReserveMiB: config.memoryReserveMiB,
+    failSafeGrowthsPerMinute: config.failSafeGrowthsPerMinute,
+    startupLeaseMs: seconds(config.startupLeaseSeconds),
+  };
+}
+
+async function runGuest(args: readonly string[]): Promise<number> {
+  const config = parseOptions(GUEST_OPTIONS, args, readText);
+  const log = stdoutLogger(config.logLevel);
+  const files = openKernelFiles('/');
+  const prng = createPrng(randomBytes(4).readUInt32LE());
+  const agent = createGuestAgent({
+    clock: systemClock,
+    prng,
+    connect: config.aggregator === null ? portConnect(config.channel) : webSocketConnect(config.aggregator, GUEST_FRAME_BYTES_MAX),
+    relayed: config.aggregator === null,
+    vm: config.vm === null ? ownUuid() : vmId(config.vm),
+    collectors: createGuestCollectors(files, {
+      self: selfUsage,
+      gapMsMax: GAP_SAMPLES * seconds(config.sampleSeconds),
+      workloadMetrics: config.workloadMetrics,
+    }),
+    setCpusOnline: (vcpus) => setCpusOnline('/', vcpus),
+    sampleMs: seconds(config.sampleSeconds),
+    log,
+    bootId: randomUUID(),
+    version: VERSION,
+  });
+  agent.start();
+  return untilStopped(log, () => agent.stop());
+}
+
+async function runRestore(args: readonly string[]): Promise<number> {
+  const config = parseOptions(RESTORE_OPTIONS, args, readText);
+  if (config.all === (config.vm !== null)) throw new HeadroomError('USAGE', 'say which VMs: either --all or --vm UUID');
+  const only = config.vm === null ? null : vmId(config.vm);
+  const prng: Prng = createPrng(randomBytes(4).readUInt32LE());
+  const hypervisor = createLibvirtHypervisor({ uri: config.connect, clock: systemClock, prng });
+  await hypervisor.connect();
+  try {
+    const lines = await restore(hypervisor, openStateDir(config.stateDir), only);
+    for (const { name, vm, what, ok, detail } of lines) console.log(`${ok ? 'ok  ' : 'FAIL'} ${name} ${vm} ${what}: ${detail}`);
+    if (lines.length === 0) console.log('nothing to restore: Headroom has written nothing that is in force here');
+    return lines.every(({ ok }) => ok) ? 0 : 1;
+  } finally {
+    await hypervisor.close();
+  }
+}
+
+async function runSwitch(args: readonly string[], engaged: boolean): Promise<number> {
+  const config = parseOptions(SWITCH_OPTIONS, args, readText);
+  const vm = config.vm === null ? null : vmId(config.vm);
+  openStateDir(config.stateDir).setKill(vm, engaged ? config.reason : null);
+  console.log(`kill switch of ${vm ?? 'this host'} is ${engaged ? 'on' : 'off'}`);
+  return 0;
+}
+
+async function runLift(args: readonly string[]): Promise<number> {
+  const config = parseOptions(LIFT_OPTIONS, args, readText);
+  if (config.vm === null) throw new HeadroomError('USAGE', 'say whose holds end: --vm UUID');
+  openStateDir(config.stateDir).requestLift({ vm: vmId(config.vm), resource: config.resource });
+  console.log('asked; the running host agent lifts the holds within a second');
+  return 0;
+}
+
+/** The port may appear after the agent: it is looked for at each attempt until it is there. */
+function portConnect(name: string): Connect {
+  let port: VirtioPort | undefined;
+  return async () => {
+    port ??= new VirtioPort({ path: virtioPortPath('/', name), maxBytes: GUEST_FRAME_BYTES_MAX, clock: systemClock });
+    return port.connect();
+  };
+}
+
+/** A guest is known by the UUID its firmware tells; only root may read it. */
+function ownUuid(): VmId {
+  const path = '/sys/class/dmi/id/product_uuid';
+  if (!existsSync(path)) throw new HeadroomError('ENVIRONMENT', `${path} is not there: say which VM this is with --vm UUID`);
+  return vmId(readText(path).trim());
+}
+
+function selfUsage(): SelfUsage {
+  const { user, system } = process.cpuUsage();
+  return { cpuUs: user + system, rssBytes: process.memoryUsage.rss() };
+}
+
+const stdoutLogger = (level: Values<typeof HOST_OPTIONS>['logLevel']): Logger =>
+  createLogger((line) => void process.stdout.write(line), systemClock, level);
+
+function untilStopped(log: Logger, stop: () => Promise<void>): Promise<number> {
+  return new Promise((resolve) => {
+    const end = (signal: string): void => {
+      log.info('stopping', { signal });
+      const late = setTimeout(() => resolve(1), STOP_MS_MAX);
+      stop().then(
+        () => resolve(0),
+        (error: unknown) => {
+          log.error('could not stop cleanly', { error: errorText(error) });
+          resolve(1);
+        },
+      );
+      late.unref();
+    };
+    process.once('SIGTERM', () => end('SIGTERM'));
+    process.once('SIGINT', () => end('SIGINT'));
+  });
+}
+
+function help(name: string | undefined): string {
+  const command = name === undefined ? undefined : COMMANDS[name];
+  if (command) return `headroom-agent ${name}: ${command.help}\n\n${optionHelp(command.options)}`;
+  const rows = Object.entries(COMMANDS).map(([key, { help: text }]) => `  ${key.padEnd(10)}${text}`);
+  return [
+    `headroom-agent ${VERSION}: tells what this machine needs and carries out what the aggregator decides.`,
+    '',
+    ...rows,
+    '  help      this text, or `help COMMAND`',
+    '  version   the version',
+    '',
+    '`headroom-agent COMMAND --help` lists the options of a command.',
+  ].join('\n');
+}
+
+async function main(args: readonly string[]): Promise<number> {
+  const [name = 'help', ...rest] = args;
+  if (name === 'version' || name === '--version') {
+    console.log(VERSION);
+    return 0;
+  }
+  if (name === 'help' || name === '--help' || rest.includes('--help')) {
+    console.log(help(name === 'help' ? rest[0] : name));
+    return 0;
+  }
+  const command = COMMANDS[name];
+  if (!command) {
+    console.error(`headroom-agent: unknown command "${name}"\n\n${help(undefined)}`);
+    return EXIT_USAGE;
+  }
+  return command.run(rest);
+}
+
+main(process.argv.slice(2)).then(
+  (code) => process.exit(code),
+  (error: unknown) => {
+    console.error(`headroom-agent: ${errorText(error)}`);
+    process.exit(isHeadroomError(error, 'USAGE') || isHeadroomError(error, 'CONFIG_INVALID') ? EXIT_USAGE : EXIT_UNAVAILABLE);
+  },
+);
