@@ -1,0 +1,201 @@
+/**
+ * Reading, writing, recording and restoring one resource of one live domain through libvirt's calls. The domain and what
+ * is wanted in; values read back out. Everything is live-only and idempotent: what holds already is not written.
+ */
+import { type Clock, sleep } from '../../../shared/clock.ts';
+import { HeadroomError, isHeadroomError } from '../../../shared/errors.ts';
+import type { Resource, Setting, SettingOf } from '../../../shared/resources.ts';
+import { kibToMiB, miBToKib } from '../../../shared/units.ts';
+import type { NativeSettings } from '../hypervisor.ts';
+import { type CgroupVersion, cpuDifferences, cpuParams, cpuRestoreParams, cpuSettingOf } from './cpu-tuning.ts';
+import { limitableDevices, throttledDisks } from './definition.ts';
+import {
+  differences,
+  diskParams,
+  diskRestoreParams,
+  diskSettingOf,
+  networkParams,
+  networkRestoreParams,
+  networkSettingOf,
+} from './io-tuning.ts';
+import { nativeOf, recordedDevices, recordedNumber, recordedParams } from './native.ts';
+import type { DomainRef, LibvirtApi } from './procedures.ts';
+import type { Params, TypedParam } from './typed-params.ts';
+
+/** A balloon gives back what it holds within seconds; a guest that has not by then will not soon. */
+const BALLOON_RESTORE_MS_MAX = 10_000;
+const BALLOON_POLL_MS = 200;
+/** A balloon at rest within a page or two of its target is there. */
+const BALLOON_EPSILON_KIB = 1024;
+
+export interface Tuning {
+  api: LibvirtApi;
+  domain: DomainRef;
+  cgroup: CgroupVersion;
+  clock: Clock;
+}
+
+export async function readResource<R extends Resource>(tuning: Tuning, resource: R): Promise<SettingOf<R>> {
+  return (await readAny(tuning, resource)) as SettingOf<R>;
+}
+
+async function readAny({ api, domain, cgroup }: Tuning, resource: Resource): Promise<Setting> {
+  switch (resource) {
+    case 'cpu': {
+      const [params, info] = await Promise.all([api.schedulerParams(domain), api.info(domain)]);
+      return cpuSettingOf(params, info.vcpus, cgroup);
+    }
+    case 'memory':
+      return { resource: 'memory', memoryMiB: kibToMiB((await api.info(domain)).memoryKib) };
+    case 'network':
+      return networkSettingOf([...(await interfaceParams(api, domain)).values()]);
+    case 'disk':
+      return diskSettingOf([...(await diskParamsOf(api, domain)).values()]);
+  }
+}
+
+async function interfaceParams(api: LibvirtApi, domain: DomainRef): Promise<Map<string, Params>> {
+  const found = new Map<string, Params>();
+  for (const device of limitableDevices(await api.xml(domain, 0))) found.set(device, await api.interfaceParams(domain, device));
+  return found;
+}
+
+async function diskParamsOf(api: LibvirtApi, domain: DomainRef): Promise<Map<string, Params>> {
+  const found = new Map<string, Params>();
+  for (const disk of throttledDisks(await api.xml(domain, 0))) found.set(disk, await api.blockIoTune(domain, disk));
+  return found;
+}
+
+export async function writeResource(tuning: Tuning, setting: Setting): Promise<void> {
+  const { api, domain, cgroup } = tuning;
+  switch (setting.resource) {
+    case 'cpu': {
+      const [params, info] = await Promise.all([api.schedulerParams(domain), api.info(domain)]);
+      await setScheduler(api, domain, cpuParams(setting, params, info.vcpus, cgroup));
+      return;
+    }
+    case 'memory':
+      await api.setMemory(domain, miBToKib(setting.memoryMiB));
+      return;
+    case 'network': {
+      const current = await interfaceParams(api, domain);
+      if (current.size === 0) throw new HeadroomError('HYPERVISOR_UNSUPPORTED', `${domain.name} has no interface that libvirt can limit`);
+      const wanted = networkParams(setting, [...current.values()]);
+      await setDevices(current, wanted, (device, params) => api.setInterfaceParams(domain, device, params));
+      return;
+    }
+    case 'disk': {
+      const current = await diskParamsOf(api, domain);
+      if (current.size === 0) throw new HeadroomError('HYPERVISOR_UNSUPPORTED', `${domain.name} has no disk that libvirt can limit`);
+      const wanted = diskParams(setting, [...current.values()]);
+      await setDevices(current, wanted, (device, params) => api.setBlockIoTune(domain, device, params));
+    }
+  }
+}
+
+async function setScheduler(api: LibvirtApi, domain: DomainRef, params: readonly TypedParam[]): Promise<void> {
+  if (params.length > 0) await api.setSchedulerParams(domain, params);
+}
+
+/**
+ * Writes device after device. When one refuses, its values of before are written again: libvirt leaves half a limit in
+ * the kernel when a later step of its own fails.
+ */
+async function setDevices(
+  current: ReadonlyMap<string, Params>,
+  wanted: readonly TypedParam[][],
+  set: (device: string, params: readonly TypedParam[]) => Promise<void>,
+): Promise<void> {
+  for (const [i, [device, before]] of [...current].entries()) {
+    const params = wanted[i] ?? [];
+    if (params.length === 0) continue;
+    try {
+      await set(device, params);
+    } catch (error) {
+      const undo = params.map((param) => ({ ...param, value: Number(before[param.name] ?? 0) }));
+      await set(device, undo).catch(() => undefined);
+      throw asUnsupported(error);
+    }
+  }
+}
+
+/** libvirt limits interfaces by running `tc`; where the kernel lacks a part of it, no limit can be had at all. */
+function asUnsupported(error: unknown): unknown {
+  if (!isHeadroomError(error) || !/Child process \(.*\btc\b/.test(error.message)) return error;
+  return new HeadroomError('HYPERVISOR_UNSUPPORTED', `this host's kernel cannot limit interfaces: ${error.message}`, { cause: error });
+}
+
+export async function readNativeResource({ api, domain }: Tuning, resource: Resource): Promise<NativeSettings> {
+  switch (resource) {
+    case 'cpu':
+      return nativeOf({ scheduler: { ...(await api.schedulerParams(domain)) } });
+    case 'memory':
+      return nativeOf({ balloonKib: (await api.info(domain)).memoryKib });
+    case 'network':
+      return nativeOf({ interfaces: Object.fromEntries(await interfaceParams(api, domain)) });
+    case 'disk':
+      return nativeOf({ disks: Object.fromEntries(await diskParamsOf(api, domain)) });
+  }
+}
+
+/** Writes the recorded values back and answers what still differs, in words; devices that are gone are passed over. */
+export async function restoreNative(tuning: Tuning, resource: Resource, native: NativeSettings): Promise<string[]> {
+  const { api, domain } = tuning;
+  switch (resource) {
+    case 'cpu': {
+      const recorded = recordedParams(native, 'scheduler');
+      await setScheduler(api, domain, cpuRestoreParams(recorded, await api.schedulerParams(domain)));
+      return cpuDifferences(recorded, await api.schedulerParams(domain));
+    }
+    case 'memory':
+      return restoreBalloon(tuning, recordedNumber(native, 'balloonKib'));
+    case 'network': {
+      const recorded = recordedDevices(native, 'interfaces');
+      await restoreDevices(recorded, await interfaceParams(api, domain), networkRestoreParams, (device, params) =>
+        api.setInterfaceParams(domain, device, params),
+      );
+      return leftOver(recorded, await interfaceParams(api, domain));
+    }
+    case 'disk': {
+      const recorded = recordedDevices(native, 'disks');
+      await restoreDevices(recorded, await diskParamsOf(api, domain), diskRestoreParams, (device, params) =>
+        api.setBlockIoTune(domain, device, params),
+      );
+      return leftOver(recorded, await diskParamsOf(api, domain));
+    }
+  }
+}
+
+async function restoreDevices(
+  recorded: ReadonlyMap<string, Params>,
+  current: ReadonlyMap<string, Params>,
+  paramsFor: (recorded: Params, current: Params) => TypedParam[],
+  set: (device: string, params: readonly TypedParam[]) => Promise<void>,
+): Promise<void> {
+  for (const [device, before] of recorded) {
+    const now = current.get(device);
+    const params = now === undefined ? [] : paramsFor(before, now);
+    if (params.length > 0) await set(device, params);
+  }
+}
+
+function leftOver(recorded: ReadonlyMap<string, Params>, current: ReadonlyMap<string, Params>): string[] {
+  return [...recorded].flatMap(([device, before]) => {
+    const now = current.get(device);
+    return now === undefined ? [] : differences(device, before, now);
+  });
+}
+
+async function restoreBalloon({ api, domain, clock }: Tuning, wantedKib: number): Promise<string[]> {
+  const arrived = (memoryKib: number): boolean => Math.abs(memoryKib - wantedKib) <= BALLOON_EPSILON_KIB;
+  await api.setMemory(domain, wantedKib);
+  const untilMs = clock.monotonicMs() + BALLOON_RESTORE_MS_MAX;
+  for (;;) {
+    const { memoryKib } = await api.info(domain);
+    if (arrived(memoryKib)) return [];
+    if (clock.monotonicMs() >= untilMs) {
+      return [`the balloon is at ${kibToMiB(memoryKib)} MiB instead of ${kibToMiB(wantedKib)} MiB: the guest has not followed yet`];
+    }
+    await sleep(clock, BALLOON_POLL_MS);
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * A libvirt daemon for tests. `ensureLibvirtd` uses the machine's own, or starts it and stops what it started;
+ * `privateLibvirtd` runs a second one in a mount namespace of its own (own sockets, state and definitions), which a test
+ * may kill and restart without disturbing anyone. Both need root. `virsh` runs the command line client, as a foreign writer.
+ */
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const SOCKET = '/var/run/libvirt/libvirt-sock';
+const START_MS_MAX = 30_000;
+
+export interface Libvirtd {
+  socket: string;
+  stop(): Promise<void>;
+}
+
+export interface PrivateLibvirtd extends Libvirtd {
+  /** Folder that stands in for /run/libvirt. */
+  runFolder: string;
+  kill(): Promise<void>;
+  start(): Promise<void>;
+}
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+function answers(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(socket, () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.on('error', () => resolve(false));
+  });
+}
+
+async function waitFor(socket: string): Promise<void> {
+  for (let waitedMs = 0; !(await answers(socket)); waitedMs += 100) {
+    if (waitedMs > START_MS_MAX) throw new Error(`libvirtd did not answer on ${socket} within ${START_MS_MAX} ms`);
+    await pause(100);
+  }
+}
+
+function startDaemon(program: string, pidFile: string): () => Promise<void> {
+  const done = spawnSync(program, ['-d', '-p', pidFile], { encoding: 'utf8' });
+  if (done.error || done.status !== 0) throw new Error(`${program} did not start: ${done.error?.message ?? done.stderr}`);
+  return async () => {
+    if (!existsSync(pidFile)) return;
+    const pid = Number.parseInt(readFileSync(pidFile, 'utf8'), 10);
+    await stopProcess(pid, 'SIGTERM');
+    rmSync(pidFile, { force: true });
+  };
+}
+
+function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function stopProcess(pid: number, signal: NodeJS.Signals): Promise<void> {
+  if (!alive(pid)) return;
+  process.kill(pid, signal);
+  for (let waitedMs = 0; alive(pid) && waitedMs < START_MS_MAX; waitedMs += 50) await pause(50);
+}
+
+export async function ensureLibvirtd(): Promise<Libvirtd> {
+  if (await answers(SOCKET)) return { socket: SOCKET, stop: async () => {} };
+  const folder = mkdtempSync(join(tmpdir(), 'headroom-libvirtd-'));
+  const stops = [startDaemon('virtlogd', join(folder, 'virtlogd.pid')), startDaemon('libvirtd', join(folder, 'libvirtd.pid'))];
+  await waitFor(SOCKET);
+  return {
+    socket: SOCKET,
+    stop: async () => {
+      for (const stop of stops.reverse()) await stop();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** What a libvirtd keeps on disk: each is covered by a folder of the private one. */
+const COVERED = ['/run/libvirt', '/var/lib/libvirt', '/etc/libvirt', '/var/log/libvirt', '/var/cache/libvirt'] as const;
+
+function privateFolders(folder: string): string {
+  const binds = COVERED.map((path) => {
+    const own = join(folder, path.replaceAll('/', '_').slice(1));
+    mkdirSync(own, { recursive: true });
+    mkdirSync(path, { recursive: true });
+    return `mount --bind ${own} ${path}`;
+  });
+  const etc = join(folder, 'etc_libvirt');
+  if (existsSync('/etc/libvirt/nwfilter')) cpSync('/etc/libvirt/nwfilter', join(etc, 'nwfilter'), { recursive: true });
+  writeFileSync(join(etc, 'libvirtd.conf'), 'auth_unix_ro = "none"\nauth_unix_rw = "none"\nunix_sock_rw_perms = "0700"\n');
+  writeFileSync(join(etc, 'qemu.conf'), 'namespaces = []\nstdio_handler = "file"\n');
+  return binds.join(' && ');
+}
+
+export async function privateLibvirtd(): Promise<PrivateLibvirtd> {
+  const folder = mkdtempSync(join(tmpdir(), 'headroom-private-'));
+  const binds = privateFolders(folder);
+  const holder = spawn('unshare', ['-m', '--propagation', 'private', 'sh', '-c', `${binds} && echo ready && exec sleep infinity`], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await new Promise<void>((resolve, reject) => {
+    holder.stdout.once('data', () => resolve());
+    holder.once('exit', () => reject(new Error('a mount namespace could not be made: root is needed')));
+  });
+  const runFolder = join(folder, 'run_libvirt');
+  const socket = join(runFolder, 'libvirt-sock');
+  let daemon: ChildProcess | null = null;
+  const start = async (): Promise<void> => {
+    daemon = spawn('nsenter', ['-t', String(holder.pid), '-m', 'libvirtd'], { stdio: 'ignore' });
+    await waitFor(socket);
+  };
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    if (!daemon?.pid) return;
+    const ended = daemon;
+    daemon = null;
+    const closed = new Promise((resolve) => ended.once('exit', resolve));
+    if (ended.exitCode === null && ended.signalCode === null) {
+      ended.kill(signal);
+      await closed;
+    }
+  };
+  await start();
+  return {
+    socket,
+    runFolder,
+    start,
+    kill: () => end('SIGKILL'),
+    stop: async () => {
+      await end('SIGTERM');
+      holder.kill('SIGKILL');
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Runs virsh against a socket and returns its output; throws with virsh's own words when it fails. */
+export function virsh(socket: string, ...args: string[]): string {
+  const done = spawnSync('virsh', ['-q', '-c', `qemu+unix:///system?socket=${socket}`, ...args], { encoding: 'utf8', timeout: 60_000 });
+  if (done.error || done.status !== 0) throw new Error(`virsh ${args.join(' ')}: ${done.error?.message ?? done.stderr.trim()}`);
+  return done.stdout;
+}

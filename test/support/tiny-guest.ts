@@ -1,0 +1,201 @@
+/**
+ * The smallest real guest: Debian's cloud kernel and an initramfs of busybox and virtio modules, made from Debian packages
+ * only and cached. It boots in a few seconds under emulation, has a balloon driver, and obeys one-line orders on the
+ * virtio-serial channel `headroom.test` (see INIT). Outputs: kernel and initramfs paths; domain XML; a handle to command a
+ * running guest. Needs apt-get, dpkg-deb, cpio and busybox-static; throws with what failed when one is missing.
+ */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { chmodSync, cpSync, existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { basename, dirname, join } from 'node:path';
+import { cacheDir } from './cache-dir.ts';
+
+/** In the order insmod needs them. */
+const MODULES = [
+  'virtio_ring',
+  'virtio',
+  'virtio_pci_legacy_dev',
+  'virtio_pci_modern_dev',
+  'virtio_pci',
+  'virtio_balloon',
+  'virtio_blk',
+  'virtio_console',
+  'failover',
+  'net_failover',
+  'virtio_net',
+];
+
+/**
+ * The guest's first process. Orders: `busy N` (N endless loops), `idle`, `fill MIB` (keeps that much in tmpfs), `free`,
+ * `reboot`, `poweroff`. `headroom.noballoon` on the kernel's command line leaves the balloon driver out.
+ */
+const INIT = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+mount -t tmpfs -o size=100% tmp /tmp
+for module in ${MODULES.join(' ')}; do
+  [ $module = virtio_balloon ] && grep -q headroom.noballoon /proc/cmdline && continue
+  insmod /lib/$module.ko
+done
+ifconfig eth0 up 2>/dev/null
+obey() {
+  case $1 in
+    busy) n=0; while [ $n -lt $2 ]; do (while :; do :; done) & echo $! >> /tmp/busy; n=$((n + 1)); done ;;
+    idle) [ -f /tmp/busy ] && kill -9 $(cat /tmp/busy); rm -f /tmp/busy ;;
+    fill) dd if=/dev/zero of=/tmp/fill bs=1M count=$2 2>/dev/null ;;
+    free) rm -f /tmp/fill ;;
+    reboot) reboot -f ;;
+    poweroff) poweroff -f ;;
+  esac
+}
+port=
+for entry in /sys/class/virtio-ports/*; do
+  [ "$(cat $entry/name 2>/dev/null)" = headroom.test ] && port=/dev/\${entry##*/}
+done
+echo headroom-guest-ready > /dev/console
+while :; do
+  if [ -n "$port" ]; then while read -r line; do obey $line; echo "done $line" > /dev/console; done < $port; fi
+  sleep 0.5
+done
+`;
+
+export interface TinyGuestImage {
+  kernel: string;
+  initrd: string;
+}
+
+function run(program: string, args: string[], cwd: string, input?: string): string {
+  const done = spawnSync(program, args, { cwd, encoding: 'utf8', input, maxBuffer: 1 << 26 });
+  if (done.error || done.status !== 0) {
+    throw new Error(`${program} ${args.join(' ')} failed: ${done.error?.message ?? done.stderr.trim()}`);
+  }
+  return done.stdout;
+}
+
+/** Builds the image once; a change of the recipe makes a new one. */
+export function tinyGuestImage(): TinyGuestImage {
+  const recipe = createHash('sha256').update(INIT).digest('hex').slice(0, 12);
+  const home = join(cacheDir('tiny-guest'), recipe);
+  const image = { kernel: join(home, 'vmlinuz'), initrd: join(home, 'initrd.cpio') };
+  if (existsSync(image.initrd)) return image;
+  const work = mkdtempSync(join(dirname(home), 'build-'));
+  try {
+    buildImage(work);
+    mkdirSync(join(work, 'out'), { recursive: true });
+    if (!existsSync(home)) renameSync(join(work, 'out'), home);
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+  return image;
+}
+
+function buildImage(work: string): void {
+  const depends = run('apt-cache', ['depends', 'linux-image-cloud-amd64'], work);
+  const name = /Depends: (linux-image-\S+)/.exec(depends)?.[1];
+  if (!name) throw new Error('apt knows no linux-image-cloud-amd64: run apt-get update');
+  run('apt-get', ['download', '-q', name], work);
+  const archive = globSync('linux-image-*.deb', { cwd: work })[0];
+  run('dpkg-deb', ['-x', String(archive), 'kernel'], work);
+  const root = join(work, 'root');
+  for (const folder of ['bin', 'lib', 'proc', 'sys', 'dev', 'tmp']) mkdirSync(join(root, folder), { recursive: true });
+  cpSync('/bin/busybox', join(root, 'bin/busybox'), { dereference: true });
+  for (const module of MODULES) {
+    const file = globSync(`kernel/lib/modules/*/kernel/**/${module}.ko`, { cwd: work })[0];
+    if (!file) throw new Error(`module ${module} is not in ${archive}`);
+    cpSync(join(work, file), join(root, 'lib', `${module}.ko`));
+  }
+  writeFileSync(join(root, 'init'), INIT);
+  chmodSync(join(root, 'init'), 0o755);
+  mkdirSync(join(work, 'out'));
+  run('sh', ['-c', 'find . | cpio -o -H newc --quiet > ../out/initrd.cpio'], root);
+  const kernel = globSync('kernel/boot/vmlinuz-*', { cwd: work })[0];
+  cpSync(join(work, String(kernel)), join(work, 'out/vmlinuz'));
+}
+
+export interface TinyGuestOptions {
+  name: string;
+  uuid: string;
+  /** Folder of the test: console log, channel socket and disk go there. */
+  folder: string;
+  memoryMiB?: number;
+  vcpus?: number;
+  /** Seconds between balloon statistics; 0 = the element is left out. */
+  statsPeriodSeconds?: number;
+  /** One disk of 16 MiB. */
+  disk?: boolean;
+  /** XML of interfaces, or other devices. */
+  devices?: string;
+  /** XML inside <domain>, e.g. <cputune>, <metadata>, <memoryBacking>. */
+  extra?: string;
+  balloon?: boolean;
+  kernelArguments?: string;
+}
+
+const channelPath = (options: TinyGuestOptions): string => join(options.folder, `${options.name}.sock`);
+const consolePath = (options: TinyGuestOptions): string => join(options.folder, `${options.name}.console`);
+
+/** Domain XML of a tiny guest under plain emulation, run as root so that it may read the caches of root. */
+export function tinyGuestXml(options: TinyGuestOptions): string {
+  const image = tinyGuestImage();
+  const disk = join(options.folder, `${options.name}.img`);
+  if (options.disk) writeFileSync(disk, Buffer.alloc(16 << 20));
+  const period = options.statsPeriodSeconds ? `<stats period='${options.statsPeriodSeconds}'/>` : '';
+  const balloon = options.balloon === false ? `<memballoon model='none'/>` : `<memballoon model='virtio'>${period}</memballoon>`;
+  return `<domain type='qemu'>
+  <name>${options.name}</name>
+  <uuid>${options.uuid}</uuid>
+  <memory unit='MiB'>${options.memoryMiB ?? 192}</memory>
+  <vcpu>${options.vcpus ?? 1}</vcpu>
+  ${options.extra ?? ''}
+  <os><type arch='x86_64' machine='q35'>hvm</type><kernel>${image.kernel}</kernel><initrd>${image.initrd}</initrd>
+    <cmdline>console=ttyS0 quiet panic=-1 ${options.kernelArguments ?? ''}</cmdline></os>
+  <features><acpi/></features>
+  <on_reboot>restart</on_reboot>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    ${options.disk ? `<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='${disk}'/><target dev='vda' bus='virtio'/></disk>` : ''}
+    <serial type='file'><source path='${consolePath(options)}'/></serial>
+    <channel type='unix'><source mode='bind' path='${channelPath(options)}'/><target type='virtio' name='headroom.test'/></channel>
+    ${options.devices ?? ''}
+    ${balloon}
+  </devices>
+  <seclabel type='static' model='dac' relabel='no'><label>+0:+0</label></seclabel>
+</domain>`;
+}
+
+export interface TinyGuest {
+  /** Sends one order and waits until the guest has carried it out. */
+  order(line: string): Promise<void>;
+  close(): void;
+}
+
+const POLL_MS = 100;
+
+async function until(what: string, condition: () => boolean, timeoutMs: number): Promise<void> {
+  for (let waitedMs = 0; !condition(); waitedMs += POLL_MS) {
+    if (waitedMs > timeoutMs) throw new Error(`gave up after ${timeoutMs} ms waiting for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+/** Waits for a started guest to be up (emulation on a busy machine can take a minute) and connects to its channel. */
+export async function tinyGuest(options: TinyGuestOptions, timeoutMs = 120_000): Promise<TinyGuest> {
+  const log = (): string => (existsSync(consolePath(options)) ? readFileSync(consolePath(options), 'utf8') : '');
+  await until(`${options.name} to boot`, () => log().includes('headroom-guest-ready'), timeoutMs);
+  const socket = await new Promise<Socket>((resolve, reject) => {
+    const opened = connect(channelPath(options), () => resolve(opened));
+    opened.once('error', reject);
+  });
+  socket.on('error', () => {});
+  return {
+    async order(line) {
+      const seen = log().split(`done ${line}`).length;
+      socket.write(`${line}\n`);
+      await until(`${basename(channelPath(options))} to obey "${line}"`, () => log().split(`done ${line}`).length > seen, timeoutMs);
+    },
+    close: () => socket.destroy(),
+  };
+}
