@@ -1,0 +1,165 @@
+/**
+ * What a VM will need, as a chain of decorators over the forecast: each adds one consideration. Input: one subject and the
+ * moment; output: a need, or null when nothing is known.
+ */
+import type { ForecastView } from './plan.ts';
+import type { Need, PlanContext, Refusal, Subject } from './planning.ts';
+import { amountWords, percentWords, timeWords } from './words.ts';
+
+export type Estimator = (subject: Subject, context: PlanContext) => Need | null;
+
+/** Under this a forecast has too little history, or covers too badly, to take anything away on. */
+export const CONFIDENCE_TO_SHRINK_MIN = 0.2;
+/** A guest that is short needs more, by an unknown amount: the same step as the fast guard's. */
+const SHORT_GROWTH = 1.25;
+
+/** Quantile 1 − violation budget of the forecast, over the lead and over the time a shrink must hold. */
+export const forecastEstimator: Estimator = (subject, { snapshot }) => {
+  const demand = subject.vm.demand[subject.resource];
+  const { policy } = subject;
+  const level = 1 - policy.violationBudget;
+  const forecast = demand.forecast;
+  const lead = forecast && highestWithin(forecast, level, snapshot.nowMs, policy.leadMs);
+  const hold = forecast && highestWithin(forecast, level, snapshot.nowMs, Math.max(policy.leadMs, policy.shrinkHorizonMs));
+  const scale = demandScale(subject);
+  if (!forecast || !lead) return fromPresent(subject, forecast !== null);
+  const words = amountWords(subject.resource, lead.value);
+  return {
+    lead: lead.value * scale,
+    hold: hold ? hold.value * scale : null,
+    demand: lead.value,
+    byMs: lead.byMs,
+    model: forecast.model,
+    because: `demand of up to ${words} is expected by ${timeWords(lead.byMs)} (${forecast.model} model, ${percentWords(level)} quantile)`,
+    growOnly: shrinkRefusal(forecast, hold !== null, demand.now === null),
+    urgent: false,
+    constraint: 'forecast',
+  };
+};
+
+/** Network limits are per direction, and either may carry all of the demand. */
+function demandScale({ resource }: Subject): number {
+  return resource === 'network' ? 2 : 1;
+}
+
+function fromPresent(subject: Subject, forecastIsOld: boolean): Need | null {
+  const { now } = subject.vm.demand[subject.resource];
+  if (now === null) return null;
+  return {
+    lead: now * demandScale(subject),
+    hold: null,
+    demand: now,
+    byMs: null,
+    model: 'none',
+    because: `it wants ${amountWords(subject.resource, now)} now`,
+    growOnly: { constraint: 'unknown', reason: forecastIsOld ? 'the last forecast is over' : 'there is no forecast yet' },
+    urgent: false,
+    constraint: 'forecast',
+  };
+}
+
+function shrinkRefusal(forecast: ForecastView, holdCovered: boolean, nowUnknown: boolean): Refusal | null {
+  if (forecast.confidence < CONFIDENCE_TO_SHRINK_MIN) {
+    return {
+      constraint: 'low-confidence',
+      reason: `the forecast's confidence is ${forecast.confidence.toFixed(2)}; from ${CONFIDENCE_TO_SHRINK_MIN} on it may shrink`,
+    };
+  }
+  if (!holdCovered) return { constraint: 'unknown', reason: 'the forecast does not reach as far as a shrink must hold' };
+  if (nowUnknown) return { constraint: 'unknown', reason: 'present demand is unknown' };
+  return null;
+}
+
+/** Highest value at a level over the steps that touch the next `aheadMs`; null when the forecast does not cover them. */
+export function highestWithin(
+  forecast: ForecastView,
+  level: number,
+  nowMs: number,
+  aheadMs: number,
+): { value: number; byMs: number } | null {
+  const { stepMs, fromMs, horizons } = forecast;
+  const firstNeeded = Math.max(1, Math.floor((nowMs - fromMs) / stepMs) + 1);
+  const lastNeeded = Math.max(firstNeeded, Math.ceil((nowMs + aheadMs - fromMs) / stepMs));
+  let value = Number.NEGATIVE_INFINITY;
+  let byMs = nowMs;
+  let covered = false;
+  for (let i = 0; i < horizons.length; i++) {
+    const horizon = horizons[i]!;
+    if (horizon < firstNeeded) continue;
+    const here = valueAtLevel(forecast, i, level);
+    if (here > value) {
+      value = here;
+      byMs = fromMs + horizon * stepMs;
+    }
+    // Horizons may have gaps: the first one at or beyond the end stands for what lies before it.
+    if (horizon >= lastNeeded) {
+      covered = true;
+      break;
+    }
+  }
+  return covered && Number.isFinite(value) ? { value: Math.max(0, value), byMs } : null;
+}
+
+/** Value at a quantile level, linear between the levels there are, held beyond the ends. */
+export function valueAtLevel({ quantiles, values }: ForecastView, horizonIndex: number, level: number): number {
+  const row = horizonIndex * quantiles.length;
+  let upper = quantiles.findIndex((q) => q >= level - 1e-12);
+  if (upper < 0) upper = quantiles.length - 1;
+  const high = values[row + upper]!;
+  if (upper === 0 || quantiles[upper]! <= level) return high;
+  const share = (level - quantiles[upper - 1]!) / (quantiles[upper]! - quantiles[upper - 1]!);
+  const low = values[row + upper - 1]!;
+  return low + share * (high - low);
+}
+
+export function withMargin(inner: Estimator): Estimator {
+  return (subject, context) => {
+    const need = inner(subject, context);
+    if (need === null) return null;
+    const factor = 1 + subject.policy.marginFraction;
+    return { ...need, lead: need.lead * factor, hold: need.hold === null ? null : need.hold * factor };
+  };
+}
+
+/** Where the host sees that the VM was held down, what it wants now counts at once and nothing is taken. */
+export function withSuppression(inner: Estimator): Estimator {
+  return (subject, context) => {
+    const need = inner(subject, context);
+    const demand = subject.vm.demand[subject.resource];
+    const pressed = subject.resource === 'memory' && subject.vm.memory.pressure;
+    if (need === null || (!demand.suppressed && !pressed)) return need;
+    const now = (demand.now ?? 0) * demandScale(subject) * (1 + subject.policy.marginFraction);
+    const wanted = Math.max(now, pressed ? subject.amount * SHORT_GROWTH : 0);
+    const growOnly: Refusal = {
+      constraint: 'pressure',
+      reason: pressed ? 'the guest is short of memory' : 'it was held down by its allocation',
+    };
+    if (wanted <= need.lead) return { ...need, growOnly, urgent: demand.vouched };
+    const because = pressed
+      ? 'the host sees that the guest is short of memory (pressure, swap-in or little available)'
+      : `it was held down by its allocation and wants ${amountWords(subject.resource, demand.now ?? 0)}`;
+    return { ...need, lead: wanted, demand: demand.now ?? need.demand, because, growOnly, urgent: demand.vouched, constraint: 'pressure' };
+  };
+}
+
+/** A shrink that did harm is taken back before anything else. */
+export function withRollback(inner: Estimator): Estimator {
+  return (subject, context) => {
+    const need = inner(subject, context);
+    const rollback = subject.vm.rollback[subject.resource];
+    if (need === null || rollback === undefined) return need;
+    const back = rollbackAmount(subject);
+    if (back === null || back <= Math.max(need.lead, subject.amount)) return need;
+    return { ...need, lead: back, because: `the last shrink did harm: ${rollback.reason}`, urgent: true, constraint: 'rollback' };
+  };
+}
+
+function rollbackAmount(subject: Subject): number | null {
+  const to = subject.vm.rollback[subject.resource]?.to;
+  if (to?.resource === 'memory') return to.memoryMiB;
+  if (to?.resource === 'cpu' && subject.form === 'cap') return to.capCores ?? subject.vm.vcpus;
+  return null;
+}
+
+/** The chain that decides, outermost last. */
+export const needOf: Estimator = withRollback(withSuppression(withMargin(forecastEstimator)));

@@ -1,0 +1,79 @@
+/**
+ * One VM and resource: gates, need, direction, processors. Input: VM, resource, context; output: a proposal, or why not.
+ * Looks at nothing but this VM, its host and the policy; what VMs have to share is allotted afterwards.
+ */
+import type { Resource } from '../../../shared/resources.ts';
+import { amountOf, boundsOf, type CpuForm, restingCap } from './amounts.ts';
+import { needOf } from './estimators.ts';
+import { gate } from './gates.ts';
+import type { VmSnapshot } from './plan.ts';
+import { type Need, notDone, type Outcome, type PlanContext, type Proposal, type Subject } from './planning.ts';
+import type { ResourcePolicy } from './policy.ts';
+import { isRefusal, PROCESSORS } from './processors.ts';
+import { RESOURCE_WORDS } from './words.ts';
+
+/** Null: the policy's mode is off, there is nothing to say. */
+export function propose(vm: VmSnapshot, resource: Resource, context: PlanContext): Outcome | null {
+  const policy = context.policy.resolve(vm, resource);
+  if (policy.mode === 'off') return null;
+  const refusal = gate(vm, resource, policy, context);
+  if (refusal !== null) return { kind: 'not-done', notDone: notDone(vm.id, resource, refusal) };
+  const subject = subjectOf(vm, resource, policy, context);
+  if (subject === null) {
+    const reason = `no limit is set and the policy names no ceiling: there is nothing to share out of its ${RESOURCE_WORDS[resource]}`;
+    return { kind: 'not-done', notDone: notDone(vm.id, resource, { constraint: 'ceiling', reason }) };
+  }
+  const need = needOf(subject, context);
+  if (need === null) {
+    const unknown = { constraint: 'unknown', reason: 'its demand is unknown and there is no forecast' } as const;
+    return { kind: 'not-done', notDone: notDone(vm.id, resource, unknown) };
+  }
+  return process(firstProposal(subject, need), context);
+}
+
+function subjectOf(vm: VmSnapshot, resource: Resource, policy: ResourcePolicy & { rule: string }, context: PlanContext): Subject | null {
+  const bounds = boundsOf(resource, vm, policy);
+  const current = vm.current[resource];
+  const host = context.hosts.get(vm.host);
+  if (bounds === null || current === undefined || host === undefined) return null;
+  const form = cpuForm(policy, context.contended.has(vm.host));
+  const capToLift = current.resource === 'cpu' && form === 'weight' && current.capCores !== restingCap(current, vm);
+  return { vm, host, resource, policy, current, amount: amountOf(current, vm, form), bounds, form, capToLift };
+}
+
+function cpuForm(policy: ResourcePolicy, contended: boolean): CpuForm {
+  if (policy.cpuEnforcement === 'weight') return 'weight';
+  return policy.cpuEnforcement === 'cap-always' || contended ? 'cap' : 'weight';
+}
+
+/** Grow to what the lead needs; else shrink to what the longer horizon needs. */
+function firstProposal(subject: Subject, need: Need): Proposal {
+  const { constraint } = need;
+  const grows = need.lead > subject.amount || subject.capToLift;
+  if (grows) {
+    const target = subject.capToLift ? Math.max(need.lead, subject.amount) : need.lead;
+    return { subject, need, direction: 'grow', target, constraint, notes: [] };
+  }
+  return { subject, need, direction: 'shrink', target: Math.max(need.lead, need.hold ?? need.lead), constraint, notes: [] };
+}
+
+function process(first: Proposal, context: PlanContext): Outcome {
+  let proposal = first;
+  for (const processor of PROCESSORS) {
+    const result = processor(proposal, context);
+    if (isRefusal(result)) {
+      const { vm, resource } = proposal.subject;
+      return { kind: 'not-done', notDone: notDone(vm.id, resource, result) };
+    }
+    proposal = turned(result);
+  }
+  return { kind: 'proposal', proposal };
+}
+
+/** A floor may lie above what is allocated now: then the shrink has become a growth. */
+function turned(proposal: Proposal): Proposal {
+  const { direction, target, subject } = proposal;
+  if (direction === 'shrink' && target > subject.amount) return { ...proposal, direction: 'grow' };
+  if (direction === 'grow' && target < subject.amount && !subject.capToLift) return { ...proposal, direction: 'shrink' };
+  return proposal;
+}
