@@ -9,9 +9,9 @@ import { BASE_READINGS, baseOf, type GuestBase, type GuestReading, SETTLE_MS } f
 import { createCpuLoad, SLICE_MS } from './cpu-load.ts';
 import { availableMiB, bootOption, busySeconds } from './guest-figures.ts';
 import { createMemoryLoad } from './memory-load.ts';
+import { METRICS_FILE } from './metrics-file.ts';
 import { offerAt, ROLES, type Role } from './pattern.ts';
 
-const METRICS_FILE = '/run/headroom/app-metrics';
 const REPORT_MS = 1000;
 
 const role = bootOption('role') as Role | undefined;

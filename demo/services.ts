@@ -1,0 +1,69 @@
+/**
+ * The two services of a run as they ship: aggregator and host agent, each the program people would run. Input: the stage's
+ * setting; output: processes that answer, and their end with the run.
+ */
+import { writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { HeadroomError } from '../shared/errors.ts';
+import { Api } from './api.ts';
+import { type Service, startService } from './child-processes.ts';
+import { NAME_PREFIX } from './guests/guests.ts';
+import { LIBVIRT_URI } from './machine/virsh.ts';
+import { demoPolicy, STEP_MS } from './policy.ts';
+import type { Setting } from './stage.ts';
+import { DAY_MS } from './workload/pattern.ts';
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+/** An aggregator opens its stores and listens within a second or two. */
+const ANSWER_MS = 30_000;
+const POLL_MS = 250;
+
+export const agentsAddress = (port: number): string => `ws://127.0.0.1:${port}/v1/agents`;
+
+function addToTeardown(setting: Setting, service: Service): Service {
+  setting.teardown.add(`stop the ${service.name}`, () => service.stop());
+  return service;
+}
+
+export async function startAggregator(setting: Setting): Promise<{ service: Service; api: Api }> {
+  const policy = setting.run.file('policy.yaml');
+  writeFileSync(policy, demoPolicy());
+  const config = {
+    listen: { host: '127.0.0.1', port: setting.port },
+    dataDir: setting.run.file('aggregator'),
+    policyFile: policy,
+    stepMs: STEP_MS,
+    planPeriodMs: STEP_MS,
+    seasonsMs: [DAY_MS],
+  };
+  const file = setting.run.file('aggregator.json');
+  writeFileSync(file, JSON.stringify(config));
+  const service = addToTeardown(
+    setting,
+    startService('aggregator', [join(root, 'aggregator/main.ts'), '--config', file], setting.run, process.env),
+  );
+  const api = new Api(`http://127.0.0.1:${setting.port}`);
+  for (const untilMs = Date.now() + ANSWER_MS; ; ) {
+    setting.checkpoint();
+    if (!service.running || Date.now() > untilMs) {
+      throw new HeadroomError('UNAVAILABLE', `the aggregator does not answer on port ${setting.port}:\n${service.lastWords()}`);
+    }
+    try {
+      await api.get('/healthz');
+      return { service, api };
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+}
+
+export function startHostAgent(setting: Setting): Service {
+  const args = [
+    ...['host', '--host', 'demo-host', '--aggregator', agentsAddress(setting.port), '--connect', LIBVIRT_URI],
+    ...['--state-dir', setting.run.file('agent'), '--include', `${NAME_PREFIX}*`],
+    // A day of two minutes needs statistics each second; a host with many guests gets them as their cost allows.
+    ...['--stats-seconds', '5', '--balloon-stats-seconds', '1', '--settings-seconds', '5', '--inventory-seconds', '10'],
+  ];
+  return addToTeardown(setting, startService('host-agent', [join(root, 'agent/main.ts'), ...args], setting.run, process.env));
+}
