@@ -38,6 +38,7 @@ export class VirtioChannel implements SessionStream {
   #scanner = new SignalScanner();
   #socket: Socket | undefined;
   #session: StreamSession | undefined;
+  #nonce = '';
   #timer: Timer | undefined;
   #throttle: Timer | undefined;
   #sessionPaused = false;
@@ -119,6 +120,9 @@ export class VirtioChannel implements SessionStream {
   }
 
   #open(nonce: string): void {
+    // A guest that was called while it waited opens once more under the same nonce.
+    if (this.#session && nonce === this.#nonce) return;
+    this.#nonce = nonce;
     this.#endSession('the guest agent began a new session');
     if (this.#closed) return;
     this.write(signalBytes(nonce));
