@@ -1,0 +1,232 @@
+/** Goal: the lint finds nothing in a sound plan, and each rule is load-bearing: a plan that breaks just it is caught by it. */
+import t from 'tap';
+import { lintPlan, PLAN_RULES, STEP_RULES, withoutFindings } from '../../aggregator/core/lint/lint.ts';
+import { vmId } from '../../shared/ids.ts';
+import { type Case, cleanCase, cpuStep, HOST, memoryStep, NOW_MS } from '../support/lint-fixture.ts';
+
+const lint = ({ plan, snapshot, policy }: Case) => lintPlan(plan, snapshot, policy);
+
+t.test('a sound plan has no findings', (t) => {
+  t.same(lint(cleanCase()), []);
+  t.end();
+});
+
+/** Steps of the clean case: 0 shrinks memory of VM 2, 1 grows CPU of VM 1, 2 grows memory of VM 3. */
+const BREAK: Record<string, [rule: string, change: (c: Case) => void][]> = {
+  eligibility: [['eligibility', (c) => (c.snapshot.vms[1]!.eligibility.memory = { allowed: false, reason: 'locked memory' })]],
+  'balloon-manager': [['balloon-manager', (c) => (c.snapshot.hosts[0]!.balloonManager = 'oVirt MOM')]],
+  mode: [
+    ['mode', (c) => (c.resources.memory.mode = 'recommend' as never)],
+    ['mode', (c) => (c.plan.steps[0]!.mode = 'observe')],
+  ],
+  'kill-switch': [
+    ['kill-switch', (c) => (c.snapshot.killSwitch = true)],
+    ['kill-switch', (c) => (c.policy.killSwitch = true)],
+    ['kill-switch', (c) => (c.snapshot.hosts[0]!.killSwitch = true)],
+  ],
+  state: [
+    ['state', (c) => (c.snapshot.vms[0]!.state = 'paused')],
+    ['state', (c) => (c.snapshot.vms[0]!.state = 'unknown')],
+    ['state', (c) => (c.snapshot.vms[1]!.state = 'launching')],
+  ],
+  'host-heard': [
+    ['host-heard', (c) => (c.snapshot.hosts[0]!.connected = false)],
+    ['host-heard', (c) => (c.snapshot.hosts[0]!.ageMs = 1e9)],
+  ],
+  'fresh-demand': [['fresh-demand', (c) => (c.snapshot.vms[1]!.demand.memory.ageMs = Number.POSITIVE_INFINITY)]],
+  hold: [['hold', (c) => (c.snapshot.vms[0]!.holds = [{ resource: 'cpu', reason: 'foreign writer', forMs: 1000 }])]],
+  job: [['job', (c) => (c.snapshot.vms[0]!.jobActive = true)]],
+  pending: [['pending', (c) => (c.snapshot.vms[0]!.pending.cpu = { resource: 'cpu', weight: 100, capCores: 1.5 })]],
+  'from-current': [
+    ['from-current', (c) => (c.snapshot.vms[1]!.current.memory = { resource: 'memory', memoryMiB: 2100 })],
+    ['from-current', (c) => delete c.snapshot.vms[1]!.current.memory],
+  ],
+  direction: [
+    ['direction', (c) => (c.plan.steps[0]!.direction = 'grow')],
+    ['direction', (c) => (c.plan.steps[1]!.to = { ...c.plan.steps[1]!.from })],
+    ['direction', (c) => (c.plan.steps[1]!.reason = ' ')],
+  ],
+  'cap-minimum': [
+    [
+      'cap-minimum',
+      (c) => {
+        c.resources.cpu.stepLimitShrinkFraction = 1;
+        c.plan.steps[1] = cpuStep(c.snapshot.vms[0]!, 0.3);
+      },
+    ],
+  ],
+  'cap-asked': [['cap-asked', (c) => (c.resources.cpu.cpuEnforcement = 'weight' as never)]],
+  weight: [['weight', (c) => (c.plan.steps[1]!.to = { resource: 'cpu', weight: 0, capCores: 1.5 })]],
+  bounds: [
+    ['bounds', (c) => (c.resources.memory.ceiling = 2200)],
+    ['bounds', (c) => (c.resources.memory.floor = 2000)],
+    ['bounds', (c) => (c.resources.cpu.ceiling = 1.2)],
+    ['bounds', (c) => (c.plan.steps[2] = memoryStep(c.snapshot.vms[2]!, 5000))],
+    ['bounds', (c) => (c.plan.steps[1] = cpuStep(c.snapshot.vms[0]!, 3))],
+  ],
+  rates: [
+    [
+      'rates',
+      (c) => {
+        const disk = (bytesPerSecond: number) => ({ resource: 'disk' as const, bytesPerSecond, iops: null });
+        c.snapshot.vms[0]!.current.disk = disk(1e6);
+        c.resources.memory.floor = 9e5;
+        c.resources.memory.stepLimitShrinkFraction = 1;
+        c.plan.steps = [
+          { ...c.plan.steps[0]!, vm: c.snapshot.vms[0]!.id, resource: 'disk', direction: 'shrink', from: disk(1e6), to: disk(8e5) },
+        ];
+      },
+    ],
+  ],
+  'working-set': [
+    ['working-set', (c) => (c.snapshot.vms[1]!.memory.workingSetPeakMiB = 1950)],
+    ['working-set', (c) => (c.snapshot.vms[1]!.memory.workingSetMiB = null)],
+    ['working-set', (c) => (c.snapshot.vms[1]!.memory.balloonMiB = null)],
+  ],
+  pressure: [
+    ['pressure', (c) => (c.snapshot.vms[1]!.memory.pressure = true)],
+    ['pressure', (c) => (c.snapshot.vms[1]!.demand.memory.suppressed = true)],
+  ],
+  'host-pressure': [
+    ['host-pressure', (c) => (c.snapshot.hosts[0]!.swapping = true)],
+    ['host-pressure', (c) => (c.snapshot.hosts[0]!.availableMiB = 400)],
+    ['host-pressure', (c) => (c.snapshot.hosts[0]!.availableMiB = null)],
+  ],
+  'grow-only': [
+    ['grow-only', (c) => (c.resources.memory.growOnly = true)],
+    ['grow-only', (c) => (c.snapshot.vms[1]!.labels = { class: 'cluster' })],
+  ],
+  grounds: [
+    ['grounds', (c) => (c.snapshot.vms[1]!.demand.memory.vouched = false)],
+    ['grounds', (c) => (c.snapshot.vms[1]!.demand.memory.forecast = null)],
+    ['grounds', (c) => (c.snapshot.vms[1]!.demand.memory.now = null)],
+    ['grounds', (c) => (c.snapshot.vms[1]!.demand.memory.forecast!.confidence = 0.1)],
+  ],
+  claimed: [
+    [
+      'claimed',
+      (c) => {
+        c.snapshot.vms[2]!.demand.memory.vouched = false;
+        c.resources.memory.guaranteedFraction = 0.5;
+      },
+    ],
+  ],
+  'step-limit': [
+    ['step-limit', (c) => (c.resources.memory.stepLimitShrinkFraction = 0.05)],
+    ['step-limit', (c) => (c.resources.cpu.stepLimitGrowFraction = 0.2)],
+  ],
+  cooldown: [
+    ['cooldown', (c) => (c.snapshot.vms[1]!.lastChange.memory = { atMs: NOW_MS - 1000, direction: 'grow' })],
+    ['cooldown', (c) => (c.snapshot.vms[1]!.coolUntilMs.memory = NOW_MS + 1)],
+    [
+      'cooldown',
+      (c) => {
+        c.resources.cpu.cooldownGrowMs = 60_000;
+        c.snapshot.vms[0]!.lastChange.cpu = { atMs: NOW_MS - 1000, direction: 'grow' };
+      },
+    ],
+  ],
+  freeze: [
+    // NOW_MS is a Wednesday, 12:00 UTC, 21:00 in Tokyo.
+    [
+      'freeze',
+      (c) =>
+        (c.policy.freezeWindows = [
+          { fromMinuteOfWeek: 2 * 1440 + 1260, toMinuteOfWeek: 2 * 1440 + 1261, timeZone: 'Asia/Tokyo', reason: 'x' },
+        ]),
+    ],
+    [
+      'freeze',
+      (c) =>
+        (c.policy.freezeWindows = [{ fromMinuteOfWeek: 6 * 1440, toMinuteOfWeek: 3 * 1440, timeZone: 'UTC', reason: 'over the week' }]),
+    ],
+  ],
+  'one-step-each': [['one-step-each', (c) => c.plan.steps.push({ ...c.plan.steps[0]! })]],
+  'blast-radius': [
+    ['blast-radius', (c) => (c.policy.blastRadius.vmsPerPlan = 2)],
+    ['blast-radius', (c) => (c.policy.blastRadius.vmsPerHostPerPlan = 2)],
+    [
+      'blast-radius',
+      (c) => {
+        c.policy.blastRadius.vmsPerWindow = 3;
+        c.snapshot.recentChanges = [{ vm: vmId('00000000-0000-4000-8000-999999999999'), host: HOST, atMs: NOW_MS - 1 }];
+      },
+    ],
+  ],
+  'host-memory': [
+    ['host-memory', (c) => (c.snapshot.hosts[0]!.memoryMiB = 9000)],
+    ['host-memory', (c) => (c.snapshot.hosts[0]!.availableMiB = 600)],
+    [
+      'host-memory',
+      (c) => {
+        c.plan.grants = [];
+        c.snapshot.hosts[0]!.guardReserve.memoryMiB = 7500;
+      },
+    ],
+    // A reboot of two would not fit any more.
+    [
+      'host-memory',
+      (c) => {
+        c.plan.grants = [];
+        c.policy.rebootTogether = 2;
+        c.snapshot.hosts[0]!.memoryMiB = 10_900;
+        c.snapshot.vms[2]!.bootMemoryMiB = 2300;
+        c.snapshot.vms[1]!.bootMemoryMiB = 9000;
+      },
+    ],
+  ],
+  'numa-memory': [['numa-memory', (c) => (c.snapshot.hosts[0]!.numaNodes = [{ id: 0, memoryMiB: 6600 }])]],
+  'host-cpu': [['host-cpu', (c) => (c.policy.cpuOvercommit = 0.4)]],
+  'guard-grants': [
+    ['guard-grants', (c) => (c.plan.grants[0]!.reserveMiB = 9000)],
+    ['guard-grants', (c) => (c.plan.grants[0]!.allowances[0]!.cpuCeilingCores = 3)],
+    ['guard-grants', (c) => (c.plan.grants[0]!.allowances[0]!.memoryCeilingMiB = 8000)],
+    ['guard-grants', (c) => (c.snapshot.vms[0]!.eligibility.memory = { allowed: false, reason: 'VFIO' })],
+  ],
+};
+
+t.test('every rule has a case that breaks it', (t) => {
+  t.same(Object.keys(BREAK).sort(), [...Object.keys(STEP_RULES), ...Object.keys(PLAN_RULES)].sort());
+  t.end();
+});
+
+for (const [rule, cases] of Object.entries(BREAK)) {
+  for (const [index, [name, change]] of cases.entries()) {
+    t.test(`${rule}, case ${index + 1}`, (t) => {
+      const broken = cleanCase();
+      change(broken);
+      const findings = lint(broken);
+      t.ok(
+        findings.some((finding) => finding.rule === name),
+        `found by ${name}: ${JSON.stringify(findings)}`,
+      );
+      t.end();
+    });
+  }
+}
+
+t.test('a step for a VM that is not there', (t) => {
+  const broken = cleanCase();
+  broken.plan.steps[0]!.vm = vmId('00000000-0000-4000-8000-999999999999');
+  t.match(lint(broken), [{ rule: 'known', step: 0 }]);
+  t.end();
+});
+
+t.test('struck steps move to what is not done, with their reason; the rest stays', (t) => {
+  const broken = cleanCase();
+  broken.snapshot.vms[1]!.jobActive = true;
+  const kept = withoutFindings(broken.plan, lint(broken));
+  t.same(kept.steps, broken.plan.steps.slice(1));
+  t.match(kept.notDone, [{ vm: broken.snapshot.vms[1]!.id, constraint: 'lint', reason: /job rule/ }]);
+  t.end();
+});
+
+t.test('a finding on the whole plan leaves nothing to carry out and nothing for the guards', (t) => {
+  const broken = cleanCase();
+  broken.plan.grants[0]!.reserveMiB = 9000;
+  const kept = withoutFindings(broken.plan, lint(broken));
+  t.same(kept.steps, []);
+  t.equal(kept.notDone.length, 3);
+  t.match(kept.grants, [{ reserveCores: 0, reserveMiB: 0, allowances: [] }]);
+  t.end();
+});
