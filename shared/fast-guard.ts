@@ -66,7 +66,8 @@ export function fastGuard(input: GuardInput): GuardOutput {
     }
     const memory = deflate(vm, reserveMiB);
     if (memory) {
-      reserveMiB -= memory.memoryMiB - Math.max(vm.balloonMiB ?? 0, vm.targetMiB ?? 0);
+      // Stopping an inflation costs nothing, and gives nothing: what it stops short of was never the guard's to hand out.
+      reserveMiB -= Math.max(0, memory.memoryMiB - Math.max(vm.balloonMiB ?? 0, vm.targetMiB ?? 0));
       actions.push(memory);
     }
   }
@@ -75,10 +76,11 @@ export function fastGuard(input: GuardInput): GuardOutput {
 
 function growCpu(vm: GuardVm, reserveCores: number): Extract<GuardAction, { resource: 'cpu' }> | null {
   if (vm.capCores === null || vm.cpuCeilingCores === null || vm.throttledFraction === null) return null;
-  if (vm.throttledFraction < THROTTLED_FRACTION_MIN) return null;
+  // Comparisons are written so that a value that is no number acts like an unknown one: nothing happens.
+  if (!(vm.throttledFraction >= THROTTLED_FRACTION_MIN)) return null;
   const wanted = Math.max(vm.capCores * CPU_GROWTH_FACTOR, vm.capCores + CPU_GROWTH_CORES_MIN);
   const capCores = Math.min(wanted, vm.cpuCeilingCores, vm.capCores + Math.max(0, reserveCores));
-  if (capCores < vm.capCores + CPU_GROWTH_CORES_MIN / 2) return null;
+  if (!(capCores >= vm.capCores + CPU_GROWTH_CORES_MIN / 2)) return null;
   return { vm: vm.vm, resource: 'cpu', capCores, reason: `throttled ${(vm.throttledFraction * 100).toFixed(0)} % of the last sample` };
 }
 
@@ -93,6 +95,6 @@ function deflate(vm: GuardVm, reserveMiB: number): Extract<GuardAction, { resour
   // back to the size now stops the inflation at once and takes nothing from the reserve.
   const base = Math.max(vm.balloonMiB, vm.targetMiB);
   const memoryMiB = Math.min(base * MEMORY_GROWTH_FACTOR, vm.memoryCeilingMiB, base + Math.max(0, reserveMiB));
-  if (memoryMiB <= vm.targetMiB + 1) return null;
+  if (!(memoryMiB > vm.targetMiB + 1)) return null;
   return { vm: vm.vm, resource: 'memory', memoryMiB, reason: 'the guest is short of memory (pressure, swap-in or little available)' };
 }

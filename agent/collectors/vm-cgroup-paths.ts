@@ -3,13 +3,17 @@
  * output: directories per kind, relative to the root, or why there are none. Pure. Layouts: libvirt's "cgroups" page.
  */
 
+/**
+ * Directories of the whole machine's group, where `vcpuN`, `emulator` and `iothreadN` lie; null = that kind is not told.
+ * On hosts with both versions mounted the kinds come from different hierarchies: libvirt throttles by v1's `cpu`, leaves a
+ * `cpuacct` that is mounted apart alone, and makes groups in the unified hierarchy that count time and pressure.
+ */
 export interface VmCgroup {
-  version: 1 | 2;
-  /** Group of the whole machine, where `vcpuN`, `emulator` and `iothreadN` lie; cpu.stat is here. */
-  cpu: string;
-  /** Where CPU time is counted: on v1 a controller of its own, which may be mounted apart. */
-  cpuacct: string;
-  /** cpu.pressure, memory.pressure, io.pressure; null on v1, which has none. */
+  /** cpu.stat with `throttled_time` (v1, ns) or `throttled_usec` (v2). */
+  throttle: { directory: string; version: 1 | 2 } | null;
+  /** cpuacct.usage (v1, ns) or cpu.stat's `usage_usec` (v2). */
+  usage: { directory: string; version: 1 | 2 } | null;
+  /** cpu.pressure, memory.pressure, io.pressure: the unified hierarchy only. */
   pressure: string | null;
 }
 
@@ -21,27 +25,24 @@ const LEAF = /\/(?:emulator|vcpu\d+|iothread\d+)$/;
 export function locateVmCgroup(processCgroup: string, mounts: string): VmCgroupResult {
   const points = mountPoints(mounts);
   const paths = controllerPaths(processCgroup);
-  const cpuPath = paths.get('cpu');
-  const cpuMount = points.get('cpu');
-  if (cpuPath !== undefined && cpuMount !== undefined) {
-    const acctPath = paths.get('cpuacct') ?? cpuPath;
-    const acctMount = points.get('cpuacct') ?? cpuMount;
-    const machine = machineGroup(cpuPath);
-    const machineAcct = machineGroup(acctPath);
-    if (machine === null || machineAcct === null) return notOwn(cpuPath);
-    return { found: true, group: { version: 1, cpu: cpuMount + machine, cpuacct: acctMount + machineAcct, pressure: null } };
+  const directoryOf = (controller: string): string | null => {
+    const machine = machineGroup(paths.get(controller) ?? '/');
+    const mount = points.get(controller);
+    return machine === null || mount === undefined ? null : mount + machine;
+  };
+  const unified = directoryOf('');
+  const cpu = directoryOf('cpu');
+  const cpuacct = directoryOf('cpuacct');
+  const version2 = unified === null ? null : { directory: unified, version: 2 as const };
+  const throttle = cpu === null ? version2 : { directory: cpu, version: 1 as const };
+  const usage = cpuacct === null ? version2 : { directory: cpuacct, version: 1 as const };
+  if (throttle === null && usage === null) {
+    return {
+      found: false,
+      reason: `the VM has no control group of its own (its process is in ${paths.get('cpu') ?? paths.get('') ?? 'none'})`,
+    };
   }
-  const unified = paths.get('');
-  const unifiedMount = points.get('');
-  if (unified === undefined || unifiedMount === undefined) return { found: false, reason: 'no control groups are mounted' };
-  const machine = machineGroup(unified);
-  if (machine === null) return notOwn(unified);
-  const directory = unifiedMount + machine;
-  return { found: true, group: { version: 2, cpu: directory, cpuacct: directory, pressure: directory } };
-}
-
-function notOwn(path: string): VmCgroupResult {
-  return { found: false, reason: `the VM has no control group of its own (its process is in ${path})` };
+  return { found: true, group: { throttle, usage, pressure: unified } };
 }
 
 /** The machine's group for a process's path; null when the path is nobody's machine (the root, a login session). */

@@ -56,20 +56,22 @@ export function createVmCounterSource(files: KernelFiles, pageBytes: number): Vm
       const target = watched.get(pid);
       watched.delete(pid);
       files.release(`proc/${pid}/`);
-      if (target) {
-        files.release(`${target.group.cpu}/`);
-        files.release(`${target.group.cpuacct}/`);
+      for (const directory of new Set([target?.group.throttle?.directory, target?.group.usage?.directory, target?.group.pressure])) {
+        if (directory) files.release(`${directory}/`);
       }
     },
   };
 }
 
 function listGroups(files: KernelFiles, group: VmCgroup): Watched {
-  const names = files.list(group.cpu) ?? [];
+  const { directory, version } = (group.throttle ?? group.usage)!;
+  const names = files.list(directory) ?? [];
   const vcpus = names.filter((name) => /^vcpu\d+$/.test(name)).sort();
   const others = names.filter((name) => /^(emulator|iothread\d+)$/.test(name));
-  const threadFile = group.version === 1 ? 'tasks' : 'cgroup.threads';
-  const threads = vcpus.flatMap((name) => numbers(files.read(`${group.cpu}/${name}/${threadFile}`) ?? '').filter((id) => id > 0));
+  const threadFile = version === 1 ? 'tasks' : 'cgroup.threads';
+  const threads = vcpus
+    .flatMap((name) => numbers(files.readBytes(`${directory}/${name}/${threadFile}`)?.toString('latin1') ?? ''))
+    .filter((id) => id > 0);
   return { group, vcpus, others, threads, age: 0 };
 }
 
@@ -81,31 +83,33 @@ function withoutCgroup(files: KernelFiles, pid: number, pageBytes: number): VmCo
 
 function readCounters(files: KernelFiles, pid: number, target: Watched, pageBytes: number): VmCounters {
   const { group, vcpus, others, threads } = target;
-  const machine = readGroup(files, group, '');
-  const each = vcpus.map((name) => readGroup(files, group, `/${name}`));
-  const rest = others.map((name) => readGroup(files, group, `/${name}`));
-  // Groups that libvirt does not divide (session mode, other drivers) count the machine as a whole, emulator included.
-  const divided = each.length > 0;
+  const delays = threads.map((thread) => runDelayNs(files, pid, thread));
+  // Groups that libvirt does not divide (other drivers) count the machine as a whole, emulator included.
+  const divided = vcpus.length > 0;
+  const machineThrottledNs = throttledNs(files, group, '');
   return {
-    vcpus: divided ? each.length : Number.NaN,
-    usageNs: divided ? sum(each.map((one) => one.usageNs)) : machine.usageNs,
-    overheadNs: divided ? sum(rest.map((one) => one.usageNs)) : Number.NaN,
-    throttledNs: divided ? sum(each.map((one) => one.throttledNs)) : machine.throttledNs,
-    machineThrottledNs: machine.throttledNs,
-    waitNs: threads.length > 0 ? sum(threads.map((thread) => runDelayNs(files, pid, thread))) : Number.NaN,
+    vcpus: divided ? vcpus.length : Number.NaN,
+    usageNs: divided ? sum(vcpus.map((name) => usageNs(files, group, `/${name}`))) : usageNs(files, group, ''),
+    overheadNs: divided ? sum(others.map((name) => usageNs(files, group, `/${name}`))) : Number.NaN,
+    throttledNs: divided ? sum(vcpus.map((name) => throttledNs(files, group, `/${name}`))) : machineThrottledNs,
+    machineThrottledNs,
+    waitNs: delays.length > 0 ? sum(delays) : Number.NaN,
     rssMiB: residentMiB(files, pid, pageBytes),
     ...readPressure(files, group),
   };
 }
 
-function readGroup(files: KernelFiles, group: VmCgroup, below: string): { usageNs: number; throttledNs: number } {
-  const stat = files.read(`${group.cpu}${below}/cpu.stat`) ?? '';
-  if (group.version === 2) {
-    // `throttled_usec` is only there where a quota can be set; the root of a subtree without the controller tells usage alone.
-    return { usageNs: numberAfter(stat, 'usage_usec') * 1000, throttledNs: numberAfter(stat, 'throttled_usec') * 1000 };
-  }
-  const usage = files.read(`${group.cpuacct}${below}/cpuacct.usage`);
-  return { usageNs: usage === null ? Number.NaN : leadingNumber(usage), throttledNs: numberAfter(stat, 'throttled_time') };
+function usageNs(files: KernelFiles, { usage }: VmCgroup, below: string): number {
+  if (usage === null) return Number.NaN;
+  if (usage.version === 2) return numberAfter(files.read(`${usage.directory}${below}/cpu.stat`) ?? '', 'usage_usec') * 1000;
+  return leadingNumber(files.read(`${usage.directory}${below}/cpuacct.usage`) ?? '');
+}
+
+/** Without a quota v2 may leave `throttled_usec` out, where nothing can be throttled: unknown, not zero. */
+function throttledNs(files: KernelFiles, { throttle }: VmCgroup, below: string): number {
+  if (throttle === null) return Number.NaN;
+  const stat = files.read(`${throttle.directory}${below}/cpu.stat`) ?? '';
+  return throttle.version === 2 ? numberAfter(stat, 'throttled_usec') * 1000 : numberAfter(stat, 'throttled_time');
 }
 
 function readPressure(files: KernelFiles, group: VmCgroup): Pick<VmCounters, 'cpuSomeUs' | 'memorySomeUs' | 'memoryFullUs' | 'ioSomeUs'> {
