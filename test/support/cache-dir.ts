@@ -4,7 +4,7 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 export function cacheDir(name: string): string {
-  const path = join(process.env['HEADROOM_CACHE'] || join(homedir(), '.cache', 'headroom'), name);
+  const path = join(process.env.HEADROOM_CACHE || join(homedir(), '.cache', 'headroom'), name);
   mkdirSync(path, { recursive: true });
   return path;
 }

@@ -4,7 +4,7 @@
  * may kill and restart without disturbing anyone. Both need root. `virsh` runs the command line client, as a foreign writer.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -69,7 +69,19 @@ async function stopProcess(pid: number, signal: NodeJS.Signals): Promise<void> {
   for (let waitedMs = 0; alive(pid) && waitedMs < START_MS_MAX; waitedMs += 50) await pause(50);
 }
 
+/**
+ * What Debian's device rules would have done where no udev runs. As root's alone, the daemon finds /dev/kvm usable for its
+ * probes but not for its guests, and so probes its emulators anew (seconds each time) for every definition and start.
+ */
+function shareKvm(): void {
+  if (!existsSync('/dev/kvm') || process.getuid?.() !== 0) return;
+  if ((statSync('/dev/kvm').mode & 0o777) !== 0o600) return;
+  spawnSync('chgrp', ['kvm', '/dev/kvm']);
+  chmodSync('/dev/kvm', 0o660);
+}
+
 export async function ensureLibvirtd(): Promise<Libvirtd> {
+  shareKvm();
   if (await answers(SOCKET)) return { socket: SOCKET, stop: async () => {} };
   const folder = mkdtempSync(join(tmpdir(), 'headroom-libvirtd-'));
   const stops = [startDaemon('virtlogd', join(folder, 'virtlogd.pid')), startDaemon('libvirtd', join(folder, 'libvirtd.pid'))];
@@ -96,7 +108,7 @@ function privateFolders(folder: string): string {
   const etc = join(folder, 'etc_libvirt');
   if (existsSync('/etc/libvirt/nwfilter')) cpSync('/etc/libvirt/nwfilter', join(etc, 'nwfilter'), { recursive: true });
   writeFileSync(join(etc, 'libvirtd.conf'), 'auth_unix_ro = "none"\nauth_unix_rw = "none"\nunix_sock_rw_perms = "0700"\n');
-  writeFileSync(join(etc, 'qemu.conf'), 'namespaces = []\nstdio_handler = "file"\n');
+  writeFileSync(join(etc, 'qemu.conf'), 'user = "root"\ngroup = "root"\nnamespaces = []\nstdio_handler = "file"\n');
   return binds.join(' && ');
 }
 
@@ -114,7 +126,7 @@ export async function privateLibvirtd(): Promise<PrivateLibvirtd> {
   const socket = join(runFolder, 'libvirt-sock');
   let daemon: ChildProcess | null = null;
   const start = async (): Promise<void> => {
-    daemon = spawn('nsenter', ['-t', String(holder.pid), '-m', 'libvirtd'], { stdio: 'ignore' });
+    daemon = spawn('nsenter', ['-t', String(holder.pid), '-m', 'libvirtd', '-p', '/run/libvirt/private.pid'], { stdio: 'ignore' });
     await waitFor(socket);
   };
   const end = async (signal: NodeJS.Signals): Promise<void> => {

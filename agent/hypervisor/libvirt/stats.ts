@@ -80,7 +80,8 @@ function balloonOf(params: Params): NonNullable<VmStats['balloon']> {
   const told = (numberOf(params, 'balloon.last-update') ?? 0) > 0;
   return {
     ...present(params, sizes, kibToMiB),
-    ...present(params, { majorFaults: 'balloon.major_fault', ...(told ? { lastUpdateSeconds: 'balloon.last-update' } : {}) }),
+    ...present(params, { majorFaults: 'balloon.major_fault' }),
+    ...(told ? present(params, { lastUpdateSeconds: 'balloon.last-update' }) : {}),
   };
 }
 

@@ -1,0 +1,264 @@
+/**
+ * One simulated VM: what it wants (functions of time), what it is granted, what it therefore uses, and the counters a host
+ * would see. Pure state and arithmetic; the host's tick moves it. Models: a cap throttles as the kernel's bandwidth control
+ * does (a vCPU that wants share u of its time with quota share q is held back for 1 − q/u of each period); a balloon moves
+ * at a finite speed, only once its driver is loaded, and not below the working set; memory once touched stays resident
+ * until a balloon takes it.
+ */
+import type { VmId } from '../../shared/ids.ts';
+import type { CpuSetting, DiskSetting, NetworkSetting, Setting } from '../../shared/resources.ts';
+import { NS_PER_MS } from '../../shared/units.ts';
+import type { VmCounters } from '../core/vm-counters.ts';
+import type { VmFacts } from '../core/vm-facts.ts';
+import type { PowerState, VmStats } from './hypervisor.ts';
+
+/** Demand as a function of the clock's wall time, so that a day of it has a time of day. */
+export type Demand = (wallMs: number) => number;
+
+export interface SimulatedVmOptions {
+  id: VmId;
+  name: string;
+  vcpus: number;
+  bootMemoryMiB: number;
+  cpuDemandCores: Demand;
+  workingSetMiB: Demand;
+  receiveBytesPerSecond?: Demand;
+  transmitBytesPerSecond?: Demand;
+  diskBytesPerSecond?: Demand;
+  /** CPU work not done waits and is done later (batch), instead of being lost (interactive). */
+  keepsBacklog?: boolean;
+  /** What the persistent definition grants beside its defaults. */
+  baseline?: readonly Setting[];
+  facts?: Partial<VmFacts>;
+  power?: PowerState;
+  /** What the hypervisor process takes beside guest memory. */
+  overheadMiB?: number;
+  balloonMiBPerSecond?: number;
+  /** From power-on or reboot until the balloon driver is loaded. */
+  bootMs?: number;
+  statsPeriodSeconds?: number;
+  /** Changes what the guest's driver reports: a guest that lies. What the host sees stays true. */
+  lie?: (balloon: NonNullable<VmStats['balloon']>) => NonNullable<VmStats['balloon']>;
+}
+
+export interface SimulatedVm {
+  readonly options: SimulatedVmOptions;
+  power: PowerState;
+  cpu: CpuSetting;
+  network: NetworkSetting;
+  disk: DiskSetting;
+  balloonTargetMiB: number;
+  balloonMiB: number;
+  /** Guest pages that are resident on the host. */
+  touchedMiB: number;
+  workingSetMiB: number;
+  driverLoadsAtMs: number;
+  statsPeriodSeconds: number;
+  statsToldAtMs: number;
+  told: NonNullable<VmStats['balloon']>;
+  backlogCoreMs: number;
+  demandCores: number;
+  usageCores: number;
+  cpuTimeNs: number;
+  swapInMiB: number;
+  majorFaults: number;
+  received: number;
+  transmitted: number;
+  diskRead: number;
+  diskWritten: number;
+  counters: VmCounters;
+  metadata: string | null;
+  stuck: boolean;
+  job: boolean;
+  /** Times the guest had to kill for memory, and core-ms of demand never met: for oracles. */
+  guestOoms: number;
+  unmetCoreMs: number;
+  processId: number;
+}
+
+const OVERHEAD_MIB = 60;
+const BALLOON_MIB_PER_SECOND = 200;
+const BOOT_MS = 10_000;
+/** Guests fill what memory they have with page cache, slowly. */
+const CACHE_MIB_PER_SECOND = 4;
+/** A kernel and its daemons touch this share of memory while they boot. */
+const BOOT_TOUCHED_SHARE = 0.15;
+/** A working set this much larger than the memory left cannot be swapped fast enough: the guest's OOM killer acts. */
+const OOM_EXCESS = 1.25;
+/** Swap moves this fast when a guest is short. */
+const SWAP_MIB_PER_SECOND = 50;
+const PAGES_PER_MIB = 256;
+/** Backlog kept by a batch workload, as time of all its vCPUs: more would never be worked off. */
+const BACKLOG_MS_MAX = 600_000;
+const US_PER_MS = 1000;
+
+const settingOf = <R extends Setting['resource']>(
+  options: SimulatedVmOptions,
+  resource: R,
+): Extract<Setting, { resource: R }> | undefined =>
+  options.baseline?.find((setting): setting is Extract<Setting, { resource: R }> => setting.resource === resource);
+
+export function baselineOf(
+  options: SimulatedVmOptions,
+): [CpuSetting, Extract<Setting, { resource: 'memory' }>, NetworkSetting, DiskSetting] {
+  return [
+    settingOf(options, 'cpu') ?? { resource: 'cpu', weight: 100, capCores: null },
+    settingOf(options, 'memory') ?? { resource: 'memory', memoryMiB: options.bootMemoryMiB },
+    settingOf(options, 'network') ?? { resource: 'network', inboundBytesPerSecond: null, outboundBytesPerSecond: null },
+    settingOf(options, 'disk') ?? { resource: 'disk', bytesPerSecond: null, iops: null },
+  ];
+}
+
+export function createSimulatedVm(options: SimulatedVmOptions, processId: number, nowMs: number): SimulatedVm {
+  const [cpu, memory, network, disk] = baselineOf(options);
+  const power = options.power ?? 'running';
+  const zeros = { usageNs: 0, overheadNs: 0, throttledNs: 0, machineThrottledNs: 0, waitNs: 0 };
+  const pressure = { cpuSomeUs: 0, memorySomeUs: 0, memoryFullUs: 0, ioSomeUs: 0 };
+  return {
+    options,
+    power,
+    cpu,
+    network,
+    disk,
+    balloonTargetMiB: memory.memoryMiB,
+    balloonMiB: memory.memoryMiB,
+    touchedMiB: 0,
+    workingSetMiB: 0,
+    // A VM that already runs when the simulation starts has booted before.
+    driverLoadsAtMs: nowMs,
+    statsPeriodSeconds: options.statsPeriodSeconds ?? 0,
+    statsToldAtMs: Number.NEGATIVE_INFINITY,
+    told: {},
+    backlogCoreMs: 0,
+    demandCores: 0,
+    usageCores: 0,
+    cpuTimeNs: 0,
+    swapInMiB: 0,
+    majorFaults: 0,
+    received: 0,
+    transmitted: 0,
+    diskRead: 0,
+    diskWritten: 0,
+    counters: { vcpus: options.vcpus, ...zeros, rssMiB: 0, ...pressure },
+    metadata: null,
+    stuck: false,
+    job: false,
+    guestOoms: 0,
+    unmetCoreMs: 0,
+    processId,
+  };
+}
+
+/** Runs: its vCPUs may execute. */
+export const executes = (vm: SimulatedVm): boolean => vm.power === 'running';
+/** Holds memory on the host, running or not. */
+export const holdsMemory = (vm: SimulatedVm): boolean => !['shutoff', 'crashed'].includes(vm.power);
+
+/** Power-on or guest reboot: full boot memory until the balloon driver is loaded. */
+export function boot(vm: SimulatedVm, nowMs: number): void {
+  vm.power = 'running';
+  vm.balloonMiB = vm.options.bootMemoryMiB;
+  vm.touchedMiB = Math.max(vm.touchedMiB, vm.options.bootMemoryMiB * BOOT_TOUCHED_SHARE);
+  vm.driverLoadsAtMs = nowMs + (vm.options.bootMs ?? BOOT_MS);
+  vm.told = {};
+  vm.statsToldAtMs = Number.NEGATIVE_INFINITY;
+}
+
+/** Power-off: what was set live is gone, as with a real hypervisor. */
+export function powerOff(vm: SimulatedVm, power: PowerState): void {
+  const [cpu, memory, network, disk] = baselineOf(vm.options);
+  Object.assign(vm, { power, cpu, network, disk, balloonTargetMiB: memory.memoryMiB, touchedMiB: 0, backlogCoreMs: 0, metadata: null });
+  vm.statsPeriodSeconds = vm.options.statsPeriodSeconds ?? 0;
+}
+
+/** What the VM could use at once if nothing but its own cap held it: demand first, then the cap. */
+export function wantedCores(vm: SimulatedVm, wallMs: number, tickMs: number): { demand: number; capped: number } {
+  if (!executes(vm)) return { demand: 0, capped: 0 };
+  const fresh = Math.max(0, vm.options.cpuDemandCores(wallMs));
+  const demand = Math.min(vm.options.vcpus, fresh + vm.backlogCoreMs / tickMs);
+  return { demand, capped: Math.min(demand, vm.cpu.capCores ?? Number.POSITIVE_INFINITY) };
+}
+
+/** Books a tick of CPU: `granted` of `capped` wanted cores under a demand. */
+export function bookCpu(vm: SimulatedVm, demand: number, capped: number, granted: number, wallMs: number, tickMs: number): void {
+  const ns = tickMs * NS_PER_MS;
+  const { counters, options } = vm;
+  vm.demandCores = demand;
+  vm.usageCores = granted;
+  vm.cpuTimeNs += granted * ns * 1.02;
+  counters.usageNs += granted * ns;
+  counters.overheadNs += granted * ns * 0.02;
+  if (demand > capped) counters.throttledNs += options.vcpus * (1 - capped / demand) * ns;
+  counters.waitNs += (capped - granted) * ns;
+  if (capped > granted) counters.cpuSomeUs += Math.min(1, capped - granted) * tickMs * US_PER_MS;
+  const fresh = executes(vm) ? Math.max(0, options.cpuDemandCores(wallMs)) : 0;
+  const left = Math.max(0, vm.backlogCoreMs + (fresh - granted) * tickMs);
+  vm.backlogCoreMs = options.keepsBacklog ? Math.min(left, BACKLOG_MS_MAX * options.vcpus) : 0;
+  vm.unmetCoreMs += Math.max(0, fresh - granted) * tickMs;
+}
+
+/** Moves balloon, resident memory and the guest's shortage by a tick. */
+export function bookMemory(vm: SimulatedVm, wallMs: number, nowMs: number, tickMs: number): void {
+  if (!executes(vm)) {
+    vm.counters.rssMiB = holdsMemory(vm) ? rssMiB(vm) : 0;
+    return;
+  }
+  const seconds = tickMs / 1000;
+  vm.workingSetMiB = Math.min(vm.options.bootMemoryMiB, Math.max(0, vm.options.workingSetMiB(wallMs)));
+  if (nowMs >= vm.driverLoadsAtMs) moveBalloon(vm, (vm.options.balloonMiBPerSecond ?? BALLOON_MIB_PER_SECOND) * seconds);
+  const cached = vm.touchedMiB + CACHE_MIB_PER_SECOND * seconds;
+  vm.touchedMiB = Math.min(vm.balloonMiB, Math.max(cached, vm.workingSetMiB));
+  vm.counters.rssMiB = rssMiB(vm);
+  const shortMiB = vm.workingSetMiB - vm.balloonMiB;
+  if (shortMiB > 0) {
+    const swapped = Math.min(shortMiB, SWAP_MIB_PER_SECOND * seconds);
+    const stalled = Math.min(1, shortMiB / vm.workingSetMiB + 0.1) * tickMs * US_PER_MS;
+    vm.swapInMiB += swapped;
+    vm.majorFaults += swapped * PAGES_PER_MIB;
+    vm.counters.memorySomeUs += stalled;
+    vm.counters.memoryFullUs += stalled / 2;
+    if (vm.workingSetMiB > vm.balloonMiB * OOM_EXCESS) vm.guestOoms++;
+  }
+  tellStats(vm, wallMs, nowMs);
+}
+
+const rssMiB = (vm: SimulatedVm): number => vm.touchedMiB + (vm.options.overheadMiB ?? OVERHEAD_MIB);
+
+function moveBalloon(vm: SimulatedVm, stepMiB: number): void {
+  if (vm.balloonTargetMiB > vm.balloonMiB) vm.balloonMiB = Math.min(vm.balloonTargetMiB, vm.balloonMiB + stepMiB);
+  else if (vm.balloonTargetMiB < vm.balloonMiB) {
+    // The driver gets no pages that the guest is using.
+    const least = Math.max(vm.balloonTargetMiB, vm.workingSetMiB);
+    if (least < vm.balloonMiB) vm.balloonMiB = Math.max(least, vm.balloonMiB - stepMiB);
+  }
+}
+
+/** The guest's driver reports every period, from what it knows then. */
+function tellStats(vm: SimulatedVm, wallMs: number, nowMs: number): void {
+  if (vm.statsPeriodSeconds <= 0 || nowMs < vm.driverLoadsAtMs) return;
+  if (nowMs - vm.statsToldAtMs < vm.statsPeriodSeconds * 1000) return;
+  vm.statsToldAtMs = nowMs;
+  const truth = {
+    availableMiB: vm.balloonMiB,
+    usableMiB: Math.max(0, vm.balloonMiB - vm.workingSetMiB),
+    unusedMiB: Math.max(0, vm.balloonMiB - vm.touchedMiB),
+    swapInMiB: vm.swapInMiB,
+    swapOutMiB: vm.swapInMiB,
+    majorFaults: Math.round(vm.majorFaults),
+    lastUpdateSeconds: Math.floor(wallMs / 1000),
+  };
+  vm.told = vm.options.lie ? vm.options.lie(truth) : truth;
+}
+
+/** Moves network and disk counters by a tick, held by their limits. */
+export function bookIo(vm: SimulatedVm, wallMs: number, tickMs: number): void {
+  if (!executes(vm)) return;
+  const seconds = tickMs / 1000;
+  const held = (demand: Demand | undefined, limit: number | null): number =>
+    Math.min(Math.max(0, demand?.(wallMs) ?? 0), limit ?? Number.POSITIVE_INFINITY) * seconds;
+  vm.received += held(vm.options.receiveBytesPerSecond, vm.network.inboundBytesPerSecond);
+  vm.transmitted += held(vm.options.transmitBytesPerSecond, vm.network.outboundBytesPerSecond);
+  const moved = held(vm.options.diskBytesPerSecond, vm.disk.bytesPerSecond);
+  vm.diskRead += moved / 2;
+  vm.diskWritten += moved / 2;
+}
