@@ -25,7 +25,9 @@ export interface SeriesQueryMany extends Omit<SeriesQuery, 'subject'> {
 /**
  * Rows in time order in which at least one asked field is known: an unknown value (NaN) is never a write, so it neither
  * overwrites nor makes a row. Bins are labelled by their start; the newest may still be filling, `<field>:count` tells.
- * Columns of equal length; aggregated resolutions answer mean per field, and `<field>:max`, `:count`, `:p50`, `:p90`, `:p99` when asked by that name. */
+ * Columns of equal length; aggregated resolutions answer mean per field, and `<field>:max`, `:count`, `:p50`, `:p90`,
+ * `:p99` (nearest rank) when asked by that name; a field unknown in a bin answers NaN for each.
+ */
 export interface SeriesResult {
   timesMs: Float64Array;
   columns: Record<string, Float64Array>;

@@ -1,0 +1,148 @@
+/**
+ * Rows that are not sealed yet, by series and bin. Input: blocks with the number of the log entry that holds them.
+ * Output: the bins, which of them are due for sealing, and from which entry on the log is still needed.
+ */
+import { type Source, type Subject, seriesKey, type TelemetryBlock } from '../../../shared/telemetry.ts';
+import { type Layout, OpenBin } from './open-bin.ts';
+import { BIN_MS } from './series-options.ts';
+
+export interface SeriesRows {
+  readonly key: string;
+  readonly subject: Subject;
+  readonly source: Source;
+  /** Delay of this series' sealing after its bins end: spreads the work over the next bin. */
+  readonly phaseMs: number;
+  readonly bins: Map<number, DueBin>;
+}
+
+export interface DueBin {
+  readonly series: SeriesRows;
+  readonly bin: OpenBin;
+  readonly dueMs: number;
+}
+
+/** Rows of a bin may arrive this much after its end and still be sealed with it: several frames of the slowest agent. */
+const GRACE_MS = 15_000;
+/** Sealing of one bin's series is spread over so long, ending before the next bin does. */
+const SPREAD_MS = 240_000;
+/** Longest time from a bin's end to its sealing, while sealing keeps up. */
+export const SEAL_DELAY_MS_MAX = GRACE_MS + SPREAD_MS;
+/** Field lists known at a time; a forgotten one is learnt again at the cost of one more segment. */
+const LAYOUTS_MAX = 4096;
+
+export class RowTable {
+  readonly series = new Map<string, SeriesRows>();
+  /** Memory of the rows held, bytes. */
+  bytes = 0;
+  /** Newest time ever taken in; null before the first row. */
+  newestMs: number | null = null;
+  /** Nothing is due before this. */
+  #nextDueMs = Number.POSITIVE_INFINITY;
+  readonly #layouts = new Map<string, Layout>();
+
+  add(block: TelemetryBlock, entry: number, nowMs: number): void {
+    const { timesMs, values } = block;
+    const series = this.#seriesOf(block.subject, block.source);
+    const layout = this.#layout(block.fields);
+    for (let from = 0; from < timesMs.length; ) {
+      const startMs = Math.floor(timesMs[from]! / BIN_MS) * BIN_MS;
+      const endMs = startMs + BIN_MS;
+      let to = from;
+      for (; to < timesMs.length && timesMs[to]! >= startMs && timesMs[to]! < endMs; to++) {
+        if (this.newestMs === null || timesMs[to]! > this.newestMs) this.newestMs = timesMs[to]!;
+      }
+      const { bin } = this.#bin(series, startMs, entry, nowMs);
+      this.bytes -= bin.bytes;
+      bin.add(layout, timesMs, values, from, to);
+      this.bytes += bin.bytes;
+      from = to;
+    }
+  }
+
+  /** Up to `count` bins due at `nowMs`, or (`hurry`) those due soonest, however early. */
+  due(nowMs: number, count: number, hurry: boolean): DueBin[] {
+    if (!hurry && nowMs < this.#nextDueMs) return [];
+    const due: DueBin[] = [];
+    let nextDueMs = Number.POSITIVE_INFINITY;
+    for (const { bins } of this.series.values()) {
+      for (const open of bins.values()) {
+        if (hurry || (open.dueMs <= nowMs && due.length < count)) due.push(open);
+        else if (open.dueMs < nextDueMs) nextDueMs = open.dueMs;
+      }
+    }
+    if (hurry) return due.sort((a, b) => a.dueMs - b.dueMs).slice(0, count);
+    this.#nextDueMs = nextDueMs;
+    return due;
+  }
+
+  /** Bins that start in [fromMs, toMs), of all series. */
+  binsWithin(fromMs: number, toMs: number): DueBin[] {
+    const found: DueBin[] = [];
+    for (const { bins } of this.series.values()) {
+      for (const open of bins.values()) if (open.bin.startMs >= fromMs && open.bin.startMs < toMs) found.push(open);
+    }
+    return found;
+  }
+
+  remove({ series, bin }: DueBin): void {
+    series.bins.delete(bin.startMs);
+    this.bytes -= bin.bytes;
+    // A series that is gone for good must not stay in memory; one that goes on comes back with its next row.
+    if (series.bins.size === 0) this.series.delete(series.key);
+  }
+
+  /** The oldest log entry with rows in here; null when there are none. */
+  oldestEntry(): number | null {
+    let oldest: number | null = null;
+    for (const { bins } of this.series.values()) {
+      for (const { bin } of bins.values()) if (oldest === null || bin.oldestEntry < oldest) oldest = bin.oldestEntry;
+    }
+    return oldest;
+  }
+
+  oldestBinMs(): number | null {
+    let oldest: number | null = null;
+    for (const { bins } of this.series.values()) for (const start of bins.keys()) if (oldest === null || start < oldest) oldest = start;
+    return oldest;
+  }
+
+  #seriesOf(subject: Subject, source: Source): SeriesRows {
+    const key = seriesKey(subject, source);
+    let series = this.series.get(key);
+    if (!series) {
+      series = { key, subject, source, phaseMs: spread(key) * SPREAD_MS, bins: new Map() };
+      this.series.set(key, series);
+    }
+    return series;
+  }
+
+  #bin(series: SeriesRows, startMs: number, entry: number, nowMs: number): DueBin {
+    let open = series.bins.get(startMs);
+    if (!open) {
+      const dueMs = Math.max(startMs + BIN_MS + GRACE_MS, nowMs) + series.phaseMs;
+      open = { series, bin: new OpenBin(startMs, entry), dueMs };
+      series.bins.set(startMs, open);
+      this.bytes += open.bin.bytes;
+      if (dueMs < this.#nextDueMs) this.#nextDueMs = dueMs;
+    }
+    return open;
+  }
+
+  #layout(fields: readonly string[]): Layout {
+    const text = fields.join('\n');
+    let layout = this.#layouts.get(text);
+    if (!layout) {
+      if (this.#layouts.size >= LAYOUTS_MAX) this.#layouts.clear();
+      layout = { fields, names: new Set(fields) };
+      this.#layouts.set(text, layout);
+    }
+    return layout;
+  }
+}
+
+/** FNV-1a of a name as a fraction 0..1: the same series always seals at the same point of the bin. */
+function spread(text: string): number {
+  let h = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193) >>> 0;
+  return h / 2 ** 32;
+}
