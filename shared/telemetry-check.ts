@@ -12,8 +12,12 @@ const FIELD_NAME = /^[a-z][a-zA-Z0-9_]{0,63}\.[a-zA-Z0-9_][a-zA-Z0-9_./:-]{0,126
 /** The end of the time JavaScript's Date knows. */
 const TIME_MS_MAX = 8.64e15;
 
-/** Field names: 1 to 128, well formed, distinct. */
+/** Lists that passed: producers keep their lists, decoders share one per field set, so most are looked at once. */
+const CHECKED = new WeakSet<readonly string[]>();
+
+/** Field names: 1 to 128, well formed, distinct. A list must not be changed after it was checked. */
 export function checkFields(fields: readonly string[]): void {
+  if (CHECKED.has(fields)) return;
   if (fields.length === 0 || fields.length > FIELDS_MAX) throw invalid(`${fields.length} fields; 1 to ${FIELDS_MAX} are accepted`);
   for (const field of fields) {
     if (field.length > FIELD_NAME_LENGTH_MAX || !FIELD_NAME.test(field)) {
@@ -21,6 +25,7 @@ export function checkFields(fields: readonly string[]): void {
     }
   }
   if (new Set(fields).size !== fields.length) throw invalid('a field is named twice');
+  CHECKED.add(fields);
 }
 
 /** Times: integer UTC milliseconds, strictly ascending. Values: finite or NaN, rows × fields of them. */

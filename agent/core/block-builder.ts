@@ -4,8 +4,6 @@
  */
 import type { Source, Subject, TelemetryBlock } from '../../shared/telemetry.ts';
 
-/** Room for the rows of a few flushes before the arrays first grow. */
-const ROWS_FIRST = 4;
 const BYTES_PER_NUMBER = 8;
 
 export class BlockBuilder {
@@ -27,7 +25,8 @@ export class BlockBuilder {
     this.#fields = first.fields;
     // Names count too: on a new connection they travel again.
     this.#overheadBytes = first.fields.reduce((bytes, field) => bytes + field.length, overheadBytes);
-    const capacity = Math.max(ROWS_FIRST, first.timesMs.length);
+    // Most blocks leave with what came first (a row a flush): room for just that, doubled when more comes.
+    const capacity = first.timesMs.length;
     this.#times = new Float64Array(capacity);
     this.#values = new Float64Array(capacity * first.fields.length);
   }
@@ -63,13 +62,15 @@ export class BlockBuilder {
     this.#rows = rows;
   }
 
+  /** Call once, and append nothing afterwards: a full builder hands out its own arrays. */
   build(): TelemetryBlock {
+    const full = this.#rows === this.#times.length;
     return {
       subject: this.#subject,
       source: this.#source,
       fields: this.#fields,
-      timesMs: this.#times.slice(0, this.#rows),
-      values: this.#values.slice(0, this.#rows * this.#fields.length),
+      timesMs: full ? this.#times : this.#times.slice(0, this.#rows),
+      values: full ? this.#values : this.#values.slice(0, this.#rows * this.#fields.length),
     };
   }
 

@@ -17,6 +17,8 @@ export const FIELD_SETS_MAX = 1024;
 export const GUEST_FIELD_SETS_MAX = 64;
 
 const BYTES = 8;
+/** V8 keeps typed arrays of up to 64 bytes inside the object; touching their buffer would move them out. */
+const SMALL_MAX = 8;
 const LITTLE_ENDIAN = endianness() === 'LE';
 const HOST_ID = /^[a-zA-Z0-9]([a-zA-Z0-9._-]{0,126}[a-zA-Z0-9])?$/;
 const VM_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -96,12 +98,13 @@ function toBytes(numbers: Float64Array): Uint8Array {
 function fromBytes(bytes: unknown, what: string): Float64Array {
   if (!(bytes instanceof Uint8Array)) throw invalid(`${what} must be bytes`);
   if (bytes.byteLength % BYTES !== 0) throw invalid(`${what} has ${bytes.byteLength} bytes, not a multiple of ${BYTES}`);
-  const numbers = new Float64Array(bytes.byteLength / BYTES);
-  if (LITTLE_ENDIAN) new Uint8Array(numbers.buffer).set(bytes);
-  else {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    for (let i = 0; i < numbers.length; i++) numbers[i] = view.getFloat64(i * BYTES, true);
+  const count = bytes.byteLength / BYTES;
+  if (LITTLE_ENDIAN && count > SMALL_MAX) {
+    return new Float64Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer);
   }
+  const numbers = new Float64Array(count);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let i = 0; i < count; i++) numbers[i] = view.getFloat64(i * BYTES, true);
   return numbers;
 }
 
