@@ -7,6 +7,7 @@ import type { DiskSetting, NetworkSetting } from '../../../shared/resources.ts';
 import { numberOf, type Params, type TypedParam } from './typed-params.ts';
 
 const BYTES_PER_KIB = 1024;
+const WAYS = ['total', 'read', 'write'] as const;
 
 /** Equal whole parts of a whole number, largest first. */
 export function shareOut(total: number, parts: number): number[] {
@@ -90,20 +91,24 @@ export function diskParams(setting: DiskSetting, current: readonly Params[]): Ty
 }
 
 function diskLimitParams(what: 'bytes' | 'iops', limit: number, current: Params): TypedParam[] {
-  const wanted = new Map<string, number>([[`total_${what}_sec`, limit]]);
-  for (const name of [`read_${what}_sec`, `write_${what}_sec`, ...['total', 'read', 'write'].map((way) => `${way}_${what}_sec_max`)]) {
-    wanted.set(name, 0);
-  }
-  const changed = [...wanted].filter(([name, value]) => (numberOf(current, name) ?? 0) !== value);
+  const of = (name: string): number => numberOf(current, name) ?? 0;
+  const bursts = WAYS.map((way) => `${way}_${what}_sec_max`).filter((name) => of(name) !== 0);
+  const names = WAYS.map((way) => `${way}_${what}_sec`);
+  const wanted = (name: string): number => (name === `total_${what}_sec` ? limit : 0);
+  if (bursts.length === 0 && names.every((name) => of(name) === wanted(name))) return [];
   // libvirt keeps what it is not told of within a family, except when any of the family is told: name them all.
-  return changed.length === 0 ? [] : [...wanted].map(([name, value]) => ullong(name, value));
+  return [...names, ...bursts].map((name) => ullong(name, wanted(name)));
 }
 
-/** All numbers of a disk as they were; lengths of bursts only where there is a burst, else they are refused. */
+/**
+ * All numbers of a disk as they were. Bursts only where there is or was one, their lengths only where there will be one:
+ * else libvirt refuses them.
+ */
 export function diskRestoreParams(recorded: Params, current: Params): TypedParam[] {
   const names = Object.keys(recorded).filter((name) => typeof recorded[name] === 'number');
   if (names.every((name) => recorded[name] === current[name])) return [];
   return names
+    .filter((name) => !name.endsWith('_max') || recorded[name] !== 0 || (numberOf(current, name) ?? 0) !== 0)
     .filter((name) => !name.endsWith('_max_length') || Number(recorded[name.slice(0, -'_length'.length)]) > 0)
     .map((name) => ullong(name, Number(recorded[name])));
 }

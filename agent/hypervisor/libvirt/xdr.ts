@@ -45,23 +45,28 @@ export function createXdrWriter(): XdrWriter {
   };
   const writer: XdrWriter = {
     i32(value) {
-      buffer.writeInt32BE(value, reserve(4));
+      const at = reserve(4);
+      buffer.writeInt32BE(value, at);
       return writer;
     },
     u32(value) {
-      buffer.writeUInt32BE(value, reserve(4));
+      const at = reserve(4);
+      buffer.writeUInt32BE(value, at);
       return writer;
     },
     i64(value) {
-      buffer.writeBigInt64BE(BigInt(value), reserve(8));
+      const at = reserve(8);
+      buffer.writeBigInt64BE(BigInt(value), at);
       return writer;
     },
     u64(value) {
-      buffer.writeBigUInt64BE(BigInt(value), reserve(8));
+      const at = reserve(8);
+      buffer.writeBigUInt64BE(BigInt(value), at);
       return writer;
     },
     f64(value) {
-      buffer.writeDoubleBE(value, reserve(8));
+      const at = reserve(8);
+      buffer.writeDoubleBE(value, at);
       return writer;
     },
     string(value) {
