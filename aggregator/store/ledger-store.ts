@@ -46,7 +46,9 @@ export interface LedgerStore {
   /** Takes ownership: raises the counter and answers the new epoch (SQLite counts starts). */
   nextEpoch(): Promise<number>;
   append(timeMs: number, body: LedgerBody): Promise<LedgerEntry>;
+  /** Filed under a VM are its outcomes and events and the plans with a step for it. */
   entries(query: {
+    /** Where reading begins: upwards from here, or with newestFirst downwards from here; itself included. */
     fromIndex?: number;
     limit: number;
     vm?: VmId;

@@ -22,6 +22,8 @@ export interface DatabaseOptions {
   cacheKiB: number;
   /** Pages in the WAL before they move to the file. */
   checkpointPages: number;
+  /** Opens an existing file to look at, changing nothing. */
+  readOnly?: boolean;
   /** Largest size of the file; null = as far as the disk goes. */
   bytesMax: number | null;
 }
@@ -36,8 +38,9 @@ const BUSY_MS = 2000;
 export function openDatabase(path: string, options: DatabaseOptions): Database {
   let db: DatabaseSync | undefined;
   try {
-    db = new DatabaseSync(path, { timeout: BUSY_MS });
+    db = new DatabaseSync(path, { timeout: BUSY_MS, readOnly: options.readOnly ?? false });
     const version = readVersion(db, path, options);
+    if (options.readOnly) return db;
     // These two shape the file and count only before its first table; in an existing file they change nothing.
     db.exec(`PRAGMA page_size=${options.pageBytes}; PRAGMA auto_vacuum=INCREMENTAL;`);
     db.exec(`PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-${options.cacheKiB};`);
@@ -71,8 +74,12 @@ function readVersion(db: DatabaseSync, path: string, options: DatabaseOptions): 
 }
 
 export function pragmaNumber(db: DatabaseSync, name: string): number {
+  return Number(pragmaText(db, name));
+}
+
+export function pragmaText(db: DatabaseSync, name: string): string {
   const row = db.prepare(`PRAGMA ${name}`).get();
-  return Number(Object.values(row ?? { none: 0 })[0]);
+  return String(Object.values(row ?? { none: 0 })[0]);
 }
 
 /** Runs `work` in one transaction; whatever it throws rolls back and comes out as a store error. */

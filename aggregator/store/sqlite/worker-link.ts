@@ -48,9 +48,14 @@ export class WorkerLink {
   call<T>(operation: string, argument: unknown, transfer: readonly Transferable[] = []): Promise<T> {
     if (this.#dead) return Promise.reject(this.#dead);
     const id = this.#nextId++;
-    const answer = this.#expect<T>(id);
-    this.#worker.postMessage({ id, operation, argument } satisfies Call, transfer);
-    return answer;
+    try {
+      this.#worker.postMessage({ id, operation, argument } satisfies Call, transfer);
+    } catch (error) {
+      // Functions and the like cannot cross to another thread.
+      const problem = `${operation}: ${errorText(error)}; only plain data can be stored`;
+      return Promise.reject(new HeadroomError('INVARIANT_BROKEN', problem, { cause: error }));
+    }
+    return this.#expect<T>(id);
   }
 
   /** Lets the worker finish what it was given, then ends it. */
