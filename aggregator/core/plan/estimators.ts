@@ -20,17 +20,20 @@ export const forecastEstimator: Estimator = (subject, { snapshot }) => {
   const level = 1 - policy.violationBudget;
   const forecast = demand.forecast;
   const lead = forecast && highestWithin(forecast, level, snapshot.nowMs, policy.leadMs);
-  const hold = forecast && highestWithin(forecast, level, snapshot.nowMs, Math.max(policy.leadMs, policy.shrinkHorizonMs));
+  const holdMs = Math.max(policy.leadMs, policy.shrinkHorizonMs);
+  const hold = forecast && highestWithin(forecast, level, snapshot.nowMs, holdMs);
   const scale = demandScale(subject);
   if (!forecast || !lead) return fromPresent(subject, forecast !== null);
-  const words = amountWords(subject.resource, lead.value);
+  const words = (value: number): string => amountWords(subject.resource, value);
+  const by = `(${forecast.model} model, ${percentWords(level)} quantile)`;
   return {
     lead: lead.value * scale,
     hold: hold ? hold.value * scale : null,
     demand: lead.value,
     byMs: lead.byMs,
     model: forecast.model,
-    because: `demand of up to ${words} is expected by ${timeWords(lead.byMs)} (${forecast.model} model, ${percentWords(level)} quantile)`,
+    because: `demand of up to ${words(lead.value)} is expected by ${timeWords(lead.byMs)} ${by}`,
+    holdBecause: hold ? `no more than ${words(hold.value)} is expected to be wanted until ${timeWords(snapshot.nowMs + holdMs)} ${by}` : '',
     growOnly: shrinkRefusal(forecast, hold !== null, demand.now === null),
     urgent: false,
     constraint: 'forecast',
@@ -52,6 +55,7 @@ function fromPresent(subject: Subject, forecastIsOld: boolean): Need | null {
     byMs: null,
     model: 'none',
     because: `it wants ${amountWords(subject.resource, now)} now`,
+    holdBecause: '',
     growOnly: { constraint: 'unknown', reason: forecastIsOld ? 'the last forecast is over' : 'there is no forecast yet' },
     urgent: false,
     constraint: 'forecast',

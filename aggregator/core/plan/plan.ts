@@ -9,7 +9,7 @@ import type { EligibilityMap, Mode, Pair, Resource, Setting, VmState } from '../
 export interface DemandView {
   /** Estimated demand now (latest finished step), null = unknown. */
   now: number | null;
-  /** Age of the newest vouched sample behind it, by our monotonic clock. */
+  /** Age of the newest sample behind it, by our monotonic clock; Infinity = there never was one. */
   ageMs: number;
   /** Mean usage of the latest finished step, null = unknown. */
   usage: number | null;

@@ -45,8 +45,9 @@ export interface Need {
   demand: number;
   byMs: number | null;
   model: string;
-  /** In words: what is expected, and by whom. */
+  /** In words: what is expected, and by whom; and, for a shrink, how little for how long. */
   because: string;
+  holdBecause: string;
   /** Why it may only grow, null = it may shrink. */
   growOnly: Refusal | null;
   /** The host sees that it is short now: growth is exempt from step limits and cooldowns. */

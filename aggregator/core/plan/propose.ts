@@ -54,7 +54,9 @@ function firstProposal(subject: Subject, need: Need): Proposal {
     const target = subject.capToLift ? Math.max(need.lead, subject.amount) : need.lead;
     return { subject, need, direction: 'grow', target, constraint, notes: [] };
   }
-  return { subject, need, direction: 'shrink', target: Math.max(need.lead, need.hold ?? need.lead), constraint, notes: [] };
+  // What a later step needs beyond the present allocation is no reason to grow yet, and leaves nothing to take.
+  const target = Math.min(subject.amount, Math.max(need.lead, need.hold ?? need.lead));
+  return { subject, need, direction: 'shrink', target, constraint, notes: [] };
 }
 
 function process(first: Proposal, context: PlanContext): Outcome {

@@ -1,0 +1,114 @@
+/**
+ * One forecaster per resource of a VM. Input: points of finished steps and the policy's wishes (which forecaster, how far,
+ * which quantile); output: forecast views for planner and API, and bytes for checkpoints.
+ */
+import { HeadroomError, isHeadroomError } from '../../../shared/errors.ts';
+import type { Resource } from '../../../shared/resources.ts';
+import type { Forecaster, ForecasterFactory, ForecasterOptions } from '../forecast/forecaster.ts';
+import type { ForecastView } from '../plan/plan.ts';
+import type { ResourcePolicy } from '../plan/policy.ts';
+
+/** Levels that people look at; the policy's own is added. */
+const QUANTILES_SHOWN = [0.5, 0.9, 0.95, 0.99];
+/** Near steps one by one, then wider: between them the next longer one stands. */
+const HORIZONS = [1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 288];
+/** The plan comes some time after the step's end: so many steps more are forecast than the policy looks ahead. */
+const SPARE_STEPS = 2;
+
+export interface ModelOptions {
+  stepMs: number;
+  seasonsMs: readonly number[];
+  factory: (name: string) => ForecasterFactory;
+}
+
+interface Model {
+  name: string;
+  forecaster: Forecaster;
+  /** Start of the newest step observed. */
+  lastMs: number;
+}
+
+export class DemandModels {
+  readonly #options: ModelOptions;
+  readonly #models: Partial<Record<Resource, Model>> = {};
+  readonly #resolution: Partial<Record<Resource, number>>;
+
+  constructor(options: ModelOptions, resolution: Partial<Record<Resource, number>>) {
+    this.#options = options;
+    this.#resolution = resolution;
+  }
+
+  observe(resource: Resource, forecasterName: string, startMs: number, value: number): void {
+    let model = this.#models[resource];
+    if (!model || model.name !== forecasterName) {
+      const forecaster = this.#options.factory(forecasterName).create(this.#forecasterOptions(resource));
+      model = { name: forecasterName, forecaster, lastMs: Number.NEGATIVE_INFINITY };
+      this.#models[resource] = model;
+    }
+    model.forecaster.observe({ timeMs: startMs, value });
+    model.lastMs = Math.max(model.lastMs, startMs);
+  }
+
+  /** Null: there is nothing to say yet. */
+  forecast(resource: Resource, policy: ResourcePolicy): ForecastView | null {
+    const model = this.#models[resource];
+    if (!model) return null;
+    const { stepMs } = this.#options;
+    const horizons = horizonsFor(Math.max(policy.leadMs, policy.shrinkHorizonMs), stepMs);
+    const quantiles = [...new Set([...QUANTILES_SHOWN, 1 - policy.violationBudget])].sort((a, b) => a - b);
+    const forecast = model.forecaster.forecast(horizons, quantiles);
+    if (forecast === null) return null;
+    return {
+      model: model.name,
+      stepMs,
+      fromMs: model.lastMs + stepMs,
+      quantiles,
+      horizons,
+      values: Array.from(forecast.values),
+      confidence: forecast.confidence,
+      explanation: forecast.explanation,
+    };
+  }
+
+  get stateBytes(): number {
+    return Object.values(this.#models).reduce((sum, { forecaster }) => sum + forecaster.stateBytes, 0);
+  }
+
+  serialise(): { resource: Resource; name: string; lastMs: number; bytes: Uint8Array }[] {
+    return Object.entries(this.#models).map(([resource, { name, lastMs, forecaster }]) => ({
+      resource: resource as Resource,
+      name,
+      lastMs,
+      bytes: forecaster.serialise(),
+    }));
+  }
+
+  /** False: it was another build's or another series', and the model starts anew. Models that have seen more stay. */
+  restore(resource: Resource, name: string, lastMs: number, bytes: Uint8Array): boolean {
+    const present = this.#models[resource];
+    if (present && present.lastMs >= lastMs + HORIZONS[2]! * this.#options.stepMs) return false;
+    try {
+      const forecaster = this.#options.factory(name).restore(this.#forecasterOptions(resource), bytes);
+      this.#models[resource] = { name, forecaster, lastMs };
+      return true;
+    } catch (error) {
+      if (isHeadroomError(error, 'STORE_CORRUPT') || isHeadroomError(error, 'NOT_FOUND')) return false;
+      throw error instanceof HeadroomError
+        ? error
+        : new HeadroomError('STORE_CORRUPT', `the model of ${resource} cannot be read`, { cause: error });
+    }
+  }
+
+  #forecasterOptions(resource: Resource): ForecasterOptions {
+    const resolution = this.#resolution[resource];
+    const { stepMs, seasonsMs } = this.#options;
+    return { stepMs, seasonsMs, ...(resolution === undefined ? {} : { resolution }) };
+  }
+}
+
+/** Horizons that cover this far ahead, and a little more. */
+export function horizonsFor(aheadMs: number, stepMs: number): number[] {
+  const last = Math.ceil(aheadMs / stepMs) + SPARE_STEPS;
+  const end = HORIZONS.findIndex((horizon) => horizon >= last);
+  return end < 0 ? [...HORIZONS, last] : HORIZONS.slice(0, end + 1);
+}

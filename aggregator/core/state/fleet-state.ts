@@ -1,0 +1,273 @@
+/**
+ * The live state of the fleet: one reducer per kind of news, a tick at the end of steps, snapshots for the planner. Pure: it
+ * is told the time with each call (`nowMs` for labels, `nowMonoMs` for ages) and does no I/O. What people and the ledger
+ * should hear of is left in an outbox (`takeNews`).
+ */
+import type { HostId, VmId } from '../../../shared/ids.ts';
+import type { FrameOf, VmInventory } from '../../../shared/protocol/frames.ts';
+import type { Resource, Setting, VmState } from '../../../shared/resources.ts';
+import type { TelemetryBlock } from '../../../shared/telemetry.ts';
+import type { ForecasterFactory } from '../forecast/forecaster.ts';
+import type { FleetSnapshot, HostGrant, HostSnapshot } from '../plan/plan.ts';
+import type { FleetPolicy } from '../plan/policy.ts';
+import { HostRecord } from './host-record.ts';
+import { VmRecord, type VmRecordOptions } from './vm-record.ts';
+
+export interface FleetStateOptions {
+  epoch: number;
+  stepMs: number;
+  /** Length of the windows within a step whose mean counts as demand. */
+  demandWindowMs: number;
+  /** How long after its end a step still takes rows. */
+  graceMs: number;
+  seasonsMs: readonly number[];
+  /** Harm seen within this time after a shrink is laid to its charge; then no shrink for so long. */
+  verdictWindowMs: number;
+  verdictCooldownMs: number;
+  factory: (name: string) => ForecasterFactory;
+}
+
+/** Something that people, the ledger or the series should hear of. */
+export interface News {
+  kind: 'vm-state' | 'vm-new' | 'vm-gone' | 'foreign-writer' | 'verdict' | 'hold' | 'agent-event';
+  vm: VmId | null;
+  host: HostId;
+  resource: Resource | null;
+  message: string;
+  after: Setting | null;
+}
+
+/** News waiting to be told; beyond it the oldest are dropped and counted. */
+const NEWS_MAX = 10_000;
+/** Changes remembered for blast radii; a window never holds more than this many. */
+const CHANGES_MAX = 20_000;
+/** A host's clock may be off by this before its times are corrected; transit and sampling take a few seconds. */
+const SKEW_TOLERANCE_MS = 10_000;
+/** A foreign writer keeps us off for a day, unless the host agent's own word follows. */
+const FOREIGN_HOLD_MS = 86_400_000;
+
+export class FleetState {
+  readonly #options: FleetStateOptions;
+  readonly #recordOptions: VmRecordOptions;
+  readonly #hosts = new Map<HostId, HostRecord>();
+  readonly #vms = new Map<VmId, VmRecord>();
+  #policy: FleetPolicy;
+  #changes: { vm: VmId; host: HostId; atMs: number }[] = [];
+  #news: News[] = [];
+  newsDropped = 0;
+  killSwitch = false;
+
+  constructor(options: FleetStateOptions, policy: FleetPolicy) {
+    this.#options = options;
+    this.#policy = policy;
+    const { stepMs, demandWindowMs, graceMs, seasonsMs, verdictWindowMs, verdictCooldownMs, factory } = options;
+    this.#recordOptions = {
+      stepMs,
+      seasonsMs,
+      factory,
+      demand: { stepMs, windowMs: demandWindowMs, graceMs },
+      verdicts: { windowMs: verdictWindowMs, cooldownMs: verdictCooldownMs },
+    };
+  }
+
+  get policy(): FleetPolicy {
+    return this.#policy;
+  }
+
+  setPolicy(policy: FleetPolicy): void {
+    this.#policy = policy;
+    for (const vm of this.#vms.values()) vm.applyPolicy(policy);
+  }
+
+  hostIds(): HostId[] {
+    return [...this.#hosts.keys()];
+  }
+
+  host(id: HostId): HostRecord | undefined {
+    return this.#hosts.get(id);
+  }
+
+  vmIds(): VmId[] {
+    return [...this.#vms.keys()];
+  }
+
+  vm(id: VmId): VmRecord | undefined {
+    return this.#vms.get(id);
+  }
+
+  takeNews(): News[] {
+    const news = this.#news;
+    this.#news = [];
+    return news;
+  }
+
+  applyHello(host: HostId, hello: FrameOf<'hello'>): void {
+    const record = this.#hostRecord(host);
+    for (const { vm, resource, pair } of hello.highestPairs) {
+      record.highestEpoch = Math.max(record.highestEpoch, pair.epoch);
+      this.#vms.get(vm as VmId)?.raisePair(resource, pair);
+    }
+  }
+
+  setConnected(host: HostId, connected: boolean): void {
+    this.#hostRecord(host).setConnected(connected);
+  }
+
+  applyInventory(host: HostId, frame: FrameOf<'inventory'>, nowMonoMs: number): void {
+    this.#hostRecord(host).setFacts(frame.host);
+    for (const inventory of frame.vms) this.#applyVm(host, inventory, nowMonoMs);
+    for (const vm of frame.gone) this.#remove(vm as VmId, host);
+    if (!frame.full) return;
+    const present = new Set<string>(frame.vms.map(({ vm }) => vm));
+    for (const [id, vm] of this.#vms) if (vm.host === host && !present.has(id)) this.#remove(id, host);
+  }
+
+  #applyVm(host: HostId, inventory: VmInventory, nowMonoMs: number): void {
+    const id = inventory.vm as VmId;
+    let vm = this.#vms.get(id);
+    const before: VmState | undefined = vm?.inventory.state;
+    if (!vm) {
+      vm = new VmRecord(host, inventory, this.#recordOptions);
+      this.#vms.set(id, vm);
+      this.#tell({ kind: 'vm-new', vm: id, host, message: `${inventory.name} is ${inventory.state} on ${host}` });
+    }
+    const moved = vm.host !== host ? vm.host : null;
+    vm.applyInventory(host, inventory, nowMonoMs);
+    vm.applyPolicy(this.#policy);
+    if (moved !== null) this.#tell({ kind: 'vm-state', vm: id, host, message: `${inventory.name} moved from ${moved} to ${host}` });
+    if (before !== undefined && before !== inventory.state) {
+      this.#tell({ kind: 'vm-state', vm: id, host, message: `${inventory.name} was ${before} and is ${inventory.state}` });
+    }
+  }
+
+  /** Only by the host that has it: a VM that has moved is another host's by now. */
+  #remove(id: VmId, host: HostId): void {
+    const vm = this.#vms.get(id);
+    if (vm === undefined || vm.host !== host) return;
+    this.#vms.delete(id);
+    this.#tell({ kind: 'vm-gone', vm: id, host, message: `${vm.inventory.name} is no longer on ${host}` });
+  }
+
+  applyBlocks(host: HostId, blocks: readonly TelemetryBlock[], nowMs: number, nowMonoMs: number): void {
+    const record = this.#hostRecord(host);
+    const newestMs = blocks.reduce((newest, block) => Math.max(newest, block.source === 'host' ? (block.timesMs.at(-1) ?? 0) : 0), 0);
+    if (newestMs > 0) record.skew.observe(nowMs - newestMs);
+    const { skewMs } = record.skew;
+    for (const block of blocks) {
+      if (block.subject.kind === 'host') {
+        record.addRow(block, nowMonoMs);
+        continue;
+      }
+      const vm = this.#vms.get(block.subject.id as VmId);
+      if (vm === undefined) continue;
+      vm.addBlock(skewMs === 0 ? block : { ...block, timesMs: block.timesMs.map((timeMs) => timeMs + skewMs) }, nowMs, nowMonoMs);
+      if (vm.memoryPressure(nowMs, nowMonoMs, this.#policy.staleAfterMs))
+        this.#harm(vm, 'memory', nowMs, 'the guest was short of memory', nowMs);
+    }
+  }
+
+  applyEvent(host: HostId, event: FrameOf<'event'>, nowMs: number, nowMonoMs: number): void {
+    const vm = event.vm === null ? undefined : this.#vms.get(event.vm as VmId);
+    const { resource, setting, pair } = event;
+    if (vm && resource !== null) {
+      if (pair !== null) vm.raisePair(resource, pair);
+      const before = vm.current[resource];
+      if (setting !== null && setting.resource === resource) vm.current[resource] = setting;
+      if (event.kind === 'foreign-writer') vm.hold(resource, event.message, nowMonoMs + FOREIGN_HOLD_MS);
+      if (event.kind === 'guard-grew' || event.kind === 'guard-deflated') {
+        vm.lastChange[resource] = { atMs: nowMs, direction: 'grow' };
+        if (!this.#harm(vm, resource, nowMs, `the fast guard had to step in (${event.message})`, nowMs)) {
+          if (before) vm.verdicts.applied(resource, before, 'grow', nowMs);
+        }
+      }
+    }
+    const kind = event.kind === 'foreign-writer' ? 'foreign-writer' : 'agent-event';
+    this.#tell({ kind, vm: vm?.id ?? null, host, resource, message: `${event.kind}: ${event.message}`, after: setting });
+  }
+
+  /** A command's end: what is in force now, and from when the change counts. */
+  applyResult(result: FrameOf<'result'>, change: { before: Setting; direction: 'grow' | 'shrink' } | null, nowMs: number): void {
+    const vm = this.#vms.get(result.vm as VmId);
+    if (vm === undefined) return;
+    const { resource, readBack } = result;
+    if (readBack !== null && readBack.resource === resource) vm.current[resource] = readBack;
+    if (result.outcome === 'applied') vm.raisePair(resource, result.pair);
+    if (result.outcome !== 'applied' || change === null) return;
+    // What is in force may lag behind (a balloon takes its time): the change counts from here all the same.
+    vm.lastChange[resource] = { atMs: nowMs, direction: change.direction };
+    vm.verdicts.applied(resource, change.before, change.direction, nowMs);
+    vm.applyPolicy(this.#policy);
+  }
+
+  setPending(id: VmId, resource: Resource, target: Setting | null): void {
+    const vm = this.#vms.get(id);
+    if (vm === undefined) return;
+    if (target === null) delete vm.pending[resource];
+    else vm.pending[resource] = target;
+  }
+
+  /** A command is on its way: the VM counts against the blast radius from now on. */
+  noteChange(vm: VmId, host: HostId, nowMs: number): void {
+    this.#changes.push({ vm, host, atMs: nowMs });
+    if (this.#changes.length > CHANGES_MAX) this.#changes.splice(0, this.#changes.length - CHANGES_MAX);
+  }
+
+  /** Changes of before a restart, oldest first. */
+  restoreChanges(changes: readonly { vm: VmId; host: HostId; atMs: number }[]): void {
+    this.#changes = [...changes, ...this.#changes].slice(-CHANGES_MAX);
+  }
+
+  noteGrant(host: HostId, grant: HostGrant, nowMonoMs: number): void {
+    this.#hosts.get(host)?.noteGrant(grant, nowMonoMs);
+  }
+
+  /** Closes the steps of one VM that are over; call for every VM soon after a step's end. Series rows come back. */
+  tick(id: VmId, nowMs: number): TelemetryBlock[] {
+    const vm = this.#vms.get(id);
+    if (vm === undefined) return [];
+    const blocks = vm.closeSteps(nowMs, this.#policy);
+    const step = vm.latestStep;
+    if (blocks.length > 0 && step !== null) {
+      for (const [resource, point] of Object.entries(step.points) as [Resource, { suppressed: boolean }][]) {
+        if (point.suppressed) this.#harm(vm, resource, step.startMs, 'it was held down by its allocation', nowMs);
+      }
+    }
+    vm.verdicts.expire(nowMs);
+    return blocks;
+  }
+
+  /** True when this was a new verdict. */
+  #harm(vm: VmRecord, resource: Resource, sinceMs: number, sign: string, nowMs: number): boolean {
+    const verdict = vm.verdicts.harmed(resource, sinceMs, sign, nowMs);
+    if (verdict === null) return false;
+    const message = `the last shrink of ${resource} did harm: ${sign}; it is taken back, and no other follows for a while`;
+    this.#tell({ kind: 'verdict', vm: vm.id, host: vm.host, resource, message, after: verdict.to });
+    return true;
+  }
+
+  snapshot(nowMs: number, nowMonoMs: number): FleetSnapshot {
+    const { leaseMs, blastRadius } = this.#policy;
+    this.#changes = this.#changes.filter(({ atMs }) => nowMs - atMs < blastRadius.windowMs);
+    const hosts = [...this.#hosts.values()]
+      .map((host) => host.snapshot(this.#options.epoch, leaseMs, nowMonoMs))
+      .filter((host): host is HostSnapshot => host !== null);
+    const vms = [...this.#vms.values()].map((vm) => vm.snapshot(this.#policy, nowMs, nowMonoMs));
+    return { nowMs, hosts, vms, recentChanges: [...this.#changes], killSwitch: this.killSwitch };
+  }
+
+  #hostRecord(id: HostId): HostRecord {
+    let record = this.#hosts.get(id);
+    if (!record) {
+      record = new HostRecord(id, Math.max(SKEW_TOLERANCE_MS, 2 * this.#options.stepMs));
+      this.#hosts.set(id, record);
+    }
+    return record;
+  }
+
+  #tell(news: Omit<News, 'resource' | 'after'> & Partial<Pick<News, 'resource' | 'after'>>): void {
+    this.#news.push({ resource: null, after: null, ...news });
+    if (this.#news.length <= NEWS_MAX) return;
+    this.#news.shift();
+    this.newsDropped++;
+  }
+}

@@ -1,0 +1,109 @@
+/**
+ * What is known of one host: its inventory, its newest figures, what its fast guard was granted. Inventory, rows and grants
+ * in; a HostSnapshot out. Ages by our monotonic clock.
+ */
+import type { HostId } from '../../../shared/ids.ts';
+import type { FrameOf } from '../../../shared/protocol/frames.ts';
+import type { TelemetryBlock } from '../../../shared/telemetry.ts';
+import type { HostGrant, HostSnapshot } from '../plan/plan.ts';
+import { HostSkew } from './host-skew.ts';
+
+/** Swap traffic below this is old pages coming home one by one. */
+const SWAPPING_MIB_PER_SECOND_MIN = 0.1;
+/** A host that swapped counts as swapping for so long. */
+const SWAPPING_HELD_MS = 30_000;
+/** One-second figures jump; this remembers about ten of them. */
+const SMOOTHING = 0.1;
+
+export class HostRecord {
+  readonly id: HostId;
+  readonly skew: HostSkew;
+  connected = false;
+  /** Highest epoch this host ever accepted: ours must not be below. */
+  highestEpoch = 0;
+  #facts: FrameOf<'inventory'>['host'] | null = null;
+  #sampleMonoMs = Number.NEGATIVE_INFINITY;
+  #availableMiB: number | null = null;
+  #usageCores: number | null = null;
+  #cpuPressure: number | null = null;
+  #swappedMonoMs = Number.NEGATIVE_INFINITY;
+  #grants: { monoMs: number; cores: number; memoryMiB: number }[] = [];
+  /** No lease was sent on this connection yet: the guard there may have any reserve of an earlier one. */
+  #reserveUnknown = true;
+
+  constructor(id: HostId, skewToleranceMs: number) {
+    this.id = id;
+    this.skew = new HostSkew(skewToleranceMs);
+  }
+
+  setConnected(connected: boolean): void {
+    this.connected = connected;
+    if (connected) this.#reserveUnknown = true;
+  }
+
+  setFacts(facts: FrameOf<'inventory'>['host']): void {
+    this.#facts = facts;
+  }
+
+  get facts(): FrameOf<'inventory'>['host'] | null {
+    return this.#facts;
+  }
+
+  /** The newest row of a block about the host itself. */
+  addRow(block: TelemetryBlock, nowMonoMs: number): void {
+    const rows = block.timesMs.length;
+    if (rows === 0) return;
+    this.#sampleMonoMs = Math.max(this.#sampleMonoMs, nowMonoMs);
+    for (let row = 0; row < rows; row++) {
+      const value = (name: string): number => block.values[row * block.fields.length + block.fields.indexOf(name)] ?? Number.NaN;
+      const at = (name: string): number => (block.fields.includes(name) ? value(name) : Number.NaN);
+      const available = at('host_memory.availableMiB');
+      if (!Number.isNaN(available)) this.#availableMiB = available;
+      this.#usageCores = smoothed(this.#usageCores, at('host_cpu.usageCores'));
+      this.#cpuPressure = smoothed(this.#cpuPressure, at('host_pressure.cpuSomeFraction'));
+      const swap = Math.max(orZero(at('host_memory.swapInMiBPerSecond')), orZero(at('host_memory.swapOutMiBPerSecond')));
+      if (swap >= SWAPPING_MIB_PER_SECOND_MIN) this.#swappedMonoMs = nowMonoMs;
+    }
+  }
+
+  /** A lease went out: its reserve may be used until a later one is surely in force. */
+  noteGrant(grant: HostGrant, nowMonoMs: number): void {
+    this.#reserveUnknown = false;
+    this.#grants.push({ monoMs: nowMonoMs, cores: grant.reserveCores, memoryMiB: grant.reserveMiB });
+  }
+
+  snapshot(ownEpoch: number, leaseMs: number, nowMonoMs: number): HostSnapshot | null {
+    const facts = this.#facts;
+    if (facts === null) return null;
+    // Any of the leases of the last lease's length may be the one in force there.
+    this.#grants = this.#grants.filter(({ monoMs }) => nowMonoMs - monoMs < leaseMs);
+    return {
+      id: this.id,
+      connected: this.connected && facts.hypervisorConnected,
+      ageMs: nowMonoMs - this.#sampleMonoMs,
+      cpuCores: facts.cpuCores,
+      usageCores: this.#usageCores,
+      cpuPressureFraction: this.#cpuPressure,
+      memoryMiB: facts.memoryMiB,
+      availableMiB: this.#availableMiB,
+      swapping: nowMonoMs - this.#swappedMonoMs < SWAPPING_HELD_MS,
+      numaNodes: facts.numaNodes,
+      balloonManager: facts.balloonManager,
+      killSwitch: facts.killSwitch,
+      epoch: Math.max(ownEpoch, this.highestEpoch),
+      guardReserve: {
+        cores: Math.max(0, ...this.#grants.map(({ cores }) => cores)),
+        memoryMiB: this.#reserveUnknown ? Number.POSITIVE_INFINITY : Math.max(0, ...this.#grants.map(({ memoryMiB }) => memoryMiB)),
+      },
+    };
+  }
+}
+
+function smoothed(before: number | null, value: number): number | null {
+  if (Number.isNaN(value)) return before;
+  return before === null ? value : before + SMOOTHING * (value - before);
+}
+
+function orZero(value: number): number {
+  return Number.isNaN(value) ? 0 : value;
+}

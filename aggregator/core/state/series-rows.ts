@@ -1,0 +1,87 @@
+/**
+ * What the aggregator itself adds to the series of a VM, one row per finished step: estimated demand, what is allocated,
+ * and the forecast made then. Rows carry the step's start. Field names of forecasts say quantile and horizon:
+ * `vm_forecast.cpuCores/q0.99/h1` in the row of step T is the 0.99 quantile for step T + 1.
+ */
+import { RESOURCES, type Resource, type Setting } from '../../../shared/resources.ts';
+import type { TelemetryBlock } from '../../../shared/telemetry.ts';
+import { type ForecastView, headline } from '../plan/plan.ts';
+
+const UNITS: Readonly<Record<Resource, { name: string; demand: string }>> = {
+  cpu: { name: 'cpuCores', demand: 'vm_cpu.demandCores' },
+  memory: { name: 'memoryMiB', demand: 'vm_memory.demandMiB' },
+  network: { name: 'networkBytesPerSecond', demand: 'vm_network.demandBytesPerSecond' },
+  disk: { name: 'diskBytesPerSecond', demand: 'vm_disk.demandBytesPerSecond' },
+};
+/** The next step, and one further on: enough to draw a band and to judge it later. */
+const HORIZONS_KEPT = 2;
+
+export interface StepRow {
+  vm: string;
+  startMs: number;
+  demand: Partial<Record<Resource, number>>;
+  current: Partial<Record<Resource, Setting>>;
+  forecasts: Partial<Record<Resource, ForecastView>>;
+  /** The level each resource's decisions aim at. */
+  levels: Partial<Record<Resource, number>>;
+}
+
+export function stepBlock({ vm, startMs, demand, current, forecasts, levels }: StepRow): TelemetryBlock | null {
+  const row: [string, number][] = [];
+  for (const resource of RESOURCES) {
+    const unit = UNITS[resource];
+    const wanted = demand[resource];
+    if (wanted !== undefined) row.push([unit.demand, wanted]);
+    const setting = current[resource];
+    // No limit is not a number: the field is left out, which reads as unknown.
+    const allocated = setting ? headline(setting, Number.NaN) : Number.NaN;
+    if (!Number.isNaN(allocated)) row.push([`vm_allocation.${unit.name}`, allocated]);
+    if (setting?.resource === 'cpu') row.push(['vm_allocation.cpuWeight', setting.weight]);
+    const forecast = forecasts[resource];
+    if (forecast) row.push(...forecastFields(unit.name, forecast, levels[resource]));
+  }
+  if (row.length === 0) return null;
+  return {
+    subject: { kind: 'vm', id: vm },
+    source: 'host',
+    fields: row.map(([name]) => name),
+    timesMs: Float64Array.of(startMs),
+    values: Float64Array.from(row, ([, value]) => value),
+  };
+}
+
+function forecastFields(name: string, forecast: ForecastView, level: number | undefined): [string, number][] {
+  const fields: [string, number][] = [];
+  const kept = [forecast.horizons[0]!, ...forecast.horizons.slice(1).filter((_, i, rest) => i === rest.length - 1)].slice(0, HORIZONS_KEPT);
+  for (const horizon of kept) {
+    const row = forecast.horizons.indexOf(horizon) * forecast.quantiles.length;
+    for (const [j, quantile] of forecast.quantiles.entries()) {
+      if (quantile !== 0.5 && quantile !== level) continue;
+      fields.push([`vm_forecast.${name}/q${Number(quantile.toPrecision(6))}/h${horizon}`, forecast.values[row + j]!]);
+    }
+  }
+  return fields;
+}
+
+/** A decision as a row at the plan's time: what was aimed at, and what it led to. */
+export function decisionBlock(
+  vm: string,
+  atMs: number,
+  steps: readonly { resource: Resource; predicted: number; to: Setting }[],
+): TelemetryBlock {
+  const row = steps.flatMap(({ resource, predicted, to }): [string, number][] => {
+    const { name } = UNITS[resource];
+    const target = headline(to, Number.NaN);
+    return [
+      [`vm_decision.${name}/predicted`, predicted],
+      [`vm_decision.${name}/target`, target],
+    ];
+  });
+  return {
+    subject: { kind: 'vm', id: vm },
+    source: 'host',
+    fields: row.map(([name]) => name),
+    timesMs: Float64Array.of(atMs),
+    values: Float64Array.from(row, ([, value]) => value),
+  };
+}

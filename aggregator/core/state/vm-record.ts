@@ -1,0 +1,320 @@
+/**
+ * What is known of one VM: inventory, settings in force and under way, demand, models, verdicts. Inventory, rows, events
+ * and results in; a VmSnapshot and series rows out. Ages by our monotonic clock; what was not told is unknown.
+ */
+import type { HostId, VmId } from '../../../shared/ids.ts';
+import type { VmInventory } from '../../../shared/protocol/frames.ts';
+import { comparePairs, type Pair, RESOURCES, type Resource, type Setting } from '../../../shared/resources.ts';
+import type { TelemetryBlock } from '../../../shared/telemetry.ts';
+import { type DemandView, type ForecastView, type Hold, headline, type VmSnapshot } from '../plan/plan.ts';
+import type { FleetPolicy, ResourcePolicy } from '../plan/policy.ts';
+import { packCheckpoint, unpackCheckpoint } from './checkpoint.ts';
+import { DemandAccumulator, type DemandFacts, type DemandOptions, type DemandPoint } from './demand.ts';
+import { DemandModels, type ModelOptions } from './demand-models.ts';
+import { stepBlock } from './series-rows.ts';
+import { type VerdictOptions, Verdicts } from './verdicts.ts';
+import { WorkingSetPeaks } from './working-set-peaks.ts';
+
+export interface VmRecordOptions extends ModelOptions {
+  demand: DemandOptions;
+  verdicts: VerdictOptions;
+}
+
+interface HeldUntil {
+  resource: Resource;
+  reason: string;
+  /** By our monotonic clock, null = until lifted. */
+  untilMonoMs: number | null;
+}
+
+/** Smallest difference in demand that matters, as a share of the VM's size. */
+const RESOLUTION_SHARE = 0.01;
+/** The newest finished step speaks for the present for this many steps. */
+const PRESENT_STEPS = 3;
+
+/** The host's own figure without which a resource's demand rests on nothing vouched. */
+const VOUCHED_FIELD: Readonly<Record<Resource, string>> = {
+  cpu: 'vm_cpu.usageCores',
+  memory: 'vm_memory.availableMiB',
+  network: 'vm_network.receiveBytesPerSecond',
+  disk: 'vm_disk.readBytesPerSecond',
+};
+const CLAIMED_FIELD: Partial<Record<Resource, string>> = { memory: 'vm_memory.guestAvailableMiB' };
+
+const perResource = <T>(make: (resource: Resource) => T): Record<Resource, T> =>
+  ({ cpu: make('cpu'), memory: make('memory'), network: make('network'), disk: make('disk') }) as Record<Resource, T>;
+
+export class VmRecord {
+  readonly id: VmId;
+  host: HostId;
+  inventory: VmInventory;
+  readonly current: Partial<Record<Resource, Setting>> = {};
+  readonly pending: Partial<Record<Resource, Setting>> = {};
+  readonly pairs: Partial<Record<Resource, Pair>> = {};
+  readonly lastChange: VmSnapshot['lastChange'] = {};
+  readonly verdicts: Verdicts;
+  readonly models: DemandModels;
+  readonly #options: VmRecordOptions;
+  readonly #demand: DemandAccumulator;
+  readonly #peaks: WorkingSetPeaks;
+  readonly #sampledMonoMs = perResource(() => Number.NEGATIVE_INFINITY);
+  readonly #vouchedMonoMs = perResource(() => Number.NEGATIVE_INFINITY);
+  readonly #forecasts: Partial<Record<Resource, ForecastView>> = {};
+  #holds: HeldUntil[] = [];
+  #point: { startMs: number; points: Record<Resource, DemandPoint> } | null = null;
+  #rssMiB: number | null = null;
+  #balloonMiB: number | null = null;
+  /** Labels as the policy remembers them: the same object for as long as they are equal. */
+  #labels: Readonly<Record<string, string>> = {};
+
+  constructor(host: HostId, inventory: VmInventory, options: VmRecordOptions) {
+    this.id = inventory.vm as VmId;
+    this.host = host;
+    this.inventory = inventory;
+    this.#options = options;
+    this.#demand = new DemandAccumulator(options.demand, factsOf(inventory, null, this.current));
+    this.#peaks = new WorkingSetPeaks(1);
+    this.verdicts = new Verdicts(options.verdicts);
+    const resolution = {
+      cpu: RESOLUTION_SHARE * Math.max(1, inventory.vcpus),
+      memory: Math.max(1, RESOLUTION_SHARE * inventory.bootMemoryMiB),
+    };
+    this.models = new DemandModels(options, resolution);
+  }
+
+  applyInventory(host: HostId, inventory: VmInventory, nowMonoMs: number): void {
+    this.host = host;
+    this.inventory = inventory;
+    if (JSON.stringify(this.#labels) !== JSON.stringify(inventory.labels)) this.#labels = { ...inventory.labels };
+    for (const resource of RESOURCES) delete this.current[resource];
+    for (const setting of inventory.current) this.current[setting.resource] = setting;
+    for (const { resource, pair } of inventory.pairs) this.raisePair(resource, pair);
+    this.#holds = inventory.holds.map(({ resource, reason, forMs }) => ({
+      resource,
+      reason,
+      untilMonoMs: forMs === null ? null : nowMonoMs + forMs,
+    }));
+  }
+
+  get labels(): Readonly<Record<string, string>> {
+    return this.#labels;
+  }
+
+  /** What the policy's rules look at. */
+  get matched(): Pick<VmSnapshot, 'id' | 'name' | 'host' | 'labels'> {
+    return { id: this.id, name: this.inventory.name, host: this.host, labels: this.#labels };
+  }
+
+  applyPolicy(policy: FleetPolicy): void {
+    this.#demand.setFacts(
+      factsOf(
+        this.inventory,
+        perResource((resource) => policy.resolve(this.matched, resource)),
+        this.current,
+      ),
+    );
+    this.#peaks.setWindow(policy.resolve(this.matched, 'memory').workingSetWindowMs);
+  }
+
+  raisePair(resource: Resource, pair: Pair): void {
+    const known = this.pairs[resource];
+    if (known === undefined || comparePairs(pair, known) > 0) this.pairs[resource] = pair;
+  }
+
+  hold(resource: Resource, reason: string, untilMonoMs: number | null): void {
+    this.#holds = [...this.#holds.filter((hold) => hold.resource !== resource), { resource, reason, untilMonoMs }];
+  }
+
+  /** Rows of this VM, times already ours. */
+  addBlock(block: TelemetryBlock, nowMs: number, nowMonoMs: number): void {
+    this.#demand.add(block);
+    for (const resource of RESOURCES) {
+      if (block.source === 'host' && hasKnown(block, VOUCHED_FIELD[resource])) {
+        this.#vouchedMonoMs[resource] = nowMonoMs - (resource === 'memory' ? statsAgeMs(block) : 0);
+        this.#sampledMonoMs[resource] = Math.max(this.#sampledMonoMs[resource], this.#vouchedMonoMs[resource]);
+      }
+      const claimed = CLAIMED_FIELD[resource];
+      if (block.source === 'guest' && claimed !== undefined && hasKnown(block, claimed)) this.#sampledMonoMs[resource] = nowMonoMs;
+    }
+    if (block.source !== 'host') return;
+    this.#rssMiB = newest(block, 'vm_memory.rssMiB') ?? this.#rssMiB;
+    this.#balloonMiB = newest(block, 'vm_memory.balloonMiB') ?? this.#balloonMiB;
+    const { workingSetMiB } = this.#demand.memoryNow(nowMs);
+    if (workingSetMiB !== null) this.#peaks.add(nowMs, workingSetMiB);
+  }
+
+  /** Closes finished steps, teaches the models, forecasts. Series rows of the closed steps come back. */
+  closeSteps(nowMs: number, policy: FleetPolicy): TelemetryBlock[] {
+    const blocks: TelemetryBlock[] = [];
+    for (const step of this.#demand.closeUntil(nowMs)) {
+      this.#point = step;
+      const demand: Partial<Record<Resource, number>> = {};
+      const levels: Partial<Record<Resource, number>> = {};
+      for (const resource of RESOURCES) {
+        const { value } = step.points[resource];
+        const wishes = policy.resolve(this.matched, resource);
+        levels[resource] = 1 - wishes.violationBudget;
+        if (value === null || wishes.mode === 'off') continue;
+        demand[resource] = value;
+        this.models.observe(resource, wishes.forecaster, step.startMs, value);
+        const forecast = this.models.forecast(resource, wishes);
+        if (forecast) this.#forecasts[resource] = forecast;
+      }
+      const { id, current } = this;
+      const block = stepBlock({ vm: id, startMs: step.startMs, demand, current, forecasts: this.#forecasts, levels });
+      if (block) blocks.push(block);
+    }
+    return blocks;
+  }
+
+  get latestStep(): { startMs: number; points: Record<Resource, DemandPoint> } | null {
+    return this.#point;
+  }
+
+  /** The guest is short of memory as the host sees it, now. */
+  memoryPressure(nowMs: number, nowMonoMs: number, staleAfterMs: number): boolean {
+    return this.#vouched('memory', nowMonoMs, staleAfterMs) && this.#demand.memoryNow(nowMs).pressure;
+  }
+
+  #vouched(resource: Resource, nowMonoMs: number, staleAfterMs: number): boolean {
+    return nowMonoMs - this.#vouchedMonoMs[resource] <= staleAfterMs;
+  }
+
+  rowsDropped(): number {
+    return this.#demand.rowsLate + this.#demand.rowsOutOfRange;
+  }
+
+  checkpoint(): Uint8Array {
+    return packCheckpoint({ models: this.models.serialise(), peaks: this.#peaks.toJSON() });
+  }
+
+  /** Answers how many models were taken over; STORE_CORRUPT when the bytes are no checkpoint. */
+  restore(bytes: Uint8Array, policy: FleetPolicy): number {
+    const { models, peaks } = unpackCheckpoint(bytes);
+    this.#peaks.restore(peaks);
+    let restored = 0;
+    for (const { resource, name, lastMs, bytes: state } of models) {
+      if (!this.models.restore(resource, name, lastMs, state)) continue;
+      restored++;
+      const forecast = this.models.forecast(resource, policy.resolve(this.matched, resource));
+      if (forecast) this.#forecasts[resource] = forecast;
+    }
+    return restored;
+  }
+
+  snapshot(policy: FleetPolicy, nowMs: number, nowMonoMs: number): VmSnapshot {
+    const { inventory } = this;
+    return {
+      id: this.id,
+      name: inventory.name,
+      host: this.host,
+      state: inventory.state,
+      labels: this.#labels,
+      vcpus: inventory.vcpus,
+      bootMemoryMiB: inventory.bootMemoryMiB,
+      overheadMiB: inventory.overheadMiB,
+      numaNode: null,
+      osFamily: inventory.osFamily,
+      eligibility: inventory.eligibility,
+      baseline: settingsMap(inventory.baseline),
+      current: { ...this.current },
+      pending: { ...this.pending },
+      pairs: { ...this.pairs },
+      holds: this.#liveHolds(nowMonoMs),
+      jobActive: inventory.jobActive,
+      demand: perResource((resource) => this.#demandView(resource, policy, nowMs, nowMonoMs)),
+      memory: this.#memoryView(policy, nowMs, nowMonoMs),
+      lastChange: { ...this.lastChange },
+      coolUntilMs: { ...this.verdicts.coolUntilMs },
+      rollback: { ...this.verdicts.rollback },
+    };
+  }
+
+  #liveHolds(nowMonoMs: number): Hold[] {
+    this.#holds = this.#holds.filter(({ untilMonoMs }) => untilMonoMs === null || untilMonoMs > nowMonoMs);
+    return this.#holds.map(({ resource, reason, untilMonoMs }) => ({
+      resource,
+      reason,
+      forMs: untilMonoMs === null ? null : untilMonoMs - nowMonoMs,
+    }));
+  }
+
+  #demandView(resource: Resource, policy: FleetPolicy, nowMs: number, nowMonoMs: number): DemandView {
+    const { stepMs, graceMs } = this.#options.demand;
+    const step = this.#point;
+    const present = step !== null && nowMs - step.startMs <= PRESENT_STEPS * stepMs + graceMs;
+    const point = present ? step.points[resource] : null;
+    return {
+      now: point?.value ?? null,
+      usage: point?.usage ?? null,
+      ageMs: nowMonoMs - this.#sampledMonoMs[resource],
+      vouched: this.#vouched(resource, nowMonoMs, policy.staleAfterMs),
+      suppressed: point?.suppressed ?? false,
+      forecast: this.#forecasts[resource] ?? null,
+    };
+  }
+
+  #memoryView(policy: FleetPolicy, nowMs: number, nowMonoMs: number): VmSnapshot['memory'] {
+    const now = this.#demand.memoryNow(nowMs);
+    const vouched = this.#vouched('memory', nowMonoMs, policy.staleAfterMs);
+    return {
+      balloonMiB: now.balloonMiB ?? this.#balloonMiB,
+      workingSetMiB: vouched ? now.workingSetMiB : null,
+      workingSetPeakMiB: vouched ? this.#peaks.peak(nowMs) : null,
+      rssMiB: this.#rssMiB,
+      pressure: vouched && now.pressure,
+    };
+  }
+}
+
+function settingsMap(settings: readonly Setting[]): Partial<Record<Resource, Setting>> {
+  return Object.fromEntries(settings.map((setting) => [setting.resource, setting]));
+}
+
+/** What bounds claimed signals, and the limits that demand may be held down by. */
+function factsOf(
+  inventory: VmInventory,
+  policy: Record<Resource, ResourcePolicy> | null,
+  current: Partial<Record<Resource, Setting>>,
+): DemandFacts {
+  const baseline = settingsMap(inventory.baseline);
+  const granted = (resource: 'cpu' | 'memory', whole: number): number => {
+    const ceiling = policy?.[resource].ceiling ?? (baseline[resource] ? headline(baseline[resource], whole) : whole);
+    return ceiling * (policy?.[resource].guaranteedFraction ?? 1);
+  };
+  const limit = (setting: Setting | undefined, share: number): number | null => {
+    const amount = setting ? headline(setting, Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
+    return Number.isFinite(amount) ? amount * share : null;
+  };
+  return {
+    vcpus: inventory.vcpus,
+    guaranteedCores: granted('cpu', inventory.vcpus),
+    guaranteedMiB: granted('memory', inventory.bootMemoryMiB),
+    // A network limit is two, one per direction; one direction at its limit is held down already.
+    networkLimitBytesPerSecond: limit(current.network, 0.5),
+    diskLimitBytesPerSecond: limit(current.disk, 1),
+  };
+}
+
+function column(block: TelemetryBlock, field: string): number {
+  return block.fields.indexOf(field);
+}
+
+/** Newest known value of a field, null when no row has one. */
+function newest(block: TelemetryBlock, field: string): number | null {
+  const at = column(block, field);
+  if (at < 0) return null;
+  for (let row = block.timesMs.length - 1; row >= 0; row--) {
+    const value = block.values[row * block.fields.length + at]!;
+    if (!Number.isNaN(value)) return value;
+  }
+  return null;
+}
+
+function hasKnown(block: TelemetryBlock, field: string): boolean {
+  return newest(block, field) !== null;
+}
+
+function statsAgeMs(block: TelemetryBlock): number {
+  return Math.max(0, newest(block, 'vm_memory.statsAgeMs') ?? 0);
+}

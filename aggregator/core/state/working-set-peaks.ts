@@ -1,0 +1,54 @@
+/**
+ * The highest working set of a sliding window, in few numbers: the window is cut into slots, each keeps its own maximum.
+ * Times and MiB in, the peak out. The window may change (a policy's), the slots kept then stay as they are.
+ */
+
+/** A peak is forgotten at most 1/48 of the window late: half an hour of a day. */
+const SLOTS_PER_WINDOW = 48;
+
+export class WorkingSetPeaks {
+  #windowMs: number;
+  /** Oldest first. */
+  #slots: { startMs: number; maxMiB: number }[] = [];
+
+  constructor(windowMs: number) {
+    this.#windowMs = windowMs;
+  }
+
+  setWindow(windowMs: number): void {
+    this.#windowMs = windowMs;
+  }
+
+  add(nowMs: number, workingSetMiB: number): void {
+    const slotMs = Math.max(1, this.#windowMs / SLOTS_PER_WINDOW);
+    const startMs = Math.floor(nowMs / slotMs) * slotMs;
+    const last = this.#slots.at(-1);
+    if (last && startMs <= last.startMs) last.maxMiB = Math.max(last.maxMiB, workingSetMiB);
+    else this.#slots.push({ startMs, maxMiB: workingSetMiB });
+    while (this.#slots.length > 1 && this.#slots[0]!.startMs < nowMs - this.#windowMs - slotMs) this.#slots.shift();
+    // A window that has shrunk, or a clock that jumped back, must not let the list grow.
+    if (this.#slots.length > 4 * SLOTS_PER_WINDOW) this.#slots.shift();
+  }
+
+  /** Null: nothing was seen within the window. */
+  peak(nowMs: number): number | null {
+    let peak: number | null = null;
+    const slotMs = this.#windowMs / SLOTS_PER_WINDOW;
+    for (const { startMs, maxMiB } of this.#slots) {
+      if (startMs + slotMs < nowMs - this.#windowMs) continue;
+      peak = Math.max(peak ?? 0, maxMiB);
+    }
+    return peak;
+  }
+
+  toJSON(): [number, number][] {
+    return this.#slots.map(({ startMs, maxMiB }) => [startMs, maxMiB]);
+  }
+
+  /** Takes over what `toJSON` gave, before what was seen since. */
+  restore(slots: readonly (readonly [number, number])[]): void {
+    const firstMs = this.#slots[0]?.startMs ?? Number.POSITIVE_INFINITY;
+    const older = slots.filter(([startMs]) => startMs < firstMs).map(([startMs, maxMiB]) => ({ startMs, maxMiB }));
+    this.#slots = [...older, ...this.#slots];
+  }
+}
