@@ -1,0 +1,104 @@
+/**
+ * The HTTP application, apart from any server: routes, schemas, OpenAPI, console, event stream. Input: the service it
+ * shows; output: a Fastify instance that tests drive with inject(). It decides nothing.
+ */
+import type { ServerResponse } from 'node:http';
+import swagger from '@fastify/swagger';
+import fastify, { type FastifyInstance } from 'fastify';
+import { HeadroomError } from '../../shared/errors.ts';
+import { loadAssets } from './assets.ts';
+import { docsPage, type OpenApiDocument } from './docs-page.ts';
+import { addGuard } from './guard.ts';
+import { metricsText } from './metrics.ts';
+import { problemOf } from './problem.ts';
+import { auditRoutes } from './routes/audit.ts';
+import { eventRoutes } from './routes/events.ts';
+import { healthRoutes } from './routes/health.ts';
+import { hostRoutes } from './routes/hosts.ts';
+import { killSwitchRoutes } from './routes/kill-switch.ts';
+import { planRoutes } from './routes/plans.ts';
+import { policyRoutes } from './routes/policies.ts';
+import { vmRoutes } from './routes/vms.ts';
+import type { AggregatorService } from './service.ts';
+
+export interface HttpAppOptions {
+  /** Further host names this API is reached by; loopback names always work. */
+  hostNames?: readonly string[];
+  /** Told of failures that are ours (status 5xx). */
+  onError?: (error: unknown, method: string, path: string) => void;
+}
+
+/** A policy file of thousands of rules stays under this. */
+const BODY_BYTES_MAX = 1024 * 1024;
+
+export async function createHttpApp(service: AggregatorService, options: HttpAppOptions = {}): Promise<FastifyInstance> {
+  const app = fastify({
+    bodyLimit: BODY_BYTES_MAX,
+    // Slow requests hold a socket: headers and body must be there in time.
+    requestTimeout: 30_000,
+    routerOptions: { maxParamLength: 256 },
+    forceCloseConnections: true,
+    ajv: { customOptions: { coerceTypes: 'array', removeAdditional: false, useDefaults: true } },
+  });
+  const streams = new Set<ServerResponse>();
+  app.addContentTypeParser(['application/yaml', 'text/yaml', 'text/plain'], { parseAs: 'string' }, (_request, body, done) =>
+    done(null, body),
+  );
+  addGuard(app, options.hostNames ?? []);
+  app.setErrorHandler((error, request, reply) => {
+    const problem = problemOf(error);
+    if (problem.status >= 500) options.onError?.(error, request.method, request.url);
+    return reply.code(problem.status).type('application/problem+json').send(JSON.stringify(problem));
+  });
+  app.setNotFoundHandler((request) => {
+    throw new HeadroomError('NOT_FOUND', `there is no ${request.method} ${request.url.slice(0, 200)}; /docs lists what there is`);
+  });
+  await app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Headroom',
+        version: service.version,
+        description: 'Predictive resource allocation for fleets of KVM virtual machines.',
+      },
+    },
+  });
+  await app.register(async (scope) => {
+    for (const routes of [
+      hostRoutes,
+      vmRoutes,
+      planRoutes,
+      policyRoutes,
+      auditRoutes,
+      killSwitchRoutes,
+      healthRoutes,
+      eventRoutes(streams),
+    ]) {
+      routes(scope, service);
+    }
+  });
+  pages(app, service);
+  app.addHook('preClose', async () => {
+    for (const stream of streams) stream.end();
+  });
+  await app.ready();
+  return app;
+}
+
+/** What is for people and scrapers rather than programs: not part of the OpenAPI document. */
+function pages(app: FastifyInstance, service: AggregatorService): void {
+  const hidden = { schema: { hide: true } };
+  app.get('/metrics', hidden, async (_request, reply) =>
+    reply.type('text/plain; version=0.0.4; charset=utf-8').send(await metricsText(service)),
+  );
+  app.get('/openapi.json', hidden, () => app.swagger());
+  app.get('/docs', hidden, (_request, reply) =>
+    reply.type('text/html; charset=utf-8').send(docsPage(app.swagger() as unknown as OpenApiDocument)),
+  );
+  for (const [path, { bytes, contentType, etag }] of loadAssets()) {
+    app.get(path, hidden, (request, reply) => {
+      reply.header('etag', etag).header('cache-control', 'no-cache');
+      return request.headers['if-none-match'] === etag ? reply.code(304).send() : reply.type(contentType).send(bytes);
+    });
+  }
+}

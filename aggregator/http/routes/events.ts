@@ -1,0 +1,86 @@
+/**
+ * GET /v1/events: what happens, as server-sent events (replay by Last-Event-ID), or the latest as JSON. A client that does
+ * not read is cut off: its buffer is bounded, and it can come back with the last id it saw.
+ */
+import type { ServerResponse } from 'node:http';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import Type, { type Static } from 'typebox';
+import { HeadroomError } from '../../../shared/errors.ts';
+import { Event } from '../schemas/decisions.ts';
+import type { AggregatorService, FleetEvent } from '../service.ts';
+import { answers, type Routes } from './route-options.ts';
+
+const Query = Type.Object({
+  format: Type.Optional(Type.Enum(['sse', 'json'] as const)),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 100 })),
+});
+
+/** Streams open at once: each costs a socket and a listener. */
+const STREAMS_MAX = 200;
+/** Unread bytes after which a client is cut off: some thousand events. */
+const CLIENT_BYTES_MAX = 1024 * 1024;
+/** Proxies close idle streams after a minute. */
+const HEARTBEAT_MS = 15_000;
+/** Events remembered for a client that comes back. */
+const REPLAY_MAX = 1000;
+
+export function eventRoutes(streams: Set<ServerResponse>): Routes {
+  return (app, service) => {
+    app.get<{ Querystring: Static<typeof Query> }>(
+      '/v1/events',
+      {
+        schema: {
+          summary: 'What happens: server-sent events, or the latest with format=json',
+          tags: ['events'],
+          querystring: Query,
+          produces: ['text/event-stream', 'application/json'],
+          response: answers(Type.Object({ items: Type.Array(Event) })),
+        },
+      },
+      (request, reply) => {
+        if (request.query.format === 'json') return { items: service.events.recent(request.query.limit ?? 100) };
+        return stream(service, streams, request, reply);
+      },
+    );
+  };
+}
+
+function stream(service: AggregatorService, streams: Set<ServerResponse>, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  if (streams.size >= STREAMS_MAX) throw new HeadroomError('UNAVAILABLE', `${STREAMS_MAX} event streams are open already; try again later`);
+  reply.hijack();
+  const { raw } = reply;
+  const headers = Object.fromEntries(Object.entries(reply.getHeaders()).filter(([, value]) => value !== undefined)) as Record<
+    string,
+    string
+  >;
+  raw.writeHead(200, {
+    ...headers,
+    'content-type': 'text/event-stream; charset=utf-8',
+    'cache-control': 'no-store',
+    'x-accel-buffering': 'no',
+  });
+  streams.add(raw);
+  raw.write('retry: 2000\n\n');
+  const send = (event: FleetEvent): void => {
+    raw.write(`id: ${event.id}\nevent: ${event.kind}\ndata: ${JSON.stringify(event)}\n\n`);
+    if (raw.writableLength > CLIENT_BYTES_MAX) raw.destroy();
+  };
+  for (const event of missed(service, request.headers['last-event-id'])) send(event);
+  const unsubscribe = service.events.subscribe(send);
+  const heartbeat = setInterval(() => raw.write(': still here\n\n'), HEARTBEAT_MS);
+  raw.on('close', () => {
+    unsubscribe();
+    clearInterval(heartbeat);
+    streams.delete(raw);
+  });
+  return reply;
+}
+
+function missed(service: AggregatorService, lastId: string | string[] | undefined): FleetEvent[] {
+  const since = Number(lastId);
+  if (lastId === undefined || !Number.isSafeInteger(since)) return [];
+  return service.events
+    .recent(REPLAY_MAX)
+    .filter(({ id }) => id > since)
+    .sort((a, b) => a.id - b.id);
+}

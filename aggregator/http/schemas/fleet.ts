@@ -1,0 +1,101 @@
+/** Schemas of hosts and VMs. */
+import Type from 'typebox';
+import { Forecast, ModeName, Nullable, Setting, UtcMs, VmStateName } from './words.ts';
+
+const Eligibility = Type.Union([
+  Type.Object({ allowed: Type.Literal(true) }),
+  Type.Object({ allowed: Type.Literal(false), reason: Type.String() }),
+]);
+
+export const Host = Type.Object(
+  {
+    id: Type.String(),
+    connected: Type.Boolean(),
+    ageMs: Nullable(Type.Number({ description: 'Age of its newest sample; null = none came yet' })),
+    cpuCores: Type.Number(),
+    usageCores: Nullable(Type.Number()),
+    cpuPressureFraction: Nullable(Type.Number()),
+    memoryMiB: Type.Number(),
+    availableMiB: Nullable(Type.Number()),
+    swapping: Type.Boolean(),
+    numaNodes: Type.Array(Type.Object({ id: Type.Integer(), memoryMiB: Type.Number() })),
+    balloonManager: Nullable(Type.String()),
+    killSwitch: Type.Boolean(),
+    epoch: Type.Number(),
+    guardReserve: Type.Object({ cores: Type.Number(), memoryMiB: Type.Number() }),
+    vms: Type.Integer(),
+    allocatedCores: Type.Number(),
+    allocatedMiB: Type.Number(),
+  },
+  { $id: 'Host' },
+);
+
+const ResourceState = Type.Object(
+  {
+    mode: ModeName,
+    rule: Type.String({ description: 'The policy rule that gave the mode' }),
+    eligible: Eligibility,
+    unit: Type.Enum(['cores', 'MiB', 'bytes/s'] as const),
+    allocation: Nullable(Type.Number()),
+    uncapped: Type.Boolean(),
+    setting: Nullable(Setting),
+    baseline: Nullable(Setting),
+    usage: Nullable(Type.Number()),
+    demand: Nullable(Type.Number()),
+    suppressed: Type.Boolean({ description: 'Demand was held down by the allocation' }),
+    ageMs: Nullable(Type.Number()),
+    floor: Nullable(Type.Number()),
+    ceiling: Nullable(Type.Number()),
+    forecast: Nullable(Forecast),
+    holds: Type.Array(Type.Object({ reason: Type.String(), forMs: Nullable(Type.Number()) })),
+    lastDecision: Nullable(
+      Type.Object({
+        atMs: UtcMs,
+        planId: Type.String(),
+        done: Type.Boolean(),
+        reason: Type.String(),
+        constraint: Type.String(),
+        outcome: Nullable(Type.String()),
+      }),
+    ),
+  },
+  { $id: 'ResourceState' },
+);
+
+export const Vm = Type.Object(
+  {
+    id: Type.String(),
+    name: Type.String(),
+    host: Type.String(),
+    state: VmStateName,
+    labels: Type.Record(Type.String(), Type.String()),
+    guestAgent: Type.Boolean(),
+    missingSignals: Type.Array(Type.String()),
+    resources: Type.Object({ cpu: ResourceState, memory: ResourceState, network: ResourceState, disk: ResourceState }),
+  },
+  { $id: 'Vm' },
+);
+
+/** Arrays of one length; null = unknown at that time. */
+const Column = Type.Array(Nullable(Type.Number()));
+export const VmSeries = Type.Object(
+  {
+    vm: Type.String(),
+    resource: Type.String(),
+    unit: Type.String(),
+    resolution: Type.String(),
+    timesMs: Type.Array(Type.Number()),
+    usage: Column,
+    demand: Column,
+    allocation: Column,
+    forecastMedian: Column,
+    forecastHigh: Column,
+  },
+  { $id: 'VmSeries', description: 'One row a time; the forecast is the one made one step earlier' },
+);
+
+export const Explanation = Type.Object({
+  vm: Type.String(),
+  name: Type.String(),
+  text: Type.Array(Type.String(), { description: 'Sentences, most important first' }),
+});
