@@ -1,4 +1,6 @@
 /** The HTTP application on a socket. Input: the service, where to listen; output: its address, and how to close it. */
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { errorText, HeadroomError } from '../../shared/errors.ts';
 import { createHttpApp, type HttpAppOptions } from './app.ts';
 import type { AggregatorService } from './service.ts';
@@ -8,6 +10,8 @@ export interface HttpServerOptions extends HttpAppOptions {
   host?: string;
   /** 0 = any free port. */
   port?: number;
+  /** Requests to upgrade a connection (agents' WebSockets on the same address); without it they are refused. */
+  onUpgrade?: (request: IncomingMessage, socket: Socket, head: Buffer) => void;
 }
 
 export interface HttpServer {
@@ -21,6 +25,8 @@ export const HTTP_PORT_DEFAULT = 8470;
 /** Rejects with ENVIRONMENT when the address cannot be listened on. */
 export async function createHttpServer(service: AggregatorService, options: HttpServerOptions = {}): Promise<HttpServer> {
   const app = await createHttpApp(service, options);
+  const { onUpgrade } = options;
+  if (onUpgrade) app.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => onUpgrade(request, socket, head));
   const host = options.host ?? '127.0.0.1';
   const port = options.port ?? HTTP_PORT_DEFAULT;
   try {

@@ -159,38 +159,61 @@ export interface TransportServer {
   close(): Promise<void>;
 }
 
+/** Takes connections of agents off an HTTP server that also serves other things. */
+export interface WebSocketUpgrades {
+  /** For the server's `upgrade` event. */
+  upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void;
+  readonly connections: number;
+  /** Cuts what is still open. */
+  close(): void;
+}
+
+/** `place` names the address in logs where a peer has none (a Unix socket). */
+export function webSocketUpgrades(maxBytes: number, onTransport: (transport: Transport) => void, place = 'local'): WebSocketUpgrades {
+  const server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: maxBytes });
+  return {
+    upgrade(request, socket, head) {
+      const refusal = refuseUpgrade(request, server.clients.size);
+      if (refusal) {
+        socket.end(`HTTP/1.1 ${refusal}\r\nconnection: close\r\n\r\n`);
+        return;
+      }
+      server.handleUpgrade(request, socket, head, (client) => {
+        const address = socket.remoteAddress;
+        const peer = address ? `ws ${address}:${socket.remotePort}` : `ws ${place}`;
+        onTransport(new WebSocketTransport(client, peer, isLoopback(address)));
+      });
+    },
+    get connections() {
+      return server.clients.size;
+    },
+    close() {
+      for (const client of server.clients) client.terminate();
+      server.close();
+    },
+  };
+}
+
 /** Rejects with UNAVAILABLE when the address cannot be listened on. */
 export async function serveWebSocket(listen: WebSocketListen, onTransport: (transport: Transport) => void): Promise<TransportServer> {
   const http = createServer((_request, response) => {
     response.writeHead(426, { 'content-type': 'text/plain' }).end('Headroom agents connect here by WebSocket.\n');
   });
-  const server = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: listen.maxBytes });
-  http.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-    const refusal = refuseUpgrade(request, server.clients.size);
-    if (refusal) {
-      socket.end(`HTTP/1.1 ${refusal}\r\nconnection: close\r\n\r\n`);
-      return;
-    }
-    server.handleUpgrade(request, socket, head, (client) => {
-      const address = socket.remoteAddress;
-      const peer = address ? `ws ${address}:${socket.remotePort}` : `ws ${listen.path ?? 'local'}`;
-      onTransport(new WebSocketTransport(client, peer, isLoopback(address)));
-    });
-  });
+  const upgrades = webSocketUpgrades(listen.maxBytes, onTransport, listen.path);
+  http.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => upgrades.upgrade(request, socket, head));
   await startListening(http, listen);
   const bound = http.address();
   const url = typeof bound === 'string' ? `ws+unix:${bound}:${AGENT_PATH}` : urlOf(bound as AddressInfo);
   return {
     url,
     get connections() {
-      return server.clients.size;
+      return upgrades.connections;
     },
     close: () =>
       new Promise((resolve) => {
         http.close(() => resolve());
         http.closeAllConnections();
-        for (const client of server.clients) client.terminate();
-        server.close();
+        upgrades.close();
       }),
   };
 }
