@@ -35,7 +35,7 @@ import {
 } from './config.ts';
 import { createGuestAgent } from './guest-agent.ts';
 import { createHostAgent } from './host-agent.ts';
-import { createLibvirtHypervisor } from './hypervisor/libvirt/libvirt-hypervisor.ts';
+import { createLibvirtHypervisor } from './hypervisor/libvirt/adapter.ts';
 import type { HostAgentSettings } from './loops/host-context.ts';
 import { restore } from './restore.ts';
 import { openStateDir } from './state-dir.ts';

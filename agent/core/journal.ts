@@ -82,16 +82,9 @@ export function withForeign(record: VmRecord, seen: Setting, native: NativeValue
   const known = record.entries[resource];
   const entries = { ...record.entries };
   if (known !== undefined) {
-    const values: Record<string, unknown> = {};
-    let oursLeft = false;
-    for (const [key, value] of Object.entries(native.values)) {
-      const stillOurs = known.writtenNative !== null && sameJson(value, known.writtenNative.values[key]);
-      const original = known.original.values[key];
-      values[key] = stillOurs ? original : value;
-      if (stillOurs && !sameJson(value, original)) oursLeft = true;
-    }
-    if (oursLeft)
-      entries[resource] = { ...known, original: { adapter: native.adapter, values }, intended: seen, written: seen, writtenNative: native };
+    const merged = mergeForeign(known.original.values, known.writtenNative?.values ?? {}, native.values);
+    const original = { adapter: native.adapter, values: merged.original };
+    if (merged.oursLeft) entries[resource] = { ...known, original, intended: seen, written: seen, writtenNative: native };
     else delete entries[resource];
   }
   return {
@@ -126,6 +119,32 @@ export function lifted(record: VmRecord, resource: Resource | null): VmRecord {
 export function withoutEntries(record: VmRecord, processId: number | null): VmRecord {
   return { ...record, processId, entries: {}, statsPeriodSecondsBefore: null, adopted: {} };
 }
+
+/** Value by value, as deep as they are grouped: one that still is as we left it keeps its original, any other is theirs. */
+function mergeForeign(
+  original: Readonly<Record<string, unknown>>,
+  ours: Readonly<Record<string, unknown>>,
+  now: Readonly<Record<string, unknown>>,
+): { original: Record<string, unknown>; oursLeft: boolean } {
+  const merged: Record<string, unknown> = {};
+  let oursLeft = false;
+  for (const [key, value] of Object.entries(now)) {
+    const [before, left] = [original[key], ours[key]];
+    if (isGroup(value) && isGroup(before) && isGroup(left)) {
+      const below = mergeForeign(before, left, value);
+      merged[key] = below.original;
+      oursLeft ||= below.oursLeft;
+    } else if (sameJson(value, left) && !sameJson(value, before)) {
+      merged[key] = before;
+      oursLeft = true;
+    } else {
+      merged[key] = value;
+    }
+  }
+  return { original: merged, oursLeft };
+}
+
+const isGroup = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function sameJson(a: unknown, b: unknown): boolean {
   return JSON.stringify(a) === JSON.stringify(b);

@@ -1,0 +1,70 @@
+/**
+ * Goal: a value someone else wrote is found, and nothing that we did, a balloon does on its way, or a reboot causes is
+ * taken for it.
+ */
+import t from 'tap';
+import { foreignHold, observe, type Watch, watchReboot, watchWrite } from '../../agent/core/foreign-writer.ts';
+import type { Setting } from '../../shared/resources.ts';
+
+const OPTIONS = { restMs: 10_000, rebootRestMs: 180_000 };
+const BOOT = 768;
+const memory = (memoryMiB: number): Setting => ({ resource: 'memory', memoryMiB });
+const cpu = (capCores: number | null, weight = 100): Setting => ({ resource: 'cpu', weight, capCores });
+
+/** Feeds sizes at one a second (or the times given) and says at which one a foreign writer was found, -1 = never. */
+function found(watch: Watch, sizes: number[], everyMs = 1000): number {
+  let state = watch;
+  for (const [index, size] of sizes.entries()) {
+    const { watch: next, foreign } = observe(state, memory(size), BOOT, index * everyMs, OPTIONS);
+    if (foreign) return index;
+    state = next;
+  }
+  return -1;
+}
+const rest = (size: number, seconds = 60): number[] => Array.from({ length: seconds }, () => size);
+
+t.test('exact values', async (t) => {
+  const watch = watchWrite(cpu(null), cpu(0.5), cpu(0.5));
+  t.equal(observe(watch, cpu(0.5), BOOT, 0, OPTIONS).foreign, null);
+  t.same(observe(watch, cpu(1), BOOT, 0, OPTIONS).foreign, cpu(1));
+  t.same(observe(watch, cpu(0.5, 200), BOOT, 0, OPTIONS).foreign, cpu(0.5, 200));
+  t.equal(
+    observe(watchWrite(cpu(null), cpu(0.5004), cpu(0.5)), cpu(0.5), BOOT, 0, OPTIONS).foreign,
+    null,
+    "the hypervisor's rounding is ours",
+  );
+  t.equal(
+    observe(watchWrite(cpu(null), cpu(0.5), null), cpu(0.5), BOOT, 0, OPTIONS).foreign,
+    null,
+    'a write whose end was not seen is ours',
+  );
+});
+
+t.test('a balloon of our own', async (t) => {
+  const shrink = watchWrite(memory(768), memory(400), memory(700));
+  t.equal(found(shrink, [680, 600, 520, 440, 400, ...rest(400)]), -1, 'moves to its target');
+  t.equal(found(shrink, [680, 600, 520, ...rest(455)]), -1, 'settles short of it');
+  t.equal(found(shrink, [680, 682, 679, ...rest(680)]), -1, 'hardly moves at all');
+  const grow = watchWrite(memory(400), memory(600), memory(400));
+  t.equal(found(grow, [...rest(400, 5), 450, 500, 600, ...rest(600)]), -1);
+  t.equal(found(shrink, [440, 400, 768, 768, 768, 700, 600, 400, ...rest(400)]), -1, 'a reboot, and back');
+  t.equal(found(watchReboot(watchWrite(memory(768), memory(400), memory(400)), BOOT), rest(768, 300)), -1, 'a reboot we were told of');
+});
+
+t.test("someone else's balloon", async (t) => {
+  const settled = watchWrite(memory(768), memory(400), memory(400));
+  const index = found(settled, [400, 450, 500, 550, ...rest(600)]);
+  t.ok(index >= 10 && index <= 16, `found after it rested for 10 s: at ${index}`);
+  t.ok(found(settled, [400, 380, 350, ...rest(300)]) > 0, 'further the same way');
+  t.ok(found(watchWrite(memory(400), memory(600), memory(600)), rest(640)) > 0, 'beyond the target');
+  t.equal(found(settled, [450, 500, 550, 600, 650, 700]), -1, 'not while it still moves');
+  const boot = found(settled, rest(768, 400));
+  t.ok(boot >= 180, 'boot size is given time to be a reboot');
+  t.ok(found(settled, [600, 600], 20_000) === 1, 'slow readings count by time, not by number');
+});
+
+t.test('holds: a day, and for good after the second time', async (t) => {
+  t.same(foreignHold(cpu(1), 1, 1000, 86_400_000).untilWallMs, 86_401_000);
+  t.equal(foreignHold(cpu(1), 2, 1000, 86_400_000).untilWallMs, null);
+  t.match(foreignHold(cpu(1), 2, 1000, 1).reason, /until lifted/);
+});
