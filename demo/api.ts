@@ -1,3 +1,4 @@
+import type { VmView } from '../aggregator/http/service.ts';
 import { errorText, HeadroomError } from '../shared/errors.ts';
 
 /** Loopback: an answer that takes longer is not coming. */
@@ -19,5 +20,14 @@ export class Api {
     } catch (error) {
       throw new HeadroomError('UNAVAILABLE', `GET ${url} failed: ${errorText(error)}`, { cause: error });
     }
+  }
+
+  /** The VMs there are: a demo has four, a page holds a hundred. */
+  async vms(): Promise<VmView[]> {
+    return (await this.get<{ items: VmView[] }>('/v1/vms')).items;
+  }
+
+  vm(id: string): Promise<VmView> {
+    return this.get(`/v1/vms/${encodeURIComponent(id)}`);
   }
 }

@@ -13,7 +13,7 @@ import { demoImage } from './image/demo-image.ts';
 import { ensureLibvirt, libvirtAnswers } from './machine/daemons.ts';
 import { obstacle, packagesToInstall, prepareMachine, thisMachine } from './machine/requirements.ts';
 import { leftOverDirectories, removeLeftOver } from './run-directory.ts';
-import { startAggregator, startHostAgent } from './services.ts';
+import { openRecords, startAggregator, startHostAgent } from './services.ts';
 import type { Setting, Stage } from './stage.ts';
 
 /** Throws ENVIRONMENT when real guests cannot run here; says what will be installed and started. */
@@ -81,6 +81,7 @@ export async function realStage(setting: Setting): Promise<Stage> {
       const ended = [aggregator.service, agent].find((service) => !service.running);
       return ended === undefined ? null : `the ${ended.name} ended:\n${ended.lastWords()}`;
     },
+    records: () => openRecords(setting, agent, aggregator.service),
     crossCheck: (viewOf) => crossCheck(viewOf, (ms) => new Promise((resolve) => setTimeout(resolve, ms))),
   };
 }

@@ -5,13 +5,16 @@
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { openSqliteLedgerStore } from '../aggregator/store/sqlite/sqlite-ledger-store.ts';
+import { openSqliteSeriesStore } from '../aggregator/store/sqlite/sqlite-series-store.ts';
+import { systemClock } from '../shared/clock.ts';
 import { HeadroomError } from '../shared/errors.ts';
 import { Api } from './api.ts';
 import { type Service, startService } from './child-processes.ts';
 import { NAME_PREFIX } from './guests/guests.ts';
 import { LIBVIRT_URI } from './machine/virsh.ts';
 import { demoPolicy, STEP_MS } from './policy.ts';
-import type { Setting } from './stage.ts';
+import type { Records, Setting } from './stage.ts';
 import { DAY_MS } from './workload/pattern.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -56,6 +59,21 @@ export async function startAggregator(setting: Setting): Promise<{ service: Serv
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }
+}
+
+/**
+ * What the run left in the aggregator's data directory. The agent goes first, so that what it still has reaches the stores;
+ * then the aggregator, which alone may have them open.
+ */
+export async function openRecords(setting: Setting, agent: Service, aggregator: Service): Promise<Records> {
+  await agent.stop();
+  await aggregator.stop();
+  const directory = setting.run.file('aggregator');
+  const series = await openSqliteSeriesStore({ directory: join(directory, 'series'), clock: systemClock });
+  setting.teardown.add('close the series store', () => series.close());
+  const ledger = await openSqliteLedgerStore({ directory: join(directory, 'ledger') });
+  setting.teardown.add('close the ledger', () => ledger.close());
+  return { series, ledger };
 }
 
 export function startHostAgent(setting: Setting): Service {

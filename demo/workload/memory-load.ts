@@ -7,7 +7,7 @@ const BYTES_PER_MIB = 1024 * 1024;
 /** Per slice of 20 ms: 50 MiB/s, so that filling stays a fraction of what an emulated CPU can write and is no load of its own. */
 const GROW_MIB_MAX = 1;
 /** With less left the guest would start to reclaim its programs' own pages: the load waits, as a service sheds requests. */
-const LEFT_MIB_MIN = 16;
+const LEFT_MIB_MIN = 10;
 const PAGE_BYTES = 4096;
 
 export interface MemoryLoad {

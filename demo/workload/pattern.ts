@@ -29,13 +29,13 @@ interface Pattern {
   noiseShare: number;
 }
 
-/** Rises over 20 s in the morning and falls over 20 s in the evening, as interactive services do. */
+/** Rises within 8 s in the morning (an hour and a half of a real day) and falls as fast in the evening, as interactive services do. */
 const INTERACTIVE: Shape = [
   [0, 0],
-  [30, 0],
-  [50, 1],
-  [90, 1],
-  [110, 0],
+  [36, 0],
+  [44, 1],
+  [92, 1],
+  [100, 0],
   [120, 0],
 ];
 /** A job that starts on the clock, at once, and ends at once: nothing announces it but the day before. */
@@ -63,7 +63,7 @@ const RARE: Shape = [
  */
 const WEB: Pattern = {
   shape: INTERACTIVE,
-  low: { cores: 0.08, memoryMiB: 16 },
+  low: { cores: 0.16, memoryMiB: 80 },
   high: { cores: 0.5, memoryMiB: 232 },
   shiftMs: 0,
   noiseShare: 0.04,
