@@ -112,6 +112,7 @@ export class NodeClock implements Clock {
   readonly #bornMs: number;
   #wallOffsetMs = 0;
   readonly #timers = new Set<Timer>();
+  #dead = false;
 
   constructor(time: SimulatedTime) {
     this.#time = time;
@@ -131,6 +132,7 @@ export class NodeClock implements Clock {
   }
 
   setTimeout(run: () => void, delayMs: number): Timer {
+    if (this.#dead) return { cancel: () => undefined };
     const timer = this.#time.schedule(() => {
       this.#timers.delete(timer);
       run();
@@ -156,8 +158,9 @@ export class NodeClock implements Clock {
     this.#wallOffsetMs += byMs;
   }
 
-  /** The node dies (kill -9): none of its timers fires any more. */
+  /** The node dies (kill -9): none of its timers fires any more, and what is left of it can set no new ones. */
   kill(): void {
+    this.#dead = true;
     for (const timer of this.#timers) timer.cancel();
     this.#timers.clear();
   }
