@@ -8,7 +8,7 @@ import { createHostAgent, type HostAgent } from '../agent/host-agent.ts';
 import { createSimulatedHypervisor, type SimulatedFault, type SimulatedHypervisor } from '../agent/hypervisor/simulated.ts';
 import type { SimulatedVmOptions } from '../agent/hypervisor/simulated-vm.ts';
 import type { HostAgentSettings } from '../agent/loops/host-context.ts';
-import { type HostId, hostId } from '../shared/ids.ts';
+import { type HostId, hostId, type VmId } from '../shared/ids.ts';
 import type { Logger } from '../shared/log.ts';
 import type { Connect } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
