@@ -45,16 +45,17 @@ export function createCommandLoop(context: HostContext): CommandLoop {
     context.send(result);
   };
 
-  const run = async (command: Command, entry: VmEntry, receivedAtMs: number): Promise<void> => {
-    const latest = newest.get(`${command.vm}/${command.resource}`);
-    if (latest !== undefined && comparePairs(command.pair, latest) < 0) {
-      answer(
-        command,
-        entry,
-        'superseded',
-        'a newer command for this VM and resource came before its turn',
-        entry.current[command.resource] ?? null,
-      );
+  /** A newer one came while this one waited. What was late when it came is refused by the guard; a repeat is answered. */
+  const overtaken = ({ vm, resource, pair, commandId }: Command, entry: VmEntry, newestAtReceipt: Pair): boolean => {
+    const latest = newest.get(`${vm}/${resource}`) ?? pair;
+    const answered = entry.results.some((result) => result.commandId === commandId);
+    return !answered && comparePairs(latest, newestAtReceipt) > 0 && comparePairs(latest, pair) > 0;
+  };
+
+  const run = async (command: Command, entry: VmEntry, receivedAtMs: number, newestAtReceipt: Pair): Promise<void> => {
+    if (overtaken(command, entry, newestAtReceipt)) {
+      const inForce = entry.current[command.resource] ?? null;
+      answer(command, entry, 'superseded', 'a newer command for this VM and resource came before its turn', inForce);
       return;
     }
     if (isUp(entry)) await freshen(context, entry, command);
@@ -83,9 +84,10 @@ export function createCommandLoop(context: HostContext): CommandLoop {
         return;
       }
       const key = `${command.vm}/${command.resource}`;
-      const latest = newest.get(key);
-      if (latest === undefined || comparePairs(command.pair, latest) > 0) newest.set(key, command.pair);
-      const queued = queues.add(entry.id, () => run(command, entry, receivedAtMs));
+      const before = newest.get(key) ?? command.pair;
+      const latest = comparePairs(command.pair, before) > 0 ? command.pair : before;
+      newest.set(key, latest);
+      const queued = queues.add(entry.id, () => run(command, entry, receivedAtMs, latest));
       if (!queued) answer(command, undefined, 'failed', 'too many instructions are waiting for this VM (is it stuck?)', null);
     },
     receiveForGuest(command, relay) {

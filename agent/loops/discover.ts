@@ -173,13 +173,23 @@ async function started(context: HostContext, counters: CounterSource, entry: VmE
 
 /** The state directory was lost, the VM still carries our record: originals must not be taken from our own values. */
 async function recoverFromMetadata(context: HostContext, entry: VmEntry, processId: number | null): Promise<void> {
-  const text = recordTextInMetadata(await context.hypervisor.readMetadata(entry.id));
+  const text = await recordText(context, entry);
   if (text === null) return;
   const check = checkRecord(text);
   if (!check.ok || check.record.processId !== processId || check.record.vm !== entry.id) return;
   entry.record = check.record;
   context.files.save(entry.record);
   context.log.warn("the journal was recovered from the VM's metadata", { vm: entry.id });
+}
+
+/** A VM whose metadata cannot be read is still watched; it is not written to, since writing needs the metadata too. */
+async function recordText(context: HostContext, entry: VmEntry): Promise<string | null> {
+  try {
+    return recordTextInMetadata(await context.hypervisor.readMetadata(entry.id));
+  } catch (error) {
+    context.log.warn('could not read the journal in the metadata', { vm: entry.id, error: errorText(error) });
+    return null;
+  }
 }
 
 /** Asks the guest's balloon driver for statistics; what was set before is journalled like any other original. */

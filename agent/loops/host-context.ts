@@ -83,8 +83,8 @@ export function statsAgeMsMax(settings: HostAgentSettings): number {
 
 /** Why nothing may be written to this VM now, read afresh: a switch works within the time of one write. */
 export function killReason(context: HostContext, vm: VmId): string | null {
-  context.host.killed = context.files.kills();
-  return context.host.killed.host ?? context.host.killed.vms.get(vm) ?? null;
+  const { host, vms } = context.files.kills();
+  return host ?? vms.get(vm) ?? null;
 }
 
 /** The host's side of the guard's decision. */

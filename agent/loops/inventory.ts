@@ -16,13 +16,18 @@ export interface InventoryLoop {
   changed(): void;
 }
 
+/** Some things change by themselves (a boot's deadline passes, a balloon arrives): looked for this often. */
+const LOOK_EVERY_MS = 5000;
+
 type SendInventory = (frame: FrameOf<'inventory'>) => boolean;
 
 export function createInventoryLoop(context: HostContext, send: SendInventory): InventoryLoop {
   const { clock, settings } = context;
   let dirty = true;
   let fullAtMs = Number.NEGATIVE_INFINITY;
+  let lookedAtMs = Number.NEGATIVE_INFINITY;
   /** What the aggregator knows, as text: only differences travel. */
+  let sentHost = '';
   let sent = new Map<string, string>();
 
   const sendFull = (): void => {
@@ -30,16 +35,21 @@ export function createInventoryLoop(context: HostContext, send: SendInventory): 
     dirty = false;
     if (!send(frame)) return;
     fullAtMs = clock.monotonicMs();
+    sentHost = JSON.stringify(frame.host);
     sent = new Map(frame.vms.map((vm) => [vm.vm, JSON.stringify(vm)]));
   };
 
   const sendChanges = (): void => {
     const now = inventory(context);
     dirty = false;
+    lookedAtMs = clock.monotonicMs();
     const vms = now.vms.filter((vm) => sent.get(vm.vm) !== JSON.stringify(vm));
     const present = new Set(now.vms.map((vm) => vm.vm));
     const gone = [...sent.keys()].filter((vm) => !present.has(vm));
+    const host = JSON.stringify(now.host);
+    if (vms.length === 0 && gone.length === 0 && host === sentHost) return;
     if (!send({ ...now, full: false, vms, gone })) return;
+    sentHost = host;
     for (const vm of vms) sent.set(vm.vm, JSON.stringify(vm));
     for (const vm of gone) sent.delete(vm);
   };
@@ -48,7 +58,7 @@ export function createInventoryLoop(context: HostContext, send: SendInventory): 
     sendFull,
     tick() {
       if (clock.monotonicMs() - fullAtMs >= settings.inventoryMs) sendFull();
-      else if (dirty) sendChanges();
+      else if (dirty || clock.monotonicMs() - lookedAtMs >= LOOK_EVERY_MS) sendChanges();
     },
     changed() {
       dirty = true;
