@@ -20,6 +20,8 @@ export interface Libvirtd {
 export interface PrivateLibvirtd extends Libvirtd {
   /** Folder that stands in for /run/libvirt. */
   runFolder: string;
+  /** Begin of a command line that runs a program where this daemon has its default paths. */
+  inside: readonly string[];
   kill(): Promise<void>;
   start(): Promise<void>;
 }
@@ -116,7 +118,7 @@ export async function privateLibvirtd(): Promise<PrivateLibvirtd> {
   const folder = mkdtempSync(join(tmpdir(), 'headroom-private-'));
   const binds = privateFolders(folder);
   const holder = spawn('unshare', ['-m', '--propagation', 'private', 'sh', '-c', `${binds} && echo ready && exec sleep infinity`], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', 'ignore'],
   });
   await new Promise<void>((resolve, reject) => {
     holder.stdout.once('data', () => resolve());
@@ -140,17 +142,34 @@ export async function privateLibvirtd(): Promise<PrivateLibvirtd> {
     }
   };
   await start();
+  // A test that breaks before its teardown leaves no guest, daemon or folder either.
+  const clear = (): void => {
+    destroyAll(socket);
+    daemon?.kill('SIGKILL');
+    holder.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  };
+  process.once('exit', clear);
   return {
     socket,
     runFolder,
     start,
     kill: () => end('SIGKILL'),
     stop: async () => {
+      process.off('exit', clear);
+      destroyAll(socket);
       await end('SIGTERM');
-      holder.kill('SIGKILL');
-      rmSync(folder, { recursive: true, force: true });
+      clear();
     },
   };
+}
+
+function destroyAll(socket: string): void {
+  const uri = `qemu+unix:///system?socket=${socket}`;
+  const listed = spawnSync('virsh', ['-q', '-c', uri, 'list', '--name'], { encoding: 'utf8', timeout: 10_000 });
+  for (const name of (listed.stdout ?? '').split('\n').filter((line) => line.trim() !== '')) {
+    spawnSync('virsh', ['-q', '-c', uri, 'destroy', name.trim()], { timeout: 30_000 });
+  }
 }
 
 /** Runs virsh against a socket and returns its output; throws with virsh's own words when it fails. */
