@@ -93,7 +93,7 @@ export class HostRecord {
       epoch: Math.max(ownEpoch, this.highestEpoch),
       guardReserve: {
         cores: Math.max(0, ...this.#grants.map(({ cores }) => cores)),
-        memoryMiB: this.#reserveUnknown ? Number.POSITIVE_INFINITY : Math.max(0, ...this.#grants.map(({ memoryMiB }) => memoryMiB)),
+        memoryMiB: this.#reserveUnknown ? facts.memoryMiB : Math.max(0, ...this.#grants.map(({ memoryMiB }) => memoryMiB)),
       },
     };
   }

@@ -1,0 +1,92 @@
+/**
+ * One plan: snapshot → plan → lint → ledger → leases and commands. Input: live state, policy, executor, ledger; output: what
+ * was planned and what was struck out. Nothing is sent that is not on record; a ledger that fails ends the plan before.
+ */
+import type { HostId } from '../../shared/ids.ts';
+import type { Prng } from '../../shared/prng.ts';
+import type { FrameOf } from '../../shared/protocol/frames.ts';
+import { lintPlan, withoutFindings } from '../core/lint/lint.ts';
+import type { FleetSnapshot, HostGrant, LintFinding, Plan } from '../core/plan/plan.ts';
+import { type PlanReport, plan } from '../core/plan/planner.ts';
+import type { FleetState } from '../core/state/fleet-state.ts';
+import { decisionBlock } from '../core/state/series-rows.ts';
+import type { Executor } from '../execute/executor.ts';
+import type { LedgerBody, LedgerStore } from '../store/ledger-store.ts';
+import type { SeriesStore } from '../store/series-store.ts';
+
+export interface PlanLoopOptions {
+  nowMs: () => number;
+  nowMonoMs: () => number;
+  prng: Prng;
+  epoch: number;
+  state: FleetState;
+  executor: Executor;
+  ledger: LedgerStore;
+  series: SeriesStore;
+  send: (host: HostId, frame: FrameOf<'lease'>) => boolean;
+  entryOf: (plan: Plan, findings: readonly LintFinding[]) => LedgerBody | null;
+  onPlan: (made: PlanMade) => void;
+  onStoreError: (error: unknown, rows: number) => void;
+}
+
+export interface PlanMade {
+  plan: Plan;
+  report: PlanReport;
+  findings: LintFinding[];
+}
+
+export async function runPlan(options: PlanLoopOptions): Promise<void> {
+  const { state, executor, ledger } = options;
+  const { policy } = state;
+  const snapshot = state.snapshot(options.nowMs(), options.nowMonoMs());
+  const made = plan(snapshot, policy, { epoch: options.epoch }, options.prng.stream(String(snapshot.nowMs)));
+  const findings = lintPlan(made.plan, snapshot, policy);
+  const carriedOut = withoutFindings(made.plan, findings);
+  const entry = options.entryOf(carriedOut, findings);
+  if (entry !== null) await ledger.append(snapshot.nowMs, entry);
+  options.onPlan({ plan: carriedOut, report: made.report, findings });
+  grantLeases(options, carriedOut.grants, snapshot);
+  // It may have been engaged while the ledger wrote.
+  if (!state.killSwitch) {
+    executor.execute(carriedOut, {
+      ownEpoch: options.epoch,
+      highest: (vm, resource) => state.vm(vm)?.pairs[resource],
+      hostEpoch: (host) => state.host(host)?.highestEpoch ?? 0,
+      leaseMs: policy.leaseMs,
+    });
+  }
+  await storeDecisions(options, carriedOut);
+}
+
+function grantLeases({ send, state, nowMonoMs }: PlanLoopOptions, grants: readonly HostGrant[], snapshot: FleetSnapshot): void {
+  const epochs = new Map(snapshot.hosts.map((host) => [host.id, host.epoch]));
+  for (const grant of grants) {
+    const { host, reserveCores, reserveMiB, allowances } = grant;
+    const sent = send(host, {
+      type: 'lease',
+      epoch: epochs.get(host) ?? 0,
+      leaseMs: state.policy.leaseMs,
+      reserveCores,
+      reserveMiB,
+      allowances,
+    });
+    if (sent) state.noteGrant(host, grant, nowMonoMs());
+  }
+}
+
+async function storeDecisions({ series, onStoreError }: PlanLoopOptions, { steps, nowMs }: Plan): Promise<void> {
+  const byVm = Map.groupBy(steps, (step) => step.vm);
+  const blocks = [...byVm].map(([vm, own]) =>
+    decisionBlock(
+      vm,
+      nowMs,
+      own.map(({ resource, predictedDemand, to }) => ({ resource, predicted: predictedDemand, to })),
+    ),
+  );
+  if (blocks.length === 0) return;
+  try {
+    await series.append(blocks);
+  } catch (error) {
+    onStoreError(error, blocks.length);
+  }
+}

@@ -1,0 +1,152 @@
+/**
+ * The aggregator as a program: flags and configuration in, stores, ingest and API around `createAggregator`. SIGTERM and
+ * SIGINT drain it; kill -9 loses nothing that was acknowledged. A second instance on the same data directory is refused.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemClock } from '../shared/clock.ts';
+import { errorText, HeadroomError, isHeadroomError } from '../shared/errors.ts';
+import { createLogger, type Logger } from '../shared/log.ts';
+import { webSocketUpgrades } from '../shared/net/websocket.ts';
+import { createPrng } from '../shared/prng.ts';
+import { FRAME_BYTES_MAX } from '../shared/protocol/frames.ts';
+import { type Aggregator, createAggregator } from './aggregator.ts';
+import { AGGREGATOR_HELP, type AggregatorConfig, parseFlags, resolveConfig } from './config.ts';
+import { createHttpServer } from './http/server.ts';
+import { serveAgents } from './ingest/serve-agents.ts';
+import type { PolicySource } from './service/policy-keeper.ts';
+import { lockDirectory } from './store/sqlite/directory-lock.ts';
+import { openSqliteLedgerStore } from './store/sqlite/sqlite-ledger-store.ts';
+import { openSqliteSeriesStore } from './store/sqlite/sqlite-series-store.ts';
+
+/** Draining takes seconds; beyond this something hangs, and what was acknowledged is on the disk already. */
+const DRAIN_MS_MAX = 20_000;
+
+function packageVersion(): string {
+  const file = new URL('../package.json', import.meta.url);
+  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version : 'unknown';
+}
+
+function policySource(file: string | null): PolicySource {
+  return { read: async () => (file === null ? null : await readFile(file, 'utf8')) };
+}
+
+function readConfig(file: string | null): string | null {
+  if (file === null) return null;
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new HeadroomError('CONFIG_INVALID', `the configuration ${file} cannot be read: ${errorText(error)}`, { cause: error });
+  }
+}
+
+/** Everything that was opened, to be closed in the opposite order. */
+type Closers = (() => Promise<void> | void)[];
+
+async function open(config: AggregatorConfig, log: Logger, closers: Closers): Promise<Aggregator> {
+  const lock = lockDirectory(config.dataDir, 'aggregator');
+  closers.push(() => lock.release());
+  const ledger = await openSqliteLedgerStore({ directory: join(config.dataDir, 'ledger') });
+  closers.push(() => ledger.close());
+  const series = await openSqliteSeriesStore({
+    directory: join(config.dataDir, 'series'),
+    clock: systemClock,
+    onReport: (message) => log.warn(message),
+    ...(config.seriesBytesMax === null ? {} : { bytesMax: config.seriesBytesMax }),
+    ...(config.rawRetentionMs === null ? {} : { rawRetentionMs: config.rawRetentionMs }),
+  });
+  closers.push(() => series.close());
+  const aggregator = await createAggregator({
+    clock: systemClock,
+    prng: createPrng(config.seed),
+    series,
+    ledger,
+    policySource: policySource(config.policyFile),
+    config,
+    log,
+    version: packageVersion(),
+  });
+  closers.push(() => aggregator.stop());
+  return aggregator;
+}
+
+async function listen(aggregator: Aggregator, config: AggregatorConfig, log: Logger, closers: Closers): Promise<void> {
+  const upgrades = config.agents === null ? webSocketUpgrades(FRAME_BYTES_MAX, (transport) => aggregator.accept(transport)) : null;
+  const http = await createHttpServer(aggregator.service, {
+    ...config.listen,
+    hostNames: config.hostNames,
+    onError: (error, method, path) => log.error('a request failed', { method, path, problem: errorText(error) }),
+    ...(upgrades ? { onUpgrade: (request, socket, head) => upgrades.upgrade(request, socket, head) } : {}),
+  });
+  // Agents hear goodbye from the aggregator itself, which stops before this.
+  closers.splice(-1, 0, async () => {
+    upgrades?.close();
+    await http.close();
+  });
+  log.info('API and console', { url: http.url });
+  if (config.agents === null) {
+    log.info('agents connect to', { url: `${http.url.replace(/^http/, 'ws')}/v1/agents` });
+    return;
+  }
+  const agents = await serveAgents(aggregator.ingest, config.agents);
+  closers.splice(-1, 0, () => agents.close());
+  log.info('agents connect to', { url: agents.url });
+}
+
+async function close(closers: Closers, log: Logger): Promise<void> {
+  for (const each of closers.splice(0).reverse()) {
+    try {
+      await each();
+    } catch (error) {
+      log.error('closing failed', { problem: errorText(error) });
+    }
+  }
+}
+
+function stopOnSignals(closers: Closers, log: Logger): void {
+  let stopping = false;
+  const stop = (signal: string): void => {
+    if (stopping) return;
+    stopping = true;
+    log.info('draining', { signal });
+    setTimeout(() => {
+      log.error('draining took too long', { limitMs: DRAIN_MS_MAX });
+      process.exit(1);
+    }, DRAIN_MS_MAX).unref();
+    void close(closers, log).then(() => {
+      log.info('stopped');
+      process.exit(0);
+    });
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop(signal));
+}
+
+async function main(): Promise<void> {
+  const flags = parseFlags(process.argv.slice(2));
+  if (flags.help) {
+    process.stdout.write(AGGREGATOR_HELP);
+    return;
+  }
+  const config = resolveConfig(readConfig(flags.config), flags);
+  const log = createLogger((line) => process.stderr.write(line), systemClock, config.logLevel);
+  const closers: Closers = [];
+  try {
+    const aggregator = await open(config, log, closers);
+    await listen(aggregator, config, log, closers);
+    aggregator.start();
+    stopOnSignals(closers, log);
+  } catch (error) {
+    await close(closers, log);
+    throw error;
+  }
+}
+
+try {
+  await main();
+} catch (error) {
+  const code = isHeadroomError(error) ? error.code : 'INVARIANT_BROKEN';
+  process.stderr.write(`aggregator: ${code}: ${errorText(error)}\n`);
+  if (!isHeadroomError(error) && error instanceof Error) process.stderr.write(`${error.stack}\n`);
+  process.exitCode = code === 'USAGE' || code === 'CONFIG_INVALID' || code === 'POLICY_INVALID' ? 2 : 1;
+}

@@ -1,0 +1,64 @@
+/**
+ * The plans of late and, per VM and resource, the last thing decided or not done. Plans, findings and outcomes in; views for
+ * the API out. The ledger keeps everything; this is what can be shown at once.
+ */
+import type { VmId } from '../../shared/ids.ts';
+import type { Resource } from '../../shared/resources.ts';
+import type { LintFinding, Plan } from '../core/plan/plan.ts';
+import type { StepOutcome } from '../execute/executor.ts';
+import type { PlanView, ResourceView } from '../http/service.ts';
+
+const PLANS_MAX = 200;
+/** Things not done in all plans remembered: plans of the largest fleets hold tens of thousands each. */
+const ENTRIES_MAX = 200_000;
+
+type Decision = NonNullable<ResourceView['lastDecision']>;
+
+export class DecisionLog {
+  #plans: PlanView[] = [];
+  readonly #last = new Map<string, Decision>();
+
+  /** `plan`: as the planner made it, for its steps' numbers; `carriedOut`: what the lint left of it. */
+  addPlan(carriedOut: Plan, findings: readonly LintFinding[]): void {
+    this.#plans.push({ ...carriedOut, lint: [...findings], outcomes: [] });
+    while (this.#plans.length > 1 && (this.#plans.length > PLANS_MAX || this.#entries() > ENTRIES_MAX)) this.#plans.shift();
+    const { id: planId, nowMs: atMs } = carriedOut;
+    for (const { vm, resource, reason, constraint } of carriedOut.notDone)
+      this.#note(vm, resource, { atMs, planId, done: false, reason, constraint, outcome: null });
+    for (const { vm, resource, reason, constraint } of carriedOut.steps)
+      this.#note(vm, resource, { atMs, planId, done: true, reason, constraint, outcome: null });
+  }
+
+  addOutcome({ planId, index, step, outcome, reason }: StepOutcome): void {
+    this.plan(planId)?.outcomes.push({ step: index, outcome, reason });
+    const decision = this.#last.get(`${step.vm}/${step.resource}`);
+    if (decision?.planId !== planId) return;
+    decision.outcome = outcome === 'applied' ? 'applied' : `${outcome}: ${reason}`;
+    decision.done = outcome === 'applied';
+  }
+
+  last(vm: VmId, resource: Resource): Decision | null {
+    return this.#last.get(`${vm}/${resource}`) ?? null;
+  }
+
+  forget(vm: VmId, resources: readonly Resource[]): void {
+    for (const resource of resources) this.#last.delete(`${vm}/${resource}`);
+  }
+
+  /** Newest first. */
+  plans(limit: number): PlanView[] {
+    return this.#plans.slice(-limit).reverse();
+  }
+
+  plan(id: string): PlanView | null {
+    return this.#plans.findLast((plan) => plan.id === id) ?? null;
+  }
+
+  #entries(): number {
+    return this.#plans.reduce((sum, plan) => sum + plan.notDone.length, 0);
+  }
+
+  #note(vm: VmId, resource: Resource, decision: Decision): void {
+    this.#last.set(`${vm}/${resource}`, decision);
+  }
+}

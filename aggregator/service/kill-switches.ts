@@ -1,0 +1,66 @@
+/**
+ * Kill switches as an operator set them: fleet, hosts, VMs. Remembered across restarts, and told again to a host that comes
+ * back, so that one set while it was away still holds. Input: scopes; output: frames for hosts. The host agent keeps its own.
+ */
+import type { HostId, VmId } from '../../shared/ids.ts';
+import type { FrameOf } from '../../shared/protocol/frames.ts';
+import type { LedgerStore } from '../store/ledger-store.ts';
+
+export type KillScope = { kind: 'fleet' } | { kind: 'host'; host: HostId } | { kind: 'vm'; vm: VmId };
+
+interface Switch {
+  engaged: boolean;
+  reason: string;
+}
+
+const BLOB = 'kill-switches';
+/** Longest text a frame carries. */
+const REASON_LENGTH_MAX = 256;
+
+export function scopeName(scope: KillScope): string {
+  return scope.kind === 'fleet' ? 'fleet' : scope.kind === 'host' ? `host ${scope.host}` : `vm ${scope.vm}`;
+}
+
+export class KillSwitches {
+  readonly #ledger: LedgerStore;
+  /** By `fleet`, `host NAME`, `vm UUID`. One that was released stays until the next: hosts that were away must hear of it. */
+  #switches = new Map<string, Switch>();
+
+  constructor(ledger: LedgerStore) {
+    this.#ledger = ledger;
+  }
+
+  async load(): Promise<void> {
+    const kept = await this.#ledger.getBlob(BLOB);
+    if (kept !== null) this.#switches = new Map(JSON.parse(new TextDecoder().decode(kept)) as [string, Switch][]);
+  }
+
+  get fleetEngaged(): boolean {
+    return this.#switches.get('fleet')?.engaged ?? false;
+  }
+
+  async set(scope: KillScope, engaged: boolean, by: string, reason: string, nowMs: number): Promise<void> {
+    this.#switches.set(scopeName(scope), { engaged, reason: reason.slice(0, REASON_LENGTH_MAX) });
+    await this.#ledger.putBlob(BLOB, new TextEncoder().encode(JSON.stringify([...this.#switches])));
+    const action = engaged ? 'kill-switch on' : 'kill-switch off';
+    await this.#ledger.append(nowMs, { kind: 'operator', action, by, target: scopeName(scope), reason });
+  }
+
+  /** What a host should be told now, of everything that concerns it. */
+  framesFor(host: HostId, vms: readonly VmId[]): FrameOf<'kill-switch'>[] {
+    const fleet = this.#switches.get('fleet');
+    const own = this.#switches.get(`host ${host}`);
+    const frames: FrameOf<'kill-switch'>[] = [];
+    const whole = own?.engaged ? own : fleet?.engaged ? fleet : (own ?? fleet);
+    if (whole) frames.push(frame(null, whole));
+    for (const vm of vms) {
+      const each = this.#switches.get(`vm ${vm}`);
+      if (each) frames.push(frame(vm, each));
+    }
+    return frames;
+  }
+}
+
+function frame(vm: VmId | null, { engaged, reason }: Switch): FrameOf<'kill-switch'> {
+  return { type: 'kill-switch', vm, engaged, reason };
+}

@@ -1,0 +1,86 @@
+/**
+ * Tells what happened to everyone who should hear of it: ledger, event stream, log. Input: news of the live state, plans,
+ * outcomes; output: entries and events. One place decides what is worth an entry and how it is worded.
+ */
+import type { HostId, VmId } from '../../shared/ids.ts';
+import type { Logger } from '../../shared/log.ts';
+import type { LintFinding, Plan } from '../core/plan/plan.ts';
+import type { News } from '../core/state/fleet-state.ts';
+import type { StepOutcome } from '../execute/executor.ts';
+import type { FleetEvent } from '../http/service.ts';
+import type { LedgerBody } from '../store/ledger-store.ts';
+import type { EventLog } from './event-log.ts';
+import type { LedgerQueue } from './ledger-queue.ts';
+
+/** Proposals not carried out that an entry names one by one; the rest is in the plan's digest. */
+const NOT_DONE_KEPT_MAX = 500;
+
+const EVENT_KINDS: Readonly<Record<News['kind'], FleetEvent['kind']>> = {
+  'vm-state': 'vm-state',
+  'vm-new': 'vm-state',
+  'vm-gone': 'vm-state',
+  'foreign-writer': 'notification',
+  verdict: 'notification',
+  hold: 'notification',
+  'agent-event': 'agent',
+};
+
+export class Reporter {
+  readonly #events: EventLog;
+  readonly #queue: LedgerQueue;
+  readonly #log: Logger;
+  readonly #nowMs: () => number;
+
+  constructor(events: EventLog, queue: LedgerQueue, log: Logger, nowMs: () => number) {
+    this.#events = events;
+    this.#queue = queue;
+    this.#log = log;
+    this.#nowMs = nowMs;
+  }
+
+  news({ kind, vm, host, resource, message, after }: News): void {
+    const nowMs = this.#nowMs();
+    this.#events.add(nowMs, { kind: EVENT_KINDS[kind], vm, host, message, data: { event: kind, resource, after } });
+    this.#queue.append(nowMs, { kind: 'event', event: kind, vm, host, resource, message, after });
+    if (kind === 'foreign-writer' || kind === 'verdict') this.#log.warn(message, { vm, host, resource });
+  }
+
+  agent(host: HostId, message: string): void {
+    this.#events.add(this.#nowMs(), { kind: 'agent', vm: null, host, message, data: {} });
+    this.#log.info(message, { host });
+  }
+
+  plan(plan: Plan, findings: readonly LintFinding[]): void {
+    const message = `plan ${plan.id}: ${plan.steps.length} steps, ${plan.notDone.length} things not done`;
+    const data = { planId: plan.id, steps: plan.steps.length, notDone: plan.notDone.length, lint: findings.length };
+    this.#events.add(plan.nowMs, { kind: 'plan', vm: null, host: null, message, data });
+    for (const finding of findings) this.#log.error('the lint struck out a step of our own planner', { plan: plan.id, ...finding });
+  }
+
+  outcome(ended: StepOutcome): void {
+    const nowMs = this.#nowMs();
+    const { planId, commandId, step, outcome, reason, readBack } = ended;
+    const { vm, host, resource, from } = step;
+    this.#queue.append(nowMs, { kind: 'outcome', planId, commandId, vm, host, resource, outcome, reason, before: from, after: readBack });
+    if (readBack !== null) this.#queue.allocate(vm, host, readBack, nowMs);
+    const data = { planId, commandId, resource, outcome, reason, before: from, target: step.to, after: readBack };
+    const words = outcome === 'applied' ? step.reason : `${resource} not changed (${outcome}): ${reason}`;
+    const message = `${step.vmName}: ${words}`;
+    this.#events.add(nowMs, { kind: 'outcome', vm, host, message, data });
+    if (outcome === 'applied') this.#events.add(nowMs, { kind: 'notification', vm, host, message, data: { planId, resource } });
+    else this.#log.info(message, { plan: planId, vm, host });
+  }
+
+  operator(vm: VmId | null, host: HostId | null, message: string, kind: 'operator' | 'policy', data: Record<string, unknown>): void {
+    this.#events.add(this.#nowMs(), { kind, vm, host, message, data });
+    this.#log.info(message, data);
+  }
+}
+
+/** What the ledger keeps of a plan; null: nothing was decided that is worth an entry. */
+export function planEntry(plan: Plan, findings: readonly LintFinding[]): LedgerBody | null {
+  const held = plan.notDone.filter(({ wouldBe }) => wouldBe !== null);
+  if (plan.steps.length === 0 && findings.length === 0 && held.length === 0) return null;
+  const { id: planId, inputsDigest, steps } = plan;
+  return { kind: 'plan', planId, inputsDigest, steps, notDone: held.slice(0, NOT_DONE_KEPT_MAX), lintRejections: [...findings] };
+}
