@@ -23,13 +23,8 @@ const options = {
   devices: `<interface type='user'><mac address='52:54:00:00:0c:01'/><model type='virtio'/></interface>`,
 };
 t.teardown(async () => {
-  try {
-    virsh(libvirtd.socket, 'destroy', options.name);
-    virsh(libvirtd.socket, 'undefine', options.name);
-  } finally {
-    await libvirtd.stop();
-    rmSync(folder, { recursive: true, force: true });
-  }
+  await libvirtd.stop();
+  rmSync(folder, { recursive: true, force: true });
 });
 writeFileSync(join(folder, 'domain.xml'), tinyGuestXml(options));
 virsh(libvirtd.socket, 'define', join(folder, 'domain.xml'));

@@ -153,6 +153,7 @@ export async function privateLibvirtd(): Promise<PrivateLibvirtd> {
   return {
     socket,
     runFolder,
+    inside: ['nsenter', '-t', String(holder.pid), '-m'],
     start,
     kill: () => end('SIGKILL'),
     stop: async () => {

@@ -7,6 +7,7 @@ import type { DiskSetting, NetworkSetting } from '../../../shared/resources.ts';
 import { numberOf, type Params, type TypedParam } from './typed-params.ts';
 
 const BYTES_PER_KIB = 1024;
+const BURST_SECONDS_DEFAULT = 1;
 const WAYS = ['total', 'read', 'write'] as const;
 
 /** Equal whole parts of a whole number, largest first. */
@@ -109,8 +110,15 @@ export function diskRestoreParams(recorded: Params, current: Params): TypedParam
   if (names.every((name) => recorded[name] === current[name])) return [];
   return names
     .filter((name) => !name.endsWith('_max') || recorded[name] !== 0 || (numberOf(current, name) ?? 0) !== 0)
-    .filter((name) => !name.endsWith('_max_length') || Number(recorded[name.slice(0, -'_length'.length)]) > 0)
+    .filter((name) => !name.endsWith('_max_length') || needsLength(name, recorded, current))
     .map((name) => ullong(name, Number(recorded[name])));
+}
+
+/** A burst lasts one second unless told otherwise; told, it stays in the definition, so the default is not. */
+function needsLength(name: string, recorded: Params, current: Params): boolean {
+  const burst = name.slice(0, -'_length'.length);
+  if (recorded[burst] === 0) return false;
+  return recorded[name] !== BURST_SECONDS_DEFAULT || (numberOf(current, burst) !== 0 && current[name] !== BURST_SECONDS_DEFAULT);
 }
 
 /** What still differs, in words. */

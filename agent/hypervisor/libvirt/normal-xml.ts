@@ -1,7 +1,7 @@
 /**
  * A live definition as lines that can be compared, without what libvirt cannot take back. Once a scheduler value was ever
  * written, libvirt 9 keeps `<shares>`, `<period>` and `<quota>` in the live XML with the value they have (a quota of 0 is
- * ignored, -1 is kept), and a removed metadata element leaves `<metadata/>`: a default that is spelled out means the same
+ * ignored, -1 is kept), a burst's length keeps its default of one second, and a removed metadata element leaves `<metadata/>`: a default that is spelled out means the same
  * as one that is not. I/O limits and the statistics period vanish from the XML when set to 0. XML in, lines out.
  */
 import { type CgroupVersion, isUnlimited } from './cpu-tuning.ts';
@@ -18,7 +18,7 @@ export function normalXml(xml: string, version: CgroupVersion): string[] {
 }
 
 function linesOf(element: XmlElement, indent: string, version: CgroupVersion): string[] {
-  const children = element.children.filter((child) => !(element.name === 'cputune' && isDefault(child, version)));
+  const children = element.children.filter((child) => !(['cputune', 'iotune'].includes(element.name) && isDefault(child, version)));
   const inner = children.flatMap((child) => linesOf(child, `${indent}  `, version));
   if (EMPTY_MEANS_NOTHING.includes(element.name) && inner.length === 0 && element.attributes.size === 0 && element.text === '') return [];
   const attributes = [...element.attributes].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, value]) => ` ${name}="${value}"`);
@@ -26,6 +26,7 @@ function linesOf(element: XmlElement, indent: string, version: CgroupVersion): s
 }
 
 function isDefault({ name, text }: XmlElement, version: CgroupVersion): boolean {
+  if (name.endsWith('_max_length')) return Number(text) === 1;
   if (name === 'shares') return Number(text) === SHARES_DEFAULT[version];
   if (name === 'period') return Number(text) === PERIOD_US_DEFAULT;
   return name === 'quota' && isUnlimited(Number(text));
