@@ -30,37 +30,34 @@ export const Host = Type.Object(
   { $id: 'Host' },
 );
 
-const ResourceState = Type.Object(
-  {
-    mode: ModeName,
-    rule: Type.String({ description: 'The policy rule that gave the mode' }),
-    eligible: Eligibility,
-    unit: Type.Enum(['cores', 'MiB', 'bytes/s'] as const),
-    allocation: Nullable(Type.Number()),
-    uncapped: Type.Boolean(),
-    setting: Nullable(Setting),
-    baseline: Nullable(Setting),
-    usage: Nullable(Type.Number()),
-    demand: Nullable(Type.Number()),
-    suppressed: Type.Boolean({ description: 'Demand was held down by the allocation' }),
-    ageMs: Nullable(Type.Number()),
-    floor: Nullable(Type.Number()),
-    ceiling: Nullable(Type.Number()),
-    forecast: Nullable(Forecast),
-    holds: Type.Array(Type.Object({ reason: Type.String(), forMs: Nullable(Type.Number()) })),
-    lastDecision: Nullable(
-      Type.Object({
-        atMs: UtcMs,
-        planId: Type.String(),
-        done: Type.Boolean(),
-        reason: Type.String(),
-        constraint: Type.String(),
-        outcome: Nullable(Type.String()),
-      }),
-    ),
-  },
-  { $id: 'ResourceState' },
-);
+const ResourceState = Type.Object({
+  mode: ModeName,
+  rule: Type.String({ description: 'The policy rule that gave the mode' }),
+  eligible: Eligibility,
+  unit: Type.Enum(['cores', 'MiB', 'bytes/s'] as const),
+  allocation: Nullable(Type.Number()),
+  uncapped: Type.Boolean(),
+  setting: Nullable(Setting),
+  baseline: Nullable(Setting),
+  usage: Nullable(Type.Number()),
+  demand: Nullable(Type.Number()),
+  suppressed: Type.Boolean({ description: 'Demand was held down by the allocation' }),
+  ageMs: Nullable(Type.Number()),
+  floor: Nullable(Type.Number()),
+  ceiling: Nullable(Type.Number()),
+  forecast: Nullable(Forecast),
+  holds: Type.Array(Type.Object({ reason: Type.String(), forMs: Nullable(Type.Number()) })),
+  lastDecision: Nullable(
+    Type.Object({
+      atMs: UtcMs,
+      planId: Type.String(),
+      done: Type.Boolean(),
+      reason: Type.String(),
+      constraint: Type.String(),
+      outcome: Nullable(Type.String()),
+    }),
+  ),
+});
 
 export const Vm = Type.Object(
   {
