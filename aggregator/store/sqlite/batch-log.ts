@@ -3,7 +3,7 @@
  * bytes. Output: the same after a restart, to be read again. An entry is forgotten once all its rows are sealed elsewhere;
  * since what remains is always the newest part of the log, reading it again writes nothing older over something newer.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { type HeadroomError, isHeadroomError } from '../../../shared/errors.ts';
 import { closeQuietly, type Database, openDatabase, pragmaNumber, type Statement, storeError, transaction } from './database.ts';
 import { putAside, type Report } from './slice-shelf.ts';
@@ -12,9 +12,6 @@ import { putAside, type Report } from './slice-shelf.ts';
 const APPLICATION_ID = 0x4872424c;
 const PAGE_BYTES = 16384;
 const SCHEMA = 'CREATE TABLE entry(number INTEGER PRIMARY KEY, bytes BLOB NOT NULL)';
-/** Free room in the file that is worth giving back to the disk. */
-const SLACK_BYTES_MIN = 64 * 1024 * 1024;
-
 export class BatchLog {
   readonly existed: boolean;
   /** Why an existing log could not be read; it is put aside by `startAnew`. */
@@ -78,15 +75,16 @@ export class BatchLog {
   }
 
   bytes(): number {
-    return pragmaNumber(this.#database(), 'page_count') * PAGE_BYTES;
+    const pages = pragmaNumber(this.#database(), 'page_count') * PAGE_BYTES;
+    return pages + (statSync(`${this.#path}-wal`, { throwIfNoEntry: false })?.size ?? 0);
   }
 
-  /** Gives room back after a burst. */
-  shrink(): void {
+  /** Gives room back after a burst: free pages when they are most of the file and more than `slackBytes`. */
+  shrink(slackBytes: number): void {
     const db = this.#database();
-    const free = pragmaNumber(db, 'freelist_count') * PAGE_BYTES;
-    if (free < SLACK_BYTES_MIN || free < this.bytes() / 2) return;
-    db.exec('PRAGMA incremental_vacuum');
+    const free = pragmaNumber(db, 'freelist_count');
+    const all = pragmaNumber(db, 'page_count');
+    if (free * PAGE_BYTES > slackBytes && free > all / 2) db.exec('PRAGMA incremental_vacuum');
     db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
   }
 

@@ -35,6 +35,8 @@ export function applyRetention({ shelves, sealer, options }: Keeping, nowMs: num
   for (const [shelf, retentionMs] of tiers) {
     for (const slice of shelf.all()) {
       if (slice.startMs + shelf.tier.sliceMs > fromMs - retentionMs) break;
+      // Rows may outlive their bins only if sealing is far behind; their statistics are kept longer than they are.
+      if (shelf === shelves.raw) sealer.finish(slice);
       sealer.forget(shelf, slice);
       shelf.remove(slice);
     }
@@ -47,6 +49,7 @@ export function applyBudget(keeping: Keeping, otherBytes: number): BudgetOutcome
   const outcome: BudgetOutcome = { rowsDropped: 0, floorMs: null, short: false };
   const all = [shelves.raw, shelves.fiveMinutes, shelves.hours];
   const total = (): number => otherBytes + all.reduce((sum, shelf) => sum + shelf.all().reduce((n, slice) => n + shelf.bytes(slice), 0), 0);
+  if (total() > options.bytesMax) for (const shelf of all) shelf.checkpoint();
   for (const shelf of all) {
     for (const slice of shelf.all().slice(0, -1)) {
       if (total() <= options.bytesMax) return outcome;

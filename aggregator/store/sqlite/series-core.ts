@@ -20,6 +20,9 @@ import { type Report, SliceShelf } from './slice-shelf.ts';
 /** Problems remembered for `status`. */
 const PROBLEMS_MAX = 32;
 
+/** Free room in the log's file that is not worth giving back to the disk. */
+const LOG_SLACK_BYTES = 64 * 1024 * 1024;
+
 export class SeriesCore {
   readonly #options: SeriesOptions;
   readonly #shelves: Shelves;
@@ -119,6 +122,7 @@ export class SeriesCore {
   maintain(nowMs: number): void {
     const keeping = { shelves: this.#shelves, sealer: this.#sealer, options: this.#options };
     applyRetention(keeping, nowMs, this.#newestMs());
+    this.#log.shrink(Math.min(LOG_SLACK_BYTES, this.#options.bytesMax / 16));
     const { rowsDropped, floorMs, short } = applyBudget(keeping, this.#log.bytes());
     if (rowsDropped > 0) {
       this.#drop('byte-budget', rowsDropped);
@@ -126,7 +130,6 @@ export class SeriesCore {
     }
     if (floorMs !== null) this.#floorMs = Math.max(this.#floorMs, floorMs);
     if (short) this.#report(`the byte budget of ${this.#options.bytesMax} bytes is too small for what must be kept: raise store.bytesMax`);
-    this.#log.shrink();
   }
 
   status(): SeriesStoreStatus {

@@ -41,7 +41,7 @@ class SeriesThread {
   #groupTimer = false;
   #lastCommitMs = Number.NEGATIVE_INFINITY;
   #nowMs: number;
-  #working = false;
+  #working: Promise<void> | null = null;
   #closed = false;
 
   constructor(core: SeriesCore, port: WorkerPort, release: () => void, data: SeriesWorkerData) {
@@ -129,14 +129,15 @@ class SeriesThread {
   }
 
   /** Background work until none is due; one at a time. */
-  async #work(): Promise<void> {
-    if (this.#working) return;
-    this.#working = true;
-    try {
-      while (!this.#closed && this.#core.step(this.#nowMs)) await setImmediate();
-    } finally {
-      this.#working = false;
-    }
+  #work(): Promise<void> {
+    this.#working ??= this.#steps().finally(() => {
+      this.#working = null;
+    });
+    return this.#working;
+  }
+
+  async #steps(): Promise<void> {
+    while (!this.#closed && this.#core.step(this.#nowMs)) await setImmediate();
   }
 
   async #queryMany({ subjects, ...rest }: SeriesQueryMany): Promise<SeriesResult[]> {

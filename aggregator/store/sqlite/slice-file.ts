@@ -180,6 +180,10 @@ export class SliceFile {
   /** Gives freed pages back to the file system. */
   shrink(): void {
     this.#db.exec('PRAGMA incremental_vacuum');
+    this.checkpoint();
+  }
+
+  checkpoint(): void {
     this.#db.exec('PRAGMA wal_checkpoint(TRUNCATE)');
   }
 

@@ -143,6 +143,11 @@ export class SliceShelf {
     return SIDE_FILES.reduce((sum, side) => sum + (statSync(slice.path + side, { throwIfNoEntry: false })?.size ?? 0), 0);
   }
 
+  /** Empties the write-ahead logs of open slices into their files. */
+  checkpoint(): void {
+    for (const slice of [...this.#open]) this.read(slice, undefined, (file) => file.checkpoint());
+  }
+
   quarantine(slice: Slice, problem: HeadroomError): void {
     this.#forget(slice);
     if (this.#directory !== null) this.#putAside(slice.path, problem);
