@@ -141,6 +141,37 @@ const BREAK: Record<string, [rule: string, change: (c: Case) => void][]> = {
         (c.policy.freezeWindows = [{ fromMinuteOfWeek: 6 * 1440, toMinuteOfWeek: 3 * 1440, timeZone: 'UTC', reason: 'over the week' }]),
     ],
   ],
+  confirmed: [
+    ['confirmed', (c) => (c.snapshot.vms[1]!.memory.rssMiB = 2400)],
+    ['confirmed', (c) => (c.snapshot.vms[1]!.memory.rssMiB = null)],
+  ],
+  margin: [['margin', (c) => (c.snapshot.vms[1]!.memory.workingSetMiB = 1890)]],
+  'dead-band': [
+    [
+      'dead-band',
+      (c) => {
+        c.plan.steps[0] = memoryStep(c.snapshot.vms[1]!, 2000);
+      },
+    ],
+  ],
+  reach: [['reach', (c) => (c.snapshot.vms[1]!.demand.memory.forecast!.horizons = [1, 2])]],
+  'cap-needed': [['cap-needed', (c) => (c.resources.cpu.cpuEnforcement = 'cap-when-contended' as never)]],
+  'bounds-sent': [
+    ['bounds-sent', (c) => (c.plan.steps[0]!.ceiling = 9999)],
+    ['bounds-sent', (c) => (c.plan.steps[1]!.ceiling = 3)],
+    ['bounds-sent', (c) => (c.plan.steps[0]!.floor = 0)],
+    ['bounds-sent', (c) => (c.plan.steps[0]!.floor = Number.NaN)],
+  ],
+  canary: [
+    [
+      'canary',
+      (c) => {
+        const { resolve } = c.policy;
+        c.policy.resolve = (vm, resource) => ({ ...resolve(vm, resource), canary: vm.name === 'vm-3' });
+        c.snapshot.vms[2]!.coolUntilMs.memory = NOW_MS + 1;
+      },
+    ],
+  ],
   'one-step-each': [['one-step-each', (c) => c.plan.steps.push({ ...c.plan.steps[0]! })]],
   'blast-radius': [
     ['blast-radius', (c) => (c.policy.blastRadius.vmsPerPlan = 2)],

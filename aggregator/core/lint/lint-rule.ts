@@ -63,3 +63,10 @@ function compare(from: Setting, to: Setting): number[] {
   }
   return [Number.NaN];
 }
+
+/** Does this step let go of a cap: back to the baseline's, or to none? That is an undoing, not a gift. */
+export function releasesCap({ from, to }: PlanStep, vm: VmSnapshot): boolean {
+  if (from.resource !== 'cpu' || to.resource !== 'cpu' || from.capCores === null) return false;
+  const baseline = settingOf(vm.baseline.cpu, 'cpu')?.capCores ?? null;
+  return to.capCores === null || (baseline !== null && to.capCores === baseline && to.capCores > from.capCores);
+}

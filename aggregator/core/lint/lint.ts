@@ -5,6 +5,7 @@
  */
 import type { FleetSnapshot, LintFinding, NotDone, Plan } from '../plan/plan.ts';
 import type { FleetPolicy } from '../plan/policy.ts';
+import * as care from './care-rules.ts';
 import type { LintContext, LintedStep, PlanRule, StepRule } from './lint-rule.ts';
 import { blastRadius, cooledDown, oneStepEach, outsideFreeze, stepLimit } from './rate-rules.ts';
 import * as standing from './standing-rules.ts';
@@ -39,6 +40,12 @@ export const STEP_RULES: Readonly<Record<string, StepRule>> = {
   'step-limit': stepLimit,
   cooldown: cooledDown,
   freeze: outsideFreeze,
+  confirmed: care.lastShrinkConfirmed,
+  margin: care.marginKept,
+  'dead-band': care.outsideDeadBand,
+  reach: care.forecastReaches,
+  'cap-needed': care.capNeeded,
+  'bounds-sent': care.boundsSent,
 };
 
 export const PLAN_RULES: Readonly<Record<string, PlanRule>> = {
@@ -48,6 +55,7 @@ export const PLAN_RULES: Readonly<Record<string, PlanRule>> = {
   'numa-memory': memoryOfNumaNode,
   'host-cpu': cpuOfHost,
   'guard-grants': guardGrants,
+  canary: care.canariesWell,
 };
 
 export function lintPlan(plan: Plan, snapshot: FleetSnapshot, policy: FleetPolicy): LintFinding[] {

@@ -2,11 +2,11 @@
 import type { CpuSetting } from '../../../shared/resources.ts';
 import type { FleetSnapshot, VmSnapshot } from '../plan/plan.ts';
 import type { FleetPolicy } from '../plan/policy.ts';
-import { gives, type LintedStep, type PlanRule, type StepRule, settingOf, takes } from './lint-rule.ts';
+import { gives, type LintedStep, type PlanRule, releasesCap, type StepRule, settingOf, takes } from './lint-rule.ts';
 
-/** Settings are rounded up to whole MiB and hundredths of a core; a step limit means the value before rounding. */
 /** The kernel's default weight, where no baseline tells another. */
 const WEIGHT_DEFAULT = 100;
+/** Settings are rounded up to whole MiB and hundredths of a core; a step limit means the value before rounding. */
 const ROUNDING = { cpu: 0.011, memory: 1.01, network: 2, disk: 1 } as const;
 
 interface Measured {
@@ -57,9 +57,9 @@ function urgent({ step, vm }: LintedStep): boolean {
 }
 
 export const stepLimit: StepRule = (linted) => {
-  const { policy } = linted;
+  const { policy, step, vm } = linted;
   const measured = measure(linted);
-  if (measured === null) return null;
+  if (measured === null || releasesCap(step, vm)) return null;
   const { from, to, rounding } = measured;
   if (from - to > policy.stepLimitShrinkFraction * from + rounding) return `takes ${(from - to).toFixed(2)} of ${from.toFixed(2)} at once`;
   if (to - from > policy.stepLimitGrowFraction * from + rounding && !urgent(linted))

@@ -124,6 +124,8 @@ export const cpuOfHost: PlanRule = (steps, context) => {
     const targets = new Map(growing.map(({ step }) => [step.vm, settingOf(step.to, 'cpu')?.capCores ?? 0]));
     let sum = 0;
     for (const vm of vms) {
+      // What does not run uses no CPU.
+      if (vm.state === 'stopped' || vm.state === 'error' || vm.state === 'paused') continue;
       const caps = [settingOf(vm.current.cpu, 'cpu')?.capCores, settingOf(vm.pending.cpu, 'cpu')?.capCores, targets.get(vm.id)];
       sum += Math.max(0, ...caps.map((cap) => cap ?? 0));
     }

@@ -1,5 +1,5 @@
 /** Rules on the values of one step: bounds, floors under memory, what may be taken and on what grounds. */
-import { gives, type LintedStep, type StepRule, settingOf, takes } from './lint-rule.ts';
+import { gives, type LintedStep, releasesCap, type StepRule, settingOf, takes } from './lint-rule.ts';
 
 /** ARCHITECTURE rule 1 of safety: no cap below a fifth of each vCPU. */
 const CAP_PER_VCPU_MIN = 0.2;
@@ -106,12 +106,20 @@ export const takenOnGoodGrounds: StepRule = ({ step, vm }) => {
 
 /** A tenant's claim raises a VM to its guaranteed share at most. */
 export const claimedWithinGuarantee: StepRule = ({ step, vm, policy }) => {
-  if (vm.demand[step.resource].vouched || !gives(step.from, step.to)) return null;
+  if (vm.demand[step.resource].vouched || !gives(step.from, step.to) || releasesCap(step, vm)) return null;
   const share = guaranteed({ step, vm, policy });
   if (share === null) return null;
-  const [amount, unit] = amountOf(step.to);
+  const [amount, unit] = claimedAmount(step, vm);
   return amount > share + ROUNDING.mib ? `claimed demand would raise it to ${amount} ${unit}, its guarantee is ${share}` : null;
 };
+
+/** Where the cap stays, a weight is what is given: as many weights as the baseline has stand for one core. */
+function claimedAmount(step: LintedStep['step'], vm: LintedStep['vm']): [number, string] {
+  const from = settingOf(step.from, 'cpu');
+  const to = settingOf(step.to, 'cpu');
+  if (!from || !to || from.capCores !== to.capCores) return amountOf(step.to);
+  return [to.weight / (settingOf(vm.baseline.cpu, 'cpu')?.weight ?? 100), 'cores'];
+}
 
 function guaranteed({ step, vm, policy }: Pick<LintedStep, 'step' | 'vm' | 'policy'>): number | null {
   const baseline = vm.baseline[step.resource];
