@@ -2,6 +2,7 @@
  * The HTTP application, apart from any server: routes, schemas, OpenAPI, console, event stream. Input: the service it
  * shows; output: a Fastify instance that tests drive with inject(). It decides nothing.
  */
+import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import swagger from '@fastify/swagger';
 import fastify, { type FastifyInstance } from 'fastify';
@@ -25,7 +26,7 @@ export interface HttpAppOptions {
   /** Further host names this API is reached by; loopback names always work. */
   hostNames?: readonly string[];
   /** Told of failures that are ours (status 5xx). */
-  onError?: (error: unknown, method: string, path: string) => void;
+  onError?: (error: unknown, method: string, path: string, requestId: string) => void;
 }
 
 /** A policy file of thousands of rules stays under this. */
@@ -38,6 +39,7 @@ export async function createHttpApp(service: AggregatorService, options: HttpApp
     requestTimeout: 30_000,
     routerOptions: { maxParamLength: 256 },
     forceCloseConnections: true,
+    genReqId: () => randomUUID(),
     ajv: { customOptions: { coerceTypes: 'array', removeAdditional: false, useDefaults: true } },
   });
   const streams = new Set<ServerResponse>();
@@ -46,8 +48,8 @@ export async function createHttpApp(service: AggregatorService, options: HttpApp
   );
   addGuard(app, options.hostNames ?? []);
   app.setErrorHandler((error, request, reply) => {
-    const problem = problemOf(error);
-    if (problem.status >= 500) options.onError?.(error, request.method, request.url);
+    const problem = { ...problemOf(error), requestId: request.id };
+    if (problem.status >= 500) options.onError?.(error, request.method, request.url, request.id);
     return reply.code(problem.status).type('application/problem+json').send(JSON.stringify(problem));
   });
   app.setNotFoundHandler((request) => {

@@ -1,52 +1,75 @@
-/** Why a VM has what it has, in sentences, from what the service knows. Input: a VM's view; output: text for people. */
+/**
+ * Why a VM has what it has, what would change it and what was not done, in sentences, from what the service knows. Input: a
+ * VM's view and the time; output: text for people, most important first.
+ */
 import { RESOURCES } from '../../shared/resources.ts';
+import { amountText, spanText } from './amounts.ts';
 import type { ResourceView, VmView } from './service.ts';
 
 const NAMES = { cpu: 'CPU', memory: 'Memory', network: 'Network', disk: 'Disk' } as const;
+/** Telemetry comes each second, some of it each minute: older than this is stale for a reader. */
+const STALE_MS = 120_000;
 
 export function explain(vm: VmView): string[] {
-  const sentences = [`${vm.name} on ${vm.host} is ${vm.state}${vm.guestAgent ? '' : ', without a guest agent'}.`];
+  const agent = vm.guestAgent ? '' : ', without a guest agent';
+  const sentences = [`${vm.name} on ${vm.host} is ${vm.state}${agent}.`];
   for (const resource of RESOURCES) sentences.push(...explainResource(NAMES[resource], vm.resources[resource]));
   if (vm.missingSignals.length > 0) sentences.push(`Signals it lacks: ${vm.missingSignals.join('; ')}.`);
   return sentences;
 }
 
 function explainResource(name: string, view: ResourceView): string[] {
-  const amount = (value: number | null): string => (value === null ? 'an unknown amount' : `${round(value)} ${view.unit}`);
-  const has = view.uncapped ? 'no limit' : amount(view.allocation);
-  const sentences = [
-    `${name}: it has ${has}, uses ${amount(view.usage)} and wants ${amount(view.demand)}${view.suppressed ? ' (held down by its allocation)' : ''}.`,
-  ];
+  if (view.mode === 'off' && view.eligible.allowed)
+    return [`${name}: mode is off by the rule "${view.rule}", so it is neither watched nor changed.`];
+  const sentences = [`${name}: ${standing(view)}`];
   if (!view.eligible.allowed) return [...sentences, `${name} is never changed: ${view.eligible.reason}.`];
-  sentences.push(`${name} is in mode ${view.mode} by the rule "${view.rule}"${boundsOf(view)}.`);
+  sentences.push(`${name} is in mode ${view.mode} by the rule "${view.rule}"${boundsOf(view)}.${wouldChange(view)}`);
   for (const hold of view.holds)
-    sentences.push(`Hands off${hold.forMs === null ? '' : ` for ${Math.ceil(hold.forMs / 60_000)} min`}: ${hold.reason}.`);
-  const expected = expectedOf(view);
-  if (expected) sentences.push(expected);
-  const last = view.lastDecision;
-  if (last)
-    sentences.push(
-      `Last decision (${new Date(last.atMs).toISOString()}): ${last.reason}${last.outcome ? ` — ${last.outcome}` : last.done ? '' : ' — not changed'}.`,
-    );
+    sentences.push(`${name} is left alone${hold.forMs === null ? '' : ` for ${spanText(hold.forMs)} more`}: ${hold.reason}.`);
+  const expected = expectedOf(name, view);
+  if (expected !== null) sentences.push(expected);
+  const decided = decisionOf(name, view);
+  if (decided !== null) sentences.push(decided);
   return sentences;
 }
 
+function standing(view: ResourceView): string {
+  const has = view.uncapped ? 'it has no limit' : `it has ${amountText(view.allocation, view.unit)}`;
+  if (view.usage === null && view.demand === null) {
+    const age =
+      Number.isFinite(view.ageMs) && view.ageMs !== null ? `the newest sample is ${spanText(view.ageMs)} old` : 'no sample has come yet';
+    return `${has}; what it uses is unknown (${age}).`;
+  }
+  const held = view.suppressed ? ', and what it has holds it down' : '';
+  const stale = view.ageMs > STALE_MS ? ` The newest sample is ${spanText(view.ageMs)} old; stale data moves nothing.` : '';
+  return `${has}, uses ${amountText(view.usage, view.unit)} and would use ${amountText(view.demand, view.unit)} if nothing held it back${held}.${stale}`;
+}
+
 function boundsOf({ floor, ceiling, unit }: ResourceView): string {
-  const parts = [
-    floor === null ? '' : `at least ${round(floor)} ${unit}`,
-    ceiling === null ? '' : `at most ${round(ceiling)} ${unit}`,
-  ].filter(Boolean);
+  const least = floor === null ? '' : `at least ${amountText(floor, unit)}`;
+  const most = ceiling === null ? '' : `at most ${amountText(ceiling, unit)}`;
+  const parts = [least, most].filter((part) => part !== '');
   return parts.length > 0 ? `, ${parts.join(', ')}` : '';
 }
 
-function expectedOf({ forecast, unit }: ResourceView): string | null {
-  if (!forecast || forecast.values.length === 0) return null;
-  const top = forecast.quantiles.length - 1;
-  const highest = Math.max(...forecast.horizons.map((_, i) => forecast.values[i * forecast.quantiles.length + top] ?? 0));
-  const aheadS = Math.round(((forecast.horizons.at(-1) ?? 0) * forecast.stepMs) / 1000);
-  return `Up to ${round(highest)} ${unit} are expected within ${aheadS} s (${forecast.model}, quantile ${forecast.quantiles[top]}, confidence ${forecast.confidence.toFixed(2)}): ${forecast.explanation}`;
+function wouldChange({ mode }: ResourceView): string {
+  if (mode === 'observe') return ' It is watched and never changed; mode recommend or auto in the policy would change that.';
+  if (mode === 'recommend') return ' Changes are proposed and not made; mode auto would make them.';
+  return '';
 }
 
-function round(value: number): string {
-  return value >= 100 ? value.toFixed(0) : value.toFixed(2);
+function expectedOf(name: string, { forecast, unit }: ResourceView): string | null {
+  if (!forecast || forecast.values.length === 0) return null;
+  const top = forecast.quantiles.length - 1;
+  const highs = forecast.horizons.map((_, i) => forecast.values[i * forecast.quantiles.length + top] ?? Number.NaN).filter(Number.isFinite);
+  if (highs.length === 0) return null;
+  const ahead = spanText((forecast.horizons.at(-1) ?? 0) * forecast.stepMs);
+  const source = `quantile ${forecast.quantiles[top]} by ${forecast.model}, confidence ${forecast.confidence.toFixed(2)}`;
+  return `${name} may need up to ${amountText(Math.max(...highs), unit)} within ${ahead} (${source}): ${forecast.explanation}.`;
+}
+
+function decisionOf(name: string, { lastDecision: last }: ResourceView): string | null {
+  if (last === null) return null;
+  const end = last.outcome ?? (last.done ? 'under way' : `not changed (${last.constraint})`);
+  return `${name}, decided at ${new Date(last.atMs).toISOString().replace('.000Z', 'Z')}: ${last.reason} – ${end}.`;
 }

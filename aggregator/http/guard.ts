@@ -26,7 +26,7 @@ function nameOf(host: string): string {
 export function addGuard(app: FastifyInstance, hostNames: readonly string[]): void {
   const names = new Set([...LOOPBACK_NAMES, ...hostNames.map((name) => name.toLowerCase())]);
   app.addHook('onRequest', async (request, reply) => {
-    reply.headers(HEADERS);
+    reply.headers(HEADERS).header('x-request-id', request.id);
     const host = request.headers.host ?? '';
     if (!names.has(nameOf(host))) {
       throw new HeadroomError('PERMISSION', `this API does not answer to the name "${host}"; add it to the configured host names`);

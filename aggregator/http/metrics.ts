@@ -1,5 +1,5 @@
 /** Prometheus text of what the service knows. Input: the service; output: the exposition text. Unknown values are left out. */
-import { Gauge, Registry } from 'prom-client';
+import { Counter, Gauge, Registry } from 'prom-client';
 import { RESOURCES } from '../../shared/resources.ts';
 import type { AggregatorService, ResourceView } from './service.ts';
 
@@ -24,9 +24,15 @@ export async function metricsText(service: AggregatorService): Promise<string> {
     const safe = name.replaceAll(/[^a-zA-Z0-9_:]/g, '_');
     const full = safe.startsWith('headroom_') ? safe : `headroom_${safe}`;
     if (registry.getSingleMetric(full)) continue;
-    new Gauge({ name: full, help: `${name.replaceAll('_', ' ')} of the aggregator`, registers: [registry] }).set(value);
+    measure(registry, full, `${name.replaceAll('_', ' ')} of the aggregator`, value);
   }
   return registry.metrics();
+}
+
+function measure(registry: Registry, name: string, help: string, value: number): void {
+  const settings = { name, help, registers: [registry] };
+  if (name.endsWith('_total') && value >= 0) new Counter(settings).inc(value);
+  else new Gauge(settings).set(value);
 }
 
 function vmGauges(service: AggregatorService, registry: Registry): void {

@@ -3,7 +3,7 @@
  * thrown; output: status and body. What is not ours is a 500 that tells nothing of the inside.
  */
 import Type, { type Static } from 'typebox';
-import { type ErrorCode, type HeadroomError, isHeadroomError } from '../../shared/errors.ts';
+import { type ErrorCode, isHeadroomError } from '../../shared/errors.ts';
 
 export const ProblemSchema = Type.Object(
   {
@@ -12,9 +12,23 @@ export const ProblemSchema = Type.Object(
     status: Type.Integer(),
     detail: Type.String(),
     code: Type.String(),
-    /** Where in a policy file, from 1. */
+    /** Where in a policy file, from 1: the first mistake. */
     line: Type.Optional(Type.Integer()),
     column: Type.Optional(Type.Integer()),
+    field: Type.Optional(Type.String()),
+    mistakes: Type.Optional(
+      Type.Array(
+        Type.Object({
+          line: Type.Integer(),
+          column: Type.Integer(),
+          field: Type.Union([Type.String(), Type.Null()]),
+          detail: Type.String(),
+        }),
+        { description: 'Each mistake found in a policy file' },
+      ),
+    ),
+    /** Names the request in the aggregator's log. */
+    requestId: Type.Optional(Type.String()),
   },
   { $id: 'Problem', additionalProperties: false },
 );
@@ -45,7 +59,8 @@ const problem = (status: number, title: string, code: string, detail: string): P
 export function problemOf(error: unknown): Problem {
   if (isHeadroomError(error)) {
     const [status, title] = STATUS[error.code] ?? [500, 'Internal error'];
-    return { ...problem(status, title, error.code, status === 500 ? 'see the log of the aggregator' : error.message), ...placeOf(error) };
+    const told = problem(status, title, error.code, status === 500 ? 'see the log of the aggregator' : error.message);
+    return error.code === 'POLICY_INVALID' ? { ...told, ...mistakesIn(error.message) } : told;
   }
   const { statusCode, message } = error as { statusCode?: unknown; message?: unknown };
   if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {
@@ -54,8 +69,15 @@ export function problemOf(error: unknown): Problem {
   return problem(500, 'Internal error', 'INTERNAL', 'see the log of the aggregator');
 }
 
-/** A policy's mistakes are told one a line, each beginning with its place; the first one's place is also given apart. */
-function placeOf({ code, message }: HeadroomError): Pick<Problem, 'line' | 'column'> {
-  const place = code === 'POLICY_INVALID' ? /line (\d+), column (\d+)/.exec(message) : null;
-  return place ? { line: Number(place[1]), column: Number(place[2]) } : {};
+/** The parser of policy files tells one mistake a line, each with its place. */
+const MISTAKE = /^line (\d+), column (\d+)(?:, (?:field ([^:]+)|the whole policy))?: (.*)$/;
+
+function mistakesIn(message: string): Pick<Problem, 'line' | 'column' | 'field' | 'mistakes'> {
+  const mistakes = message.split('\n').flatMap((text) => {
+    const found = MISTAKE.exec(text);
+    return found ? [{ line: Number(found[1]), column: Number(found[2]), field: found[3] ?? null, detail: found[4] ?? '' }] : [];
+  });
+  const first = mistakes[0];
+  if (!first) return {};
+  return { line: first.line, column: first.column, ...(first.field === null ? {} : { field: first.field }), mistakes };
 }

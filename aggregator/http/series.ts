@@ -65,6 +65,10 @@ export interface VmSeriesAnswer {
   allocation: (number | null)[];
   forecastMedian: (number | null)[];
   forecastHigh: (number | null)[];
+  /** The quantile of `forecastHigh`; null = no forecast is stored in this time. */
+  forecastQuantile: number | null;
+  /** Demand, allocation and forecast come once a step; null = unknown. */
+  stepMs: number | null;
 }
 
 export async function vmSeries(service: AggregatorService, vm: VmView, request: SeriesRequest): Promise<VmSeriesAnswer> {
@@ -76,10 +80,17 @@ export async function vmSeries(service: AggregatorService, vm: VmView, request: 
   const names = NAMES[resource];
   const view = vm.resources[resource];
   const quantiles = view.forecast?.quantiles ?? [];
-  const high = quantiles.filter((q) => q > 0.5).map((q) => forecastField(names.forecast, q));
+  const high = quantiles.filter((q) => q > 0.5).map((quantile) => ({ quantile, field: forecastField(names.forecast, quantile) }));
   const median = forecastField(names.forecast, 0.5);
   const stepMs = view.forecast?.stepMs ?? 0;
-  const fields = [...names.usage, ...(resource === 'memory' ? MEMORY_USAGE : []), names.demand, ...names.allocation, median, ...high];
+  const fields = [
+    ...names.usage,
+    ...(resource === 'memory' ? MEMORY_USAGE : []),
+    names.demand,
+    ...names.allocation,
+    median,
+    ...high.map(({ field }) => field),
+  ];
   const result = await service.series.query({
     subject: { kind: 'vm', id: vm.id },
     source: 'host',
@@ -91,7 +102,7 @@ export async function vmSeries(service: AggregatorService, vm: VmView, request: 
   });
   const grid = gridOf(fromMs, toMs, request.points ?? 600, resolution);
   const column = (name: string, shiftMs = 0): (number | null)[] => binned(result, name, grid, shiftMs);
-  const highest = high.findLast((name) => result.columns[name]?.some(Number.isFinite));
+  const highest = high.findLast(({ field }) => result.columns[field]?.some(Number.isFinite));
   return {
     vm: vm.id,
     resource,
@@ -103,7 +114,9 @@ export async function vmSeries(service: AggregatorService, vm: VmView, request: 
     demand: column(names.demand),
     allocation: names.allocation.map((name) => column(name)).reduce(firstKnown),
     forecastMedian: column(median, stepMs),
-    forecastHigh: highest === undefined ? grid.timesMs.map(() => null) : column(highest, stepMs),
+    forecastHigh: highest === undefined ? grid.timesMs.map(() => null) : column(highest.field, stepMs),
+    forecastQuantile: highest?.quantile ?? null,
+    stepMs: view.forecast?.stepMs ?? null,
   };
 }
 

@@ -79,8 +79,7 @@ function stream(service: AggregatorService, streams: Set<ServerResponse>, reques
 function missed(service: AggregatorService, lastId: string | string[] | undefined): FleetEvent[] {
   const since = Number(lastId);
   if (lastId === undefined || !Number.isSafeInteger(since)) return [];
-  return service.events
-    .recent(REPLAY_MAX)
-    .filter(({ id }) => id > since)
-    .sort((a, b) => a.id - b.id);
+  const remembered = service.events.recent(REPLAY_MAX).toSorted((a, b) => a.id - b.id);
+  // Ids begin anew when the aggregator restarts: whoever saw a higher one has seen none of these.
+  return since > (remembered.at(-1)?.id ?? 0) ? remembered : remembered.filter(({ id }) => id > since);
 }

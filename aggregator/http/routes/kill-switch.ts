@@ -1,4 +1,4 @@
-/** PUT and DELETE /v1/kill-switch: stop every change to the fleet, a host or a VM; and go on. */
+/** /v1/kill-switch: where it is engaged; stop every change to the fleet, a host or a VM (PUT), and go on (DELETE). */
 import Type, { type Static } from 'typebox';
 import { HeadroomError } from '../../../shared/errors.ts';
 import { KillSwitchBody } from '../schemas/decisions.ts';
@@ -14,7 +14,20 @@ function scopeOf(service: AggregatorService, { host, vm }: Body): Parameters<Agg
   return vm === undefined ? { kind: 'fleet' } : { kind: 'vm', vm: knownVm(service, vm) };
 }
 
+const State = Type.Object({
+  fleet: Type.Boolean(),
+  hosts: Type.Array(Type.String(), { description: 'Hosts whose agent says that its switch is engaged' }),
+});
+
 export const killSwitchRoutes: Routes = (app, service) => {
+  app.get(
+    '/v1/kill-switch',
+    { schema: { summary: 'Where the kill switch is engaged', tags: ['operations'], response: answers(State) } },
+    () => {
+      const { killSwitch, hosts } = service.snapshot();
+      return { fleet: killSwitch, hosts: hosts.filter((host) => host.killSwitch).map(({ id }) => id) };
+    },
+  );
   for (const [method, engaged, summary] of [
     ['PUT', true, 'Engage the kill switch: no change any more, what is in force stays'],
     ['DELETE', false, 'Release the kill switch'],

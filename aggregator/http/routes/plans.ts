@@ -2,10 +2,22 @@
 import Type, { type Static } from 'typebox';
 import { HeadroomError } from '../../../shared/errors.ts';
 import { Plan } from '../schemas/decisions.ts';
+import { Page } from '../schemas/words.ts';
+import type { PlanView } from '../service.ts';
 import { answers, type Routes } from './route-options.ts';
 
 const Params = Type.Object({ id: Type.String({ maxLength: 128 }) });
-const Query = Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 20 })) });
+const Query = Type.Object({
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200, default: 20 })),
+  cursor: Type.Optional(Type.String({ maxLength: 128, description: 'as the page before answered it' })),
+});
+/** More plans than are remembered: all of them. */
+const REMEMBERED_MAX = 10_000;
+
+function page(plans: readonly PlanView[], limit: number): { items: PlanView[]; cursor: string | null } {
+  const items = plans.slice(0, limit);
+  return { items, cursor: plans.length > limit ? (items.at(-1)?.id ?? null) : null };
+}
 
 export const planRoutes: Routes = (app, service) => {
   app.get<{ Querystring: Static<typeof Query> }>(
@@ -15,10 +27,17 @@ export const planRoutes: Routes = (app, service) => {
         summary: 'Latest plans, newest first',
         tags: ['decisions'],
         querystring: Query,
-        response: answers(Type.Object({ items: Type.Array(Plan) })),
+        response: answers(Page(Plan)),
       },
     },
-    (request) => ({ items: service.plans(request.query.limit ?? 20) }),
+    (request) => {
+      const { limit = 20, cursor } = request.query;
+      if (cursor === undefined) return page(service.plans(limit + 1), limit);
+      const all = service.plans(REMEMBERED_MAX);
+      const at = all.findIndex(({ id }) => id === cursor);
+      // A plan that is no longer remembered: everything older is gone as well.
+      return at < 0 ? { items: [], cursor: null } : page(all.slice(at + 1), limit);
+    },
   );
   app.get<{ Params: Static<typeof Params> }>(
     '/v1/plans/:id',

@@ -87,6 +87,8 @@ export const VmSeries = Type.Object(
     allocation: Column,
     forecastMedian: Column,
     forecastHigh: Column,
+    forecastQuantile: Nullable(Type.Number({ description: 'The quantile of forecastHigh' })),
+    stepMs: Nullable(Type.Number({ description: 'Demand, allocation and forecast come once a step' })),
   },
   { $id: 'VmSeries', description: 'One row a time; the forecast is the one made one step earlier' },
 );
