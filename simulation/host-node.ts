@@ -14,39 +14,8 @@ import type { Connect } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
 import { NS_PER_SECOND } from '../shared/units.ts';
 import { NodeClock, type SimulatedTime } from './clock.ts';
+import { type Life, mortal } from './life.ts';
 import { createMemoryStateFiles, type WatchedStateFiles } from './memory-state-files.ts';
-
-/** One life of an agent process. */
-interface Life {
-  alive: boolean;
-}
-
-/** The hypervisor as one agent process has it: when the process dies, answers under way never arrive and events go nowhere. */
-function mortal(hypervisor: SimulatedHypervisor, life: Life): SimulatedHypervisor {
-  return new Proxy(hypervisor, {
-    get(target, name) {
-      const value = Reflect.get(target, name, target) as unknown;
-      if (typeof value !== 'function') return value;
-      if (name === 'onEvent') {
-        return (listener: Parameters<SimulatedHypervisor['onEvent']>[0]) => target.onEvent((event) => life.alive && listener(event));
-      }
-      return (...args: unknown[]) => {
-        if (!life.alive) return new Promise<never>(() => undefined);
-        const result = (value as (...all: unknown[]) => unknown).apply(target, args);
-        return result instanceof Promise ? whileAlive(result, life) : result;
-      };
-    },
-  });
-}
-
-function whileAlive<T>(answer: Promise<T>, life: Life): Promise<T> {
-  return new Promise((resolve, reject) => {
-    answer.then(
-      (value) => life.alive && resolve(value),
-      (error: unknown) => life.alive && reject(error),
-    );
-  });
-}
 
 export interface HostNodeOptions {
   time: SimulatedTime;

@@ -44,6 +44,11 @@ export class Invariants {
     this.#foreign.set(`${vm} ${setting.resource}`, { setting, atMs: nowMs, untilMs: nowMs + holdMs });
   }
 
+  /** What somebody else set last, which a restore must leave alone. */
+  foreignOf(vm: VmId, resource: Resource): Setting | null {
+    return this.#foreign.get(`${vm} ${resource}`)?.setting ?? null;
+  }
+
   /** The VM started anew: earlier observations of it mean nothing. */
   forget(vm: VmId, resource: Resource): void {
     this.#foreign.delete(`${vm} ${resource}`);

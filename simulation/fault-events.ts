@@ -1,0 +1,99 @@
+/** Carries scheduled faults out in a world, and ends them again. Each is counted when it really happened. */
+
+import type { SimulatedNetwork } from '../shared/net/simulated.ts';
+import type { Setting } from '../shared/resources.ts';
+import type { AggregatorNode } from './aggregator-node.ts';
+import type { SimulatedTime } from './clock.ts';
+import type { Faults, ScheduledFault } from './faults.ts';
+import type { HostNode } from './host-node.ts';
+import type { Invariants } from './invariants.ts';
+
+/** What faults can get at. */
+export interface FaultyWorld {
+  readonly time: SimulatedTime;
+  readonly hosts: readonly HostNode[];
+  /** One per host, in the same order. */
+  readonly networks: readonly SimulatedNetwork[];
+  readonly aggregator: AggregatorNode;
+  readonly faults: Faults;
+  readonly invariants: Invariants;
+  startAggregator(): void;
+  startAgent(host: HostNode): void;
+}
+
+/** Hands off after a foreign write: shorter than live, so that its end is seen too. */
+export const FOREIGN_HOLD_MS = 2 * 3_600_000;
+
+const HOUR_MS = 3_600_000;
+/** As many as the policy's `rebootTogether` reckons with. */
+const STORM_VMS = 2;
+
+export function carryOut(world: FaultyWorld, fault: ScheduledFault): void {
+  if (world.faults.healed) return;
+  const h = Math.floor(fault.whom * world.hosts.length);
+  const host = world.hosts[h]!;
+  const vm = host.vmIds[Math.floor(fault.what * host.vmIds.length)]!;
+  const later = (run: () => void): void => void world.time.schedule(() => world.faults.healed || run(), fault.forMs);
+  world.faults.count(fault.kind);
+  switch (fault.kind) {
+    case 'partition':
+      world.networks[h]!.setPartitioned(true);
+      later(() => world.networks[h]!.setPartitioned(false));
+      break;
+    case 'restart':
+      restart(world, h, fault, later);
+      break;
+    case 'clockStep':
+      // Forwards or back by an hour; the aggregator or a host.
+      if (fault.whom < 0.3) world.aggregator.stepWall(fault.what < 0.5 ? HOUR_MS : -HOUR_MS);
+      else host.stepWall(fault.what < 0.5 ? HOUR_MS : -HOUR_MS);
+      break;
+    case 'stuckVm':
+      host.hypervisor.setStuck(vm, true);
+      later(() => host.hypervisor.setStuck(vm, false));
+      break;
+    case 'job':
+      host.hypervisor.setJob(vm, true);
+      later(() => host.hypervisor.setJob(vm, false));
+      break;
+    case 'foreignWriter':
+      foreignWrite(world, h, fault);
+      break;
+    case 'rebootStorm':
+      for (const id of host.vmIds.slice(0, STORM_VMS)) {
+        host.hypervisor.reboot(id);
+        world.invariants.forget(id, 'memory');
+      }
+      break;
+  }
+}
+
+/** The aggregator or an agent dies by kill -9 and is started again later. */
+function restart(world: FaultyWorld, h: number, fault: ScheduledFault, later: (run: () => void) => void): void {
+  if (fault.what < 0.4) {
+    if (!world.aggregator.running) return;
+    world.aggregator.kill();
+    for (const network of world.networks) network.dropConnections();
+    later(() => world.startAggregator());
+    return;
+  }
+  const host = world.hosts[h]!;
+  if (!host.agentRuns) return;
+  host.killAgent();
+  world.networks[h]!.dropConnections();
+  later(() => world.startAgent(host));
+}
+
+/** Somebody gives a VM more, as an administrator at night would: never so little that they harm it themselves. */
+function foreignWrite(world: FaultyWorld, h: number, fault: ScheduledFault): void {
+  const host = world.hosts[h]!;
+  const id = host.vmIds[Math.floor(fault.what * host.vmIds.length)]!;
+  const { options, cpu, balloonTargetMiB, driverLoadsAtMs } = host.hypervisor.truth(id);
+  const forCpu = fault.what * 7919 - Math.floor(fault.what * 7919) < 0.5;
+  if (!forCpu && driverLoadsAtMs > world.time.nowMs) return;
+  const setting: Setting = forCpu
+    ? { resource: 'cpu', weight: cpu.weight, capCores: options.vcpus * 0.9 }
+    : { resource: 'memory', memoryMiB: Math.round(Math.max(balloonTargetMiB + 16, 0.8 * options.bootMemoryMiB + 16)) };
+  host.hypervisor.foreignWrite(id, setting);
+  world.invariants.foreignWritten(id, setting, world.time.nowMs, FOREIGN_HOLD_MS);
+}

@@ -1,0 +1,40 @@
+/**
+ * Death of a simulated process. What outlives it (hypervisor, disk, stores) is handed to it through a veil: once it is dead,
+ * answers under way never arrive, calls are not made and listeners hear nothing, as after kill -9. Input: the thing and a
+ * life; output: the same thing for as long as the life lasts.
+ */
+export interface Life {
+  alive: boolean;
+}
+
+const NEVER = new Promise<never>(() => undefined);
+
+export function mortal<T extends object>(thing: T, life: Life): T {
+  return new Proxy(thing, {
+    get(target, name) {
+      const value = Reflect.get(target, name, target) as unknown;
+      if (typeof value !== 'function') return value;
+      return (...args: unknown[]) => {
+        if (!life.alive) return NEVER;
+        const heard = args.map((arg) => (typeof arg === 'function' ? whileAlive(arg as Listener, life) : arg));
+        const result = (value as Listener).apply(target, heard);
+        return result instanceof Promise ? answerWhileAlive(result, life) : result;
+      };
+    },
+  });
+}
+
+type Listener = (...args: unknown[]) => unknown;
+
+function whileAlive(listener: Listener, life: Life): Listener {
+  return (...args) => (life.alive ? listener(...args) : undefined);
+}
+
+function answerWhileAlive<T>(answer: Promise<T>, life: Life): Promise<T> {
+  return new Promise((resolve, reject) => {
+    answer.then(
+      (value) => life.alive && resolve(value),
+      (error: unknown) => life.alive && reject(error),
+    );
+  });
+}
