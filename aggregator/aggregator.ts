@@ -20,7 +20,7 @@ import { createIngest, type Ingest } from './ingest/ingest.ts';
 import type { IngestLimits, IngestSink } from './ingest/peer-state.ts';
 import { Loop, loopMetrics } from './loops/loop.ts';
 import { type PlanMade, runPlan } from './loops/plan-loop.ts';
-import { runStep, untilStepEnd } from './loops/step-loop.ts';
+import { runStep, untilAfterEnd } from './loops/step-loop.ts';
 import { DecisionLog } from './service/decision-log.ts';
 import { EventLog } from './service/event-log.ts';
 import { type KillScope, KillSwitches, scopeName } from './service/kill-switches.ts';
@@ -49,6 +49,11 @@ export interface AggregatorOptions {
 const SETTLE_MS = 20_000;
 /** Changes of before a restart that still count against the blast radius are looked for in so many entries. */
 const OUTCOMES_READ_MAX = 2000;
+
+/** A plan begins this long after the step's end and grace: its forecasts take some time. */
+const PLAN_AFTER_STEP_MS_MAX = 500;
+/** The first plan need not wait for its turn: leases are renewed by it, and people wait for a first answer. */
+const FIRST_PLAN_MS_MAX = 5000;
 
 /** Takes ownership (a new epoch) and the policy into force. Rejects when a store fails or the policy file is invalid. */
 export async function createAggregator(options: AggregatorOptions): Promise<Aggregator> {
@@ -247,29 +252,26 @@ export class Aggregator {
   #createLoops(): Loops {
     const { clock, config, log } = this.#options;
     const onError = (name: string, error: unknown): void => log.error(`the ${name} loop failed`, { problem: errorText(error) });
-    const make = (name: string, nextDelayMs: () => number, run: () => Promise<void>): Loop =>
-      new Loop({ name, clock, nextDelayMs, run, onError });
+    const { stepMs, planPeriodMs, graceMs } = config;
+    const nowMs = (): number => this.#time.nowMs();
+    // Right after the step's forecasts, where plan periods and steps fit: what was just learnt is acted on at once.
+    const planAfterMs = graceMs + Math.min(PLAN_AFTER_STEP_MS_MAX, planPeriodMs / 20);
+    const planDelayMs = (): number => {
+      const delayMs = untilAfterEnd(nowMs(), planPeriodMs, planAfterMs);
+      return this.latest === null ? Math.min(delayMs, FIRST_PLAN_MS_MAX) : delayMs;
+    };
+    const make = (name: string, periodMs: number, run: () => Promise<void>, nextDelayMs?: () => number): Loop =>
+      new Loop({ name, clock, periodMs, run, onError, ...(nextDelayMs ? { nextDelayMs } : {}) });
     return {
       step: make(
         'step',
-        () => untilStepEnd(this.#time.nowMs(), config.stepMs, config.graceMs),
+        stepMs,
         () => this.#step(),
+        () => untilAfterEnd(nowMs(), stepMs, graceMs),
       ),
-      plan: make(
-        'plan',
-        () => config.planPeriodMs,
-        () => this.#plan(),
-      ),
-      maintain: make(
-        'maintain',
-        () => config.maintainPeriodMs,
-        () => this.#maintain(),
-      ),
-      checkpoint: make(
-        'checkpoint',
-        () => config.checkpointPeriodMs,
-        () => this.#models.checkpoint(() => sleep(clock, 0)),
-      ),
+      plan: make('plan', planPeriodMs, () => this.#plan(), planDelayMs),
+      maintain: make('maintain', config.maintainPeriodMs, () => this.#maintain()),
+      checkpoint: make('checkpoint', config.checkpointPeriodMs, () => this.#models.checkpoint(() => sleep(clock, 0))),
     };
   }
 

@@ -7,8 +7,9 @@ import type { Clock, Timer } from '../../shared/clock.ts';
 export interface LoopOptions {
   name: string;
   clock: Clock;
-  /** Milliseconds until the next run should begin; asked after each run. */
-  nextDelayMs: () => number;
+  periodMs: number;
+  /** Milliseconds until the next run, asked after each; absent = a period after the last one began. */
+  nextDelayMs?: () => number;
   run: () => Promise<void> | void;
   onError: (name: string, error: unknown) => void;
 }
@@ -37,7 +38,7 @@ export class Loop {
   start(): void {
     if (!this.#stopped) return;
     this.#stopped = false;
-    this.#schedule(this.#options.nextDelayMs());
+    this.#schedule(this.#nextDelayMs(0));
   }
 
   /** Waits for the run under way. */
@@ -62,9 +63,13 @@ export class Loop {
     if (this.#running) await this.#running;
     else await this.#once();
     if (this.#stopped) return;
-    const delayMs = this.#options.nextDelayMs();
-    if (delayMs < this.figures.lastMs) this.figures.overruns++;
-    this.#schedule(delayMs - this.figures.lastMs);
+    if (this.figures.lastMs > this.#options.periodMs) this.figures.overruns++;
+    this.#schedule(this.#nextDelayMs(this.figures.lastMs));
+  }
+
+  #nextDelayMs(elapsedMs: number): number {
+    const { nextDelayMs, periodMs } = this.#options;
+    return nextDelayMs ? nextDelayMs() : periodMs - elapsedMs;
   }
 
   #once(): Promise<void> {

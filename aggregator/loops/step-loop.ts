@@ -26,10 +26,10 @@ const BLOCKS_PER_APPEND = 1000;
 /** A timer may fire a little early by another clock. */
 const SLACK_MS = 5;
 
-/** Milliseconds until the step under way is over and its grace has passed. */
-export function untilStepEnd(nowMs: number, stepMs: number, graceMs: number): number {
-  const sinceEnd = (((nowMs - graceMs) % stepMs) + stepMs) % stepMs;
-  return stepMs - sinceEnd + SLACK_MS;
+/** Milliseconds until the period under way is over and some time more has passed: the end of a step and its grace, a plan's turn. */
+export function untilAfterEnd(nowMs: number, periodMs: number, afterMs: number): number {
+  const sinceEnd = (((nowMs - afterMs) % periodMs) + periodMs) % periodMs;
+  return periodMs - sinceEnd + SLACK_MS;
 }
 
 export async function runStep({ clock, nowMs, state, series, budgetMs, onStoreError }: StepLoopOptions): Promise<void> {
