@@ -8,7 +8,7 @@ import { type Columns, firstNotBefore } from './open-bin.ts';
 import type { RowTable } from './row-table.ts';
 import type { Sealer, Shelves } from './sealer.ts';
 import { BIN_MS, SLICE_HOUR_MS } from './series-options.ts';
-import type { SliceShelf } from './slice-shelf.ts';
+import type { Slice, SliceShelf } from './slice-shelf.ts';
 import { STATISTICS, splitStatistic, statisticName, writeStatistics } from './statistics.ts';
 
 /** A field asked for at an aggregated resolution. */
@@ -109,50 +109,20 @@ export class SeriesReader {
       const { field, statistic } = splitStatistic(name);
       return { name, field, statistic, stored: statisticName(field, statistic) };
     });
-    const rows = new Map<number, Float64Array>();
+    const parts: Part[] = [];
     for (const slice of shelf.within(fromMs, toMs)) {
-      if (slice.series.has(key)) this.#storedStatistics(shelf, slice.startMs, key, asked, fromMs, toMs, rows);
+      if (slice.series.has(key)) parts.push(...storedParts(shelf, slice, key, asked, fromMs, toMs));
     }
-    for (const startMs of this.#changedBins(key, binMs, fromMs, toMs)) {
+    for (const startMs of [...this.#changedBins(key, binMs, fromMs, toMs)].sort((a, b) => a - b)) {
       const fresh = this.#sumUp(key, asked, startMs, binMs);
-      if (fresh) rows.set(startMs, fresh);
+      if (fresh) parts.push({ timesMs: Float64Array.of(startMs), columns: fresh.map((value) => Float64Array.of(value)) });
     }
-    return collect(asked, rows);
-  }
-
-  /** Chunks first, then bins that are not chunked yet: those are younger. */
-  #storedStatistics(
-    shelf: SliceShelf,
-    sliceMs: number,
-    key: string,
-    asked: readonly Asked[],
-    fromMs: number,
-    toMs: number,
-    rows: Map<number, Float64Array>,
-  ): void {
-    const slice = shelf.at(sliceMs)!;
-    const names = asked.map(({ stored }) => stored);
-    const { chunks, bins } = shelf.read(slice, { chunks: [], bins: [] }, (file) => {
-      const id = file.findSeries(key);
-      if (id === null) return { chunks: [], bins: [] };
-      return { chunks: file.readChunks(id, fromMs - shelf.tier.chunkMs + 1, toMs, names), bins: file.readBins(id, fromMs, toMs) };
-    });
-    for (const { timesMs, columns } of chunks.map((chunk) => chunk.columns)) {
-      const picked = names.map((name) => columns.get(name) ?? null);
-      const end = firstNotBefore(timesMs, toMs);
-      for (let row = firstNotBefore(timesMs, fromMs); row < end; row++) {
-        rows.set(
-          timesMs[row]!,
-          Float64Array.from(picked, (column) => column?.[row] ?? Number.NaN),
-        );
-      }
-    }
-    for (const { startMs, fields, values } of bins) {
-      rows.set(
-        startMs,
-        Float64Array.from(asked, ({ field, statistic }) => values[fields.indexOf(field) * STATISTICS.length + statistic] ?? Number.NaN),
-      );
-    }
+    return joinParts(
+      asked.map(({ name }) => name),
+      parts,
+      fromMs,
+      toMs,
+    );
   }
 
   /** Starts of bins or hours whose stored statistics are missing or out of date. */
@@ -164,12 +134,12 @@ export class SeriesReader {
     return changed;
   }
 
-  #sumUp(key: string, asked: readonly Asked[], startMs: number, binMs: number): Float64Array | null {
+  #sumUp(key: string, asked: readonly Asked[], startMs: number, binMs: number): number[] | null {
     const fields = [...new Set(asked.map(({ field }) => field))];
     const { timesMs, columns } = this.#rawRows(key, fields, startMs, startMs + binMs);
     if (timesMs.length === 0) return null;
     const six = new Float64Array(STATISTICS.length);
-    return Float64Array.from(asked, ({ field, statistic }) => {
+    return asked.map(({ field, statistic }) => {
       writeStatistics(columns[field]!, six, 0);
       return six[statistic]!;
     });
@@ -178,12 +148,60 @@ export class SeriesReader {
 
 const EMPTY: Columns = { timesMs: new Float64Array(0), columns: new Map() };
 
-/** Rows of statistics in time order; those in which nothing asked is known are no rows. */
-function collect(asked: readonly Asked[], rows: ReadonlyMap<number, Float64Array>): SeriesResult {
-  const builder = new RowBuilder(asked.map(({ name }) => name));
-  const times = Float64Array.from(rows.keys()).sort();
-  for (const time of times) builder.addRow(time, rows.get(time)!);
-  return builder.finish();
+/** A stretch of rows in time order, one column for each name asked (null: unknown throughout). Later parts win. */
+interface Part {
+  timesMs: Float64Array;
+  columns: readonly (Float64Array | null)[];
+}
+
+/** What a slice has of a series' statistics: chunks first, then bins that are not chunked yet, which are younger. */
+function storedParts(shelf: SliceShelf, slice: Slice, key: string, asked: readonly Asked[], fromMs: number, toMs: number): Part[] {
+  const names = asked.map(({ stored }) => stored);
+  return shelf.read(slice, [], (file) => {
+    const id = file.findSeries(key);
+    if (id === null) return [];
+    const chunks = file.readChunks(id, fromMs - shelf.tier.chunkMs + 1, toMs, names);
+    const parts: Part[] = chunks.map(({ columns: { timesMs, columns } }) => ({
+      timesMs,
+      columns: names.map((name) => columns.get(name) ?? null),
+    }));
+    const bins = file.readBins(id, fromMs, toMs);
+    if (bins.length === 0) return parts;
+    const at = (fields: readonly string[]) => asked.map(({ field, statistic }) => fields.indexOf(field) * STATISTICS.length + statistic);
+    const places = new Map<readonly string[], number[]>();
+    const columns = names.map(() => new Float64Array(bins.length));
+    for (const [row, { fields, values }] of bins.entries()) {
+      let place = places.get(fields);
+      if (!place) {
+        place = at(fields);
+        places.set(fields, place);
+      }
+      // A field that the bin does not have stands before the array: unknown.
+      for (let i = 0; i < columns.length; i++) columns[i]![row] = values[place[i]!] ?? Number.NaN;
+    }
+    parts.push({ timesMs: Float64Array.from(bins, ({ startMs }) => startMs), columns });
+    return parts;
+  });
+}
+
+/** Parts as one result; where parts overlap in time, the row of the latest part stands. */
+function joinParts(names: readonly string[], parts: readonly Part[], fromMs: number, toMs: number): SeriesResult {
+  const rows = new RowBuilder(names);
+  const inOrder = parts.every(({ timesMs }, i) => i === 0 || timesMs[0]! > parts[i - 1]!.timesMs.at(-1)!);
+  if (inOrder) {
+    for (const { timesMs, columns } of parts) {
+      const end = firstNotBefore(timesMs, toMs);
+      for (let row = firstNotBefore(timesMs, fromMs); row < end; row++) rows.add(timesMs[row]!, columns, row);
+    }
+    return rows.finish();
+  }
+  const latest = new Map<number, { columns: Part['columns']; row: number }>();
+  for (const { timesMs, columns } of parts) for (const [row, time] of timesMs.entries()) latest.set(time, { columns, row });
+  for (const time of Float64Array.from(latest.keys()).sort()) {
+    const { columns, row } = latest.get(time)!;
+    if (time >= fromMs && time < toMs) rows.add(time, columns, row);
+  }
+  return rows.finish();
 }
 
 /** Collects rows in which at least one value is known. */
@@ -205,16 +223,6 @@ class RowBuilder {
       const value = from[i]?.[row] ?? Number.NaN;
       this.#columns[i]![this.#rows] = value;
       if (!Number.isNaN(value)) known = true;
-    }
-    if (known) this.#timesMs[this.#rows++] = timeMs;
-  }
-
-  addRow(timeMs: number, values: Float64Array): void {
-    if (this.#rows === this.#timesMs.length) this.#grow();
-    let known = false;
-    for (let i = 0; i < values.length; i++) {
-      this.#columns[i]![this.#rows] = values[i]!;
-      if (!Number.isNaN(values[i])) known = true;
     }
     if (known) this.#timesMs[this.#rows++] = timeMs;
   }
