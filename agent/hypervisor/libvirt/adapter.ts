@@ -12,6 +12,7 @@ import type { Resource, Setting, SettingOf } from '../../../shared/resources.ts'
 import { kibToMiB } from '../../../shared/units.ts';
 import type { VmFacts } from '../../core/vm-facts.ts';
 import type { HostCapacity, Hypervisor, HypervisorEvent, NativeSettings, StatsGroup, VmStats, VmSummary } from '../hypervisor.ts';
+import { createBootingVms } from './booting-vms.ts';
 import { numaNodesOf } from './capabilities.ts';
 import { parseConnectUri } from './connect-uri.ts';
 import type { CgroupVersion } from './cpu-tuning.ts';
@@ -67,6 +68,7 @@ class LibvirtHypervisor implements Hypervisor {
   readonly #stateFolder: string;
   readonly #listeners = new Set<(event: HypervisorEvent) => void>();
   readonly #stuck = createStuckVms();
+  readonly #booting = createBootingVms();
   /** Names by UUID, as last listed: libvirt wants both, and puts the name in its messages. */
   readonly #names = new Map<VmId, string>();
   #cgroup: CgroupVersion | null = null;
@@ -186,10 +188,17 @@ class LibvirtHypervisor implements Hypervisor {
       const id = record.domain.uuid;
       if (answered(record.params, groups)) {
         if (groups.includes('balloon') || groups.includes('block')) this.#stuck.answered(id);
-        stats.push(statsOf(record, groups, nowMs));
+        stats.push(this.#believed(statsOf(record, groups, nowMs)));
       } else stuck.push(id);
     }
     return { stats, stuck };
+  }
+
+  #believed(stats: VmStats): VmStats {
+    const { actualMiB, maximumMiB, lastUpdateSeconds } = stats.balloon ?? {};
+    if (actualMiB === undefined || maximumMiB === undefined) return stats;
+    const sizeMiB = this.#booting.sizeMiB(stats.id, actualMiB, maximumMiB, lastUpdateSeconds);
+    return { ...stats, balloon: { ...stats.balloon, actualMiB: sizeMiB } };
   }
 
   setStatsPeriod(id: VmId, seconds: number): Promise<void> {
@@ -264,7 +273,7 @@ class LibvirtHypervisor implements Hypervisor {
     }
     const api = this.#session.control();
     try {
-      return await run({ api, domain, cgroup: this.#cgroup ?? 1, clock: this.#clock });
+      return await run({ api, domain, cgroup: this.#cgroup ?? 1, clock: this.#clock, booting: this.#booting });
     } catch (error) {
       if (isHeadroomError(error, 'HYPERVISOR_UNAVAILABLE') && api.connection.open) this.#stuck.silent(id, this.#clock.monotonicMs());
       throw error;
@@ -278,7 +287,20 @@ class LibvirtHypervisor implements Hypervisor {
     }
     if (event.kind === 'connection' && event.connected) this.#numaNodes = null;
     if (event.kind === 'defined' || event.kind === 'lifecycle') this.#names.set(event.id, event.name);
+    if (event.kind === 'balloon') this.#booting.moved(event.id);
     this.#emit(event);
+    if (event.kind === 'lifecycle') this.#onPower(event);
+  }
+
+  #onPower({ id, power, detail }: Extract<HypervisorEvent, { kind: 'lifecycle' }>): void {
+    if (power === 'shutoff' || power === 'crashed') this.#booting.gone(id);
+    if (!/^(started|rebooted)/.test(detail)) return;
+    this.#booting.reset(id, this.#clock.wallMs());
+    // Nobody else tells that the guest has all its memory again.
+    void this.readSetting(id, 'memory').then(
+      ({ memoryMiB }) => this.#emit({ kind: 'balloon', id, actualMiB: memoryMiB }),
+      () => undefined,
+    );
   }
 
   /** Names the channel behind a port's alias; a domain gone meanwhile has no channel to tell of. */

@@ -7,6 +7,7 @@ import { HeadroomError, isHeadroomError } from '../../../shared/errors.ts';
 import type { Resource, Setting, SettingOf } from '../../../shared/resources.ts';
 import { kibToMiB, miBToKib } from '../../../shared/units.ts';
 import type { NativeSettings } from '../hypervisor.ts';
+import type { BootingVms } from './booting-vms.ts';
 import { type CgroupVersion, cpuDifferences, cpuParams, cpuRestoreParams, cpuSettingOf } from './cpu-tuning.ts';
 import { limitableDevices, throttledDisks } from './definition.ts';
 import {
@@ -33,20 +34,23 @@ export interface Tuning {
   domain: DomainRef;
   cgroup: CgroupVersion;
   clock: Clock;
+  booting: BootingVms;
 }
 
 export async function readResource<R extends Resource>(tuning: Tuning, resource: R): Promise<SettingOf<R>> {
   return (await readAny(tuning, resource)) as SettingOf<R>;
 }
 
-async function readAny({ api, domain, cgroup }: Tuning, resource: Resource): Promise<Setting> {
+async function readAny({ api, domain, cgroup, booting }: Tuning, resource: Resource): Promise<Setting> {
   switch (resource) {
     case 'cpu': {
       const [params, info] = await Promise.all([api.schedulerParams(domain), api.info(domain)]);
       return cpuSettingOf(params, info.vcpus, cgroup);
     }
-    case 'memory':
-      return { resource: 'memory', memoryMiB: kibToMiB((await api.info(domain)).memoryKib) };
+    case 'memory': {
+      const { memoryKib, maxMemoryKib } = await api.info(domain);
+      return { resource: 'memory', memoryMiB: booting.sizeMiB(domain.uuid, kibToMiB(memoryKib), kibToMiB(maxMemoryKib)) };
+    }
     case 'network':
       return networkSettingOf([...(await interfaceParams(api, domain)).values()]);
     case 'disk':
@@ -186,14 +190,15 @@ function leftOver(recorded: ReadonlyMap<string, Params>, current: ReadonlyMap<st
   });
 }
 
+/** Waits for the exact size, and at the end takes a page or two less: some drivers round. */
 async function restoreBalloon({ api, domain, clock }: Tuning, wantedKib: number): Promise<string[]> {
-  const arrived = (memoryKib: number): boolean => Math.abs(memoryKib - wantedKib) <= BALLOON_EPSILON_KIB;
   await api.setMemory(domain, wantedKib);
   const untilMs = clock.monotonicMs() + BALLOON_RESTORE_MS_MAX;
   for (;;) {
     const { memoryKib } = await api.info(domain);
-    if (arrived(memoryKib)) return [];
+    if (memoryKib === wantedKib) return [];
     if (clock.monotonicMs() >= untilMs) {
+      if (Math.abs(memoryKib - wantedKib) <= BALLOON_EPSILON_KIB) return [];
       return [`the balloon is at ${kibToMiB(memoryKib)} MiB instead of ${kibToMiB(wantedKib)} MiB: the guest has not followed yet`];
     }
     await sleep(clock, BALLOON_POLL_MS);
