@@ -37,5 +37,5 @@ export function docsPage(document: OpenApiDocument): string {
     }
   }
   const sections = [...groups].map(([tag, operations]) => `<h2>${escaped(tag)}</h2>${operations.join('')}`).join('');
-  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${escaped(document.info.title)} API</title><link rel="stylesheet" href="/console/docs.css"></head><body><main><h1>${escaped(document.info.title)} API ${escaped(document.info.version)}</h1><p>${escaped(document.info.description ?? '')} The document itself: <a href="/openapi.json">/openapi.json</a>. <a href="/">Console</a></p>${sections}</main></body></html>`;
+  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${escaped(document.info.title)} API</title><link rel="icon" href="/console/mark.svg" type="image/svg+xml"><link rel="stylesheet" href="/console/docs.css"></head><body><main><h1>${escaped(document.info.title)} API ${escaped(document.info.version)}</h1><p>${escaped(document.info.description ?? '')} The document itself: <a href="/openapi.json">/openapi.json</a>. <a href="/">Console</a></p>${sections}</main></body></html>`;
 }

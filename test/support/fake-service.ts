@@ -8,7 +8,7 @@ import { parsePolicyFile } from '../../aggregator/core/plan/policy-file.ts';
 import type { AggregatorService, FleetEvent, HostView, PlanView, ResourceView, VmView } from '../../aggregator/http/service.ts';
 import type { HostId } from '../../shared/ids.ts';
 import { RESOURCES, type Resource, type Setting } from '../../shared/resources.ts';
-import { allocation, expectedDemand, MADE_HOSTS, MADE_VMS, type MadeVm, STEP_MS, usage } from './made-fleet.ts';
+import { allocation, expectedDemand, MADE_HOSTS, MADE_VMS, type MadeVm, STEP_MS, stepDemand, usage } from './made-fleet.ts';
 import { madeSeries } from './made-series.ts';
 import { type MemoryLedger, memoryLedger } from './memory-ledger.ts';
 
@@ -54,7 +54,7 @@ function forecastOf(vm: MadeVm, resource: Resource, nowMs: number): ForecastView
     fromMs,
     quantiles: QUANTILES,
     horizons: HORIZONS,
-    values: HORIZONS.flatMap((h) => SPREAD.map((spread) => expectedDemand(vm, resource, fromMs + (h - 1) * STEP_MS) * spread)),
+    values: HORIZONS.flatMap((h) => SPREAD.map((spread) => stepDemand(vm, resource, fromMs + (h - 1) * STEP_MS) * spread)),
     confidence: 0.86,
     explanation: 'a season of 2 min was found; it explains most of the change',
   };

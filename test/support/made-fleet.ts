@@ -125,6 +125,11 @@ export function expectedDemand(vm: MadeVm, resource: Resource, timeMs: number): 
   }
 }
 
+/** The largest expected demand within the step that begins then. */
+export function stepDemand(vm: MadeVm, resource: Resource, startMs: number): number {
+  return Math.max(...[0, 0.25, 0.5, 0.75, 1].map((share) => expectedDemand(vm, resource, startMs + share * STEP_MS)));
+}
+
 export function usage(vm: MadeVm, resource: Resource, timeMs: number): number {
   const demand = expectedDemand(vm, resource, timeMs) * (1 + 0.08 * noise(seedOf(vm) + resource.length, timeMs));
   const granted = allocation(vm, resource, timeMs);

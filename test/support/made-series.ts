@@ -5,7 +5,7 @@
 import type { Resolution, SeriesQuery, SeriesResult, SeriesStore } from '../../aggregator/store/series-store.ts';
 import { HeadroomError } from '../../shared/errors.ts';
 import type { Resource } from '../../shared/resources.ts';
-import { allocation, expectedDemand, MADE_VMS, type MadeVm, STEP_MS, usage } from './made-fleet.ts';
+import { allocation, expectedDemand, MADE_VMS, type MadeVm, STEP_MS, stepDemand, usage } from './made-fleet.ts';
 
 const MS: Readonly<Record<Resolution, number>> = { raw: 1000, '5m': 300_000, '1h': 3_600_000 };
 /** Far more rows than any chart asks for; keeps a test from filling memory by mistake. */
@@ -36,8 +36,8 @@ const FIELDS = new Map<string, Field>([
   ['vm_disk.writeBytesPerSecond', everySecond((vm, t) => usage(vm, 'disk', t) * 0.3)],
   ...(Object.entries(NAMES) as [Resource, string][]).flatMap(([resource, name]): [string, Field][] => [
     [`vm_allocation.${name}`, everyStep((vm, t) => allocation(vm, resource, t))],
-    [`vm_forecast.${name}/q0.5/h1`, everyStep((vm, t) => expectedDemand(vm, resource, t + STEP_MS))],
-    [`vm_forecast.${name}/q0.95/h1`, everyStep((vm, t) => expectedDemand(vm, resource, t + STEP_MS) * 1.15)],
+    [`vm_forecast.${name}/q0.5/h1`, everyStep((vm, t) => stepDemand(vm, resource, t + STEP_MS))],
+    [`vm_forecast.${name}/q0.95/h1`, everyStep((vm, t) => stepDemand(vm, resource, t + STEP_MS) * 1.15)],
   ]),
 ]);
 
