@@ -28,7 +28,7 @@ export function propose(vm: VmSnapshot, resource: Resource, context: PlanContext
     const unknown = { constraint: 'unknown', reason: 'its demand is unknown and there is no forecast' } as const;
     return { kind: 'not-done', notDone: notDone(vm.id, resource, unknown) };
   }
-  return process(firstProposal(subject, need), context);
+  return process({ ...firstProposal(subject, need), notes: contentionNotes(subject, context) }, context);
 }
 
 function subjectOf(vm: VmSnapshot, resource: Resource, policy: ResourcePolicy & { rule: string }, context: PlanContext): Subject | null {
@@ -57,6 +57,12 @@ function firstProposal(subject: Subject, need: Need): Proposal {
   // What a later step needs beyond the present allocation is no reason to grow yet, and leaves nothing to take.
   const target = Math.min(subject.amount, Math.max(need.lead, need.hold ?? need.lead));
   return { subject, need, direction: 'shrink', target, constraint, notes: [] };
+}
+
+/** A cap that was not there before needs its own reason. */
+function contentionNotes({ policy, form, current, host }: Subject, { contended }: PlanContext): string[] {
+  const fresh = policy.cpuEnforcement === 'cap-when-contended' && form === 'cap' && current.resource === 'cpu' && current.capCores === null;
+  return fresh ? [`capped because ${contended.get(host.id)}`] : [];
 }
 
 function process(first: Proposal, context: PlanContext): Outcome {

@@ -11,7 +11,15 @@ export function reasonFor(proposal: Proposal, to: Setting, nowMs: number): strin
   const after = amountOf(to, vm, form);
   const what = resource === 'cpu' && form === 'weight' ? 'CPU weight' : RESOURCE_WORDS[resource];
   const from = amount === Number.POSITIVE_INFINITY ? 'no limit' : amountNumber(resource, amount);
-  const lifted = subject.capToLift ? ' and no cap but its own' : '';
   const held = notes.length > 0 ? `; ${notes.join(', ')}` : '';
-  return `${what} from ${from} to ${amountWords(resource, after)}${lifted} at ${timeWords(nowMs)} because ${because}${held}`;
+  const change = `${what} from ${from} to ${amountWords(resource, after)}`;
+  if (subject.capToLift) return `${liftWords(proposal, nowMs)}; ${change}${held}`;
+  return `${change} at ${timeWords(nowMs)} because ${because}${held}`;
+}
+
+function liftWords({ subject }: Proposal, nowMs: number): string {
+  const { current, policy, host } = subject;
+  const cap = current.resource === 'cpu' && current.capCores !== null ? amountWords('cpu', current.capCores) : 'no limit';
+  const why = policy.cpuEnforcement === 'weight' ? 'the policy enforces CPU by weight' : `the CPU of host ${host.id} is not contended`;
+  return `CPU cap of ${cap} lifted at ${timeWords(nowMs)} because ${why}`;
 }

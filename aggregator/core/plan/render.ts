@@ -13,7 +13,9 @@ export interface RenderInput {
 
 export function renderPlan({ plan, report, findings = [], nameOf }: RenderInput): string {
   const lines = [`plan ${plan.id} at ${new Date(plan.nowMs).toISOString()}`];
-  lines.push(`  ${report.vms} VMs, ${report.proposals} proposals, ${plan.steps.length} steps on ${report.vmsChanged} VMs`);
+  lines.push(
+    `  ${counted(report.vms, 'VM')}, ${counted(report.proposals, 'proposal')}, ${counted(plan.steps.length, 'step')} on ${counted(report.vmsChanged, 'VM')}`,
+  );
   lines.push('hosts');
   for (const host of report.hosts) {
     const memory = `memory ${host.memoryCommittedMiB.toFixed(0)} of ${host.memoryUsableMiB.toFixed(0)} MiB committed, ${host.memoryLeftMiB.toFixed(0)} left`;
@@ -34,11 +36,15 @@ export function renderPlan({ plan, report, findings = [], nameOf }: RenderInput)
   lines.push('fast guard until the next lease');
   for (const grant of plan.grants) {
     lines.push(
-      `  ${grant.host}: reserve ${grant.reserveCores.toFixed(2)} cores, ${grant.reserveMiB.toFixed(0)} MiB; ${grant.allowances.length} VMs`,
+      `  ${grant.host}: reserve ${grant.reserveCores.toFixed(2)} cores, ${grant.reserveMiB.toFixed(0)} MiB; ${counted(grant.allowances.length, 'VM')}`,
     );
   }
   for (const finding of findings) {
     lines.push(`lint: ${finding.rule}${finding.step === null ? '' : ` (step ${finding.step + 1})`}: ${finding.message}`);
   }
   return `${lines.join('\n')}\n`;
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
