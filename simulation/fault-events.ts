@@ -60,10 +60,7 @@ export function carryOut(world: FaultyWorld, fault: ScheduledFault): void {
       foreignWrite(world, h, fault);
       break;
     case 'rebootStorm':
-      for (const id of host.vmIds.slice(0, STORM_VMS)) {
-        host.hypervisor.reboot(id);
-        world.invariants.forget(id, 'memory');
-      }
+      for (const id of host.vmIds.slice(0, STORM_VMS)) host.hypervisor.reboot(id);
       break;
   }
 }

@@ -30,6 +30,7 @@ export class Invariants {
   readonly broken: BrokenInvariant[] = [];
   readonly #seen = new Set<string>();
   readonly #foreign = new Map<string, ForeignWrite>();
+  readonly #noLease = new Set<string>();
   readonly #targets = new Map<string, number>();
   readonly #oracles = new Map<string, { hostOom: number }>();
   readonly #liars: ReadonlySet<VmId>;
@@ -49,22 +50,20 @@ export class Invariants {
     return this.#foreign.get(`${vm} ${resource}`)?.setting ?? null;
   }
 
-  /** The VM started anew: earlier observations of it mean nothing. */
-  forget(vm: VmId, resource: Resource): void {
-    this.#foreign.delete(`${vm} ${resource}`);
-    this.#targets.delete(vm);
-  }
-
   check(hosts: readonly HostNode[], nowMs: number): void {
     for (const host of hosts) {
       this.#hostMemory(host, nowMs);
       this.#fences(host, nowMs);
-      const leaseOut = host.agentMetrics?.agent_lease_out === 1;
+      const noLease = !host.agentRuns || host.agentMetrics?.agent_lease_out === 1;
+      // A shrink just before the lease ran out is seen only now: what counts is having had none since the last look.
+      const hadNone = this.#noLease.has(host.id);
+      if (noLease) this.#noLease.add(host.id);
+      else this.#noLease.delete(host.id);
       for (const vm of host.vmIds) {
         this.#guestMemory(host, vm, nowMs);
         this.#caps(host, vm, nowMs);
         this.#foreignKept(host, vm, nowMs);
-        this.#nothingShrinksWithoutLease(host, vm, leaseOut || !host.agentRuns, nowMs);
+        this.#nothingShrinksWithoutLease(host, vm, noLease && hadNone, nowMs);
       }
     }
   }

@@ -17,6 +17,9 @@ import { privateLibvirtd, virsh } from '../support/libvirtd.ts';
 import { eventually, Stack } from '../support/stack.ts';
 import { type TinyGuestOptions, tinyGuest, tinyGuestXml } from '../support/tiny-guest.ts';
 
+// Several guests boot under emulation, leases run out, a hung domain is waited for.
+t.setTimeout(600_000);
+
 const folder = mkdtempSync(join(tmpdir(), 'headroom-faults-'));
 const libvirtd = await privateLibvirtd();
 const name = (what: string): string => `hrf${process.pid}-${what}`;
@@ -29,12 +32,12 @@ const guestOptions = (what: string, index: number, more: Partial<TinyGuestOption
 });
 const MAIN = guestOptions('main', 1);
 const OTHER = guestOptions('other', 2);
-const LOCKED = guestOptions('locked', 3, {
+const PREALLOCATED = guestOptions('prealloc', 3, {
   memoryMiB: 128,
-  extra: '<memoryBacking><locked/></memoryBacking><memtune><hard_limit unit="MiB">1024</hard_limit></memtune>',
+  extra: "<memoryBacking><allocation mode='immediate'/></memoryBacking>",
 });
 const PLAIN = guestOptions('plain', 4, { memoryMiB: 128, balloon: false });
-const GUESTS = [MAIN, OTHER, LOCKED, PLAIN];
+const GUESTS = [MAIN, OTHER, PREALLOCATED, PLAIN];
 
 const quick = {
   mode: 'auto',
@@ -63,8 +66,12 @@ const stack = new Stack({
   inside: libvirtd.inside,
 });
 
+/** What every guest was before anything of ours ran. */
+const before: Record<string, Record<string, string>> = {};
+
 t.teardown(async () => {
   await stack.stop();
+  if (!t.passing()) for (const part of ['aggregator', 'agent'] as const) t.comment(`${part}:\n${stack.log(part).slice(-6000)}`);
   for (const { name } of GUESTS) {
     for (const verb of ['destroy', 'undefine']) spawnSync('virsh', ['-c', `qemu+unix:///system?socket=${libvirtd.socket}`, verb, name]);
   }
@@ -72,13 +79,19 @@ t.teardown(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-for (const options of GUESTS) {
-  const file = join(folder, `${options.name}.xml`);
-  writeFileSync(file, tinyGuestXml(options));
-  virsh(libvirtd.socket, 'define', file);
-  virsh(libvirtd.socket, 'start', options.name);
-}
-for (const options of GUESTS) (await tinyGuest(options)).close();
+t.before(async () => {
+  for (const options of GUESTS) {
+    const file = join(folder, `${options.name}.xml`);
+    writeFileSync(file, tinyGuestXml(options));
+    virsh(libvirtd.socket, 'define', file);
+    virsh(libvirtd.socket, 'start', options.name);
+  }
+  for (const options of GUESTS) (await tinyGuest(options)).close();
+  for (const options of GUESTS) before[options.name] = groundTruth(options);
+  stack.startAggregator();
+  await eventually('the aggregator to answer', () => stack.get('/healthz'));
+  stack.startAgent();
+});
 
 const vm = ({ uuid }: TinyGuestOptions): Promise<VmView> => stack.get(`/v1/vms/${uuid}`);
 const events = async (): Promise<FleetEvent[]> => (await stack.get<{ items: FleetEvent[] }>('/v1/events?format=json&limit=1000')).items;
@@ -98,6 +111,23 @@ const managed = (options: TinyGuestOptions) =>
     120_000,
   );
 
+/** A balloon that was told to shrink goes on for a while by itself: waits until it rests. */
+async function settled(options: TinyGuestOptions): Promise<number> {
+  let last = Number.NaN;
+  let same = 0;
+  return eventually(
+    `the balloon of ${options.name} to rest`,
+    () => {
+      const now = balloonMiB(options);
+      same = Math.abs(now - last) < 1 ? same + 1 : 0;
+      last = now;
+      // Polled four times a second.
+      return same >= 20 ? now : null;
+    },
+    120_000,
+  );
+}
+
 /** Every value of the machine's control groups that Headroom may write, and the live definition. */
 function groundTruth({ name }: TinyGuestOptions): Record<string, string> {
   const files = globSync(
@@ -106,17 +136,13 @@ function groundTruth({ name }: TinyGuestOptions): Record<string, string> {
   const v2 = globSync(`/sys/fs/cgroup/machine/*${name}*/**/{cpu.max,cpu.weight}`);
   const values = Object.fromEntries([...files, ...v2].sort().map((file) => [file, readFileSync(file, 'utf8').trim()]));
   const version = existsSync('/sys/fs/cgroup/cgroup.controllers') ? 2 : 1;
-  return { ...values, xml: normalXml(virsh(libvirtd.socket, 'dumpxml', name), version).join('\n') };
+  // Whether the test itself has the guest's channel open is no setting.
+  const xml = virsh(libvirtd.socket, 'dumpxml', name).replaceAll(/ state='(dis)?connected'/g, '');
+  return { ...values, xml: normalXml(xml, version).join('\n') };
 }
 
-const before = Object.fromEntries(GUESTS.map((options) => [options.name, groundTruth(options)]));
-t.ok(Object.keys(before[MAIN.name] ?? {}).length > 3, 'control groups were found');
-
-stack.startAggregator();
-await eventually('the aggregator to answer', () => stack.get('/healthz'));
-stack.startAgent();
-
 t.test('the loop acts on real guests', async (t) => {
+  t.ok(Object.keys(before[MAIN.name] ?? {}).length > 3, 'control groups were found');
   await managed(MAIN);
   const quota = quotaOf(MAIN);
   t.notOk(unlimited(quota), `libvirt shows the cap: quota ${quota}`);
@@ -128,7 +154,7 @@ t.test('the loop acts on real guests', async (t) => {
 
 t.test('the aggregator is killed: leases run out, caps go, no memory shrinks, all recovers', async (t) => {
   await managed(OTHER);
-  const heldMiB = [balloonMiB(MAIN), balloonMiB(OTHER)];
+  const heldMiB = [await settled(MAIN), await settled(OTHER)];
   const { epoch } = (await stack.get<{ items: { epoch: number }[] }>('/v1/hosts')).items[0]!;
   await stack.kill('aggregator');
   const shrunk: string[] = [];
@@ -154,7 +180,8 @@ t.test('agent and aggregator are killed: restore --all puts everything back', as
   const output = await stack.agentCommand('restore', '--all', '--state-dir', stack.stateDir);
   t.notMatch(output, /FAIL/);
   for (const options of GUESTS) {
-    await eventually(`${options.name} to be as before`, () => balloonMiB(options) >= (options.memoryMiB ?? 0) - 1);
+    if (options !== PLAIN)
+      await eventually(`${options.name} to have its memory`, () => balloonMiB(options) >= (options.memoryMiB ?? 0) - 1);
     t.same(groundTruth(options), before[options.name], `${options.name} is as before`);
   }
   stack.startAggregator();
@@ -165,7 +192,7 @@ t.test('agent and aggregator are killed: restore --all puts everything back', as
 
 t.test('VMs that must never be touched: no command, and the reason is shown', async (t) => {
   for (const [options, reason] of [
-    [LOCKED, /locked/i],
+    [PREALLOCATED, /alloc/i],
     [PLAIN, /balloon/i],
   ] as const) {
     const { eligible } = (await vm(options)).resources.memory;
@@ -177,7 +204,7 @@ t.test('VMs that must never be touched: no command, and the reason is shown', as
       [],
       'no command for its memory',
     );
-    t.equal(Math.round(balloonMiB(options)), options.memoryMiB, 'it has all it booted with');
+    if (options !== PLAIN) t.equal(Math.round(balloonMiB(options)), options.memoryMiB, 'it has all it booted with');
   }
 });
 

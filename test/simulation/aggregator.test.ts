@@ -113,7 +113,10 @@ t.test('rows become forecasts, plans, commands, entries and events', async (t) =
   t.equal(service.hosts()[0]?.connected, true);
   const reserves = host.leases.map(({ reserveMiB }) => reserveMiB);
   t.ok(reserves[0] === 0 && reserves.some((reserve) => reserve > 100), 'the first lease after a start gives nothing away');
-  t.same(world.log.filter((line) => !line.includes('did harm')), []);
+  t.same(
+    world.log.filter((line) => !line.includes('did harm')),
+    [],
+  );
 });
 
 t.test('it rises before demand does, once it has seen some days', async (t) => {

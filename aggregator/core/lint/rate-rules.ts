@@ -20,7 +20,9 @@ function measure({ step, vm, policy }: LintedStep): Measured | null {
   const { from, to } = step;
   const ceiling = policy.ceiling ?? Number.POSITIVE_INFINITY;
   if (from.resource === 'memory' && to.resource === 'memory') {
-    return { from: Math.min(from.memoryMiB, ceiling, vm.bootMemoryMiB), to: to.memoryMiB, rounding: ROUNDING.memory };
+    // What lies above what the policy grants at most is not the VM's to lose in small steps.
+    const granted = policy.ceiling ?? settingOf(vm.baseline.memory, 'memory')?.memoryMiB ?? Number.POSITIVE_INFINITY;
+    return { from: Math.min(from.memoryMiB, granted, vm.bootMemoryMiB), to: to.memoryMiB, rounding: ROUNDING.memory };
   }
   if (from.resource === 'cpu' && to.resource === 'cpu') return measureCpu(from, to, vm, Math.min(ceiling, vm.vcpus));
   if (from.resource === 'network' && to.resource === 'network') {
