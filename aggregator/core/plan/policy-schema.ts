@@ -139,6 +139,5 @@ export const PolicyDocument = Type.Object(
   closed,
 );
 export type PolicyDocument = Static<typeof PolicyDocument>;
-export type PolicyRule = NonNullable<PolicyDocument['rules']>[number];
 export type PolicySelector = Static<typeof Selector>;
 export type ResourceSection = Static<typeof CpuResource> & Static<typeof MemoryResource>;
