@@ -104,13 +104,17 @@ function standingVerdict(command: Command, vm: GuardedVm, host: GuardedHost, wai
   return null;
 }
 
-/** A balloon in motion is anywhere between its size and its target: both ends and all between count as the value in force. */
+/**
+ * A balloon was anywhere between where our last write found it and its target, and any of that may have been reported as in
+ * force since: all of it counts. Writes that the sender does not know of are fenced by their pairs.
+ */
 function matchesPrevious(previous: Setting, current: Setting, vm: GuardedVm): boolean {
   if (sameSetting(previous, current)) return true;
   if (previous.resource !== 'memory') return false;
-  const { targetMiB, balloonMiB } = vm.memory;
+  const { targetMiB, fromMiB, balloonMiB } = vm.memory;
   if (targetMiB === null || balloonMiB === null) return false;
-  return previous.memoryMiB >= Math.min(targetMiB, balloonMiB) - 1 && previous.memoryMiB <= Math.max(targetMiB, balloonMiB) + 1;
+  const places = [targetMiB, balloonMiB, fromMiB ?? balloonMiB];
+  return previous.memoryMiB >= Math.min(...places) - 1 && previous.memoryMiB <= Math.max(...places) + 1;
 }
 
 /** Is the value itself within what policy, the guest's health and the host's sums allow? */

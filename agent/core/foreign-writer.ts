@@ -11,6 +11,8 @@ export interface Watch {
   target: Setting;
   /** What was read back after that, null = unknown (a crash between write and reading). */
   readBack: Setting | null;
+  /** In force before that. */
+  before: Setting;
   /** Memory only: the size nearest to the target that was seen since. */
   nearestMiB: number;
   /** Memory only: a size moving away from the target, and since when it rests there. */
@@ -30,7 +32,7 @@ const REST_EPSILON_MIB = 4;
 /** Begins to watch after a write (or at first sight, with what is in force as target). */
 export function watchWrite(before: Setting, target: Setting, readBack: Setting | null): Watch {
   const nearest = readBack ?? before;
-  return { target, readBack, nearestMiB: nearest.resource === 'memory' ? nearest.memoryMiB : Number.NaN, suspect: null };
+  return { before, target, readBack, nearestMiB: nearest.resource === 'memory' ? nearest.memoryMiB : Number.NaN, suspect: null };
 }
 
 export interface Observation {

@@ -6,6 +6,8 @@
 export interface VouchedMemory {
   /** What we asked the balloon for last, while it is still ours. */
   targetMiB: number | null;
+  /** What was in force before that: the balloon was seen anywhere between since. */
+  fromMiB: number | null;
   balloonMiB: number | null;
   /** Guest's MemAvailable by balloon statistics, only if they are fresh. */
   availableMiB: number | null;

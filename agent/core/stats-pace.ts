@@ -4,10 +4,13 @@
  * becomes their load. Pure.
  */
 
-/** Share of wall time one group's readings may take: the hypervisor's daemon works about as long as we wait for it. */
-const TIME_SHARE_MAX = 0.02;
+/**
+ * Share of wall time one group's readings may take: the hypervisor's daemon works about as long as we wait for it. At a
+ * tenth, 100 VMs (block 376 ms, balloon 248 ms a reading) are read at any pace from 4 s on.
+ */
+const TIME_SHARE_MAX = 0.1;
 /** However dear a group is, it is read this often: older numbers move nothing anyway. */
-const PERIOD_MS_MAX = 120_000;
+export const PERIOD_MS_MAX = 120_000;
 /** Weight of the newest measurement in the running cost. */
 const NEWEST_WEIGHT = 0.3;
 

@@ -4,7 +4,7 @@
  * table; output: their `current`, holds, events.
  */
 import { errorText } from '../../shared/errors.ts';
-import { RESOURCES, type Resource, type Setting } from '../../shared/resources.ts';
+import { RESOURCES, type Resource, type Setting, sameSetting } from '../../shared/resources.ts';
 import { foreignHold, observe, watchWrite } from '../core/foreign-writer.ts';
 import { hasEntries, reversalsWith, withForeign } from '../core/journal.ts';
 import { type HostContext, tell } from './host-context.ts';
@@ -50,7 +50,9 @@ export async function noteSeen(context: HostContext, entry: VmEntry, seen: Setti
   const observation = observe(watch, seen, bootMiB, nowMs, options);
   entry.watches[resource] = observation.watch;
   if (observation.foreign !== null) await adopt(context, entry, observation.foreign);
+  const before = entry.current[resource];
   noteInForce(entry, seen);
+  if (before === undefined || !sameSetting(before, entry.current[resource] ?? seen)) context.changed();
 }
 
 async function adopt(context: HostContext, entry: VmEntry, seen: Setting): Promise<void> {

@@ -5,7 +5,7 @@
 import { errorText } from '../../shared/errors.ts';
 import { NS_PER_SECOND } from '../../shared/units.ts';
 import { createRate, type Rate } from '../core/rates.ts';
-import { smoothedCostMs, statsPeriodMs } from '../core/stats-pace.ts';
+import { PERIOD_MS_MAX, smoothedCostMs, statsPeriodMs } from '../core/stats-pace.ts';
 import type { StatsGroup, VmStats } from '../hypervisor/hypervisor.ts';
 import { type HostContext, tell } from './host-context.ts';
 import { noteSeen } from './settings.ts';
@@ -13,6 +13,9 @@ import { isUp, type VmEntry } from './vm-table.ts';
 
 /** `state` and `cpu` come with every answer or with the control groups; these are asked for. */
 const GROUPS: readonly StatsGroup[] = ['balloon', 'vcpu', 'interface', 'block'];
+
+/** Readings farther apart than two of the longest periods give no rate. */
+const GAP_MS_MAX = 2 * PERIOD_MS_MAX;
 
 export interface StatisticsLoop {
   /** Once per sample: starts what is due. */
@@ -43,7 +46,7 @@ export function createStatisticsLoop(context: HostContext): StatisticsLoop {
       markStuck(context, new Set(stuck));
       for (const one of stats) {
         const entry = context.table.get(one.id);
-        if (entry?.managed && isUp(entry)) await take(context, entry, one, pace.group, ratesOf(rates, entry), 10 * askedMs(pace.group));
+        if (entry?.managed && isUp(entry)) await take(context, entry, one, pace.group, ratesOf(rates, entry));
       }
       pace.costMs = smoothedCostMs(pace.costMs, clock.monotonicMs() - startMs);
     } catch (error) {
@@ -90,18 +93,11 @@ function ratesOf(all: WeakMap<VmEntry, SlowRates>, entry: VmEntry): SlowRates {
   return made;
 }
 
-async function take(
-  context: HostContext,
-  entry: VmEntry,
-  stats: VmStats,
-  group: StatsGroup,
-  rates: SlowRates,
-  gapMsMax: number,
-): Promise<void> {
+async function take(context: HostContext, entry: VmEntry, stats: VmStats, group: StatsGroup, rates: SlowRates): Promise<void> {
   const perSecond = (name: string, value: number | undefined): number => {
     let rate = rates.get(name);
     if (rate === undefined) {
-      rate = createRate({ gapMsMax });
+      rate = createRate({ gapMsMax: GAP_MS_MAX });
       rates.set(name, rate);
     }
     return rate.next(value ?? Number.NaN, stats.monotonicMs);

@@ -160,9 +160,10 @@ const PRESSURE_MIN = 0.05;
 export function vouchedMemory(entry: VmEntry, nowMs: number, statsAgeMsMax: number): VouchedMemory {
   const { slow, fast } = entry;
   const fresh = nowMs - slow.toldAtMs <= statsAgeMsMax;
-  const target = entry.watches.memory?.target;
+  const watch = entry.watches.memory;
   return {
-    targetMiB: target?.resource === 'memory' ? target.memoryMiB : null,
+    targetMiB: watch?.target.resource === 'memory' ? watch.target.memoryMiB : null,
+    fromMiB: watch?.before.resource === 'memory' ? watch.before.memoryMiB : null,
     balloonMiB: known(slow.balloonMiB),
     availableMiB: fresh ? known(slow.availableMiB) : null,
     rssMiB: known(fast?.rssMiB ?? Number.NaN),

@@ -23,7 +23,7 @@ function guarded(over: Partial<GuardedVm>): GuardedVm {
     holds: {},
     jobActive: false,
     killed: null,
-    memory: { targetMiB: null, balloonMiB: null, availableMiB: null, rssMiB: null, pressure: false },
+    memory: { targetMiB: null, fromMiB: null, balloonMiB: null, availableMiB: null, rssMiB: null, pressure: false },
     ...over,
   };
 }
@@ -88,7 +88,7 @@ t.test('what goes through is within every bound', async () => {
         mode: 'auto',
         reason: '',
       };
-      const memory = { targetMiB: from, balloonMiB: from, availableMiB: available, rssMiB: null, pressure };
+      const memory = { targetMiB: from, fromMiB: null, balloonMiB: from, availableMiB: available, rssMiB: null, pressure };
       const verdict = guardCommand(command, guarded({ current: { memory: current }, memory }), { ...HOST, exposureMiB: exposure }, 0);
       if (verdict.kind !== 'go') return true;
       if (to > from + 1) return to <= ceiling && exposure + to - from <= HOST.usableMiB! && to - from <= HOST.freeMiB!;

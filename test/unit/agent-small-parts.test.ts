@@ -135,8 +135,8 @@ t.test('states', async (t) => {
 t.test('pace of statistics: dear groups are read more seldom', async (t) => {
   t.equal(statsPeriodMs(10_000, Number.NaN), 10_000);
   t.equal(statsPeriodMs(10_000, 50), 10_000);
-  t.equal(statsPeriodMs(10_000, 376), 18_800);
-  t.equal(statsPeriodMs(2000, 100_000), 120_000, 'but never seldomer than every two minutes');
+  t.equal(statsPeriodMs(2000, 376), 3760);
+  t.equal(statsPeriodMs(2000, 20_000), 120_000, 'but never seldomer than every two minutes');
   t.equal(smoothedCostMs(Number.NaN, 40), 40);
   t.ok(smoothedCostMs(100, 0) < 100);
 });

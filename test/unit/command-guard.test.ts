@@ -39,7 +39,7 @@ const vm = (over: Partial<GuardedVm> = {}): GuardedVm => ({
   holds: {},
   jobActive: false,
   killed: null,
-  memory: { targetMiB: 512, balloonMiB: 512, availableMiB: 300, rssMiB: 500, pressure: false },
+  memory: { targetMiB: 512, fromMiB: null, balloonMiB: 512, availableMiB: 300, rssMiB: 500, pressure: false },
   ...over,
 });
 const host = (over: Partial<GuardedHost> = {}): GuardedHost => ({
@@ -131,11 +131,14 @@ t.test('moving towards the permitted range is welcome', async (t) => {
 t.test('a balloon in motion', async (t) => {
   const moving = vm({
     current: { memory: memory(480) },
-    memory: { targetMiB: 400, balloonMiB: 480, availableMiB: 200, rssMiB: 480, pressure: false },
+    memory: { targetMiB: 400, fromMiB: null, balloonMiB: 480, availableMiB: 200, rssMiB: 480, pressure: false },
   });
   t.match(verdict(forMemory(390, { previous: memory(400) }), moving), { kind: 'go' }, 'its target counts as in force');
   t.match(verdict(forMemory(390, { previous: memory(440) }), moving), { kind: 'go' }, 'and all sizes between');
-  t.match(verdict(forMemory(390, { previous: memory(512) }), moving), { outcome: 'skipped' }, 'where it came from does not');
+  t.match(verdict(forMemory(390, { previous: memory(512) }), moving), { outcome: 'skipped' }, 'but nothing else');
+  const from = { ...moving, memory: { ...moving.memory, fromMiB: 512 } };
+  t.match(verdict(forMemory(390, { previous: memory(500) }), from), { kind: 'go' }, 'nor is what was reported on its way since our write');
+  t.match(verdict(forMemory(390, { previous: memory(520) }), from), { outcome: 'skipped' });
   const squeezed = { ...moving, memory: { ...moving.memory, pressure: true, availableMiB: null } };
   t.match(
     verdict(forMemory(450, { previous: memory(400) }), squeezed),
