@@ -222,9 +222,19 @@ class Connection implements RpcConnection {
     entry.timer?.cancel();
     if (entry.state === 'sent') {
       if (status === STATUS_OK) entry.resolve(reader);
-      else entry.reject(errorFromReply(reader));
+      else rejectWithReply(entry, reader);
     }
     this.#pump();
+  }
+}
+
+/** An error that cannot be read still ends the call, and then the connection. */
+function rejectWithReply(entry: Pending, reader: XdrReader): void {
+  try {
+    entry.reject(errorFromReply(reader));
+  } catch (error) {
+    entry.reject(error);
+    throw error;
   }
 }
 
