@@ -5,11 +5,11 @@
 import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import swagger from '@fastify/swagger';
-import fastify, { type FastifyInstance } from 'fastify';
+import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { HeadroomError } from '../../shared/errors.ts';
 import { loadAssets } from './assets.ts';
 import { docsPage, type OpenApiDocument } from './docs-page.ts';
-import { addGuard } from './guard.ts';
+import { addGuard, SECURITY_HEADERS } from './guard.ts';
 import { metricsText } from './metrics.ts';
 import { problemOf } from './problem.ts';
 import { auditRoutes } from './routes/audit.ts';
@@ -26,14 +26,25 @@ import type { AggregatorService } from './service.ts';
 export interface HttpAppOptions {
   /** Further host names this API is reached by; loopback names always work. */
   hostNames?: readonly string[];
+  /** How often a silent event stream says that it is alive. */
+  heartbeatMs?: number;
   /** Told of failures that are ours (status 5xx). */
   onError?: (error: unknown, method: string, path: string, requestId: string) => void;
 }
 
 /** A policy file of thousands of rules stays under this. */
 const BODY_BYTES_MAX = 1024 * 1024;
+/** Proxies close idle streams after a minute. */
+const HEARTBEAT_MS = 15_000;
 
 export async function createHttpApp(service: AggregatorService, options: HttpAppOptions = {}): Promise<FastifyInstance> {
+  const answerProblem = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
+    const problem = { ...problemOf(error), requestId: request.id };
+    if (problem.status >= 500) options.onError?.(error, request.method, request.url, request.id);
+    // The guard sets them too, but an address that cannot be read never gets that far.
+    reply.headers(SECURITY_HEADERS).header('x-request-id', request.id);
+    reply.code(problem.status).type('application/problem+json').send(JSON.stringify(problem));
+  };
   const app = fastify({
     bodyLimit: BODY_BYTES_MAX,
     // Slow requests hold a socket: headers and body must be there in time.
@@ -41,6 +52,7 @@ export async function createHttpApp(service: AggregatorService, options: HttpApp
     routerOptions: { maxParamLength: 256 },
     forceCloseConnections: true,
     genReqId: () => randomUUID(),
+    frameworkErrors: answerProblem,
     ajv: { customOptions: { coerceTypes: 'array', removeAdditional: false, useDefaults: true } },
   });
   const streams = new Set<ServerResponse>();
@@ -48,11 +60,7 @@ export async function createHttpApp(service: AggregatorService, options: HttpApp
     done(null, body),
   );
   addGuard(app, options.hostNames ?? []);
-  app.setErrorHandler((error, request, reply) => {
-    const problem = { ...problemOf(error), requestId: request.id };
-    if (problem.status >= 500) options.onError?.(error, request.method, request.url, request.id);
-    return reply.code(problem.status).type('application/problem+json').send(JSON.stringify(problem));
-  });
+  app.setErrorHandler(answerProblem);
   app.setNotFoundHandler((request) => {
     throw new HeadroomError('NOT_FOUND', `there is no ${request.method} ${request.url.slice(0, 200)}; /docs lists what there is`);
   });
@@ -65,6 +73,8 @@ export async function createHttpApp(service: AggregatorService, options: HttpApp
         description: 'Predictive resource allocation for fleets of KVM virtual machines.',
       },
     },
+    refResolver: { buildLocalReference: (json, _baseUri, _fragment, i) => (typeof json.$id === 'string' ? json.$id : `def-${i}`) },
+    transform: ({ schema, url, route }) => ({ schema: { ...schema, operationId: operationId(String(route.method), url) }, url }),
   });
   await app.register(async (scope) => {
     for (const routes of [
@@ -76,7 +86,7 @@ export async function createHttpApp(service: AggregatorService, options: HttpApp
       killSwitchRoutes,
       statusRoutes,
       healthRoutes,
-      eventRoutes(streams),
+      eventRoutes(streams, options.heartbeatMs ?? HEARTBEAT_MS),
     ]) {
       routes(scope, service);
     }
@@ -87,6 +97,12 @@ export async function createHttpApp(service: AggregatorService, options: HttpApp
   });
   await app.ready();
   return app;
+}
+
+/** `GET /v1/vms/:id/series` → `getVmsIdSeries`: what clients made from the document call it. */
+function operationId(method: string, url: string): string {
+  const words = url.split(/[^a-zA-Z]+/).filter((word) => word !== '' && word !== 'v');
+  return [method.toLowerCase(), ...words.map((word) => word[0]!.toUpperCase() + word.slice(1))].join('');
 }
 
 /** What is for people and scrapers rather than programs: not part of the OpenAPI document. */

@@ -8,7 +8,7 @@ import { HeadroomError } from '../../shared/errors.ts';
 const LOOPBACK_NAMES = new Set(['localhost', '127.0.0.1', '[::1]']);
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-const HEADERS: Readonly<Record<string, string>> = {
+export const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   'content-security-policy':
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
   'x-content-type-options': 'nosniff',
@@ -26,7 +26,7 @@ function nameOf(host: string): string {
 export function addGuard(app: FastifyInstance, hostNames: readonly string[]): void {
   const names = new Set([...LOOPBACK_NAMES, ...hostNames.map((name) => name.toLowerCase())]);
   app.addHook('onRequest', async (request, reply) => {
-    reply.headers(HEADERS).header('x-request-id', request.id);
+    reply.headers(SECURITY_HEADERS).header('x-request-id', request.id);
     const host = request.headers.host ?? '';
     if (!names.has(nameOf(host))) {
       throw new HeadroomError('PERMISSION', `this API does not answer to the name "${host}"; add it to the configured host names`);

@@ -19,33 +19,45 @@ const Query = Type.Object({
 const STREAMS_MAX = 200;
 /** Unread bytes after which a client is cut off: some thousand events. */
 const CLIENT_BYTES_MAX = 1024 * 1024;
-/** Proxies close idle streams after a minute. */
-const HEARTBEAT_MS = 15_000;
 /** Events remembered for a client that comes back. */
 const REPLAY_MAX = 1000;
 
-export function eventRoutes(streams: Set<ServerResponse>): Routes {
+const EITHER = {
+  description: 'A stream, or with format=json a list, oldest first',
+  content: {
+    'application/json': { schema: Type.Object({ items: Type.Array(Event) }) },
+    'text/event-stream': { schema: Type.String({ description: 'id, event (its kind) and data (the event as JSON)' }) },
+  },
+};
+
+export function eventRoutes(streams: Set<ServerResponse>, heartbeatMs: number): Routes {
   return (app, service) => {
     app.get<{ Querystring: Static<typeof Query> }>(
       '/v1/events',
       {
+        // A stream has no end that a HEAD could wait for.
+        exposeHeadRoute: false,
         schema: {
           summary: 'What happens: server-sent events, or the latest with format=json',
           tags: ['events'],
           querystring: Query,
-          produces: ['text/event-stream', 'application/json'],
-          response: answers(Type.Object({ items: Type.Array(Event) })),
+          response: { ...answers(Type.Any()), 200: EITHER },
         },
       },
       (request, reply) => {
         if (request.query.format === 'json') return { items: service.events.recent(request.query.limit ?? 100) };
-        return stream(service, streams, request, reply);
+        return stream(service, { streams, heartbeatMs }, request, reply);
       },
     );
   };
 }
 
-function stream(service: AggregatorService, streams: Set<ServerResponse>, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+interface Streams {
+  streams: Set<ServerResponse>;
+  heartbeatMs: number;
+}
+
+function stream(service: AggregatorService, { streams, heartbeatMs }: Streams, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   if (streams.size >= STREAMS_MAX) throw new HeadroomError('UNAVAILABLE', `${STREAMS_MAX} event streams are open already; try again later`);
   reply.hijack();
   const { raw } = reply;
@@ -67,7 +79,7 @@ function stream(service: AggregatorService, streams: Set<ServerResponse>, reques
   };
   for (const event of missed(service, request.headers['last-event-id'])) send(event);
   const unsubscribe = service.events.subscribe(send);
-  const heartbeat = setInterval(() => raw.write(': still here\n\n'), HEARTBEAT_MS);
+  const heartbeat = setInterval(() => raw.write(': still here\n\n'), heartbeatMs);
   raw.on('close', () => {
     unsubscribe();
     clearInterval(heartbeat);

@@ -1,18 +1,28 @@
 /** GET /healthz (the process answers) and /readyz (it can decide). */
 import Type from 'typebox';
-import type { Routes } from './route-options.ts';
+import { answers, type Routes } from './route-options.ts';
 
 const Health = Type.Object({ status: Type.Literal('ok'), version: Type.String() });
 const Ready = Type.Object({ ready: Type.Boolean(), reason: Type.String() });
 
 export const healthRoutes: Routes = (app, service) => {
-  app.get('/healthz', { schema: { summary: 'The process answers', tags: ['operations'], response: { 200: Health } } }, () => ({
+  app.get('/healthz', { schema: { summary: 'The process answers', tags: ['operations'], response: answers(Health) } }, () => ({
     status: 'ok' as const,
     version: service.version,
   }));
   app.get(
     '/readyz',
-    { schema: { summary: 'Ready to decide', tags: ['operations'], response: { 200: Ready, 503: Ready } } },
+    {
+      schema: {
+        summary: 'Ready to decide',
+        tags: ['operations'],
+        response: {
+          200: { ...Ready, description: 'Ready' },
+          503: { ...Ready, description: 'Not ready, and why' },
+          '4xx': answers(Ready)['4xx'],
+        },
+      },
+    },
     async (_request, reply) => {
       const state = service.ready();
       return reply.code(state.ready ? 200 : 503).send(state);

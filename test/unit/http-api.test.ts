@@ -1,0 +1,298 @@
+/**
+ * Goal: every route answers what its OpenAPI document says, for good and for bad requests; errors are problem documents
+ * with the right status; lists page; policies' mistakes keep their place.
+ */
+import t from 'tap';
+import { createHttpApp } from '../../aggregator/http/app.ts';
+import { HeadroomError } from '../../shared/errors.ts';
+import { fakeService } from '../support/fake-service.ts';
+import { MADE_VMS } from '../support/made-fleet.ts';
+import { checkAnswer, documentProblems, type OpenApi } from '../support/openapi.ts';
+
+const NOW_MS = Date.UTC(2026, 0, 7, 12, 0, 31);
+const WEB = MADE_VMS[0]!.id;
+
+async function world(t: { teardown(end: () => unknown): void }, empty = false) {
+  const service = await fakeService({ nowMs: () => NOW_MS, empty });
+  const failures: unknown[] = [];
+  const app = await createHttpApp(service, { onError: (error) => failures.push(error) });
+  t.teardown(() => app.close());
+  const document = (await app.inject('/openapi.json')).json<OpenApi>();
+  /** Asks, checks the answer against the document, answers its JSON. */
+  const ask = async (
+    method: 'GET' | 'PUT' | 'DELETE',
+    url: string,
+    path: string,
+    more: { payload?: unknown; headers?: Record<string, string> } = {},
+  ) => {
+    const { payload, headers } = more;
+    const response = await app.inject({
+      method,
+      url,
+      headers: { host: 'localhost', ...headers },
+      ...(payload === undefined ? {} : { payload: payload as string | object }),
+    });
+    const contentType = String(response.headers['content-type']);
+    checkAnswer(document, { method, path, status: response.statusCode, contentType, body: response.body });
+    return { status: response.statusCode, headers: response.headers, contentType, json: response.json() };
+  };
+  return { app, service, document, failures, ask };
+}
+
+const GOOD: [url: string, path: string][] = [
+  ['/v1/hosts', '/v1/hosts'],
+  ['/v1/hosts/rack1-kvm01', '/v1/hosts/{id}'],
+  ['/v1/vms', '/v1/vms'],
+  [`/v1/vms/${WEB}`, '/v1/vms/{id}'],
+  ['/v1/vms/shop-web', '/v1/vms/{id}'],
+  [`/v1/vms/${WEB}/explain`, '/v1/vms/{id}/explain'],
+  [`/v1/vms/${WEB}/series`, '/v1/vms/{id}/series'],
+  [`/v1/vms/${WEB}/series?resource=memory&resolution=5m`, '/v1/vms/{id}/series'],
+  ['/v1/plans', '/v1/plans'],
+  ['/v1/plans/plan-41', '/v1/plans/{id}'],
+  ['/v1/policies', '/v1/policies'],
+  ['/v1/events?format=json', '/v1/events'],
+  ['/v1/ledger', '/v1/ledger'],
+  ['/v1/ledger?newestFirst=false&kind=outcome&vm=shop-web', '/v1/ledger'],
+  ['/v1/audit/verify', '/v1/audit/verify'],
+  ['/v1/kill-switch', '/v1/kill-switch'],
+  ['/v1/status', '/v1/status'],
+  ['/healthz', '/healthz'],
+  ['/readyz', '/readyz'],
+];
+
+t.test('the OpenAPI document is valid and names every route tried here, and no other', async (t) => {
+  const { document } = await world(t);
+  t.same(documentProblems(document), []);
+  t.same([...new Set(GOOD.map(([, path]) => path))].sort(), Object.keys(document.paths).sort());
+});
+
+t.test('good requests are answered 200, as documented', async (t) => {
+  const { ask } = await world(t);
+  for (const [url, path] of GOOD) t.equal((await ask('GET', url, path)).status, 200, url);
+});
+
+t.test('an empty fleet answers as documented too', async (t) => {
+  const { ask } = await world(t, true);
+  for (const path of ['/v1/hosts', '/v1/vms', '/v1/plans', '/v1/ledger']) {
+    t.same((await ask('GET', path, path)).json, { items: [], cursor: null });
+  }
+  const ready = await ask('GET', '/readyz', '/readyz');
+  t.equal(ready.status, 503);
+  t.match(ready.json.reason, /no host agent/);
+});
+
+const BAD: [
+  method: 'GET' | 'PUT' | 'DELETE',
+  url: string,
+  path: string,
+  status: number,
+  code: string,
+  detail: RegExp,
+  payload?: unknown,
+][] = [
+  ['GET', '/v1/hosts/nowhere', '/v1/hosts/{id}', 404, 'NOT_FOUND', /nowhere/],
+  ['GET', '/v1/vms/nobody', '/v1/vms/{id}', 404, 'NOT_FOUND', /no VM "nobody"/],
+  ['GET', '/v1/vms/00000000-0000-4000-8000-00000000ffff', '/v1/vms/{id}', 404, 'NOT_FOUND', /no VM/],
+  ['GET', `/v1/vms/${'-'.repeat(36)}`, '/v1/vms/{id}', 400, 'USAGE', /not a VM UUID/],
+  ['GET', '/v1/plans/plan-0', '/v1/plans/{id}', 404, 'NOT_FOUND', /the ledger keeps all/],
+  ['GET', '/v1/vms?limit=0', '/v1/vms', 400, 'USAGE', /limit/],
+  ['GET', '/v1/vms?limit=lots', '/v1/vms', 400, 'USAGE', /limit/],
+  ['GET', `/v1/vms/${WEB}/series?resource=gpu`, '/v1/vms/{id}/series', 400, 'USAGE', /resource/],
+  ['GET', `/v1/vms/${WEB}/series?fromMs=5&toMs=5`, '/v1/vms/{id}/series', 400, 'USAGE', /before/],
+  ['GET', `/v1/vms/${WEB}/series?fromMs=soon`, '/v1/vms/{id}/series', 400, 'USAGE', /fromMs/],
+  ['GET', '/v1/ledger?kind=gossip', '/v1/ledger', 400, 'USAGE', /kind/],
+  ['PUT', '/v1/kill-switch', '/v1/kill-switch', 400, 'USAGE', /reason/, { host: 'rack1-kvm01' }],
+  ['PUT', '/v1/kill-switch', '/v1/kill-switch', 400, 'USAGE', /additional/, { reason: 'x', everything: true }],
+  ['PUT', '/v1/kill-switch', '/v1/kill-switch', 400, 'USAGE', /not both/, { reason: 'x', host: 'rack1-kvm01', vm: 'shop-web' }],
+  ['PUT', '/v1/kill-switch', '/v1/kill-switch', 404, 'NOT_FOUND', /no host "rack9"/, { reason: 'x', host: 'rack9' }],
+  ['DELETE', '/v1/kill-switch', '/v1/kill-switch', 404, 'NOT_FOUND', /no VM "nobody"/, { reason: 'x', vm: 'nobody' }],
+];
+
+t.test('bad requests are answered with the right problem', async (t) => {
+  const { ask, failures } = await world(t);
+  for (const [method, url, path, status, code, detail, payload] of BAD) {
+    const answer = await ask(method, url, path, { payload });
+    const named = `${method} ${url} ${JSON.stringify(payload ?? '')}`;
+    t.match(
+      { ...answer.json, contentType: answer.contentType },
+      { status, code, detail, contentType: /^application\/problem\+json/ },
+      named,
+    );
+    t.equal(answer.json.requestId, answer.headers['x-request-id'], named);
+  }
+  t.same(failures, [], "the asker's mistakes are not ours");
+});
+
+t.test('what fails inside is a 500 that tells nothing, and our log hears of it', async (t) => {
+  const { app, service, failures } = await world(t);
+  service.plans = () => {
+    throw new Error('secret /var/lib path');
+  };
+  const response = await app.inject({ url: '/v1/plans', headers: { host: 'localhost' } });
+  t.equal(response.statusCode, 500);
+  t.notMatch(response.body, /secret/);
+  t.match(failures, [{ message: 'secret /var/lib path' }]);
+});
+
+t.test('a store that is away is a 503 with its reason', async (t) => {
+  const { ask, service } = await world(t);
+  service.series.query = () => Promise.reject(new HeadroomError('STORE_UNAVAILABLE', 'the disk is full'));
+  const answer = await ask('GET', `/v1/vms/${WEB}/series`, '/v1/vms/{id}/series');
+  t.match(answer.json, { status: 503, code: 'STORE_UNAVAILABLE', detail: 'the disk is full' });
+});
+
+t.test('following cursors gives every item once, in order', async (t) => {
+  const { ask, service } = await world(t);
+  const collect = async (path: string, limit: number, idOf: (item: never) => unknown): Promise<unknown[]> => {
+    const ids: unknown[] = [];
+    let cursor: string | null = '';
+    for (let pages = 0; cursor !== null && pages < 100; pages++) {
+      const next: string = cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`;
+      const { json } = await ask('GET', `${path}?limit=${limit}${next}`, path);
+      t.ok(json.items.length <= limit);
+      ids.push(...json.items.map(idOf));
+      cursor = json.cursor;
+    }
+    return ids;
+  };
+  t.same(await collect('/v1/vms', 3, ({ id }) => id), MADE_VMS.map(({ id }) => id).sort());
+  t.same(await collect('/v1/hosts', 1, ({ id }) => id), ['rack1-kvm01', 'rack1-kvm02']);
+  t.same(
+    await collect('/v1/plans', 10, ({ id }) => id),
+    service.plans(1000).map(({ id }) => id),
+  );
+  t.same(await collect('/v1/ledger', 2, ({ index }) => index), [2, 1, 0]);
+  t.same((await ask('GET', '/v1/vms?cursor=zzz', '/v1/vms')).json, { items: [], cursor: null });
+});
+
+t.test('series carry usage, allocation and the forecast made one step earlier, on one grid', async (t) => {
+  const { ask, service } = await world(t);
+  const fromMs = NOW_MS - 60_000;
+  const { json } = await ask('GET', `/v1/vms/${WEB}/series?resource=cpu&fromMs=${fromMs}&toMs=${NOW_MS}`, '/v1/vms/{id}/series');
+  t.equal(json.timesMs.length, 60);
+  for (const name of ['usage', 'demand', 'allocation', 'forecastMedian', 'forecastHigh']) t.equal(json[name].length, 60, name);
+  const raw = await service.series.query({
+    subject: { kind: 'vm', id: WEB },
+    source: 'host',
+    fields: ['vm_cpu.usageCores', 'vm_forecast.cpuCores/q0.95/h1'],
+    fromMs: fromMs - 5000,
+    toMs: NOW_MS,
+    resolution: 'raw',
+  });
+  const at = (name: string, timeMs: number) => raw.columns[name]![raw.timesMs.indexOf(timeMs)];
+  const stepMs = Math.ceil(fromMs / 5000) * 5000;
+  t.equal(json.usage[json.timesMs.indexOf(stepMs)], at('vm_cpu.usageCores', stepMs));
+  t.equal(json.forecastHigh[json.timesMs.indexOf(stepMs)], at('vm_forecast.cpuCores/q0.95/h1', stepMs - 5000));
+  t.equal(json.forecastQuantile, 0.95);
+  t.equal(json.stepMs, 5000);
+  t.equal(json.demand[json.timesMs.indexOf(stepMs) + 1], null, 'between steps demand is unknown, not zero');
+});
+
+t.test('an age that never was is null, and unknown usage is null', async (t) => {
+  const { ask } = await world(t);
+  const { json } = await ask('GET', '/v1/vms/idle-legacy', '/v1/vms/{id}');
+  t.match(json.resources.cpu, { ageMs: null, usage: null, uncapped: true, allocation: null });
+  t.match(json.resources.memory.eligible, { allowed: false, reason: /balloon/ });
+});
+
+t.test('policies: applied, tried, refused with line, column and field of each mistake', async (t) => {
+  const { ask, service } = await world(t);
+  const yaml = { 'content-type': 'application/yaml' };
+  const put = (payload: string, query = '', headers = yaml) => ask('PUT', `/v1/policies${query}`, '/v1/policies', { payload, headers });
+  const before = service.policies();
+  const dry = await put('version: 1\n', '?dryRun=true');
+  t.match(dry.json, { version: 1, dryRun: true });
+  t.same(service.policies(), before, 'a dry run changes nothing');
+  t.match((await put('version: 1\n')).json, { version: 2, dryRun: false });
+  t.equal(service.policies().source, 'version: 1\n');
+  t.match((await put('{"version": 1}', '', { 'content-type': 'text/plain' })).json, { version: 3 });
+
+  const wrong = await put('version: 1\ndefaults:\n  cpu: { mode: sometimes }\n  memory: { flor: 3 }\n');
+  t.match(wrong.json, { status: 422, code: 'POLICY_INVALID', line: 3, field: 'defaults.cpu.mode', detail: /sometimes/ });
+  t.match(wrong.json.mistakes, [
+    { line: 3, field: 'defaults.cpu.mode' },
+    { line: 4, field: 'defaults.memory.flor', detail: /unknown field "flor"/ },
+  ]);
+  t.match((await put('version: [1\n')).json, { status: 422, line: 2 });
+  t.equal(service.policies().version, 3, 'a refused policy changes nothing');
+});
+
+t.test('kill switch: fleet, host and VM by name, on and off', async (t) => {
+  const { ask, service } = await world(t);
+  const set = (method: 'PUT' | 'DELETE', payload: object) => ask(method, '/v1/kill-switch', '/v1/kill-switch', { payload });
+  t.same((await set('PUT', { reason: 'drill' })).json, { scope: 'fleet', engaged: true });
+  t.same((await ask('GET', '/v1/kill-switch', '/v1/kill-switch')).json, { fleet: true, hosts: [] });
+  t.equal((await ask('GET', '/v1/status', '/v1/status')).json.killSwitch, true);
+  t.same((await set('PUT', { host: 'rack1-kvm02', reason: 'drill' })).json, { scope: 'host', engaged: true });
+  t.same((await ask('GET', '/v1/kill-switch', '/v1/kill-switch')).json, { fleet: true, hosts: ['rack1-kvm02'] });
+  t.same((await set('DELETE', { vm: 'shop-web', reason: 'over' })).json, { scope: 'vm', engaged: false });
+  t.match(service.killSwitchCalls, [
+    { scope: 'fleet', engaged: true, by: /^http /, reason: 'drill' },
+    { scope: 'rack1-kvm02', engaged: true },
+    { scope: WEB, engaged: false, reason: 'over' },
+  ]);
+});
+
+t.test('audit: a changed entry is found', async (t) => {
+  const { ask, service } = await world(t);
+  t.match((await ask('GET', '/v1/audit/verify', '/v1/audit/verify')).json, { ok: true, entries: 3 });
+  service.ledger.tamper(1, { kind: 'policy', version: 1, by: 'somebody else', digest: 'ab'.repeat(32) });
+  t.match((await ask('GET', '/v1/audit/verify', '/v1/audit/verify')).json, { ok: false, index: 1, problem: /changed/ });
+});
+
+t.test('two VMs of one name: the name alone is refused, with the ways out', async (t) => {
+  const { ask, service } = await world(t);
+  const views = service.vms();
+  service.vms = () => views.map((vm) => ({ ...vm, name: 'twin' }));
+  t.match((await ask('GET', '/v1/vms/twin', '/v1/vms/{id}')).json, { status: 409, code: 'CONFLICT', detail: new RegExp(WEB) });
+});
+
+/** One sample a line: name, labels, value. */
+function samples(text: string): string[] {
+  return text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+}
+
+t.test('metrics: gauges per VM and resource, counters of the loops, unknown left out', async (t) => {
+  const { app, service } = await world(t);
+  const response = await app.inject({ url: '/metrics', headers: { host: 'localhost' } });
+  t.match(response.headers['content-type'], /^text\/plain; version=0\.0\.4/);
+  const lines = samples(response.body);
+  const web = service.vm(WEB)!.resources.cpu;
+  const line = (name: string) => lines.find((each) => each.startsWith(`${name}{vm="${WEB}"`) && each.includes('resource="cpu"'));
+  t.equal(Number(line('headroom_vm_usage')?.split(' ').at(-1)), web.usage);
+  t.equal(Number(line('headroom_vm_allocation')?.split(' ').at(-1)), web.allocation);
+  t.ok(line('headroom_vm_demand') && line('headroom_vm_forecast_high'));
+  t.notOk(
+    lines.some((each) => each.includes('name="idle-legacy"') && each.startsWith('headroom_vm_usage')),
+    'unknown is not zero',
+  );
+  t.ok(lines.includes('headroom_plans_total 41') && lines.includes('headroom_loop_plan_seconds 0.012'));
+  t.match(response.body, /# TYPE headroom_plans_total counter/);
+  t.match(response.body, /# TYPE headroom_loop_plan_seconds gauge/);
+});
+
+t.test('metrics: names and labels that guests chose cannot break the format', async (t) => {
+  const { app, service } = await world(t);
+  const [first, ...rest] = service.vms();
+  service.vms = () => [{ ...first!, name: 'a"b\n# HELP x\\' }, ...rest];
+  const { body } = await app.inject({ url: '/metrics', headers: { host: 'localhost' } });
+  t.ok(samples(body).every((line) => /^[a-zA-Z_:][a-zA-Z0-9_:]*(\{.*\})? [-+0-9.eE]+$/.test(line)));
+});
+
+t.test('pages: the console, its modules as JavaScript, the API page; nothing from elsewhere', async (t) => {
+  const { app } = await world(t);
+  const get = (url: string, headers: Record<string, string> = {}) => app.inject({ url, headers: { host: 'localhost', ...headers } });
+  const index = await get('/');
+  t.match(index.headers['content-type'], /text\/html/);
+  t.match(index.headers['content-security-policy'], /default-src 'none'/);
+  t.notMatch(index.body, /https?:\/\//);
+  const main = await get('/console/main.ts');
+  t.match(main.headers['content-type'], /text\/javascript/);
+  t.notMatch(main.body, /import type|: HTMLElement/);
+  t.equal((await get('/', { 'if-none-match': String(index.headers.etag) })).statusCode, 304);
+  const docs = await get('/docs');
+  t.match(docs.body, /\/v1\/vms\/\{id\}\/series/);
+  t.notMatch(docs.body, /(src|href)="https?:/);
+  t.notMatch(docs.body, /<script/);
+});
