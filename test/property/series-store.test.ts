@@ -236,7 +236,7 @@ t.test('on disk, with reopening', async (t) => {
   const root = mkdtempSync(join(tmpdir(), 'headroom-series-'));
   t.teardown(() => rmSync(root, { recursive: true }));
   let runs = 0;
-  await property(t, 8, async (clock) => {
+  await property(t, 5, async (clock) => {
     const directory = join(root, String(runs++));
     const open = () => openSqliteSeriesStore({ directory, clock, groupMs: 1 });
     const reopen = async (store: SeriesStore): Promise<SeriesStore> => {

@@ -1,8 +1,9 @@
 /**
  * One column of numbers as bytes, without loss. Input: Float64 values, NaN = unknown. Output: bytes laid out so that a
- * general compressor finds the order in them (bytes of equal weight side by side), and back. Most telemetry is constant,
- * whole, or rounded to some decimals: such columns become small integers first (the idea of ALP, Afroozeh and Boncz,
- * SIGMOD 2023, "ALP: Adaptive Lossless floating-Point Compression"); anything else keeps its eight bytes.
+ * general compressor finds the order in them (bytes of equal weight side by side: planes), and back. Most telemetry is
+ * constant, whole, or rounded to some decimals: such columns become small integers first (the idea of ALP, Afroozeh and
+ * Boncz, SIGMOD 2023, "ALP: Adaptive Lossless floating-Point Compression"); anything else keeps its eight bytes. Planes
+ * that are noise go to a section of their own, which nobody tries to compress: mixed in, they spoil the rest.
  */
 import { assert } from '../../../shared/assert.ts';
 
@@ -23,54 +24,72 @@ const SCALES = [1, 10, 100, 1000, 1e4, 1024, 1e5, 1e6] as const;
 /** Span of scaled integers: a difference within it still fits 32 bits after zigzag. */
 const SPAN_MAX = 2 ** 31 - 1;
 
+/** Where columns are written: what may compress, and what will not. */
+export interface Sections {
+  plain: Uint8Array;
+  plainAt: number;
+  noise: Uint8Array;
+  noiseAt: number;
+}
+
+/** A plane this close to the most entropy that so many bytes can show is noise: a compressor would gain under a tenth. */
+const NOISE_SHARE = 0.9;
+/** Fewer bytes show too little to tell. */
+const NOISE_BYTES_MIN = 64;
+
 /** Scratch of the encoder, grown as needed; encoding is synchronous and never nested. */
 let known = new Float64Array(0);
 let whole = new Float64Array(0);
+let words = new Uint32Array(0);
+const histogram = new Uint32Array(256);
 const f64 = new Float64Array(1);
 const f64Bytes = new Uint8Array(f64.buffer);
 
-/** Bytes that `encodeColumn` may write at most for so many rows. */
+/** Bytes that `encodeColumn` may write at most for so many rows, to each section. */
 export function encodedBytesMax(rows: number): number {
   return 32 + Math.ceil(rows / 8) + rows * 8;
 }
 
-/** Writes the column at `offset`; answers the offset behind it. */
-export function encodeColumn(values: Float64Array, target: Uint8Array, offset: number): number {
+/** Writes the column to both sections and moves their ends. */
+export function encodeColumn(values: Float64Array, to: Sections): void {
   const rows = values.length;
   if (known.length < rows) {
     known = new Float64Array(rows);
     whole = new Float64Array(rows);
+    words = new Uint32Array(rows);
   }
   let count = 0;
   for (let i = 0; i < rows; i++) {
     const value = values[i]!;
     if (!Number.isNaN(value)) known[count++] = value;
   }
+  const head = to.plainAt++;
   if (count === 0) {
-    target[offset] = ALL_UNKNOWN;
-    return offset + 1;
+    to.plain[head] = ALL_UNKNOWN;
+    return;
   }
   const masked = count < rows ? MASKED : 0;
-  const head = offset++;
-  if (masked) offset = writeMask(values, target, offset);
+  if (masked) to.plainAt = writeMask(values, to.plain, to.plainAt);
   if (isConstant(count)) {
-    target[head] = CONSTANT | masked;
-    return writeFloat(known[0]!, target, offset);
+    to.plain[head] = CONSTANT | masked;
+    to.plainAt = writeFloat(known[0]!, to.plain, to.plainAt);
+    return;
   }
   const scale = findScale(count);
   if (scale >= 0) {
-    target[head] = SCALED | masked;
-    return writeScaled(count, scale, target, offset);
+    to.plain[head] = SCALED | masked;
+    writeScaled(count, scale, to);
+  } else {
+    to.plain[head] = PLANES | masked;
+    writeFloats(count, to);
   }
-  target[head] = PLANES | masked;
-  return writePlanes(count, target, offset);
 }
 
-/** Reads a column of `rows` values that begins at `offset`. */
-export function decodeColumn(source: Uint8Array, offset: number, rows: number): Float64Array {
+/** Reads the column of `rows` values that begins at `offset` of the plain section. */
+export function decodeColumn(plain: Uint8Array, offset: number, noise: Uint8Array, rows: number): Float64Array {
   const out = new Float64Array(rows);
-  const kind = source[offset]! & 0x0f;
-  const masked = (source[offset]! & MASKED) !== 0;
+  const kind = plain[offset]! & 0x0f;
+  const masked = (plain[offset]! & MASKED) !== 0;
   offset++;
   if (kind === ALL_UNKNOWN) return out.fill(Number.NaN);
   const maskAt = offset;
@@ -78,15 +97,15 @@ export function decodeColumn(source: Uint8Array, offset: number, rows: number): 
   if (masked) {
     offset += Math.ceil(rows / 8);
     count = 0;
-    for (let i = maskAt; i < offset; i++) count += popCount(source[i]!);
+    for (let i = maskAt; i < offset; i++) count += popCount(plain[i]!);
   }
-  if (kind === CONSTANT) out.fill(readFloat(source, offset), 0, count);
-  else if (kind === SCALED) readScaled(source, offset, out, count);
+  if (kind === CONSTANT) out.fill(readFloat(plain, offset), 0, count);
+  else if (kind === SCALED) readScaled(plain, offset, noise, out, count);
   else {
     assert(kind === PLANES, `column kind ${kind}`);
-    readPlanes(source, offset, out, count);
+    readFloats(plain, offset, noise, out, count);
   }
-  if (masked) spread(source, maskAt, out, count);
+  if (masked) spread(plain, maskAt, out, count);
   return out;
 }
 
@@ -119,7 +138,7 @@ function scaleFits(count: number, scale: number): boolean {
   return most - least <= SPAN_MAX;
 }
 
-function writeScaled(count: number, scale: number, target: Uint8Array, offset: number): number {
+function writeScaled(count: number, scale: number, to: Sections): void {
   let least = whole[0]!;
   let most = least;
   let differenceMost = 0;
@@ -134,42 +153,35 @@ function writeScaled(count: number, scale: number, target: Uint8Array, offset: n
     if (difference > differenceMost) differenceMost = difference;
   }
   for (let i = 0; i < count; i++) distanceSum += whole[i]! - least;
-  // Zigzag doubles a difference; half the span is what a distance costs on average when there is no order.
+  // Zigzag doubles a difference: differences must be well below the distances to be worth it.
   const differences = differenceSum * 2 < distanceSum;
   const base = differences ? whole[0]! : least;
   const width = byteWidth(differences ? differenceMost * 2 : most - least);
-  target[offset++] = scale;
-  target[offset++] = ((differences ? DIFFERENCES : FROM_LEAST) << 4) | width;
-  offset = writeFloat(base, target, offset);
+  to.plain[to.plainAt++] = scale;
+  to.plain[to.plainAt++] = ((differences ? DIFFERENCES : FROM_LEAST) << 4) | width;
+  to.plainAt = writeFloat(base, to.plain, to.plainAt);
   let before = base;
   for (let i = 0; i < count; i++) {
     const n = whole[i]!;
-    let word: number;
     if (differences) {
       const d = n - before;
-      word = d < 0 ? -2 * d - 1 : 2 * d;
+      words[i] = d < 0 ? -2 * d - 1 : 2 * d;
       before = n;
-    } else word = n - base;
-    for (let plane = 0, at = offset + i; plane < width; plane++, at += count) {
-      target[at] = word & 0xff;
-      word >>>= 8;
-    }
+    } else words[i] = n - base;
   }
-  return offset + width * count;
+  writePlanes(new Uint8Array(words.buffer), 4, width, count, to);
 }
 
-function readScaled(source: Uint8Array, offset: number, out: Float64Array, count: number): void {
-  const scale = SCALES[source[offset]!]!;
-  const differences = source[offset + 1]! >> 4 === DIFFERENCES;
-  const width = source[offset + 1]! & 0x0f;
-  const base = readFloat(source, offset + 2);
-  const at = offset + 10;
+function readScaled(plain: Uint8Array, offset: number, noise: Uint8Array, out: Float64Array, count: number): void {
+  const scale = SCALES[plain[offset]!]!;
+  const differences = plain[offset + 1]! >> 4 === DIFFERENCES;
+  const width = plain[offset + 1]! & 0x0f;
+  const base = readFloat(plain, offset + 2);
+  const read = new Uint32Array(count);
+  readPlanes(plain, offset + 10, noise, new Uint8Array(read.buffer), 4, width, count);
   let before = base;
   for (let i = 0; i < count; i++) {
-    let word = source[at + i]!;
-    if (width > 1) word |= source[at + count + i]! << 8;
-    if (width > 2) word |= source[at + 2 * count + i]! << 16;
-    if (width > 3) word += source[at + 3 * count + i]! * 0x1000000;
+    const word = read[i]!;
     if (differences) {
       before += word % 2 === 1 ? -(word + 1) / 2 : word / 2;
       out[i] = before / scale;
@@ -181,19 +193,74 @@ function byteWidth(most: number): number {
   return most < 2 ** 8 ? 1 : most < 2 ** 16 ? 2 : most < 2 ** 24 ? 3 : 4;
 }
 
-function writePlanes(count: number, target: Uint8Array, offset: number): number {
-  const bytes = new Uint8Array(known.buffer, 0, count * 8);
-  for (let plane = 0; plane < 8; plane++) {
-    for (let i = 0, from = plane; i < count; i++, from += 8) target[offset++] = bytes[from]!;
-  }
-  return offset;
+function writeFloats(count: number, to: Sections): void {
+  writePlanes(new Uint8Array(known.buffer, 0, count * 8), 8, 8, count, to);
 }
 
-function readPlanes(source: Uint8Array, offset: number, out: Float64Array, count: number): void {
-  const bytes = new Uint8Array(out.buffer, 0, count * 8);
-  for (let plane = 0; plane < 8; plane++) {
-    for (let i = 0, to = plane; i < count; i++, to += 8) bytes[to] = source[offset++]!;
+function readFloats(plain: Uint8Array, offset: number, noise: Uint8Array, out: Float64Array, count: number): void {
+  readPlanes(plain, offset, noise, new Uint8Array(out.buffer, 0, count * 8), 8, 8, count);
+}
+
+/**
+ * The lowest `width` bytes of `count` little-endian numbers of `size` bytes, plane by plane. First a byte that says which
+ * planes are in the noise section, then, if any are, where (u32).
+ */
+function writePlanes(bytes: Uint8Array, size: number, width: number, count: number, to: Sections): void {
+  const maskAt = to.plainAt++;
+  const noiseFrom = to.noiseAt;
+  // Room for the place in the noise section; given back when nothing goes there.
+  let at = to.plainAt + 4;
+  let mask = 0;
+  for (let plane = 0; plane < width; plane++) {
+    for (let i = 0, from = plane; i < count; i++, from += size) to.plain[at + i] = bytes[from]!;
+    if (isNoise(to.plain, at, count)) {
+      mask |= 1 << plane;
+      to.noise.set(to.plain.subarray(at, at + count), to.noiseAt);
+      to.noiseAt += count;
+    } else at += count;
   }
+  to.plain[maskAt] = mask;
+  if (mask === 0) to.plain.copyWithin(to.plainAt, to.plainAt + 4, at);
+  else writeUint32(noiseFrom, to.plain, to.plainAt);
+  to.plainAt = mask === 0 ? at - 4 : at;
+}
+
+function readPlanes(
+  plain: Uint8Array,
+  offset: number,
+  noise: Uint8Array,
+  bytes: Uint8Array,
+  size: number,
+  width: number,
+  count: number,
+): void {
+  const mask = plain[offset++]!;
+  let noiseAt = 0;
+  if (mask !== 0) {
+    noiseAt = readUint32(plain, offset);
+    offset += 4;
+  }
+  for (let plane = 0; plane < width; plane++) {
+    const noisy = (mask & (1 << plane)) !== 0;
+    const source = noisy ? noise : plain;
+    const from = noisy ? noiseAt : offset;
+    for (let i = 0, to = plane; i < count; i++, to += size) bytes[to] = source[from + i]!;
+    if (noisy) noiseAt += count;
+    else offset += count;
+  }
+}
+
+/** Shannon's entropy of the bytes, against the most that so many bytes could have. */
+function isNoise(bytes: Uint8Array, from: number, count: number): boolean {
+  if (count < NOISE_BYTES_MIN) return false;
+  histogram.fill(0);
+  for (let i = from; i < from + count; i++) histogram[bytes[i]!]!++;
+  let sum = 0;
+  for (let i = 0; i < 256; i++) {
+    const n = histogram[i]!;
+    if (n > 1) sum += n * Math.log2(n);
+  }
+  return Math.log2(count) - sum / count >= NOISE_SHARE * Math.log2(Math.min(256, count));
 }
 
 function writeMask(values: Float64Array, target: Uint8Array, offset: number): number {
@@ -229,4 +296,12 @@ function writeFloat(value: number, target: Uint8Array, offset: number): number {
 function readFloat(source: Uint8Array, offset: number): number {
   for (let i = 0; i < 8; i++) f64Bytes[i] = source[offset + i]!;
   return f64[0]!;
+}
+
+function writeUint32(value: number, target: Uint8Array, offset: number): void {
+  for (let i = 0; i < 4; i++) target[offset + i] = value >>> (8 * i);
+}
+
+function readUint32(source: Uint8Array, offset: number): number {
+  return (source[offset]! | (source[offset + 1]! << 8) | (source[offset + 2]! << 16) | (source[offset + 3]! << 24)) >>> 0;
 }

@@ -40,8 +40,8 @@ CREATE TABLE bin(series INTEGER NOT NULL, start_ms INTEGER NOT NULL, layout INTE
 CREATE UNIQUE INDEX bin_key ON bin(series, start_ms);
 CREATE TABLE hour_due(series INTEGER PRIMARY KEY)`;
 
-/** Chunks are 1 to 8 KB: pages of 16 KiB lose little at their ends. */
-const PAGE_BYTES = 16384;
+/** Chunks take 1 to 10 KB and do not share pages they do not fit: measured, pages of 16 KiB cost 10 bytes a row more, 64 KiB save 2. */
+const PAGE_BYTES = 32768;
 /** The times of a chunk are stored as a layout of their own. */
 const TIMES_LAYOUT = 0;
 
@@ -64,8 +64,8 @@ export class SliceFile {
       schemaVersion: SCHEMA_VERSION,
       schema: SCHEMA,
       pageBytes: PAGE_BYTES,
-      cacheKiB: 1024,
-      checkpointPages: 256,
+      cacheKiB: 2048,
+      checkpointPages: 128,
       bytesMax: null,
     });
     try {
@@ -315,19 +315,33 @@ export class SliceFile {
   }
 }
 
+/** A group with this many columns takes no further measurement: one field's query decompresses no more than it must. */
+const GROUP_COLUMNS_ENOUGH = 8;
+/** Largest group, for measurements with very many fields. */
+const GROUP_COLUMNS_MAX = 16;
+
 /**
- * Fields that are read together, by measurement and statistic: few enough columns that one field does not cost a whole
- * row, enough that each compressed group is worth its overhead. Sorted, so that the same fields make the same layout.
+ * Fields that are stored and read together: by statistic and measurement, small measurements joined, since each compressed
+ * group costs a call of some 30 µs whatever its size. Sorted, so that the same fields make the same layouts.
  */
 function groups(fields: Iterable<string>): string[][] {
-  const out = new Map<string, string[]>();
-  for (const field of fields) {
-    const { field: name, statistic } = splitStatistic(field);
-    const dot = name.indexOf('.');
-    const group = `${dot < 0 ? name : name.slice(0, dot)}:${statistic}`;
-    const members = out.get(group);
-    if (members) members.push(field);
-    else out.set(group, [field]);
+  const keyed = Array.from(fields, (field) => ({ field, ...placeOf(field) }));
+  keyed.sort((a, b) => a.statistic - b.statistic || (a.field < b.field ? -1 : 1));
+  const out: string[][] = [];
+  let before: (typeof keyed)[number] | null = null;
+  for (const next of keyed) {
+    const group = out.at(-1);
+    const full =
+      group !== undefined && group.length >= (before?.measurement === next.measurement ? GROUP_COLUMNS_MAX : GROUP_COLUMNS_ENOUGH);
+    if (group === undefined || full || before?.statistic !== next.statistic) out.push([next.field]);
+    else group.push(next.field);
+    before = next;
   }
-  return [...out.values()].map((members) => members.sort());
+  return out;
+}
+
+function placeOf(field: string): { measurement: string; statistic: number } {
+  const { field: name, statistic } = splitStatistic(field);
+  const dot = name.indexOf('.');
+  return { measurement: dot < 0 ? name : name.slice(0, dot), statistic };
 }
