@@ -6,7 +6,7 @@
 import { writeSync } from 'node:fs';
 import { errorText, HeadroomError, isHeadroomError } from '../shared/errors.ts';
 import { freePort } from './machine/free-port.ts';
-import { remains } from './machine/remains.ts';
+import { remains, remainsOfServices } from './machine/remains.ts';
 import { type DemoOptions, HELP, parseOptions } from './options.ts';
 import { announce, realStage } from './real-stage.ts';
 import { type Verdict, verdictJson, verdictLines } from './report.ts';
@@ -38,9 +38,9 @@ function createInterrupt(terminal: Terminal): { checkpoint: () => void } {
 }
 
 /** Undoes everything and looks whether anything is left; answers what went wrong. */
-async function end(teardown: Teardown, run: RunDirectory, terminal: Terminal): Promise<string[]> {
+async function end(teardown: Teardown, run: RunDirectory, terminal: Terminal, simulated: boolean): Promise<string[]> {
   const failures = await teardown.run();
-  const left = await remains(run.path);
+  const left = simulated ? remainsOfServices(run.path) : await remains(run.path);
   if (failures.length === 0 && left.length === 0) {
     terminal.say('everything is torn down: no domain, control group, process or file outside the cache is left');
   }
@@ -52,7 +52,7 @@ async function play(options: DemoOptions, terminal: Terminal): Promise<number> {
   if (!options.simulated) await announce((line) => terminal.say(line));
   const port = await freePort(options.port);
   const teardown = new Teardown();
-  const run = new RunDirectory();
+  const run = new RunDirectory(options.simulated ? 'simulated' : 'real');
   teardown.add('remove the run directory', () => run.remove());
   let verdict: Verdict | null = null;
   let code = 0;
@@ -71,7 +71,7 @@ async function play(options: DemoOptions, terminal: Terminal): Promise<number> {
   }
   if (options.keep) terminal.say(`left running as asked, in ${run.path}; the next run removes it`);
   else {
-    const problems = await end(teardown, run, terminal);
+    const problems = await end(teardown, run, terminal, options.simulated);
     for (const problem of problems) terminal.say(problem);
     if (problems.length > 0) {
       verdict?.broken.push(...problems);

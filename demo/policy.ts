@@ -9,17 +9,15 @@ import { stringify } from 'yaml';
 export const STEP_MS = 5000;
 
 /**
- * Lead: three steps. A command takes about a second to be applied and a balloon up to four seconds to move; the plan after
- * that must find it done. Shrinking must hold as long, so that what was just given ahead of a rise is not taken back before
- * the rise comes.
+ * Lead: the rest of the step that runs, and the next. A command takes about a second to be applied and a balloon up to
+ * four seconds to move, so what is asked for within this lead is there when the next step begins.
  */
-const LEAD = '15s';
-const SHRINK_HORIZON = '15s';
+const LEAD = '8s';
 
 const QUICK = {
   mode: 'auto',
   lead: LEAD,
-  shrinkHorizon: SHRINK_HORIZON,
+  shrinkHorizon: LEAD,
   cooldownGrow: '0s',
   cooldownShrink: '5s',
   stepLimitGrowFraction: 100,
@@ -38,8 +36,9 @@ const POLICY = {
     blastRadius: { vmsPerPlan: 16, vmsPerHostPerPlan: 16, vmsPerWindow: 1_000_000, window: '1m' },
   },
   defaults: {
-    cpu: { ...QUICK, violationBudget: 0.05, marginFraction: 0.1, enforcement: 'cap-always' },
-    memory: { ...QUICK, violationBudget: 0.05, marginFraction: 0.05, workingSetWindow: '10s' },
+    cpu: { ...QUICK, violationBudget: 0.1, marginFraction: 0.1, enforcement: 'cap-always' },
+    // A guest with less than 6 % available counts as short: the margin must leave it more.
+    memory: { ...QUICK, violationBudget: 0.1, marginFraction: 0.1, workingSetWindow: '10s' },
     network: { mode: 'observe' },
     disk: { mode: 'observe' },
   },

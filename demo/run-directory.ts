@@ -8,7 +8,9 @@ import { basename, join } from 'node:path';
 
 /** Not below a home directory: QEMU runs as another user and must reach the guests' files. */
 const PARENT = '/var/tmp';
-const PREFIX = 'headroom-demo-';
+const PREFIXES = { real: 'headroom-demo-', simulated: 'headroom-simulated-' } as const;
+/** Runs of one kind exclude each other; a simulated one can go on beside anything. */
+export type RunKind = keyof typeof PREFIXES;
 const PROCESSES = 'processes.json';
 
 interface KnownProcess {
@@ -31,8 +33,8 @@ export class RunDirectory {
   readonly path: string;
   readonly #processes: KnownProcess[] = [];
 
-  constructor() {
-    this.path = mkdtempSync(join(PARENT, PREFIX));
+  constructor(kind: RunKind) {
+    this.path = mkdtempSync(join(PARENT, PREFIXES[kind]));
     chmodSync(this.path, 0o711);
     this.noteProcess(process.pid);
   }
@@ -76,10 +78,10 @@ export interface LeftOver {
   processIds: number[];
 }
 
-/** Directories of earlier runs. The first process of each account is the demo itself. */
+/** Directories of earlier real runs. The first process of each account is the demo itself. */
 export function leftOverDirectories(): LeftOver[] {
   return readdirSync(PARENT)
-    .filter((name) => name.startsWith(PREFIX))
+    .filter((name) => name.startsWith(PREFIXES.real))
     .map((name) => {
       const path = join(PARENT, name);
       const alive = knownProcesses(path).map(({ id, startTicks: ticks }) => ({ id, alive: startTicks(id) === ticks }));

@@ -41,18 +41,19 @@ function processesNaming(texts: readonly string[]): string[] {
     });
 }
 
+/** What every run may leave: its directory, and processes that name it. */
+export function remainsOfServices(runDirectory: string): string[] {
+  const left = existsSync(runDirectory) ? [`directory ${runDirectory}`] : [];
+  return [...left, ...processesNaming([runDirectory]).map((line) => `process ${line}`)];
+}
+
+/** What a real run may leave beside that. */
 export async function remains(runDirectory: string): Promise<string[]> {
-  const left: string[] = [];
+  const left = remainsOfServices(runDirectory);
   if (await libvirtAnswers()) for (const name of await ourDomains()) left.push(`domain ${name}`);
   for (const path of groupsBelow('/sys/fs/cgroup', 0, [])) left.push(`control group ${path}`);
-  if (existsSync(runDirectory)) left.push(`directory ${runDirectory}`);
-  for (const path of globSync([
-    `/var/log/libvirt/qemu/${NAME_PREFIX}*`,
-    `/etc/libvirt/qemu/${NAME_PREFIX}*`,
-    `/run/libvirt/qemu/${NAME_PREFIX}*`,
-  ])) {
-    left.push(`file ${path}`);
-  }
-  for (const line of processesNaming([`guest=${NAME_PREFIX}`, runDirectory])) left.push(`process ${line}`);
+  const places = ['/var/log/libvirt/qemu', '/etc/libvirt/qemu', '/run/libvirt/qemu'];
+  for (const path of globSync(places.map((place) => `${place}/${NAME_PREFIX}*`))) left.push(`file ${path}`);
+  for (const line of processesNaming([`guest=${NAME_PREFIX}`])) left.push(`process ${line}`);
   return left;
 }

@@ -29,13 +29,13 @@ interface Pattern {
   noiseShare: number;
 }
 
-/** Rises within 8 s in the morning (an hour and a half of a real day) and falls as fast in the evening, as interactive services do. */
+/** Rises within 3 s in the morning (half an hour and a bit of a real day) and falls as fast in the evening. */
 const INTERACTIVE: Shape = [
   [0, 0],
-  [36, 0],
-  [44, 1],
-  [92, 1],
-  [100, 0],
+  [40, 0],
+  [43, 1],
+  [95, 1],
+  [98, 0],
   [120, 0],
 ];
 /** A job that starts on the clock, at once, and ends at once: nothing announces it but the day before. */
@@ -63,7 +63,7 @@ const RARE: Shape = [
  */
 const WEB: Pattern = {
   shape: INTERACTIVE,
-  low: { cores: 0.16, memoryMiB: 80 },
+  low: { cores: 0.2, memoryMiB: 80 },
   high: { cores: 0.5, memoryMiB: 232 },
   shiftMs: 0,
   noiseShare: 0.04,
@@ -75,10 +75,10 @@ const PATTERNS: Record<Role, Pattern> = {
     shape: SCHEDULED,
     low: { cores: 0.06, memoryMiB: 16 },
     high: { cores: 0.48, memoryMiB: 232 },
-    shiftMs: 25_000,
+    shiftMs: 26_500,
     noiseShare: 0.02,
   },
-  idle: { shape: RARE, low: { cores: 0.02, memoryMiB: 8 }, high: { cores: 0.35, memoryMiB: 120 }, shiftMs: 0, noiseShare: 0 },
+  idle: { shape: RARE, low: { cores: 0.02, memoryMiB: 8 }, high: { cores: 0.35, memoryMiB: 120 }, shiftMs: 1500, noiseShare: 0 },
 };
 
 /** Noise changes this often: each forecasting step sees about one draw. */

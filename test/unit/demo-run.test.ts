@@ -145,7 +145,7 @@ t.test('teardown undoes in reverse, whatever fails, once', async (t) => {
 });
 
 t.test("a killed run's directory is found and removed, a living one's is left", async (t) => {
-  const own = new RunDirectory();
+  const own = new RunDirectory('real');
   t.teardown(() => own.remove());
   t.match(
     leftOverDirectories().find(({ path }) => path === own.path),
