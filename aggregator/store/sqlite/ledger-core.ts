@@ -27,8 +27,6 @@ CREATE TABLE blob(name TEXT PRIMARY KEY, bytes BLOB NOT NULL)`;
 const COMPRESS_CHARS_MIN = 2048;
 /** Entries read at a time by verification. */
 const PAGE_ENTRIES = 500;
-/** Most entries that one query answers. */
-const ENTRIES_MAX = 10_000;
 
 type EntryRow = [number: number, timeMs: number, kind: string, body: string | Uint8Array, previousHash: string, hash: string];
 
@@ -114,7 +112,7 @@ export class LedgerCore {
     const rows = this.#all(
       `SELECT e.number, e.time_ms, e.kind, e.body, e.previous_hash, e.hash FROM ${from} ${where} ORDER BY ${order} LIMIT ?`,
       ...parameters,
-      Math.min(limit, ENTRIES_MAX),
+      limit,
     ) as EntryRow[];
     return rows.map((row) => entryOf(row, unpack(row[3])));
   }
