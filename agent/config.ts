@@ -134,6 +134,12 @@ export const LIFT_OPTIONS = {
   },
 } satisfies Record<string, Option>;
 
+export const LOOK_OPTIONS = {
+  connect: HOST_OPTIONS.connect,
+  sampleSeconds: { schema: Type.Number({ minimum: 1, maximum: 45 }), default: 10, value: 'N', help: 'how long to watch' },
+  json: { schema: Type.Boolean(), default: false, value: '', help: 'one JSON line instead of text' },
+} satisfies Record<string, Option>;
+
 type Options = Record<string, Option>;
 export type Values<O extends Options> = { [K in keyof O]: Static<O[K]['schema']> };
 

@@ -27,6 +27,7 @@ import {
   GUEST_OPTIONS,
   HOST_OPTIONS,
   LIFT_OPTIONS,
+  LOOK_OPTIONS,
   optionHelp,
   parseOptions,
   RESTORE_OPTIONS,
@@ -36,6 +37,7 @@ import {
 import { createGuestAgent } from './guest-agent.ts';
 import { createHostAgent } from './host-agent.ts';
 import { createLibvirtHypervisor } from './hypervisor/libvirt/adapter.ts';
+import { look } from './look.ts';
 import type { HostAgentSettings } from './loops/host-context.ts';
 import { restore } from './restore.ts';
 import { openStateDir } from './state-dir.ts';
@@ -47,6 +49,8 @@ const EXIT_USAGE = 64;
 const EXIT_UNAVAILABLE = 69;
 /** A stop that takes longer than this is cut short: the service manager would kill it anyway. */
 const STOP_MS_MAX = 15_000;
+/** A look reads twice, as far apart as its sample is long. */
+const LOOK_GAP_MS_MAX = 120_000;
 /** Readings farther apart than this many samples give no rate. */
 const GAP_SAMPLES = 5;
 
@@ -65,6 +69,7 @@ const COMMANDS: Record<string, Command> = {
   restore: { help: 'puts back the values from before Headroom, without service or aggregator', options: RESTORE_OPTIONS, run: runRestore },
   kill: { help: 'stops all writes of the host agent within a second', options: SWITCH_OPTIONS, run: (args) => runSwitch(args, true) },
   unkill: { help: 'takes the kill switch off', options: SWITCH_OPTIONS, run: (args) => runSwitch(args, false) },
+  look: { help: 'a first look at this host: reads only, needs no aggregator', options: LOOK_OPTIONS, run: runLook },
   lift: { help: "ends a VM's holds after foreign writes", options: LIFT_OPTIONS, run: runLift },
 };
 
@@ -166,6 +171,23 @@ async function runRestore(args: readonly string[]): Promise<number> {
   } finally {
     await hypervisor.close();
   }
+}
+
+async function runLook(args: readonly string[]): Promise<number> {
+  const config = parseOptions(LOOK_OPTIONS, args, readText);
+  const files = openKernelFiles('/');
+  const counters = createVmCounterSource(files, pageSizeBytes(files));
+  await look({
+    hypervisor: createLibvirtHypervisor({ uri: config.connect, readOnly: true, clock: systemClock, prng: createPrng(1) }),
+    hostName: hostname(),
+    collectors: createHostCollectors(files, { self: selfUsage, gapMsMax: LOOK_GAP_MS_MAX, workloadMetrics: null }),
+    counters: (processId) => counters.read(processId),
+    balloonManager: () => findBalloonManager(files),
+    clock: systemClock,
+    ...config,
+    out: (line) => console.log(line),
+  });
+  return 0;
 }
 
 async function runSwitch(args: readonly string[], engaged: boolean): Promise<number> {
