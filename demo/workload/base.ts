@@ -3,10 +3,12 @@
  * second while the workload rests; output: its base in the terms of an allocation (cores of the host, MiB of the balloon),
  * so that offered load = base + pattern can be held against what was granted.
  */
+import type { GuestMemory } from './guest-figures.ts';
+
 export interface GuestReading {
   monotonicMs: number;
   busySeconds: number;
-  availableMiB: number;
+  memory: GuestMemory;
 }
 
 export interface GuestBase {
@@ -24,8 +26,11 @@ const median = (values: readonly number[]): number => {
   return sorted[Math.floor(sorted.length / 2)] ?? 0;
 };
 
-/** `memoryMiB` = memory the guest was given (nothing ballooned away yet) less what it could still hand out. */
-export function baseOf(readings: readonly GuestReading[], givenMiB: number): GuestBase {
+/**
+ * `reservedMiB`: what the kernel kept for itself at boot, outside MemTotal. The balloon may move meanwhile: what is in use
+ * is MemTotal less MemAvailable at any size of it.
+ */
+export function baseOf(readings: readonly GuestReading[], reservedMiB: number): GuestBase {
   const rates: number[] = [];
   for (let i = 1; i < readings.length; i++) {
     const [before, after] = [readings[i - 1], readings[i]];
@@ -33,5 +38,5 @@ export function baseOf(readings: readonly GuestReading[], givenMiB: number): Gue
       rates.push((after.busySeconds - before.busySeconds) / ((after.monotonicMs - before.monotonicMs) / 1000));
     }
   }
-  return { cores: median(rates), memoryMiB: givenMiB - median(readings.map((reading) => reading.availableMiB)) };
+  return { cores: median(rates), memoryMiB: reservedMiB + median(readings.map(({ memory }) => memory.totalMiB - memory.availableMiB)) };
 }

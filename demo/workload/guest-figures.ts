@@ -1,10 +1,16 @@
 /** Reads what the workload must know of its own guest: memory left, CPU time spent, the kernel's command line. */
 import { readFileSync } from 'node:fs';
 
-/** MemAvailable, MiB. */
-export function availableMiB(meminfo = readFileSync('/proc/meminfo', 'utf8')): number {
-  const kib = /^MemAvailable:\s+(\d+) kB$/m.exec(meminfo)?.[1];
-  return kib === undefined ? 0 : Number(kib) / 1024;
+export interface GuestMemory {
+  /** MemTotal: what the kernel manages now; a balloon takes from it. */
+  totalMiB: number;
+  /** MemAvailable: what it could still hand out. */
+  availableMiB: number;
+}
+
+export function guestMemory(meminfo = readFileSync('/proc/meminfo', 'utf8')): GuestMemory {
+  const miB = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(meminfo)?.[1] ?? 0) / 1024;
+  return { totalMiB: miB('MemTotal'), availableMiB: miB('MemAvailable') };
 }
 
 /** Seconds all CPUs of the guest were busy since boot: user, nice, system, interrupts (USER_HZ is 100 on every Linux). */

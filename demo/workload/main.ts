@@ -7,7 +7,7 @@ import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { BASE_READINGS, baseOf, type GuestBase, type GuestReading, SETTLE_MS } from './base.ts';
 import { createCpuLoad, SLICE_MS } from './cpu-load.ts';
-import { availableMiB, bootOption, busySeconds } from './guest-figures.ts';
+import { bootOption, busySeconds, guestMemory } from './guest-figures.ts';
 import { createMemoryLoad } from './memory-load.ts';
 import { METRICS_FILE } from './metrics-file.ts';
 import { offerAt, ROLES, type Role } from './pattern.ts';
@@ -21,8 +21,10 @@ if (role === undefined || !ROLES.includes(role) || !(givenMiB > 0)) {
   process.exit(64);
 }
 
+// The balloon is not asked for anything before the agent has spoken: now MemTotal is all there is.
+const reservedMiB = givenMiB - guestMemory().totalMiB;
 const monotonicMs = (): number => performance.now();
-const read = (): GuestReading => ({ monotonicMs: monotonicMs(), busySeconds: busySeconds(), availableMiB: availableMiB() });
+const read = (): GuestReading => ({ monotonicMs: monotonicMs(), busySeconds: busySeconds(), memory: guestMemory() });
 const sleep = (delayMs: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, delayMs));
 
 async function measureBase(): Promise<GuestBase> {
@@ -32,7 +34,7 @@ async function measureBase(): Promise<GuestBase> {
     await sleep(REPORT_MS);
     readings.push(read());
   }
-  return baseOf(readings, givenMiB);
+  return baseOf(readings, reservedMiB);
 }
 
 /** Written beside and renamed: a reader never sees half a file. */
@@ -51,7 +53,7 @@ async function run(as: Role): Promise<void> {
   setInterval(() => {
     const offer = offerAt(as, Date.now());
     const startMs = monotonicMs();
-    memory.step(offer.memoryMiB, availableMiB);
+    memory.step(offer.memoryMiB, () => guestMemory().availableMiB);
     cpu.work(offer.cores, monotonicMs() - startMs);
   }, SLICE_MS);
   setInterval(() => {

@@ -11,7 +11,7 @@ import { dependenciesOf, loadOrder } from '../../demo/image/kernel-modules.ts';
 import { obstacle } from '../../demo/machine/requirements.ts';
 import { baseOf } from '../../demo/workload/base.ts';
 import { createCpuLoad } from '../../demo/workload/cpu-load.ts';
-import { availableMiB, bootOption, busySeconds } from '../../demo/workload/guest-figures.ts';
+import { bootOption, busySeconds, guestMemory } from '../../demo/workload/guest-figures.ts';
 import { createMemoryLoad } from '../../demo/workload/memory-load.ts';
 import { DAY_MS, offerAt, ROLES } from '../../demo/workload/pattern.ts';
 
@@ -105,11 +105,16 @@ t.test('memory load grows in small steps, waits when little is left, and gives b
 });
 
 t.test('the base is what the resting guest takes', async (t) => {
-  const readings = [0, 1, 2, 3].map((second) => ({ monotonicMs: second * 1000, busySeconds: second * 0.02, availableMiB: 540 }));
-  const base = baseOf(readings, 640);
+  const readings = [0, 1, 2, 3].map((second) => ({
+    monotonicMs: second * 1000,
+    busySeconds: second * 0.02,
+    // A balloon takes 100 MiB a second meanwhile.
+    memory: { totalMiB: 600 - second * 100, availableMiB: 540 - second * 100 },
+  }));
+  const base = baseOf(readings, 40);
   t.ok(Math.abs(base.cores - 0.02) < 1e-9);
   t.equal(base.memoryMiB, 100);
-  t.equal(availableMiB('MemTotal: 1 kB\nMemAvailable:     2048 kB\n'), 2);
+  t.same(guestMemory('MemTotal: 4096 kB\nMemFree: 1 kB\nMemAvailable:     2048 kB\n'), { totalMiB: 4, availableMiB: 2 });
   t.equal(busySeconds('cpu  100 10 40 900 5 1 2 0 0 0\ncpu0 1\n'), 1.53);
   t.equal(bootOption('role', 'quiet headroom.role=web x=1\n'), 'web');
   t.equal(bootOption('memory', 'quiet headroom.role=web'), undefined);
