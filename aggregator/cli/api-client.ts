@@ -1,0 +1,124 @@
+/**
+ * The aggregator's HTTP API as the command line uses it. Input: its address and `fetch`; output: answers as parsed JSON.
+ * Everything that goes wrong is a HeadroomError that says what to do.
+ */
+import { type ErrorCode, errorText, HeadroomError } from '../../shared/errors.ts';
+
+interface Mistake {
+  line: number;
+  column: number;
+  field: string | null;
+  detail: string;
+}
+
+/** A problem document (RFC 9457) that the aggregator answered. */
+export class ProblemError extends HeadroomError {
+  readonly mistakes: readonly Mistake[];
+  constructor(code: ErrorCode, message: string, mistakes: readonly Mistake[]) {
+    super(code, message);
+    this.name = 'ProblemError';
+    this.mistakes = mistakes;
+  }
+}
+
+export interface ApiClient {
+  readonly url: string;
+  get<T>(path: string): Promise<T>;
+  /** All pages of a list. */
+  all<T>(path: string): Promise<T[]>;
+  send<T>(method: 'PUT' | 'DELETE', path: string, body: { text: string } | { json: unknown }): Promise<T>;
+  /** An answer that does not end; the signal ends it. */
+  stream(path: string, headers: Record<string, string>, signal: AbortSignal): Promise<ReadableStream<Uint8Array>>;
+}
+
+export const URL_DEFAULT = 'http://127.0.0.1:7400';
+/** Proving a long ledger takes seconds; nothing takes longer than this. */
+const ANSWER_MS_MAX = 60_000;
+const PAGE_ROWS = 1000;
+/** A million VMs: a cursor that never ends is a broken server, not a fleet. */
+const PAGES_MAX = 1000;
+
+function codeOf(status: number): ErrorCode {
+  if (status === 404) return 'NOT_FOUND';
+  if (status === 409) return 'CONFLICT';
+  if (status === 403) return 'PERMISSION';
+  if (status === 422) return 'POLICY_INVALID';
+  if (status === 502 || status === 503 || status === 504) return 'UNAVAILABLE';
+  return status < 500 ? 'USAGE' : 'INVARIANT_BROKEN';
+}
+
+function base(text: string): string {
+  const url = URL.parse(text);
+  if (url === null || !['http:', 'https:'].includes(url.protocol)) {
+    throw new HeadroomError('USAGE', `"${text}" is not the address of an aggregator; it looks like ${URL_DEFAULT}`);
+  }
+  return url.href.replace(/\/+$/, '');
+}
+
+function notOurs(url: string, why: string): HeadroomError {
+  return new HeadroomError('UNAVAILABLE', `${url} answers, but not as Headroom's API (${why}); check --url or HEADROOM_URL`);
+}
+
+async function problemOf(url: string, response: Response): Promise<HeadroomError> {
+  const { status } = response;
+  if (!response.headers.get('content-type')?.startsWith('application/problem+json')) return notOurs(url, `status ${status}`);
+  const { title, detail, mistakes } = (await response.json()) as { title: string; detail?: string; mistakes?: Mistake[] };
+  return new ProblemError(codeOf(status), detail ?? title, mistakes ?? []);
+}
+
+/** Why fetch failed: it hides the reason in `cause`. */
+function unreachable(url: string, error: unknown): HeadroomError {
+  if ((error as Error).name === 'TimeoutError') {
+    return new HeadroomError('TIMEOUT', `${url} gave no answer for ${ANSWER_MS_MAX / 1000} s; see the aggregator's log`);
+  }
+  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  const why = (cause as { code?: string }).code ?? errorText(cause);
+  return new HeadroomError(
+    'UNAVAILABLE',
+    `no aggregator answers at ${url} (${why}); start one, or name its address with --url or HEADROOM_URL`,
+    { cause: error },
+  );
+}
+
+/** Throws USAGE when the address is none; each call throws UNAVAILABLE, TIMEOUT or what the problem document says. */
+export function createApiClient(address: string, fetcher: typeof fetch): ApiClient {
+  const url = base(address);
+  const ask = async (path: string, init: RequestInit): Promise<Response> => {
+    const response = await fetcher(`${url}${path}`, { redirect: 'error', ...init }).catch((error: unknown) => {
+      throw unreachable(url, error);
+    });
+    if (!response.ok) throw await problemOf(url, response);
+    return response;
+  };
+  const json = async <T>(path: string, init: RequestInit): Promise<T> => {
+    const response = await ask(path, { ...init, signal: AbortSignal.timeout(ANSWER_MS_MAX) });
+    return (await response.json().catch((error: unknown) => {
+      throw notOurs(url, errorText(error));
+    })) as T;
+  };
+  return {
+    url,
+    get: (path) => json(path, {}),
+    async all<T>(path: string): Promise<T[]> {
+      const items: T[] = [];
+      let cursor: string | null = null;
+      for (let page = 0; page < PAGES_MAX; page++) {
+        const from: string = cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`;
+        const answer: { items: T[]; cursor: string | null } = await json(`${path}?limit=${PAGE_ROWS}${from}`, {});
+        items.push(...answer.items);
+        cursor = answer.cursor;
+        if (cursor === null) return items;
+      }
+      throw new HeadroomError('INVARIANT_BROKEN', `${url}${path} has no end after ${PAGES_MAX} pages`);
+    },
+    send: (method, path, body) => {
+      const [type, text] = 'text' in body ? ['application/yaml', body.text] : ['application/json', JSON.stringify(body.json)];
+      return json(path, { method, body: text, headers: { 'content-type': type } });
+    },
+    async stream(path, headers, signal) {
+      const { body } = await ask(path, { headers, signal });
+      if (body === null) throw notOurs(url, `${path} without a body`);
+      return body;
+    },
+  };
+}

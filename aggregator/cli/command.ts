@@ -1,0 +1,65 @@
+/** What a command of `headroom` is, and what it is given. */
+import type { Clock } from '../../shared/clock.ts';
+import type { ApiClient } from './api-client.ts';
+
+/** The world outside, so that tests can be that world. */
+export interface CliIo {
+  /** Text as it is, line ends included. */
+  out: (text: string) => void;
+  err: (text: string) => void;
+  env: Readonly<Record<string, string | undefined>>;
+  /** The whole of a file, or of standard input for `-`. */
+  read: (path: string) => Promise<string>;
+  fetch: typeof fetch;
+  clock: Clock;
+  /** Aborted when the user wants to end a command that goes on. */
+  stop: AbortSignal;
+  /** Standard output is a terminal: a watched table may be drawn over. */
+  terminal: boolean;
+}
+
+export interface OptionSpec {
+  type: 'string' | 'boolean';
+  short?: string;
+  /** What the value is called in help; strings only. */
+  value?: string;
+  help: string;
+}
+
+export type Output = 'table' | 'wide' | 'json' | 'yaml';
+
+export interface CommandContext {
+  io: CliIo;
+  positionals: readonly string[];
+  values: Readonly<Record<string, string | boolean | undefined>>;
+  output: Output;
+  watch: boolean;
+  api: ApiClient;
+}
+
+interface Described {
+  /** As typed: `vm list`. */
+  name: string;
+  summary: string;
+}
+
+/** Talks to the aggregator; has the common options. */
+export interface ApiCommand extends Described {
+  kind: 'api';
+  /** Names of the arguments, in order; `[NAME]` may be left out. */
+  args: readonly string[];
+  options?: Readonly<Record<string, OptionSpec>>;
+  /** How it watches: again and again (default), by itself, or not at all. */
+  watches?: 'repeated' | 'itself' | 'never';
+  details?: string;
+  /** Returns the exit code. */
+  run(context: CommandContext): Promise<number>;
+}
+
+/** Reads its own arguments and prints its own help for `--help`. */
+export interface OwnCommand extends Described {
+  kind: 'own';
+  run(argv: readonly string[], io: CliIo): Promise<number>;
+}
+
+export type Command = ApiCommand | OwnCommand;

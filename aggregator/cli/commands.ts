@@ -1,0 +1,33 @@
+/** The table of commands, in the order in which help shows them. */
+import type { Command } from './command.ts';
+import { auditVerify } from './commands/audit-verify.ts';
+import { events } from './commands/events.ts';
+import { hostList } from './commands/host-list.ts';
+import { killSwitchOff, killSwitchOn, killSwitchStatus } from './commands/kill-switch.ts';
+import { lookCommand } from './commands/look.ts';
+import { planList, planShow } from './commands/plan.ts';
+import { policyApply, policyGet } from './commands/policy.ts';
+import { simulate } from './commands/simulate.ts';
+import { status } from './commands/status.ts';
+import { vmExplain } from './commands/vm-explain.ts';
+import { vmList } from './commands/vm-list.ts';
+import { vmShow } from './commands/vm-show.ts';
+
+export const COMMANDS: readonly Command[] = [
+  lookCommand,
+  status,
+  hostList,
+  vmList,
+  vmShow,
+  vmExplain,
+  planList,
+  planShow,
+  events,
+  policyGet,
+  policyApply,
+  killSwitchOn,
+  killSwitchOff,
+  killSwitchStatus,
+  auditVerify,
+  simulate,
+];

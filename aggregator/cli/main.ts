@@ -1,0 +1,42 @@
+/** The `headroom` command as a process: its arguments, streams and signals around `runCli`. */
+import { existsSync, readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { text } from 'node:stream/consumers';
+import { systemClock } from '../../shared/clock.ts';
+import { errorText, HeadroomError } from '../../shared/errors.ts';
+import { COMMANDS } from './commands.ts';
+import { runCli } from './run.ts';
+
+function packageVersion(): string {
+  const file = new URL('../../package.json', import.meta.url);
+  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version : 'unknown';
+}
+
+async function read(path: string): Promise<string> {
+  if (path === '-') return text(process.stdin);
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    const code = (error as { code?: string }).code === 'ENOENT' ? 'NOT_FOUND' : 'USAGE';
+    throw new HeadroomError(code, `${path} cannot be read: ${errorText(error)}`, { cause: error });
+  }
+}
+
+// `headroom … | head` closes the pipe: that is the end of the work, not a failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
+
+const interrupt = new AbortController();
+const watching = process.argv.some((word) => word === '--watch' || /^-[a-z]*w/.test(word));
+if (watching) for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort());
+
+process.exitCode = await runCli({ commands: COMMANDS, version: packageVersion() }, process.argv.slice(2), {
+  out: (chunk) => process.stdout.write(chunk),
+  err: (chunk) => process.stderr.write(chunk),
+  env: process.env,
+  read,
+  fetch,
+  clock: systemClock,
+  stop: interrupt.signal,
+  terminal: process.stdout.isTTY === true,
+});
+if (interrupt.signal.aborted) process.exit();
