@@ -6,7 +6,6 @@
 import { parseArgs } from 'node:util';
 import Type, { type Static, type TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { parse as parseYaml } from 'yaml';
 import { errorText, HeadroomError } from '../shared/errors.ts';
 import { LOG_LEVELS } from '../shared/log.ts';
 
@@ -144,9 +143,13 @@ type Options = Record<string, Option>;
 export type Values<O extends Options> = { [K in keyof O]: Static<O[K]['schema']> };
 
 /** Reads flags and, where `--config FILE` is given, the file. `readFile` throws what it likes. */
-export function parseOptions<O extends Options>(options: O, args: readonly string[], readFile: (path: string) => string): Values<O> {
+export async function parseOptions<O extends Options>(
+  options: O,
+  args: readonly string[],
+  readFile: (path: string) => string,
+): Promise<Values<O>> {
   const flags = parseFlags(options, args);
-  const fromFile = typeof flags.config === 'string' ? parseFile(options, flags.config, readFile) : {};
+  const fromFile = typeof flags.config === 'string' ? await parseFile(options, flags.config, readFile) : {};
   const values: Record<string, unknown> = {};
   for (const [key, option] of Object.entries(options)) {
     const flag = flags[flagName(key)];
@@ -169,9 +172,11 @@ function parseFlags(options: Options, args: readonly string[]): Record<string, s
   }
 }
 
-function parseFile(options: Options, path: string, readFile: (path: string) => string): Record<string, unknown> {
+async function parseFile(options: Options, path: string, readFile: (path: string) => string): Promise<Record<string, unknown>> {
   let parsed: unknown;
   try {
+    // Loaded only where there is a file to read.
+    const { parse: parseYaml } = await import('yaml');
     // JSON is YAML.
     parsed = parseYaml(readFile(path)) ?? {};
   } catch (error) {

@@ -131,10 +131,16 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
     failSafe.tick();
     inventory.tick();
   };
-  const lookAround = (): Promise<void> => lookAtHost(context, discovery, options, relay);
+  const setChannels = (): void => relay.setChannels(channelsOf(context, options.channelName));
+  const lookAround = async (): Promise<void> => {
+    context.host.balloonManager = options.balloonManager();
+    await discovery.all();
+    for (const entry of context.table.values()) judge(context, entry);
+    setChannels();
+  };
 
   return {
-    ...createService(options, context, records, { uplink, relay, discovery, everySample, lookAround }),
+    ...createService(options, context, records, { uplink, relay, discovery, everySample, lookAround, setChannels }),
     metrics,
   };
 }
@@ -145,6 +151,7 @@ interface Parts {
   discovery: DiscoveryLoop;
   everySample: () => void;
   lookAround: () => Promise<void>;
+  setChannels: () => void;
 }
 
 function createService(
@@ -177,10 +184,7 @@ function createService(
         context.host.lease = { epoch: 0, expiresAtMs: clock.bootMs() + settings.startupLeaseMs };
       }
       readSwitches(context);
-      hypervisor.onEvent((event) => {
-        handleEvent(context, parts.discovery, event);
-        if (event.kind === 'channel' || event.kind === 'lifecycle') void guarded(log, 'discovery', parts.lookAround)();
-      });
+      hypervisor.onEvent((event) => handleEvent(context, parts.discovery, event, parts.setChannels));
       parts.uplink.start();
       await connectHypervisor();
       every(settings.sampleMs, 'sample', parts.everySample);
@@ -241,16 +245,14 @@ function guarded(log: Logger, what: string, run: () => void | Promise<void>): ()
   };
 }
 
-async function lookAtHost(context: HostContext, discovery: DiscoveryLoop, options: HostAgentOptions, relay: GuestRelay): Promise<void> {
-  context.host.balloonManager = options.balloonManager();
-  await discovery.all();
+/** The guests' channels there are now. */
+function channelsOf(context: HostContext, channelName: string): GuestChannel[] {
   const channels: GuestChannel[] = [];
-  for (const entry of context.table.values()) {
-    judge(context, entry);
-    const channel = entry.managed && entry.power === 'running' && entry.facts?.channels.find(({ name }) => name === options.channelName);
-    if (channel) channels.push({ vm: entry.id, name: entry.name, path: channel.path });
+  for (const { id, name, managed, power, facts } of context.table.values()) {
+    const channel = managed && power === 'running' && facts?.channels.find((one) => one.name === channelName);
+    if (channel) channels.push({ vm: id, name, path: channel.path });
   }
-  relay.setChannels(channels);
+  return channels;
 }
 
 function hello(options: HostAgentOptions, context: HostContext, records: readonly VmRecord[]): FrameOf<'hello'> {

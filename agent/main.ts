@@ -10,19 +10,14 @@ import { errorText, HeadroomError, isHeadroomError } from '../shared/errors.ts';
 import { hostId, type VmId, vmId } from '../shared/ids.ts';
 import { createLogger, type Logger } from '../shared/log.ts';
 import type { Connect } from '../shared/net/transport.ts';
-import { VirtioChannel } from '../shared/net/virtio-channel.ts';
-import { VirtioPort } from '../shared/net/virtio-port.ts';
-import { webSocketConnect } from '../shared/net/websocket.ts';
 import { createPrng, type Prng } from '../shared/prng.ts';
 import { FRAME_BYTES_MAX, GUEST_FRAME_BYTES_MAX } from '../shared/protocol/frames.ts';
 import { setCpusOnline } from './actuators/cpus-online.ts';
-import { findBalloonManager } from './collectors/balloon-manager.ts';
 import { noData } from './collectors/collector.ts';
 import { openKernelFiles } from './collectors/files.ts';
 import type { SelfUsage } from './collectors/health.ts';
 import { createGuestCollectors, createHostCollectors } from './collectors/machine.ts';
 import { pageSizeBytes } from './collectors/page-size.ts';
-import { createVmCounterSource } from './collectors/vm-counters.ts';
 import {
   GUEST_OPTIONS,
   HOST_OPTIONS,
@@ -34,15 +29,27 @@ import {
   SWITCH_OPTIONS,
   type Values,
 } from './config.ts';
-import { createGuestAgent } from './guest-agent.ts';
-import { createHostAgent } from './host-agent.ts';
-import { createLibvirtHypervisor } from './hypervisor/libvirt/adapter.ts';
-import { look } from './look.ts';
 import type { HostAgentSettings } from './loops/host-context.ts';
-import { restore } from './restore.ts';
 import { openStateDir } from './state-dir.ts';
 import { VERSION } from './version.ts';
 import { virtioPortPath } from './virtio-port-path.ts';
+
+/*
+ * Each role loads its own parts when it runs, and no others: inside a guest every MiB is the tenant's, and the hypervisor's
+ * adapter, XML, YAML and HTTP would take 20 of them for nothing.
+ */
+const parts = {
+  hostAgent: () => import('./host-agent.ts'),
+  guestAgent: () => import('./guest-agent.ts'),
+  libvirt: () => import('./hypervisor/libvirt/adapter.ts'),
+  look: () => import('./look.ts'),
+  restore: () => import('./restore.ts'),
+  webSocket: () => import('../shared/net/websocket.ts'),
+  virtioChannel: () => import('../shared/net/virtio-channel.ts'),
+  virtioPort: () => import('../shared/net/virtio-port.ts'),
+  vmCounters: () => import('./collectors/vm-counters.ts'),
+  balloonManager: () => import('./collectors/balloon-manager.ts'),
+};
 
 /** sysexits.h */
 const EXIT_USAGE = 64;
@@ -74,7 +81,14 @@ const COMMANDS: Record<string, Command> = {
 };
 
 async function runHost(args: readonly string[]): Promise<number> {
-  const config = parseOptions(HOST_OPTIONS, args, readText);
+  const [{ createHostAgent }, { createLibvirtHypervisor }, { webSocketConnect }, { VirtioChannel }] = await Promise.all([
+    parts.hostAgent(),
+    parts.libvirt(),
+    parts.webSocket(),
+    parts.virtioChannel(),
+  ]);
+  const [{ createVmCounterSource }, { findBalloonManager }] = await Promise.all([parts.vmCounters(), parts.balloonManager()]);
+  const config = await parseOptions(HOST_OPTIONS, args, readText);
   const log = stdoutLogger(config.logLevel);
   const files = openKernelFiles('/');
   const prng = createPrng(randomBytes(4).readUInt32LE());
@@ -131,14 +145,15 @@ function hostSettings(config: Values<typeof HOST_OPTIONS>): HostAgentSettings {
 }
 
 async function runGuest(args: readonly string[]): Promise<number> {
-  const config = parseOptions(GUEST_OPTIONS, args, readText);
+  const { createGuestAgent } = await parts.guestAgent();
+  const config = await parseOptions(GUEST_OPTIONS, args, readText);
   const log = stdoutLogger(config.logLevel);
   const files = openKernelFiles('/');
   const prng = createPrng(randomBytes(4).readUInt32LE());
   const agent = createGuestAgent({
     clock: systemClock,
     prng,
-    connect: config.aggregator === null ? portConnect(config.channel) : webSocketConnect(config.aggregator, GUEST_FRAME_BYTES_MAX),
+    connect: config.aggregator === null ? await portConnect(config.channel) : await guestWebSocket(config.aggregator),
     relayed: config.aggregator === null,
     vm: config.vm === null ? ownUuid() : vmId(config.vm),
     collectors: createGuestCollectors(files, {
@@ -157,7 +172,8 @@ async function runGuest(args: readonly string[]): Promise<number> {
 }
 
 async function runRestore(args: readonly string[]): Promise<number> {
-  const config = parseOptions(RESTORE_OPTIONS, args, readText);
+  const [{ restore }, { createLibvirtHypervisor }] = await Promise.all([parts.restore(), parts.libvirt()]);
+  const config = await parseOptions(RESTORE_OPTIONS, args, readText);
   if (config.all === (config.vm !== null)) throw new HeadroomError('USAGE', 'say which VMs: either --all or --vm UUID');
   const only = config.vm === null ? null : vmId(config.vm);
   const prng: Prng = createPrng(randomBytes(4).readUInt32LE());
@@ -174,7 +190,9 @@ async function runRestore(args: readonly string[]): Promise<number> {
 }
 
 async function runLook(args: readonly string[]): Promise<number> {
-  const config = parseOptions(LOOK_OPTIONS, args, readText);
+  const [{ look }, { createLibvirtHypervisor }] = await Promise.all([parts.look(), parts.libvirt()]);
+  const [{ createVmCounterSource }, { findBalloonManager }] = await Promise.all([parts.vmCounters(), parts.balloonManager()]);
+  const config = await parseOptions(LOOK_OPTIONS, args, readText);
   const files = openKernelFiles('/');
   const counters = createVmCounterSource(files, pageSizeBytes(files));
   await look({
@@ -191,7 +209,7 @@ async function runLook(args: readonly string[]): Promise<number> {
 }
 
 async function runSwitch(args: readonly string[], engaged: boolean): Promise<number> {
-  const config = parseOptions(SWITCH_OPTIONS, args, readText);
+  const config = await parseOptions(SWITCH_OPTIONS, args, readText);
   const vm = config.vm === null ? null : vmId(config.vm);
   openStateDir(config.stateDir).setKill(vm, engaged ? config.reason : null);
   console.log(`kill switch of ${vm ?? 'this host'} is ${engaged ? 'on' : 'off'}`);
@@ -199,7 +217,7 @@ async function runSwitch(args: readonly string[], engaged: boolean): Promise<num
 }
 
 async function runLift(args: readonly string[]): Promise<number> {
-  const config = parseOptions(LIFT_OPTIONS, args, readText);
+  const config = await parseOptions(LIFT_OPTIONS, args, readText);
   if (config.vm === null) throw new HeadroomError('USAGE', 'say whose holds end: --vm UUID');
   openStateDir(config.stateDir).requestLift({ vm: vmId(config.vm), resource: config.resource });
   console.log('asked; the running host agent lifts the holds within a second');
@@ -207,12 +225,18 @@ async function runLift(args: readonly string[]): Promise<number> {
 }
 
 /** The port may appear after the agent: it is looked for at each attempt until it is there. */
-function portConnect(name: string): Connect {
-  let port: VirtioPort | undefined;
+async function portConnect(name: string): Promise<Connect> {
+  const { VirtioPort } = await parts.virtioPort();
+  let port: InstanceType<typeof VirtioPort> | undefined;
   return async () => {
     port ??= new VirtioPort({ path: virtioPortPath('/', name), maxBytes: GUEST_FRAME_BYTES_MAX, clock: systemClock });
     return port.connect();
   };
+}
+
+async function guestWebSocket(url: string): Promise<Connect> {
+  const { webSocketConnect } = await parts.webSocket();
+  return webSocketConnect(url, GUEST_FRAME_BYTES_MAX);
 }
 
 /** A guest is known by the UUID its firmware tells; only root may read it. */

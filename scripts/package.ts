@@ -6,7 +6,7 @@
 import { chmodSync, copyFileSync, mkdirSync, statSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
+import { build, type Plugin } from 'esbuild';
 import { HeadroomError } from '../shared/errors.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
@@ -20,6 +20,23 @@ export interface PackagedAgent {
 
 /** Rooms of the repository that have no business in an agent. */
 const FOREIGN = /^(aggregator|simulation|demo|test)\//;
+
+/**
+ * Node's own modules are asked for when the code that needs them runs: an `import` would load all of them at the start, and
+ * HTTP alone takes 12 MB that a guest agent on its channel never needs.
+ */
+const lazyBuiltins: Plugin = {
+  name: 'lazy-builtins',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^node:/ }, ({ path, namespace }) =>
+      namespace === 'builtin' ? { path, external: true } : { path, namespace: 'builtin' },
+    );
+    onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
+      contents: `module.exports = require(${JSON.stringify(path)});`,
+      loader: 'js',
+    }));
+  },
+};
 
 /** Bundles the agent into `directory`. Throws ENVIRONMENT when a foreign file is in it. */
 export async function packageAgent(directory: string): Promise<PackagedAgent> {
@@ -35,6 +52,7 @@ export async function packageAgent(directory: string): Promise<PackagedAgent> {
     minifySyntax: true,
     minifyWhitespace: true,
     legalComments: 'inline',
+    plugins: [lazyBuiltins],
     metafile: true,
     absWorkingDir: root,
     logLevel: 'silent',

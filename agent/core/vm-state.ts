@@ -20,11 +20,11 @@ export function vmState({ power, guestAgent, runningMs, bootDeadlineMs }: StateE
     case 'paused':
     case 'suspended':
       return 'paused';
-    case 'shutdown': // still on its way down: it runs until it is off, and nothing should be given to it
     case 'shutoff':
       return 'stopped';
     case 'crashed':
       return 'error';
+    case 'shutdown': // on its way down: it holds its memory until it is off, and nothing should be given to it
     case 'unknown':
       return 'unknown';
   }

@@ -75,13 +75,34 @@ export function createDiscoveryLoop(context: HostContext, counters: CounterSourc
     context.changed();
   };
 
+  const lookAtAll = async (): Promise<void> => {
+    const summaries = await hypervisor.list();
+    const listed = new Set(summaries.map((summary) => summary.id));
+    for (const entry of [...table.values()]) if (!listed.has(entry.id)) forget(entry);
+    context.host.capacity = await hypervisor.capacity();
+    await Promise.all(summaries.map(look));
+  };
+
+  /** A storm of events asks for one more round after the one under way, not for one each. */
+  let round: Promise<void> | null = null;
+  let next: Promise<void> | null = null;
+  const begin = (): Promise<void> => {
+    round = lookAtAll().finally(() => {
+      round = null;
+    });
+    return round;
+  };
+
   return {
-    async all() {
-      const summaries = await hypervisor.list();
-      const listed = new Set(summaries.map((summary) => summary.id));
-      for (const entry of [...table.values()]) if (!listed.has(entry.id)) forget(entry);
-      context.host.capacity = await hypervisor.capacity();
-      await Promise.all(summaries.map(look));
+    all() {
+      if (round === null) return begin();
+      next ??= round
+        .catch(() => {})
+        .then(() => {
+          next = null;
+          return begin();
+        });
+      return next;
     },
     one: (vm, name, power) => look({ id: vm, name, power }),
     rebooted(vm) {

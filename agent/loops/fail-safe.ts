@@ -74,7 +74,9 @@ export function createFailSafeLoop(context: HostContext): FailSafeLoop {
     },
     begin(epoch, leaseMs) {
       if (host.lease !== null && !leaseExpired(host.lease, clock.bootMs())) return;
-      host.lease = renewLease(host.lease, epoch, leaseMs, clock.bootMs());
+      const begun = renewLease(host.lease, epoch, leaseMs, clock.bootMs());
+      if (begun === host.lease) return;
+      host.lease = begun;
       host.leaseOut = false;
     },
     tick() {

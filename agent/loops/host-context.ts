@@ -78,7 +78,7 @@ export interface HostContext {
 
 /** Balloon statistics older than three of their own periods (and the pace's rounding) are unknown. */
 export function statsAgeMsMax(settings: HostAgentSettings): number {
-  return 3 * settings.balloonStatsMs + 5000;
+  return 3 * (settings.balloonStatsMs || settings.statsMs) + 5000;
 }
 
 /** Why nothing may be written to this VM now, read afresh: a switch works within the time of one write. */

@@ -1,44 +1,44 @@
-/** The hypervisor's events: what they change in the table. Input: events; output: looks at VMs, events for the aggregator. */
+/**
+ * The hypervisor's events: what they change in the table. Input: events; output: looks at the VMs they are about, events
+ * for the aggregator. `looked` runs after a look, since channels may have come or gone with it.
+ */
 import { errorText } from '../../shared/errors.ts';
 import type { HypervisorEvent } from '../hypervisor/hypervisor.ts';
 import type { DiscoveryLoop } from './discover.ts';
 import { type HostContext, tell } from './host-context.ts';
 import { noteSeen, refreshSetting } from './settings.ts';
 
-export function handleEvent(context: HostContext, discovery: DiscoveryLoop, event: HypervisorEvent): void {
+export function handleEvent(context: HostContext, discovery: DiscoveryLoop, event: HypervisorEvent, looked: () => void): void {
   const failed = (error: unknown): void => context.log.warn('could not follow an event', { event: event.kind, error: errorText(error) });
+  const entry = 'id' in event ? context.table.get(event.id) : undefined;
   switch (event.kind) {
-    case 'lifecycle': {
-      if (context.table.get(event.id)?.managed) {
+    case 'lifecycle':
+      if (entry?.managed) {
         tell(context, 'lifecycle', `${event.name} is ${event.power}${event.detail && ` (${event.detail})`}`, { vm: event.id });
       }
       if (/reboot|reset/i.test(event.detail)) discovery.rebooted(event.id);
-      discovery.one(event.id, event.name, event.power).catch(failed);
+      discovery.one(event.id, event.name, event.power).then(looked, failed);
       return;
-    }
     case 'defined':
-    case 'undefined':
-      discovery.all().catch(failed);
+    case 'channel':
+      // A definition may change while the VM runs; of one not known yet the power is not known either.
+      (entry ? discovery.one(entry.id, entry.name, entry.power) : discovery.all()).then(looked, failed);
       return;
-    case 'balloon': {
-      const entry = context.table.get(event.id);
+    case 'undefined':
+      discovery.all().then(looked, failed);
+      return;
+    case 'balloon':
       if (entry?.managed && !entry.writing.has('memory')) {
         noteSeen(context, entry, { resource: 'memory', memoryMiB: event.actualMiB }).catch(failed);
       }
       return;
-    }
-    case 'tunable': {
-      const entry = context.table.get(event.id);
+    case 'tunable':
       if (entry?.managed) void Promise.all([refreshSetting(context, entry, 'cpu'), refreshSetting(context, entry, 'disk')]);
-      return;
-    }
-    case 'channel':
-      discovery.all().catch(failed);
       return;
     case 'connection':
       tell(context, 'hypervisor-connection', event.connected ? 'connected to the hypervisor' : `hypervisor lost: ${event.reason}`);
       context.changed();
-      if (event.connected) discovery.all().catch(failed);
+      if (event.connected) discovery.all().then(looked, failed);
       return;
   }
 }
