@@ -12,6 +12,7 @@ import { eligibility } from '../../agent/core/eligibility.ts';
 import type { Hypervisor, HypervisorEvent } from '../../agent/hypervisor/hypervisor.ts';
 import { createLibvirtHypervisor } from '../../agent/hypervisor/libvirt/adapter.ts';
 import { normalXml } from '../../agent/hypervisor/libvirt/normal-xml.ts';
+import { runLook } from '../../aggregator/cli/look.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { vmId } from '../../shared/ids.ts';
 import { createPrng } from '../../shared/prng.ts';
@@ -101,6 +102,31 @@ t.test('facts of real definitions: labels, and why a guest without a balloon dev
   t.match(facts.channels, [{ name: 'headroom.test', connected: true }]);
   const memory = eligibility(await hypervisor.facts(SECOND), host, null).memory;
   t.match(memory, { allowed: false, reason: /no balloon device/ });
+});
+
+t.test('look, by the read-only socket: tells of both guests and changes nothing', async (t) => {
+  virsh(libvirtd.socket, 'schedinfo', first.name, '--live', '--set', 'vcpu_quota=50000');
+  const before = [liveXml(first.name), liveXml(second.name)];
+  const lines: string[] = [];
+  const report = await runLook({
+    connect: `qemu:///system?socket=${libvirtd.socket}-ro`,
+    sampleSeconds: 2,
+    json: true,
+    out: (line) => lines.push(line),
+  });
+  t.same(JSON.parse(lines.join('\n')), JSON.parse(JSON.stringify(report)), 'one JSON object');
+  const one = report.vms.find(({ name }) => name === first.name);
+  t.match(one?.limits, [
+    { resource: 'cpu', setBy: 'someone live', words: /cap 1.00 cores/ },
+    { resource: 'memory', setBy: 'definition' },
+  ]);
+  t.ok(one?.cpu.usedCores !== null && (one?.memory.residentMiB ?? 0) > 50, 'its process and control groups were found');
+  t.ok(one?.missingSignals.some((words) => /balloon statistics have no period/.test(words)));
+  t.match(report.vms.find(({ name }) => name === second.name)?.eligibility.memory, { allowed: false, reason: /no balloon/ });
+  t.same(report.problems, []);
+  t.same([liveXml(first.name), liveXml(second.name)], before);
+  virsh(libvirtd.socket, 'schedinfo', first.name, '--live', '--set', 'vcpu_quota=-1');
+  await t.rejects(runLook({ connect: `qemu:///system?socket=${folder}/none`, out: () => {} }), { code: 'HYPERVISOR_UNAVAILABLE' });
 });
 
 t.test('after a restore, live definition and control groups are what they were', async (t) => {

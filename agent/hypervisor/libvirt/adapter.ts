@@ -48,7 +48,7 @@ const STATS_DEADLINE_MS_PER_VM = 40;
 /** Each VM that newly hangs costs one try: beyond this many at once the host has other troubles. */
 const STATS_TRIES_MAX = 5;
 /** The first question after the daemon's start makes it probe its emulators, which takes seconds each. */
-const CAPABILITIES_DEADLINE_MS = 60_000;
+const PROBE_DEADLINE_MS = 20_000;
 /** Jobs of other callers (a query, a setting) end within this time on a VM that answers. */
 const BUSY_PAUSE_MS = 300;
 const METADATA_KEY = 'headroom';
@@ -110,26 +110,25 @@ class LibvirtHypervisor implements Hypervisor {
 
   async capacity(): Promise<HostCapacity> {
     const api = this.#session.control();
-    const [node, hypervisor, library] = await Promise.all([api.nodeInfo(), api.version(), api.libraryVersion()]);
+    const [node, hypervisor, library] = await Promise.all([
+      api.nodeInfo(),
+      unlessProbing(api.version(PROBE_DEADLINE_MS)),
+      api.libraryVersion(),
+    ]);
     const memoryKib = (await unlessUnsupported(api.nodeMemoryTotalKib())) ?? node.memoryKib;
     this.#numaNodes ??= await this.#readNumaNodes(api);
     return {
       cpuCores: node.cpus,
       memoryMiB: kibToMiB(memoryKib),
       numaNodes: this.#numaNodes ?? [],
-      hypervisorVersion: `hypervisor ${versionText(hypervisor)}, libvirt ${versionText(library)}`,
+      hypervisorVersion: `hypervisor ${hypervisor === null ? 'of unknown version' : versionText(hypervisor)}, libvirt ${versionText(library)}`,
       architecture: node.architecture,
     };
   }
 
-  /** Null when the daemon is too busy probing to tell: asked again next time. */
   async #readNumaNodes(api: LibvirtApi): Promise<HostCapacity['numaNodes'] | null> {
-    try {
-      return numaNodesOf(await api.capabilities(CAPABILITIES_DEADLINE_MS));
-    } catch (error) {
-      if (isHeadroomError(error)) return null;
-      throw error;
-    }
+    const xml = await unlessProbing(api.capabilities(PROBE_DEADLINE_MS));
+    return xml === null ? null : numaNodesOf(xml);
   }
 
   async list(): Promise<VmSummary[]> {
@@ -325,6 +324,16 @@ async function unlessUnsupported<T>(call: Promise<T>): Promise<T | null> {
     return await call;
   } catch (error) {
     if (isHeadroomError(error, 'HYPERVISOR_UNSUPPORTED')) return null;
+    throw error;
+  }
+}
+
+/** Null when the daemon is too busy probing its emulators to tell: it is asked again next time. */
+async function unlessProbing<T>(call: Promise<T>): Promise<T | null> {
+  try {
+    return await call;
+  } catch (error) {
+    if (isHeadroomError(error)) return null;
     throw error;
   }
 }

@@ -1,8 +1,10 @@
 /**
  * A live definition as lines that can be compared, without what libvirt cannot take back. Once a scheduler value was ever
  * written, libvirt 9 keeps `<shares>`, `<period>` and `<quota>` in the live XML with the value they have (a quota of 0 is
- * ignored, -1 is kept), a burst's length keeps its default of one second, and a removed metadata element leaves `<metadata/>`: a default that is spelled out means the same
- * as one that is not. I/O limits and the statistics period vanish from the XML when set to 0. XML in, lines out.
+ * ignored, -1 is kept), a burst's length keeps its default of one second, and a removed metadata element leaves
+ * `<metadata/>`: a default that is spelled out means the same as one that is not. I/O limits and the statistics period
+ * vanish from the XML when set to 0. Whether a guest has a channel open (`state`) is no setting and left out. XML in, lines
+ * out.
  */
 import { type CgroupVersion, isUnlimited } from './cpu-tuning.ts';
 import { parseXml, type XmlElement } from './xml-tree.ts';
@@ -21,7 +23,10 @@ function linesOf(element: XmlElement, indent: string, version: CgroupVersion): s
   const children = element.children.filter((child) => !(['cputune', 'iotune'].includes(element.name) && isDefault(child, version)));
   const inner = children.flatMap((child) => linesOf(child, `${indent}  `, version));
   if (EMPTY_MEANS_NOTHING.includes(element.name) && inner.length === 0 && element.attributes.size === 0 && element.text === '') return [];
-  const attributes = [...element.attributes].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, value]) => ` ${name}="${value}"`);
+  const attributes = [...element.attributes]
+    .filter(([name]) => !(element.name === 'target' && name === 'state'))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => ` ${name}="${value}"`);
   return [`${indent}${element.name}${attributes.join('')}${element.text === '' ? '' : `: ${element.text}`}`, ...inner];
 }
 

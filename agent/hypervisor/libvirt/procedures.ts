@@ -148,8 +148,9 @@ function connectionCalls(connection: RpcConnection, call: Call, deadlineMs: numb
       );
       return supports(FEATURE_EVENT_CALLBACKS);
     },
-    async version(): Promise<number> {
-      return (await call(PROCEDURE.connectGetVersion)).u64();
+    /** Version of the hypervisor; may make the daemon probe its emulators first. */
+    async version(otherDeadlineMs: number): Promise<number> {
+      return (await call(PROCEDURE.connectGetVersion, undefined, otherDeadlineMs)).u64();
     },
     async libraryVersion(): Promise<number> {
       return (await call(PROCEDURE.connectGetLibVersion)).u64();
