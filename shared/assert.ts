@@ -4,8 +4,3 @@ import { HeadroomError } from './errors.ts';
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new HeadroomError('INVARIANT_BROKEN', `broken invariant: ${message}`);
 }
-
-/** For exhaustive switches: a value that the types say cannot exist. */
-export function unreachable(value: never): never {
-  throw new HeadroomError('INVARIANT_BROKEN', `broken invariant: unexpected value ${JSON.stringify(value)}`);
-}

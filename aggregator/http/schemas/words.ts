@@ -1,12 +1,11 @@
 /** Schemas of the words that all resources share. */
 import Type from 'typebox';
-import { MODES, OUTCOMES, RESOURCES, VM_STATES } from '../../../shared/resources.ts';
+import { MODES, RESOURCES, VM_STATES } from '../../../shared/resources.ts';
 
 export const Nullable = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
 export const ResourceName = Type.Enum(RESOURCES);
 export const ModeName = Type.Enum(MODES);
 export const VmStateName = Type.Enum(VM_STATES);
-export const OutcomeName = Type.Enum(OUTCOMES);
 export const UtcMs = Type.Number({ description: 'UTC milliseconds' });
 
 export const Setting = Type.Union(
