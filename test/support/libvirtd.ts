@@ -1,7 +1,8 @@
 /**
- * A libvirt daemon for tests. `ensureLibvirtd` uses the machine's own, or starts it and stops what it started;
- * `privateLibvirtd` runs a second one in a mount namespace of its own (own sockets, state and definitions), which a test
- * may kill and restart without disturbing anyone. Both need root. `virsh` runs the command line client, as a foreign writer.
+ * A libvirt daemon for tests, in a mount namespace of its own (own sockets, state and definitions): a test may kill and
+ * restart it without disturbing the machine's. Needs root. `virsh` runs the command line client, as a foreign writer. Its
+ * QEMUs run as root: where /dev/kvm is root's alone, a daemon whose guests may not use it probes its emulators anew
+ * (seconds each time) for every definition and start.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -9,7 +10,6 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-const SOCKET = '/var/run/libvirt/libvirt-sock';
 const START_MS_MAX = 30_000;
 
 export interface Libvirtd {
@@ -43,58 +43,6 @@ async function waitFor(socket: string): Promise<void> {
     if (waitedMs > START_MS_MAX) throw new Error(`libvirtd did not answer on ${socket} within ${START_MS_MAX} ms`);
     await pause(100);
   }
-}
-
-function startDaemon(program: string, pidFile: string): () => Promise<void> {
-  const done = spawnSync(program, ['-d', '-p', pidFile], { encoding: 'utf8' });
-  if (done.error || done.status !== 0) throw new Error(`${program} did not start: ${done.error?.message ?? done.stderr}`);
-  return async () => {
-    if (!existsSync(pidFile)) return;
-    const pid = Number.parseInt(readFileSync(pidFile, 'utf8'), 10);
-    await stopProcess(pid, 'SIGTERM');
-    rmSync(pidFile, { force: true });
-  };
-}
-
-function alive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-async function stopProcess(pid: number, signal: NodeJS.Signals): Promise<void> {
-  if (!alive(pid)) return;
-  process.kill(pid, signal);
-  for (let waitedMs = 0; alive(pid) && waitedMs < START_MS_MAX; waitedMs += 50) await pause(50);
-}
-
-/**
- * What Debian's device rules would have done where no udev runs. As root's alone, the daemon finds /dev/kvm usable for its
- * probes but not for its guests, and so probes its emulators anew (seconds each time) for every definition and start.
- */
-function shareKvm(): void {
-  if (!existsSync('/dev/kvm') || process.getuid?.() !== 0) return;
-  if ((statSync('/dev/kvm').mode & 0o777) !== 0o600) return;
-  spawnSync('chgrp', ['kvm', '/dev/kvm']);
-  chmodSync('/dev/kvm', 0o660);
-}
-
-export async function ensureLibvirtd(): Promise<Libvirtd> {
-  shareKvm();
-  if (await answers(SOCKET)) return { socket: SOCKET, stop: async () => {} };
-  const folder = mkdtempSync(join(tmpdir(), 'headroom-libvirtd-'));
-  const stops = [startDaemon('virtlogd', join(folder, 'virtlogd.pid')), startDaemon('libvirtd', join(folder, 'libvirtd.pid'))];
-  await waitFor(SOCKET);
-  return {
-    socket: SOCKET,
-    stop: async () => {
-      for (const stop of stops.reverse()) await stop();
-      rmSync(folder, { recursive: true, force: true });
-    },
-  };
 }
 
 /** What a libvirtd keeps on disk: each is covered by a folder of the private one. */

@@ -6,7 +6,6 @@
 import { type ErrorCode, HeadroomError } from '../../../shared/errors.ts';
 import type { XdrReader } from './xdr.ts';
 
-export const LIBVIRT_NO_DOMAIN = 42;
 export const LIBVIRT_NO_METADATA = 80;
 
 const NAMES: Record<number, string> = {
