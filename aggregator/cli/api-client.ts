@@ -81,7 +81,7 @@ function unreachable(url: string, error: unknown): HeadroomError {
 }
 
 /** Throws USAGE when the address is none; each call throws UNAVAILABLE, TIMEOUT or what the problem document says. */
-export function createApiClient(address: string, fetcher: typeof fetch): ApiClient {
+export function createApiClient(address: string, fetcher: typeof fetch, stop: AbortSignal): ApiClient {
   const url = base(address);
   const ask = async (path: string, init: RequestInit): Promise<Response> => {
     const response = await fetcher(`${url}${path}`, { redirect: 'error', ...init }).catch((error: unknown) => {
@@ -91,7 +91,7 @@ export function createApiClient(address: string, fetcher: typeof fetch): ApiClie
     return response;
   };
   const json = async <T>(path: string, init: RequestInit): Promise<T> => {
-    const response = await ask(path, { ...init, signal: AbortSignal.timeout(ANSWER_MS_MAX) });
+    const response = await ask(path, { ...init, signal: AbortSignal.any([AbortSignal.timeout(ANSWER_MS_MAX), stop]) });
     return (await response.json().catch((error: unknown) => {
       throw notOurs(url, errorText(error));
     })) as T;

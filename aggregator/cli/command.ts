@@ -14,6 +14,8 @@ export interface CliIo {
   clock: Clock;
   /** Aborted when the user wants to end a command that goes on. */
   stop: AbortSignal;
+  /** From now on an interrupt aborts `stop` rather than ending the process. */
+  catchInterrupts: () => void;
   /** Standard output is a terminal: a watched table may be drawn over. */
   terminal: boolean;
 }

@@ -26,8 +26,10 @@ async function read(path: string): Promise<string> {
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 
 const interrupt = new AbortController();
-const watching = process.argv.some((word) => word === '--watch' || /^-[a-z]*w/.test(word));
-if (watching) for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort());
+function catchInterrupts(): void {
+  // Once: whoever interrupts again means it.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => interrupt.abort());
+}
 
 process.exitCode = await runCli({ commands: COMMANDS, version: packageVersion() }, process.argv.slice(2), {
   out: (chunk) => process.stdout.write(chunk),
@@ -37,6 +39,7 @@ process.exitCode = await runCli({ commands: COMMANDS, version: packageVersion() 
   fetch,
   clock: systemClock,
   stop: interrupt.signal,
+  catchInterrupts,
   terminal: process.stdout.isTTY === true,
 });
 if (interrupt.signal.aborted) process.exit();

@@ -2,7 +2,6 @@
  * The `headroom` command without its process: arguments and a world in, an exit code out. Finds the command, parses its
  * options, runs it once or again and again, and turns failures into one line that says what to do.
  */
-import { sleep } from '../../shared/clock.ts';
 import { errorText, HeadroomError, isHeadroomError } from '../../shared/errors.ts';
 import { createApiClient, URL_DEFAULT } from './api-client.ts';
 import type { ApiCommand, CliIo, Command, CommandContext } from './command.ts';
@@ -10,6 +9,7 @@ import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { commandHelp, generalHelp, TOPICS } from './help.ts';
 import { type Parsed, parseOptions } from './options.ts';
 import { printable } from './output.ts';
+import { pause } from './pause.ts';
 import { nearest } from './suggest.ts';
 
 export interface Cli {
@@ -97,8 +97,9 @@ async function runApi(command: ApiCommand, argv: readonly string[], io: CliIo): 
   }
   const { values, positionals, output, watch } = parsed;
   const address = values.url ?? io.env.HEADROOM_URL;
-  const api = createApiClient(typeof address === 'string' && address !== '' ? address : URL_DEFAULT, io.fetch);
+  const api = createApiClient(typeof address === 'string' && address !== '' ? address : URL_DEFAULT, io.fetch, io.stop);
   const context: CommandContext = { io, values, positionals, output, watch, api };
+  if (watch) io.catchInterrupts();
   return watch && command.watches !== 'itself' ? repeat(command, context, parsed) : command.run(context);
 }
 
@@ -111,12 +112,13 @@ async function repeat(command: ApiCommand, context: CommandContext, { intervalMs
   const drawOver = io.terminal && (output === 'table' || output === 'wide');
   let code = await command.run(drawOver ? clearing(context) : context);
   while (!io.stop.aborted) {
-    await Promise.race([sleep(io.clock, intervalMs), aborted(io.stop)]);
+    await pause(io, intervalMs);
     if (io.stop.aborted) break;
     try {
       if (!drawOver && output !== 'json' && output !== 'yaml') io.out('\n');
       code = await command.run(drawOver ? clearing(context) : context);
     } catch (error) {
+      if (io.stop.aborted) break;
       if (!isHeadroomError(error, 'UNAVAILABLE') && !isHeadroomError(error, 'TIMEOUT')) throw error;
       tell(error, io);
     }
@@ -132,11 +134,4 @@ function clearing(context: CommandContext): CommandContext {
     cleared = true;
   };
   return { ...context, io: { ...context.io, out } };
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

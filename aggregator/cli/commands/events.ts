@@ -1,11 +1,11 @@
 /** `headroom events`: what happened lately; with --watch also what happens from now on, without gaps. */
-import { sleep } from '../../../shared/clock.ts';
 import { HeadroomError, isHeadroomError } from '../../../shared/errors.ts';
 import type { EventAnswer } from '../answers.ts';
 import type { ApiCommand, CommandContext } from '../command.ts';
 import { readEvents } from '../event-stream.ts';
 import { EXIT } from '../exit-codes.ts';
 import { type Column, printable, table } from '../output.ts';
+import { pause } from '../pause.ts';
 import { utc } from '../words.ts';
 import { show } from './show.ts';
 
@@ -40,7 +40,7 @@ async function follow(context: CommandContext, after: number): Promise<number> {
       if (isHeadroomError(error) && error.code !== 'UNAVAILABLE') throw error;
       io.err('headroom: the event stream broke; connecting again\n');
     }
-    if (!io.stop.aborted) await sleep(io.clock, RECONNECT_MS);
+    if (!io.stop.aborted) await pause(io, RECONNECT_MS);
   }
   return EXIT.ok;
 }
