@@ -20,7 +20,8 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-export const HTTP_PORT_DEFAULT = 8470;
+/** The aggregator's one address, for agents and people alike. */
+const PORT_DEFAULT = 7400;
 
 /** Rejects with ENVIRONMENT when the address cannot be listened on. */
 export async function createHttpServer(service: AggregatorService, options: HttpServerOptions = {}): Promise<HttpServer> {
@@ -28,7 +29,7 @@ export async function createHttpServer(service: AggregatorService, options: Http
   const { onUpgrade } = options;
   if (onUpgrade) app.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => onUpgrade(request, socket, head));
   const host = options.host ?? '127.0.0.1';
-  const port = options.port ?? HTTP_PORT_DEFAULT;
+  const port = options.port ?? PORT_DEFAULT;
   try {
     return { url: await app.listen({ host, port }), close: () => app.close() };
   } catch (error) {

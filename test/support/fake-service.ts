@@ -1,16 +1,16 @@
 /**
  * An AggregatorService over a made fleet, for the tests of API, command line and console. Input: the time, and whether there
- * is a fleet yet; output: the service with knobs to make things happen. The policy parser and the ledger's chain are real.
+ * is a fleet yet; output: the service with knobs to make things happen. The policy parser and the ledger are real.
  */
 
 import type { ForecastView } from '../../aggregator/core/plan/plan.ts';
 import { parsePolicyFile } from '../../aggregator/core/plan/policy-file.ts';
 import type { AggregatorService, FleetEvent, HostView, PlanView, ResourceView, VmView } from '../../aggregator/http/service.ts';
+import { createMemoryLedgerStore } from '../../aggregator/store/sqlite/memory-ledger-store.ts';
 import type { HostId } from '../../shared/ids.ts';
 import { RESOURCES, type Resource, type Setting } from '../../shared/resources.ts';
 import { allocation, expectedDemand, MADE_HOSTS, MADE_VMS, type MadeVm, STEP_MS, stepDemand, usage } from './made-fleet.ts';
 import { madeSeries } from './made-series.ts';
-import { type MemoryLedger, memoryLedger } from './memory-ledger.ts';
 
 export interface FakeServiceOptions {
   nowMs?: () => number;
@@ -21,7 +21,6 @@ export interface FakeServiceOptions {
 }
 
 export interface FakeService extends AggregatorService {
-  ledger: MemoryLedger;
   /** Makes an event happen; subscribers are told. */
   emit(event: Omit<FleetEvent, 'id' | 'timeMs'>): FleetEvent;
   /** What the kill switch was set to, in order. */
@@ -243,7 +242,7 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
   const policy = { version: 1, source: FAKE_POLICY };
   const forecasters = ['aggregate', 'last-value'];
   const plans = (): PlanView[] => (options.empty ? [] : Array.from({ length: 41 }, (_, i) => planView(41 - i, nowMs())));
-  const ledger = memoryLedger();
+  const ledger = createMemoryLedgerStore();
   const hosts = (): HostView[] => (options.empty ? [] : MADE_HOSTS.map((host) => hostView(host, nowMs(), killed)));
   const service: FakeService = {
     version: '0.1.0',

@@ -1,0 +1,279 @@
+/**
+ * Goal: the console in a real browser shows what the API says: charts, figures, tables, hosts, plan, events; live; with
+ * reasons where it is empty and when the aggregator goes away; nothing from elsewhere, no errors, no markup from guests'
+ * names, at desktop and phone width, light and dark.
+ */
+import type { Page } from 'playwright-core';
+import t from 'tap';
+import { createHttpServer } from '../../aggregator/http/server.ts';
+import { launchBrowser, watchedPage } from '../support/browser.ts';
+import { type FakeServiceOptions, fakeService } from '../support/fake-service.ts';
+import { MADE_VMS } from '../support/made-fleet.ts';
+import { faint, groundBrightness, pixelsOf, sidewaysPx, unnamed } from '../support/page-checks.ts';
+
+const NOW_MS = Date.UTC(2026, 0, 7, 12, 0, 31);
+const WEB = MADE_VMS[0]!;
+const WAIT_MS = 20_000;
+
+// A browser on two busy cores: seconds for each page.
+t.setTimeout(300_000);
+const browser = await launchBrowser();
+t.teardown(() => browser.close());
+
+interface World {
+  teardown(end: () => unknown): void;
+}
+
+async function serve(t: World, options: FakeServiceOptions = {}) {
+  const service = await fakeService({ nowMs: () => NOW_MS, ...options });
+  const server = await createHttpServer(service, { port: 0 });
+  t.teardown(() => server.close());
+  return { service, server };
+}
+
+async function open(t: World, url: string, options: Parameters<typeof watchedPage>[1] = {}) {
+  const watched = await watchedPage(browser, { viewport: { width: 1440, height: 1200 }, ...options });
+  t.teardown(() => watched.page.context().close());
+  watched.page.setDefaultTimeout(WAIT_MS);
+  await watched.page.goto(url);
+  return watched;
+}
+
+const guest = (page: Page, id: string) => page.locator(`li.guest[data-vm="${id}"]`);
+const drawn = (page: Page, id: string, resource: string) => guest(page, id).locator(`[data-chart="${resource}"] canvas`);
+
+t.test('overview: every guest with figures and charts as the API has them', async (t) => {
+  const { service, server } = await serve(t);
+  const { page, problems, asked } = await open(t, server.url);
+  await drawn(page, WEB.id, 'cpu').waitFor();
+  await drawn(page, WEB.id, 'memory').waitFor();
+  t.same((await page.locator('li.guest h3').allTextContents()).sort(), MADE_VMS.map(({ name }) => name).sort());
+
+  const view = service.vm(WEB.id)!.resources;
+  const figures = await guest(page, WEB.id).locator('[data-resource="cpu"] dd').allTextContents();
+  t.equal(figures[0], `${view.cpu.usage!.toFixed(2)} cores`, 'uses');
+  t.equal(figures[2], `${view.cpu.allocation!.toFixed(2)} cores`, 'granted');
+  t.equal(figures[3], `${view.cpu.floor!.toFixed(2)} – ${view.cpu.ceiling!.toFixed(2)}`, 'bounds');
+  const memory = await guest(page, WEB.id).locator('[data-resource="memory"] dd').allTextContents();
+  t.equal(memory[0], `${view.memory.usage!.toFixed(0)} MiB`);
+  t.match(await guest(page, WEB.id).locator('[data-resource="cpu"] .decision').textContent(), view.cpu.lastDecision!.reason);
+  t.equal(await guest(page, WEB.id).locator('[data-resource="cpu"] .mode').textContent(), 'auto');
+
+  const chart = `li.guest[data-vm="${WEB.id}"] [data-chart="cpu"] canvas`;
+  t.ok((await pixelsOf(page, chart, '--chart-usage')) > 100, 'usage is drawn');
+  t.ok((await pixelsOf(page, chart, '--chart-granted')) > 100, 'allocation is drawn');
+  t.ok((await pixelsOf(page, chart, '--chart-future')) > 100, 'the future has its own ground');
+
+  t.ok(
+    asked.every((url) => url.startsWith(server.url)),
+    'nothing from elsewhere',
+  );
+  t.same(problems, []);
+});
+
+t.test("the table of a chart's numbers equals the API's rows", async (t) => {
+  const { server } = await serve(t);
+  const { page, problems, asked } = await open(t, `${server.url}/#/vm/${WEB.id}`);
+  for (const resource of ['cpu', 'memory']) {
+    await page.locator(`section[data-resource="${resource}"] summary`).click();
+    const table = page.locator(`table[data-table="${resource}"]`);
+    await table.locator('tbody tr').first().waitFor();
+    const shown = await table
+      .locator('tbody tr')
+      .evaluateAll((rows) =>
+        rows.map((row) => [
+          row.getAttribute('data-time'),
+          ...[...row.querySelectorAll('td')].map((cell) => cell.getAttribute('data-value')),
+        ]),
+      );
+    const url = asked.findLast((each) => each.includes('/series?') && each.includes(`resource=${resource}`))!;
+    const series = (await (await fetch(url)).json()) as Record<
+      'timesMs' | 'usage' | 'forecastMedian' | 'forecastHigh' | 'allocation',
+      (number | null)[]
+    >;
+    const rows = series.timesMs
+      .map((time, i) => [time, series.usage[i], series.forecastMedian[i], series.forecastHigh[i], series.allocation[i]])
+      .filter(([, ...values]) => values.some((value) => value !== null))
+      .slice(-12)
+      .reverse();
+    t.equal(rows.length, 12);
+    // The page may have asked again since: its rows are the API's at their times.
+    const byTime = new Map(rows.map((row) => [String(row[0]), row]));
+    const common = shown.filter(([time]) => byTime.has(time!));
+    t.ok(common.length >= 6, `${resource}: ${common.length} rows in common`);
+    for (const row of common)
+      t.same(
+        row,
+        byTime.get(row[0]!)!.map((value) => (value === null ? '' : String(value))),
+      );
+  }
+  t.same(problems, []);
+});
+
+t.test('one guest: all resources, the explanation, the changes from the ledger, its events', async (t) => {
+  const { service, server } = await serve(t);
+  const { page, problems } = await open(t, server.url);
+  await guest(page, WEB.id).getByRole('link', { name: 'shop-web' }).click();
+  await page.getByRole('heading', { level: 1, name: 'shop-web' }).waitFor();
+  await page.locator('.why li').first().waitFor();
+  const { text } = (await (await fetch(`${server.url}/v1/vms/${WEB.id}/explain`)).json()) as { text: string[] };
+  t.same(await page.locator('.why li').allTextContents(), text);
+  for (const name of ['CPU', 'Memory', 'Network', 'Disk']) await page.getByRole('heading', { name, exact: true }).waitFor();
+  await page.locator('table.changes tbody tr').first().waitFor();
+  t.match(await page.locator('table.changes tbody tr').allTextContents(), [/cap 0\.62 cores.*cap 0\.80 cores.*applied/]);
+  const own = service.events.recent(100).filter((event) => event.vm === WEB.id);
+  t.equal(await page.locator('.events li').count(), own.length);
+  await page.getByRole('link', { name: 'All guests' }).click();
+  await guest(page, WEB.id).waitFor();
+  t.same(problems, []);
+});
+
+t.test('hosts as bars, with the figures of the API', async (t) => {
+  const { service, server } = await serve(t);
+  const { page } = await open(t, server.url);
+  await page.locator('.host').first().waitFor();
+  const host = service.hosts()[0]!;
+  const label = await page.locator('.host').first().locator('.meter').first().getAttribute('aria-label');
+  const short = (value: number) => String(Number(value.toFixed(1)));
+  t.equal(label, `CPU: ${short(host.usageCores!)} used, ${short(host.allocatedCores)} granted, of ${host.cpuCores} cores`);
+  const width = await page.locator('.host .meter-used').first().getAttribute('style');
+  t.ok(Math.abs(Number.parseFloat(/width: ([\d.]+)%/.exec(width ?? '')?.[1] ?? '') - (100 * host.usageCores!) / host.cpuCores) < 0.1);
+});
+
+t.test('live: an event is shown as it happens, and a changed state with it', async (t) => {
+  const { service, server } = await serve(t);
+  const { page, problems } = await open(t, server.url);
+  await page.locator('#connection', { hasText: 'Live' }).waitFor();
+  service.emit({ kind: 'outcome', vm: WEB.id, host: WEB.host, message: 'shop-web: just now', data: {} });
+  await page.locator('.events li').first().getByText('shop-web: just now').waitFor();
+  await service.setKillSwitch({ kind: 'fleet' }, true, 'test', 'drill');
+  await page.locator('.banner', { hasText: 'kill switch of the fleet is engaged' }).waitFor();
+  await service.setKillSwitch({ kind: 'fleet' }, false, 'test', 'over');
+  await page.locator('.banner').waitFor({ state: 'detached' });
+  t.same(problems, []);
+});
+
+t.test('an empty fleet says why it is empty and when it will fill', async (t) => {
+  const { server } = await serve(t, { empty: true });
+  const { page, problems } = await open(t, server.url);
+  await page.locator('.banner', { hasText: 'Not deciding yet: no plan was made yet' }).waitFor();
+  t.match(await page.locator('.guest-area .empty').textContent(), /no guests because no host has connected.*appear within a minute/s);
+  t.match(
+    await page.locator('section', { hasText: 'Hosts' }).last().textContent(),
+    /No host agent has connected yet.*a few seconds after/s,
+  );
+  t.match(await page.locator('.plan-head').textContent(), /No plan was made yet. The first comes one plan period after/);
+  t.match(await page.locator('aside').textContent(), /Nothing has happened since this aggregator started/);
+  t.same(problems, []);
+});
+
+t.test('empty charts say why: paused guests, windows without data, guests that are gone', async (t) => {
+  const { server } = await serve(t, { historyMs: 0 });
+  const { page, problems } = await open(t, server.url);
+  const idle = guest(page, MADE_VMS[3]!.id).locator('[data-chart="cpu"] .empty');
+  await idle.scrollIntoViewIfNeeded();
+  await guest(page, MADE_VMS[3]!.id)
+    .locator('[data-chart="cpu"] .empty', { hasText: 'The guest is paused: nothing is measured. The chart fills when it runs.' })
+    .waitFor();
+  await guest(page, WEB.id).scrollIntoViewIfNeeded();
+  await guest(page, WEB.id).locator('[data-chart="cpu"] .empty', { hasText: 'Nothing was stored in this window' }).waitFor();
+  await page.goto(`${server.url}/#/vm/00000000-0000-4000-8000-00000000ffff`);
+  await page.getByText('No guest with the UUID 00000000-0000-4000-8000-00000000ffff').waitFor();
+  t.same(problems, []);
+});
+
+t.test('an aggregator that goes away is told, and found again', async (t) => {
+  const service = await fakeService({ nowMs: () => NOW_MS });
+  const server = await createHttpServer(service, { port: 0 });
+  const port = Number(new URL(server.url).port);
+  const { page } = await open(t, server.url);
+  await drawn(page, WEB.id, 'cpu').waitFor();
+  await server.close();
+  await page.locator('.banner', { hasText: 'The aggregator does not answer since' }).waitFor();
+  t.equal(await page.locator('#connection').textContent(), 'No answer');
+  t.ok(await guest(page, WEB.id).isVisible(), 'what was known stays');
+  const again = await createHttpServer(service, { port });
+  t.teardown(() => again.close());
+  await page.locator('#connection', { hasText: 'Live' }).waitFor();
+  t.equal(await page.locator('.banner').count(), 0);
+});
+
+t.test('a stream that does not get through: events are asked for instead', async (t) => {
+  const { service, server } = await serve(t);
+  const { page } = await watchedPage(browser);
+  t.teardown(() => page.context().close());
+  await page.route('**/v1/events', (route) => route.abort());
+  await page.goto(server.url);
+  await page.locator('#connection', { hasText: 'Polling' }).waitFor();
+  service.emit({ kind: 'notification', vm: null, host: null, message: 'seen by asking', data: {} });
+  await page.getByText('seen by asking').waitFor();
+});
+
+t.test('what guests, policies and hypervisors name is text, never markup', async (t) => {
+  const { service, server } = await serve(t);
+  const evil = '<img src=x onerror="alert(1)"><script>alert(2)</script>';
+  const views = service.vms();
+  service.vms = () => views.map((vm) => (vm.id === WEB.id ? { ...vm, name: evil, labels: { [evil]: evil }, missingSignals: [evil] } : vm));
+  service.emit({ kind: 'notification', vm: WEB.id, host: null, message: evil, data: {} });
+  const { page, problems } = await open(t, server.url);
+  await guest(page, WEB.id).getByRole('link', { name: evil }).waitFor();
+  await guest(page, WEB.id).getByRole('link').first().click();
+  await page.getByRole('heading', { level: 1, name: evil }).waitFor();
+  t.equal(await page.locator('main img, main script').count(), 0);
+  t.same(problems, []);
+});
+
+t.test('a guest can be found by name, host, label and mode', async (t) => {
+  const { server } = await serve(t);
+  const { page } = await open(t, server.url);
+  const names = () => page.locator('li.guest h3').allTextContents();
+  const filter = page.getByRole('searchbox', { name: 'Filter guests' });
+  await filter.waitFor();
+  for (const [text, expected] of [
+    ['SHOP', ['shop-web']],
+    ['rack1-kvm02', ['gpu-render', 'idle-legacy']],
+    ['batch', ['nightly-batch']],
+    ['recommend', ['gpu-render']],
+  ] as const) {
+    await filter.fill(text);
+    t.same(await names(), expected, text);
+  }
+  await filter.fill('nothing like it');
+  await page.getByText('No guest matches “nothing like it”.').waitFor();
+});
+
+t.test('a longer window asks for a longer series', async (t) => {
+  const { server } = await serve(t);
+  const { page, asked } = await open(t, server.url);
+  await drawn(page, WEB.id, 'cpu').waitFor();
+  await page.getByRole('combobox', { name: 'Charts show the last' }).selectOption('1 hour');
+  const span = (url: string) => Number(new URL(url).searchParams.get('toMs')) - Number(new URL(url).searchParams.get('fromMs'));
+  const request = await page.waitForRequest((each) => each.url().includes('/series?') && span(each.url()) === 3_600_000);
+  t.ok(asked.includes(request.url()));
+});
+
+for (const colorScheme of ['light', 'dark'] as const) {
+  for (const [name, width, height] of [
+    ['desktop', 1440, 900],
+    ['phone', 390, 844],
+  ] as const) {
+    t.test(`${name} width, ${colorScheme}: fits, readable, named, reachable by keyboard`, async (t) => {
+      const { server } = await serve(t);
+      for (const path of ['/', `/#/vm/${WEB.id}`, '/docs']) {
+        const { page, problems } = await open(t, `${server.url}${path}`, { colorScheme, viewport: { width, height } });
+        if (path !== '/docs') await page.locator('[data-chart="cpu"] canvas').first().waitFor();
+        t.ok((await sidewaysPx(page)) <= 0, `${path} does not scroll sideways`);
+        const brightness = await groundBrightness(page);
+        t.ok(colorScheme === 'dark' ? brightness < 60 : brightness > 200, `${path} has a ground of brightness ${brightness}`);
+        t.same(await unnamed(page), [], `${path}: all that can be used has a name`);
+        t.same(await faint(page), [], `${path}: text stands out from its ground (WCAG AA, 4.5)`);
+        t.same(problems, []);
+        if (path === '/') {
+          await page.keyboard.press('Tab');
+          t.equal(await page.locator(':focus').textContent(), 'Skip to the content');
+        }
+        await page.context().close();
+      }
+    });
+  }
+}
