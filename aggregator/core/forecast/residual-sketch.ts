@@ -4,8 +4,8 @@
  */
 
 /** Bins below zero are coarse: nobody allocates by how far demand stayed under. */
-const BINS_BELOW = 12;
-const BINS_ABOVE = 28;
+const BINS_BELOW = 10;
+const BINS_ABOVE = 22;
 export const SKETCH_BINS = BINS_BELOW + BINS_ABOVE;
 /** Residuals below this are one bin: 1 % is under the noise of any demand estimate. */
 const FINE = 0.01;
@@ -29,15 +29,14 @@ function laplace(x: number): number {
   return x < 0 ? 0.5 * Math.exp(x / PRIOR_SCALE) : 1 - 0.5 * Math.exp(-x / PRIOR_SCALE);
 }
 
-export function fillPrior(bins: Float32Array, at: number): void {
-  for (let i = 0; i < SKETCH_BINS; i++) bins[at + i] = PRIOR[i]!;
+/** Starts a sketch; `weight` is what a residual weighs at this time. */
+export function fillPrior(bins: Float32Array, at: number, weight: number): void {
+  for (let i = 0; i < SKETCH_BINS; i++) bins[at + i] = weight * PRIOR[i]!;
 }
 
-/** Adds a residual with weight 1 to the sketch at `at`, after all older ones lost the share `forget`. */
-export function addResidual(bins: Float32Array, at: number, residual: number, forget: number): void {
-  const keep = 1 - forget;
-  for (let i = at; i < at + SKETCH_BINS; i++) bins[i]! *= keep;
-  bins[at + binOf(residual)]! += 1;
+/** Adds a residual to the sketch at `at` with a weight; the owner lets weights grow instead of all bins fade. */
+export function addResidual(bins: Float32Array, at: number, residual: number, weight: number): void {
+  bins[at + binOf(residual)]! += weight;
 }
 
 function binOf(residual: number): number {

@@ -49,7 +49,7 @@ export class SeasonSearch {
         this.#restart();
         return s[S.found]!;
       }
-      const r = correlation(history, newest, lag);
+      const r = correlation(history, newest, lag | 0);
       s[S.dip] = Math.min(s[S.dip]!, r);
       if (lag === shortSeason || lag === longSeason) s[S.known] = Math.max(s[S.known]!, r);
       if (r >= CORRELATION_MIN && r >= s[S.dip]! + RISE_MIN && r > s[S.best]! + (lag > s[S.bestLag]! * 1.5 ? BETTER_BY : 0)) {
@@ -64,9 +64,9 @@ export class SeasonSearch {
 
 /** Autocorrelation at a lag by way of squared differences over a strided sample; 0 when too little is known. */
 function correlation(history: StepHistory, newest: number, lag: number): number {
-  const { codes } = history;
-  const size = codes.length;
-  const span = Math.min(size - 1, newest) - lag;
+  const { codes, mask } = history;
+  const from = newest | 0;
+  const span = Math.min(mask, from) - lag;
   // An odd stride, so that the sample does not itself beat with the lag.
   const stride = Math.max(1, Math.floor(span / PAIRS)) | 1;
   let n = 0;
@@ -74,8 +74,8 @@ function correlation(history: StepHistory, newest: number, lag: number): number 
   let squares = 0;
   let differences = 0;
   for (let back = 0; back < span; back += stride) {
-    const a = codes[(newest - back) % size]!;
-    const b = codes[(newest - back - lag) % size]!;
+    const a = codes[(from - back) & mask]!;
+    const b = codes[(from - back - lag) & mask]!;
     if (a === MISSING || b === MISSING) continue;
     n++;
     sum += a;

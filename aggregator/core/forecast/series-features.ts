@@ -24,14 +24,16 @@ export const FEATURE = {
   seasonPeak: 8,
   seasonMean: 9,
   longSeason: 10,
-  foundSeason: 11,
-  volatility: 12,
-  peakSeason: 13,
+  foundLast: 11,
+  foundPeak: 12,
+  foundMean: 13,
+  volatility: 14,
+  peakSeason: 15,
 } as const;
-export const FEATURES = 14;
+export const FEATURES = 16;
 /** The first feature that depends on how far ahead one looks, and the end of those. */
 const PHASE_FROM = FEATURE.seasonLast;
-const PHASE_COUNT = 5;
+const PHASE_COUNT = 7;
 
 /** Half-lives in steps: half an hour and a day of five-minute steps; both only have to be "short" and "long". */
 const SMOOTH_RATE = 1 - 2 ** (-1 / 6);
@@ -39,6 +41,8 @@ const SLOW_RATE = 1 - 2 ** (-1 / 144);
 const VOLATILITY_RATE = 1 - 2 ** (-1 / 48);
 /** Cycles of the short season that are looked at: a week of days. */
 const CYCLES_MAX = 7;
+/** Cycles of a found season: it may drift, so fewer (of 1 to 7, four were best on Azure's public traces). */
+const FOUND_CYCLES_MAX = 4;
 /** Steps of jitter allowed around a phase. */
 const PHASE_RADIUS = 1;
 /** Without a known resolution: this share of the largest value lately. */
@@ -64,9 +68,9 @@ export class SeriesFeatures {
     this.longSeason = usable.length > 1 ? usable.at(-1)! : 0;
     this.history = new StepHistory(capacity);
     this.#resolution = resolution;
-    this.#wide = Math.min(capacity, this.shortSeason > 72 ? this.shortSeason : 72);
+    this.#wide = Math.min(capacity, Math.max(72, this.shortSeason));
     this.#s[S.newest] = -1;
-    this.#s[S.epsilon] = resolution > 0 ? resolution : 0;
+    this.#s[S.epsilon] = Math.max(0, resolution);
   }
 
   get arrays(): StateArray[] {
@@ -130,7 +134,8 @@ export class SeriesFeatures {
     s[S.previous] = s[S.last]!;
     s[S.last] = y;
     s[S.lastValue] = value;
-    this.#fillPhases(gap ? step + 1 : step + LEAD_MAX);
+    // After the first value all coming phases are filled: an unfilled one would read as a demand of one, not as unknown.
+    this.#fillPhases(gap || s[S.count] === 1 ? step + 1 : step + LEAD_MAX);
     return rescaled;
   }
 
@@ -153,7 +158,7 @@ export class SeriesFeatures {
   fillAhead(row: Float32Array, at: number, ahead: number): void {
     const last = this.#s[S.last]!;
     if (ahead <= LEAD_MAX) {
-      const from = ((this.newest + ahead) % AHEAD) * PHASE_COUNT;
+      const from = ((this.newest + ahead) & (AHEAD - 1)) * PHASE_COUNT;
       for (let i = 0; i < PHASE_COUNT; i++) row[at + PHASE_FROM + i] = this.#phase[from + i]! - last;
       return;
     }
@@ -163,46 +168,38 @@ export class SeriesFeatures {
   }
 
   #fillPhases(from: number): void {
-    for (let step = from; step <= this.newest + LEAD_MAX; step++) this.#phaseOf(step, this.#phase, (step % AHEAD) * PHASE_COUNT);
+    for (let step = from; step <= this.newest + LEAD_MAX; step++) this.#phaseOf(step, this.#phase, (step & (AHEAD - 1)) * PHASE_COUNT);
   }
 
   #phaseOf(step: number, out: Float32Array, at: number): void {
-    this.#shortPhase(step, out, at);
-    out[at + FEATURE.longSeason - PHASE_FROM] = this.#y(this.#samePhase(step, this.longSeason));
-    out[at + FEATURE.foundSeason - PHASE_FROM] = this.#y(this.#samePhase(step, this.#s[S.found]!));
+    this.#cycles(step, this.shortSeason, CYCLES_MAX, out, at + FEATURE.seasonLast - PHASE_FROM);
+    this.#cycles(step, this.#s[S.found]!, FOUND_CYCLES_MAX, out, at + FEATURE.foundLast - PHASE_FROM);
+    const season = this.longSeason;
+    out[at + FEATURE.longSeason - PHASE_FROM] =
+      season > 0 ? this.#y(this.history.peakNear(step - known(season), PHASE_RADIUS)) : Number.NaN;
   }
 
-  /** Last cycle's peak around the phase, the peak of all remembered cycles, and their mean at the phase itself. */
-  #shortPhase(step: number, out: Float32Array, at: number): void {
-    const season = this.shortSeason;
+  /** Three numbers from `at` on: the last cycle's peak around the phase, that of all cycles, and their mean at the phase itself. */
+  #cycles(step: number, season: number, cycles: number, out: Float32Array, at: number): void {
     let latest = MISSING;
     let peak = MISSING;
     let sum = 0;
-    let known = 0;
-    if (season > 0) {
-      const first = Math.ceil(LEAD_MAX / season) * season;
-      for (let cycle = 0; cycle < CYCLES_MAX; cycle++) {
-        const then = step - first - cycle * season;
-        if (then < 0) break;
-        const near = this.history.peakNear(then, PHASE_RADIUS);
-        if (latest === MISSING) latest = near;
-        if (near > peak) peak = near;
-        const code = this.history.at(then);
-        if (code !== MISSING) {
-          sum += code;
-          known++;
-        }
+    let seen = 0;
+    for (let cycle = 0; season > 0 && cycle < cycles; cycle++) {
+      const then = step - known(season) - cycle * season;
+      if (then < 0) break;
+      const near = this.history.peakNear(then, PHASE_RADIUS);
+      if (latest === MISSING) latest = near;
+      peak = Math.max(peak, near);
+      const code = this.history.at(then);
+      if (code !== MISSING) {
+        sum += code;
+        seen++;
       }
     }
-    out[at + FEATURE.seasonLast - PHASE_FROM] = this.#y(latest);
-    out[at + FEATURE.seasonPeak - PHASE_FROM] = this.#y(peak);
-    out[at + FEATURE.seasonMean - PHASE_FROM] = known > 0 ? this.#y(Math.round(sum / known)) : Number.NaN;
-  }
-
-  /** Peak around the same phase one season back (or as many as it takes for it to be known). */
-  #samePhase(step: number, season: number): number {
-    if (season === 0) return MISSING;
-    return this.history.peakNear(step - Math.ceil(LEAD_MAX / season) * season, PHASE_RADIUS);
+    out[at] = this.#y(latest);
+    out[at + 1] = this.#y(peak);
+    out[at + 2] = seen > 0 ? this.#y(Math.round(sum / seen)) : Number.NaN;
   }
 
   #y(code: number): number {
@@ -211,15 +208,7 @@ export class SeriesFeatures {
 
   /** Largest value of the last `steps` steps, log scale. */
   #peak(steps: number): number {
-    const { codes } = this.history;
-    const newest = this.newest;
-    let peak: number = MISSING;
-    const oldest = Math.max(0, newest - steps + 1);
-    for (let step = newest; step >= oldest; step--) {
-      const code = codes[step % codes.length]!;
-      if (code > peak) peak = code;
-    }
-    return this.scaled(decode(peak));
+    return this.scaled(decode(this.history.peakOf(steps)));
   }
 
   /** The resolution follows the largest value in powers of two, so that it rarely moves; averages move with it. */
@@ -235,6 +224,11 @@ export class SeriesFeatures {
     this.#fillPhases(this.newest + 1);
     return true;
   }
+}
+
+/** As many whole seasons back as it takes for every step ahead to look at the known. */
+function known(season: number): number {
+  return Math.ceil(LEAD_MAX / season) * season;
 }
 
 /** Places of the scalars. */

@@ -4,6 +4,8 @@
  * taken on codes. Missing steps are gaps (code 0), never zero.
  */
 
+import { assert } from '../../../shared/assert.ts';
+
 /** Below this nothing is told apart: a millionth of a core, a byte of memory, a byte in eleven days. */
 const TINY = 1e-6;
 const LN_TINY = Math.log(TINY);
@@ -28,11 +30,16 @@ export function decode(code: number): number {
 
 export class StepHistory {
   readonly codes: Uint16Array;
+  /** Ring positions are `step & mask`: integer arithmetic, in the innermost loops of every model. */
+  readonly mask: number;
   /** The newest step held; moves with `push`. Kept by the owner's scalars for serialising. */
   #newest = -1;
 
+  /** `capacity` in steps, a power of two. */
   constructor(capacity: number) {
+    assert(capacity > 0 && (capacity & (capacity - 1)) === 0, `history capacity ${capacity} is not a power of two`);
     this.codes = new Uint16Array(capacity);
+    this.mask = capacity - 1;
   }
 
   /** For restoring: the ring's contents come with the codes, the position from the owner. */
@@ -42,24 +49,34 @@ export class StepHistory {
 
   /** Appends step `step` (greater than the newest); the steps between become gaps. */
   push(step: number, code: number): void {
-    const { codes } = this;
+    const { codes, mask } = this;
     const missing = Math.min(codes.length, step - this.#newest - 1);
-    for (let i = 1; i <= missing; i++) codes[(step - i) % codes.length] = MISSING;
-    codes[step % codes.length] = code;
+    for (let i = 1; i <= missing; i++) codes[(step - i) & mask] = MISSING;
+    codes[step & mask] = code;
     this.#newest = step;
   }
 
   /** Code of a step, MISSING when it is a gap, not yet known, or forgotten. */
   at(step: number): number {
     if (step > this.#newest || step < 0 || step <= this.#newest - this.codes.length) return MISSING;
-    return this.codes[step % this.codes.length]!;
+    return this.codes[step & this.mask]!;
   }
 
   /** Largest code within `radius` steps of `step`. */
   peakNear(step: number, radius: number): number {
     let peak = MISSING;
-    for (let s = step - radius; s <= step + radius; s++) {
-      const code = this.at(s);
+    for (let s = step - radius; s <= step + radius; s++) peak = Math.max(peak, this.at(s));
+    return peak;
+  }
+
+  /** Largest code of the newest `steps` steps. */
+  peakOf(steps: number): number {
+    const { codes, mask } = this;
+    const newest = this.#newest | 0;
+    const oldest = Math.max(0, newest - Math.min(steps, codes.length) + 1);
+    let peak = MISSING;
+    for (let step = newest; step >= oldest; step--) {
+      const code = codes[step & mask]!;
       if (code > peak) peak = code;
     }
     return peak;
