@@ -1,7 +1,7 @@
 /** Carries scheduled faults out in a world, and ends them again. Each is counted when it really happened. */
 
 import type { SimulatedNetwork } from '../shared/net/simulated.ts';
-import type { Setting } from '../shared/resources.ts';
+import { type Setting, sameSetting } from '../shared/resources.ts';
 import type { AggregatorNode } from './aggregator-node.ts';
 import type { SimulatedTime } from './clock.ts';
 import type { Faults, ScheduledFault } from './faults.ts';
@@ -91,6 +91,8 @@ function foreignWrite(world: FaultyWorld, h: number, fault: ScheduledFault): voi
   const setting: Setting = forCpu
     ? { resource: 'cpu', weight: cpu.weight, capCores: options.vcpus * 0.9 }
     : { resource: 'memory', memoryMiB: Math.round(Math.max(balloonTargetMiB + 16, 0.8 * options.bootMemoryMiB + 16)) };
+  // The same value once more changes nothing that anybody could see.
+  if (sameSetting(setting, forCpu ? cpu : { resource: 'memory', memoryMiB: balloonTargetMiB })) return;
   host.hypervisor.foreignWrite(id, setting);
   world.invariants.foreignWritten(id, setting, world.time.nowMs, FOREIGN_HOLD_MS);
 }

@@ -15,7 +15,7 @@ import type { Prng } from '../shared/prng.ts';
 import { NS_PER_SECOND } from '../shared/units.ts';
 import { NodeClock, type SimulatedTime } from './clock.ts';
 import { type Life, mortal } from './life.ts';
-import { createMemoryStateFiles, type WatchedStateFiles } from './memory-state-files.ts';
+import { createMemoryStateFiles, type WatchedStateFiles } from './state-files.ts';
 
 export interface HostNodeOptions {
   time: SimulatedTime;

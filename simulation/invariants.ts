@@ -24,6 +24,8 @@ interface ForeignWrite {
   setting: Setting;
   atMs: number;
   untilMs: number;
+  /** Set while no agent was there to see it, where none had written: then it is what the agent finds, like any before it came. */
+  foundAtStart: boolean;
 }
 
 export class Invariants {
@@ -42,7 +44,7 @@ export class Invariants {
 
   /** Somebody wrote this; until the hold ends nobody may change it. */
   foreignWritten(vm: VmId, setting: Setting, nowMs: number, holdMs: number): void {
-    this.#foreign.set(`${vm} ${setting.resource}`, { setting, atMs: nowMs, untilMs: nowMs + holdMs });
+    this.#foreign.set(`${vm} ${setting.resource}`, { setting, atMs: nowMs, untilMs: nowMs + holdMs, foundAtStart: false });
   }
 
   /** What somebody else set last, which a restore must leave alone. */
@@ -101,7 +103,9 @@ export class Invariants {
   #foreignKept(host: HostNode, vm: VmId, nowMs: number): void {
     for (const resource of ['cpu', 'memory'] as const) {
       const written = this.#foreign.get(`${vm} ${resource}`);
-      if (!written || nowMs < written.atMs + NOTICE_MS || nowMs > written.untilMs) continue;
+      if (!written) continue;
+      if (nowMs < written.atMs + NOTICE_MS) written.foundAtStart ||= !host.agentRuns && !host.files.wrote(vm, resource);
+      if (nowMs < written.atMs + NOTICE_MS || nowMs > written.untilMs || written.foundAtStart) continue;
       const truth = host.hypervisor.truth(vm);
       const now: Setting = resource === 'cpu' ? truth.cpu : { resource: 'memory', memoryMiB: truth.balloonTargetMiB };
       if (!sameSetting(now, written.setting)) {

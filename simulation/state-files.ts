@@ -1,46 +1,66 @@
 /**
- * The host agent's state files in memory: they outlive an agent that is killed and started anew, as a disk would. Input and
- * output as the seam says; what is saved goes through the same text and the same check as on disk.
+ * The host agent's state files in memory: they outlive an agent that is killed and started anew, as a disk would. What is
+ * saved goes through the same text and the same check as on disk. Also watches what the journal may never do: a pair that
+ * falls back is a broken fence.
  */
+import type { VmRecord } from '../agent/core/journal.ts';
 import { checkRecord } from '../agent/core/journal-check.ts';
 import type { LiftRequest, StateFiles } from '../agent/loops/state-files.ts';
 import { assert } from '../shared/assert.ts';
 import type { VmId } from '../shared/ids.ts';
+import { comparePairs, RESOURCES, type Resource } from '../shared/resources.ts';
 
-export function createMemoryStateFiles(): StateFiles {
-  const journals = new Map<VmId, string>();
-  const kills = new Map<VmId | null, string>();
+export interface WatchedStateFiles extends StateFiles {
+  /** Pairs that were replaced by lower ones, in words. */
+  readonly regressions: string[];
+  /** The journal holds an original of this resource: the agent has written it. */
+  wrote(vm: VmId, resource: Resource): boolean;
+}
+
+export function createMemoryStateFiles(): WatchedStateFiles {
+  const records = new Map<VmId, string>();
+  const kills = { host: null as string | null, vms: new Map<VmId, string>() };
+  const regressions: string[] = [];
   let lifts: LiftRequest[] = [];
+  const find = (vm: VmId): VmRecord | undefined => {
+    const text = records.get(vm);
+    return text === undefined ? undefined : parse(text);
+  };
   return {
-    load() {
-      const records = [...journals.values()].map((text) => {
-        const check = checkRecord(text);
-        assert(check.ok, `a journal of our own cannot be read back: ${text}`);
-        return check.record;
-      });
-      return { records, problems: [] };
-    },
+    regressions,
+    wrote: (vm, resource) => find(vm)?.entries[resource] !== undefined,
+    load: () => ({ records: [...records.values()].map(parse), problems: [] }),
     save(record) {
-      journals.set(record.vm, JSON.stringify(record));
+      const before = find(record.vm);
+      if (before !== undefined) regressions.push(...fallen(before, record));
+      records.set(record.vm, JSON.stringify(record));
     },
-    remove(vm) {
-      journals.delete(vm);
-    },
-    kills: () => ({
-      host: kills.get(null) ?? null,
-      vms: new Map([...kills].flatMap(([vm, reason]) => (vm === null ? [] : [[vm, reason] as const]))),
-    }),
+    remove: (vm) => void records.delete(vm),
+    kills: () => kills,
     setKill(vm, reason) {
-      if (reason === null) kills.delete(vm);
-      else kills.set(vm, reason);
+      if (vm === null) kills.host = reason;
+      else if (reason === null) kills.vms.delete(vm);
+      else kills.vms.set(vm, reason);
     },
-    requestLift(request) {
-      lifts.push(request);
-    },
+    requestLift: (request) => void lifts.push(request),
     takeLifts() {
       const taken = lifts;
       lifts = [];
       return taken;
     },
   };
+}
+
+function parse(text: string): VmRecord {
+  const check = checkRecord(text);
+  assert(check.ok, `a journal of our own cannot be read back: ${text}`);
+  return check.record;
+}
+
+function fallen(before: VmRecord, after: VmRecord): string[] {
+  return RESOURCES.flatMap((resource) => {
+    const [old, next] = [before.pairs[resource], after.pairs[resource]];
+    if (old === undefined || (next !== undefined && comparePairs(next, old) >= 0)) return [];
+    return [`${resource} of ${after.name}: ${JSON.stringify(old)} was followed by ${JSON.stringify(next ?? null)}`];
+  });
 }

@@ -8,7 +8,7 @@ import type { Resource, Setting } from '../../shared/resources.ts';
 import { CAPPED, growTowardsBaseline, growthPauseMs, type HungryVm, leaseExpired, liftCaps, renewLease } from '../core/lease.ts';
 import { memoryRefusal } from '../core/memory-guard.ts';
 import { guardedHost, type HostContext, statsAgeMsMax, tell } from './host-context.ts';
-import { isUp, type VmEntry, vouchedMemory } from './vm-table.ts';
+import { handsOff, isUp, type VmEntry, vouchedMemory } from './vm-table.ts';
 import { carryOutLocally } from './writer.ts';
 
 export interface FailSafeLoop {
@@ -94,7 +94,7 @@ function toLift(entry: VmEntry, resource: Resource): Setting | null {
   const current = entry.current[resource];
   const baseline = entry.record.adopted[resource] ?? entry.record.entries[resource]?.originalSetting;
   if (entry.record.entries[resource] === undefined || current === undefined || baseline === undefined) return null;
-  if (!entry.eligibility[resource].allowed || entry.record.holds[resource] || entry.writing.has(resource)) return null;
+  if (!entry.eligibility[resource].allowed || handsOff(entry, resource) !== null || entry.writing.has(resource)) return null;
   return liftCaps(current, baseline);
 }
 
@@ -113,7 +113,7 @@ function hungryVms(context: HostContext): HungryVm[] {
   for (const entry of context.table.values()) {
     const baseline = entry.baseline.memory;
     const current = entry.current.memory;
-    const ours = entry.record.entries.memory !== undefined && entry.eligibility.memory.allowed && !entry.record.holds.memory;
+    const ours = entry.record.entries.memory !== undefined && entry.eligibility.memory.allowed && handsOff(entry, 'memory') === null;
     if (!ours || !mayAct(context, entry) || entry.writing.has('memory')) continue;
     if (baseline?.resource !== 'memory' || current?.resource !== 'memory') continue;
     hungry.push({ vm: entry.id, heldMiB: current.memoryMiB, baselineMiB: baseline.memoryMiB });

@@ -7,7 +7,7 @@ import { fastGuard, type GuardAction, type GuardVm } from '../../shared/fast-gua
 import type { Setting } from '../../shared/resources.ts';
 import { memoryRefusal } from '../core/memory-guard.ts';
 import { type Allowance, guardedHost, type HostContext, statsAgeMsMax, tell } from './host-context.ts';
-import { isUp, known, type VmEntry, vouchedMemory } from './vm-table.ts';
+import { handsOff, isUp, known, type VmEntry, vouchedMemory } from './vm-table.ts';
 import { carryOutLocally } from './writer.ts';
 
 export interface FastGuardLoop {
@@ -42,13 +42,13 @@ function guardVm(context: HostContext, entry: VmEntry, allowance: Allowance): Gu
   const { cpu } = entry.current;
   const cpuOurs =
     entry.eligibility.cpu.allowed &&
-    !entry.record.holds.cpu &&
+    handsOff(entry, 'cpu') === null &&
     !entry.guarding.has('cpu') &&
     !entry.writing.has('cpu') &&
     cpu?.resource === 'cpu';
   const memoryOurs =
     entry.eligibility.memory.allowed &&
-    !entry.record.holds.memory &&
+    handsOff(entry, 'memory') === null &&
     !entry.guarding.has('memory') &&
     !entry.writing.has('memory') &&
     context.host.balloonManager === null;

@@ -173,11 +173,22 @@ export function vouchedMemory(entry: VmEntry, nowMs: number, statsAgeMsMax: numb
 
 export const known = (value: number): number | null => (Number.isNaN(value) ? null : value);
 
+/**
+ * Why nothing may be written to this resource, null = it may be. A value that moved where nobody here sent it is left alone
+ * until it is certain whose it is: a write in between would wipe out what somebody else just set.
+ */
+export function handsOff(entry: VmEntry, resource: Resource): string | null {
+  const hold = entry.record.holds[resource];
+  if (hold) return hold.reason;
+  const suspect = entry.watches[resource]?.suspect;
+  return suspect ? `it is at ${suspect.memoryMiB} MiB, where it was not sent: somebody else may be changing it` : null;
+}
+
 export function guardedVm(entry: VmEntry, killed: string | null, nowMs: number, statsAgeMsMax: number): GuardedVm {
   const holds: Partial<Record<Resource, string>> = {};
   for (const resource of RESOURCES) {
-    const hold = entry.record.holds[resource];
-    if (hold) holds[resource] = hold.reason;
+    const reason = handsOff(entry, resource);
+    if (reason !== null) holds[resource] = reason;
   }
   return {
     running: isUp(entry),

@@ -10,7 +10,7 @@ import { watchWrite } from '../core/foreign-writer.ts';
 import { withIntent, withPair, withWritten } from '../core/journal.ts';
 import { metadataOf } from '../core/journal-metadata.ts';
 import { type HostContext, killReason, localPair } from './host-context.ts';
-import { memoryInForce, type VmEntry } from './vm-table.ts';
+import { handsOff, memoryInForce, type VmEntry } from './vm-table.ts';
 
 export interface WriteResult {
   outcome: Extract<Outcome, 'applied' | 'refused' | 'failed'>;
@@ -50,7 +50,7 @@ export async function carryOutLocally(
   target: () => Setting | null,
 ): Promise<{ result: WriteResult; pair: Pair; setting: Setting } | null> {
   entry.jobActive = await context.hypervisor.jobActive(entry.id).catch(() => true);
-  const setting = entry.jobActive || entry.record.holds[resource] !== undefined || entry.power !== 'running' ? null : target();
+  const setting = entry.jobActive || handsOff(entry, resource) !== null || entry.power !== 'running' ? null : target();
   if (setting === null) return null;
   const pair = localPair(context, entry, resource);
   return { result: await carryOut(context, entry, setting, pair), pair, setting };

@@ -1,16 +1,12 @@
 /**
  * Goal: what the console draws is what the API said: columns of one length, the forecast where it belongs in time, gaps only
- * bridged where they are the pace of sampling. And the console's own sources hold their types.
+ * bridged where they are the pace of sampling.
  */
-import { spawnSync } from 'node:child_process';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import t from 'tap';
 import { bridged, chartData, expectedHigh, held } from '../../aggregator/console/chart-data.ts';
 import type { ForecastView } from '../../aggregator/core/plan/plan.ts';
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const FORECAST: ForecastView = {
   model: 'aggregate',
   stepMs: 5000,
@@ -98,12 +94,5 @@ t.test('bridged keeps every known value and stays between its neighbours', (t) =
       );
     }),
   );
-  t.end();
-});
-
-t.test('the console holds its types (it has its own project, for the browser)', (t) => {
-  const { status, stdout } = spawnSync(join(root, 'node_modules/.bin/tsc'), ['-p', 'aggregator/console'], { cwd: root, encoding: 'utf8' });
-  t.equal(stdout, '');
-  t.equal(status, 0);
   t.end();
 });

@@ -269,6 +269,28 @@ t.test('a write whose answer was lost is still ours', async (t) => {
   await world.stop();
 });
 
+t.test('a balloon somebody else may be moving is left alone until it is certain whose it is', async (t) => {
+  const world = await agentWorld([calmVm(A)]);
+  await world.run(250);
+  world.lease({ leaseMs: 3_600_000 });
+  world.command({ target: memory(700), floor: 64 });
+  await world.run(20);
+  world.hypervisor.foreignWrite(A, memory(900));
+  await world.run(6);
+  // Plans come faster than certainty does: each would wipe out what somebody just set.
+  for (let plan = 0; plan < 4; plan++) {
+    const command = world.command({ target: memory(650 + plan), previous: memory(900), floor: 64 });
+    await world.run(4);
+    t.match(world.result(command), { outcome: 'refused', reason: /hands off/ }, `plan ${plan}`);
+  }
+  t.match(
+    world.of('event').filter(({ kind }) => kind === 'foreign-writer'),
+    [{ vm: A, resource: 'memory', setting: memory(900) }],
+  );
+  t.equal(world.hypervisor.truth(A).balloonMiB, 900);
+  await world.stop();
+});
+
 t.test('foreign writers: adopted, held, told; twice is until lifted', async (t) => {
   const world = await agentWorld([calmVm(A)], { foreignHoldMs: 60_000 });
   await world.run(20);
