@@ -14,7 +14,7 @@ export interface DemoOptions {
   port: number;
 }
 
-/** Six days of two minutes: two to learn, four to judge. */
+/** Seven days of 100 s: two to learn, five to judge. */
 const MINUTES_DEFAULT = 12;
 /** Two days to learn and one to judge is the least that can pass. */
 export const MINUTES_MIN = 6;

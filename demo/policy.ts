@@ -1,11 +1,11 @@
 /**
  * The policy the demo runs under: CPU and memory in auto with caps always on, so that they can be seen; network and disk
- * observed. Everything is quick, because a day lasts two minutes here. The control differs from the web guest in its
+ * observed. Everything is quick, because a day lasts 100 s here. The control differs from the web guest in its
  * forecaster and in nothing else. Output: the policy file's text.
  */
 import { stringify } from 'yaml';
 
-/** The season and step that everything below is measured against: 120 s a day in steps of 5 s. */
+/** The season and step that everything below is measured against: 100 s a day in steps of 5 s. */
 export const STEP_MS = 5000;
 
 /**

@@ -80,7 +80,7 @@ export function startHostAgent(setting: Setting): Service {
   const args = [
     ...['host', '--host', 'demo-host', '--aggregator', agentsAddress(setting.port), '--connect', LIBVIRT_URI],
     ...['--state-dir', setting.run.file('agent'), '--include', `${NAME_PREFIX}*`],
-    // A day of two minutes needs statistics each second; a host with many guests gets them as their cost allows.
+    // A day of 100 s needs statistics each second; a host with many guests gets them as their cost allows.
     ...['--stats-seconds', '5', '--balloon-stats-seconds', '1', '--settings-seconds', '5', '--inventory-seconds', '10'],
   ];
   return addToTeardown(setting, startService('host-agent', [join(root, 'agent/main.ts'), ...args], setting.run, process.env));

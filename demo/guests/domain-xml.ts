@@ -23,6 +23,11 @@ export const DEMO_NAMESPACE = 'https://headroom.dev/xmlns/demo/1';
 export const AGENT_CHANNEL = 'org.headroom.agent.0';
 /** Balloon statistics are refreshed this often, seconds: each plan of the demo (5 s) sees new ones. */
 const STATS_PERIOD_SECONDS = 1;
+/**
+ * Caps of these guests count over half a second, not the usual tenth: an emulated guest does a second's housekeeping in one
+ * piece of up to 100 ms, and a cap just above its mean use would throttle it all the time over nothing.
+ */
+const CAP_PERIOD_US = 500_000;
 
 const ENTITIES: Record<string, string> = { '<': '&lt;', '>': '&gt;', '&': '&amp;', "'": '&apos;', '"': '&quot;' };
 const escapeXml = (text: string): string => text.replace(/[<>&'"]/g, (character) => ENTITIES[character] ?? character);
@@ -45,6 +50,7 @@ export function domainXml(guest: GuestDefinition): string {
   <memory unit="KiB">${memoryKiB}</memory>
   <currentMemory unit="KiB">${memoryKiB}</currentMemory>
   <vcpu>1</vcpu>
+  <cputune><period>${CAP_PERIOD_US}</period></cputune>
   <os>
     <type arch="x86_64" machine="pc">hvm</type>
     <kernel>${escapeXml(guest.kernel)}</kernel>

@@ -1,5 +1,5 @@
 /**
- * What each guest of the demo offers to do, as a function of time: a "day" of two minutes that repeats. Input: role and
+ * What each guest of the demo offers to do, as a function of time: a "day" of 100 seconds that repeats. Input: role and
  * wall clock; output: cores wanted by the workload and MiB it wants to hold. Pure, and the same for everyone who asks, so a
  * guest needs nothing but its clock to follow it.
  */
@@ -8,22 +8,22 @@ import { createPrng } from '../../shared/prng.ts';
 export const ROLES = ['web', 'batch', 'idle', 'control'] as const;
 export type Role = (typeof ROLES)[number];
 
-/** The issue of a demonstration is to see several days within minutes: two minutes a day, a multiple of the 5 s step. */
-export const DAY_MS = 120_000;
+/** A demonstration shows several days within minutes: 100 s a day, a multiple of the 5 s step, seven of them in twelve minutes. */
+export const DAY_MS = 100_000;
 
 export interface Offer {
   cores: number;
   memoryMiB: number;
 }
 
-/** Corners of one day: [second of the day, share of the way from low to high]; straight lines between, the last to 120 s. */
+/** Corners of one day: [second of the day, share of the way from low to high]; straight lines between. */
 type Shape = readonly (readonly [second: number, share: number])[];
 
 interface Pattern {
   shape: Shape;
   low: Offer;
   high: Offer;
-  /** The day begins this much later than the wall clock's two minutes do: keeps the sum of all guests low. */
+  /** The day begins this much later than the wall clock's multiples of it do: keeps the sum of all guests low. */
   shiftMs: number;
   /** Uneven use: each five seconds are up to this share lower or higher. */
   noiseShare: number;
@@ -32,29 +32,29 @@ interface Pattern {
 /** Rises within 3 s in the morning (half an hour and a bit of a real day) and falls as fast in the evening. */
 const INTERACTIVE: Shape = [
   [0, 0],
-  [40, 0],
-  [43, 1],
-  [95, 1],
-  [98, 0],
-  [120, 0],
+  [35, 0],
+  [38, 1],
+  [80, 1],
+  [83, 0],
+  [100, 0],
 ];
 /** A job that starts on the clock, at once, and ends at once: nothing announces it but the day before. */
 const SCHEDULED: Shape = [
   [0, 0],
   [20, 0],
   [20, 1],
-  [65, 1],
-  [65, 0],
-  [120, 0],
+  [55, 1],
+  [55, 0],
+  [100, 0],
 ];
 /** Nearly nothing, but for ten seconds a day. */
 const RARE: Shape = [
   [0, 0],
-  [95, 0],
-  [95, 1],
-  [105, 1],
-  [105, 0],
-  [120, 0],
+  [80, 0],
+  [80, 1],
+  [90, 1],
+  [90, 0],
+  [100, 0],
 ];
 
 /**
@@ -63,7 +63,7 @@ const RARE: Shape = [
  */
 const WEB: Pattern = {
   shape: INTERACTIVE,
-  low: { cores: 0.2, memoryMiB: 80 },
+  low: { cores: 0.12, memoryMiB: 80 },
   high: { cores: 0.5, memoryMiB: 232 },
   shiftMs: 0,
   noiseShare: 0.04,
@@ -75,7 +75,7 @@ const PATTERNS: Record<Role, Pattern> = {
     shape: SCHEDULED,
     low: { cores: 0.06, memoryMiB: 16 },
     high: { cores: 0.48, memoryMiB: 232 },
-    shiftMs: 26_500,
+    shiftMs: 21_500,
     noiseShare: 0.02,
   },
   idle: { shape: RARE, low: { cores: 0.02, memoryMiB: 8 }, high: { cores: 0.35, memoryMiB: 120 }, shiftMs: 1500, noiseShare: 0 },

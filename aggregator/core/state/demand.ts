@@ -71,9 +71,13 @@ interface OpenStep {
   startMs: number;
   /** [windows × signals × 2], row-major. */
   sums: Float64Array;
-  memoryMiB: number;
+  /** Largest working set that was seen. */
   workingSetMiB: number;
+  /** The guest was short at some time. */
   memorySuppressed: boolean;
+  /** Estimate of the newest reading. */
+  memoryMiB: number;
+  memoryTimeMs: number;
 }
 
 interface Columns {
@@ -177,7 +181,8 @@ export class DemandAccumulator {
       return null;
     }
     const sums = new Float64Array(this.#windows * WIDTH);
-    const step = { startMs, sums, memoryMiB: Number.NaN, workingSetMiB: Number.NaN, memorySuppressed: false };
+    const memory = { workingSetMiB: Number.NaN, memorySuppressed: false, memoryMiB: Number.NaN, memoryTimeMs: Number.NEGATIVE_INFINITY };
+    const step = { startMs, sums, ...memory };
     this.#open.push(step);
     this.#open.sort((a, b) => a.startMs - b.startMs);
     return step;
@@ -266,7 +271,10 @@ export class DemandAccumulator {
       }
     }
     if (Number.isNaN(estimate.value)) return;
-    step.memoryMiB = maxKnown(step.memoryMiB, estimate.value);
+    if (timeMs >= step.memoryTimeMs) {
+      step.memoryTimeMs = timeMs;
+      step.memoryMiB = estimate.value;
+    }
     step.workingSetMiB = maxKnown(step.workingSetMiB, workingSetMiB);
     step.memorySuppressed ||= estimate.suppressed;
   }
@@ -281,9 +289,14 @@ export class DemandAccumulator {
     };
   }
 
+  /**
+   * A guest that was short and then had enough within the step has shown what it wanted: the guess made while it was short is
+   * worth nothing then. One that is still short at the end wants more than it was seen to hold.
+   */
   #memoryPoint(step: OpenStep): DemandPoint {
     if (!Number.isNaN(step.memoryMiB)) {
-      return { value: step.memoryMiB, usage: nullable(step.workingSetMiB), suppressed: step.memorySuppressed };
+      const value = maxKnown(step.memoryMiB, step.workingSetMiB);
+      return { value, usage: nullable(step.workingSetMiB), suppressed: step.memorySuppressed };
     }
     // No reading within the step: the newest earlier one holds for a while (short steps, slow statistics).
     const ageMs = step.startMs + this.#options.stepMs - this.#memory.timeMs;
