@@ -36,7 +36,7 @@ export function createMemoryStateFiles(): WatchedStateFiles {
       records.set(record.vm, JSON.stringify(record));
     },
     remove: (vm) => void records.delete(vm),
-    kills: () => kills,
+    kills: () => ({ host: kills.host, vms: new Map(kills.vms) }),
     setKill(vm, reason) {
       if (vm === null) kills.host = reason;
       else if (reason === null) kills.vms.delete(vm);

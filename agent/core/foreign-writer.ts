@@ -78,21 +78,3 @@ function observeBalloon(
 export function watchReboot(watch: Watch, bootMemoryMiB: number): Watch {
   return watch.target.resource === 'memory' ? { ...watch, nearestMiB: bootMemoryMiB, suspect: null } : watch;
 }
-
-/** So many foreign writes over ours end automatic changes of that resource until an administrator lifts the hold. */
-export const REVERSALS_MAX = 2;
-
-export interface ForeignHold {
-  reason: string;
-  /** UTC, null = until lifted. */
-  untilWallMs: number | null;
-}
-
-/** The hold that follows the `reversals`-th foreign write. */
-export function foreignHold(seen: Setting, reversals: number, wallMs: number, holdMs: number): ForeignHold {
-  const what = `someone else set ${JSON.stringify(seen)}`;
-  if (reversals >= REVERSALS_MAX) {
-    return { reason: `${what}, for the ${reversals}. time: automatic changes are off until lifted`, untilWallMs: null };
-  }
-  return { reason: what, untilWallMs: wallMs + holdMs };
-}

@@ -42,7 +42,7 @@ function valueFits(key: (typeof PER_RESOURCE)[number], resource: Resource, value
   if (key === 'reversals') return typeof value === 'number';
   if (!isObject(value)) return false;
   if (key === 'pairs') return typeof value.epoch === 'number' && typeof value.generation === 'number';
-  if (key === 'holds') return typeof value.reason === 'string' && numberOrNull(value.untilWallMs);
+  if (key === 'holds') return isHold(value);
   if (key === 'adopted') return isSetting(resource, value);
   return (
     isNative(value.original) &&
@@ -51,6 +51,11 @@ function valueFits(key: (typeof PER_RESOURCE)[number], resource: Resource, value
     (value.written === null || isSetting(resource, value.written)) &&
     (value.writtenNative === null || isNative(value.writtenNative))
   );
+}
+
+function isHold({ reason, since, forMs }: Record<string, unknown>): boolean {
+  const dated = isObject(since) && typeof since.wallMs === 'number' && typeof since.bootMs === 'number';
+  return typeof reason === 'string' && dated && numberOrNull(forMs);
 }
 
 const FIELDS: Record<Resource, readonly string[]> = {

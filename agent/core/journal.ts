@@ -5,7 +5,7 @@
  */
 import type { VmId } from '../../shared/ids.ts';
 import { comparePairs, type Pair, type Resource, type Setting } from '../../shared/resources.ts';
-import type { ForeignHold } from './foreign-writer.ts';
+import { type ClockReading, type ForeignHold, holdLeftMs } from './foreign-hold.ts';
 
 /** Exact values in the hypervisor's own resolution; opaque here but for their keys. */
 export interface NativeValues {
@@ -101,9 +101,9 @@ export function reversalsWith(record: VmRecord, resource: Resource): number {
   return (record.reversals[resource] ?? 0) + (record.entries[resource] === undefined ? 0 : 1);
 }
 
-/** Holds that have run out by `wallMs` are gone; those until lifted stay. */
-export function withoutExpiredHolds(record: VmRecord, wallMs: number): VmRecord {
-  const holds = Object.entries(record.holds).filter(([, hold]) => hold.untilWallMs === null || hold.untilWallMs > wallMs);
+/** Holds that have run out are gone; those until lifted stay. */
+export function withoutExpiredHolds(record: VmRecord, now: ClockReading): VmRecord {
+  const holds = Object.entries(record.holds).filter(([, hold]) => holdLeftMs(hold, now) !== 0);
   return holds.length === Object.keys(record.holds).length ? record : { ...record, holds: Object.fromEntries(holds) };
 }
 

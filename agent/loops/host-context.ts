@@ -2,6 +2,7 @@
  * What the loops of one host agent share: their adapters, the table of VMs, and what is known of the host. One writer per
  * part: discovery fills the table, sampling the host's numbers, the command channel lease and allowances.
  */
+
 import type { Clock } from '../../shared/clock.ts';
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
@@ -10,6 +11,7 @@ import type { FrameOf } from '../../shared/protocol/frames.ts';
 import type { Pair, Resource, Setting } from '../../shared/resources.ts';
 import type { VmQueues } from '../actuators/vm-queue.ts';
 import type { GuardedHost } from '../core/command-guard.ts';
+import type { ClockReading } from '../core/foreign-hold.ts';
 import type { Lease } from '../core/lease.ts';
 import type { HostCapacity, Hypervisor } from '../hypervisor/hypervisor.ts';
 import type { KillSwitches, StateFiles } from './state-files.ts';
@@ -116,6 +118,10 @@ function promisedMiB(table: ReadonlyMap<VmId, VmEntry>): number {
 export function localPair(context: HostContext, entry: VmEntry, resource: Resource): Pair {
   const highest = entry.record.pairs[resource] ?? { epoch: context.host.lease?.epoch ?? 0, generation: 0 };
   return { epoch: highest.epoch, generation: highest.generation + 1 };
+}
+
+export function clockReading({ clock }: HostContext): ClockReading {
+  return { wallMs: clock.wallMs(), bootMs: clock.bootMs() };
 }
 
 /** Something happened to a VM or the host, told to log and aggregator. */

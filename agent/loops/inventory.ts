@@ -4,8 +4,9 @@
  */
 import type { FrameOf, VmInventory } from '../../shared/protocol/frames.ts';
 import { RESOURCES, type Setting } from '../../shared/resources.ts';
+import { holdLeftMs } from '../core/foreign-hold.ts';
 import { vmState } from '../core/vm-state.ts';
-import type { HostContext } from './host-context.ts';
+import { clockReading, type HostContext } from './host-context.ts';
 import { exposureMiB, overheadMiB, type VmEntry } from './vm-table.ts';
 
 export interface InventoryLoop {
@@ -132,12 +133,13 @@ const roundedUp = (value: number | null): number | null =>
 const HOLD_STEP_MS = 60_000;
 
 function holdsOf(context: HostContext, entry: VmEntry): VmInventory['holds'] {
-  const wallMs = context.clock.wallMs();
+  const now = clockReading(context);
   const holds: VmInventory['holds'] = [];
   for (const resource of RESOURCES) {
     const hold = entry.record.holds[resource];
     if (!hold) continue;
-    const forMs = hold.untilWallMs === null ? null : Math.ceil(Math.max(0, hold.untilWallMs - wallMs) / HOLD_STEP_MS) * HOLD_STEP_MS;
+    const leftMs = holdLeftMs(hold, now);
+    const forMs = leftMs === null ? null : Math.ceil(leftMs / HOLD_STEP_MS) * HOLD_STEP_MS;
     holds.push({ resource, reason: hold.reason.slice(0, 256), forMs });
   }
   const killed = context.host.killed.vms.get(entry.id);

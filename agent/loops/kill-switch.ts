@@ -6,7 +6,7 @@
 import type { VmId } from '../../shared/ids.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
 import { lifted, withoutExpiredHolds } from '../core/journal.ts';
-import { type HostContext, tell } from './host-context.ts';
+import { clockReading, type HostContext, tell } from './host-context.ts';
 
 /** What the aggregator set, the aggregator may take off; a switch set here stays until it is taken off here. */
 const FROM_AGGREGATOR = 'aggregator: ';
@@ -48,10 +48,10 @@ export function readSwitches(context: HostContext): void {
 }
 
 function updateHolds(context: HostContext): void {
-  const wallMs = context.clock.wallMs();
+  const now = clockReading(context);
   const lifts = context.files.takeLifts();
   for (const entry of context.table.values()) {
-    let record = withoutExpiredHolds(entry.record, wallMs);
+    let record = withoutExpiredHolds(entry.record, now);
     for (const lift of lifts) if (lift.vm === entry.id) record = lifted(record, lift.resource);
     if (record === entry.record) continue;
     entry.record = record;

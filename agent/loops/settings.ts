@@ -5,9 +5,10 @@
  */
 import { errorText } from '../../shared/errors.ts';
 import { RESOURCES, type Resource, type Setting, sameSetting } from '../../shared/resources.ts';
-import { foreignHold, observe, watchWrite } from '../core/foreign-writer.ts';
+import { foreignHold } from '../core/foreign-hold.ts';
+import { observe, watchWrite } from '../core/foreign-writer.ts';
 import { hasEntries, reversalsWith, withForeign } from '../core/journal.ts';
-import { type HostContext, tell } from './host-context.ts';
+import { clockReading, type HostContext, tell } from './host-context.ts';
 import { isUp, type VmEntry } from './vm-table.ts';
 import { copyToMetadata, noteInForce } from './writer.ts';
 
@@ -60,7 +61,7 @@ async function adopt(context: HostContext, entry: VmEntry, seen: Setting): Promi
   // Counted from now on as what is in force, so that one foreign write is told once.
   entry.watches[resource] = watchWrite(seen, seen, seen);
   const native = await context.hypervisor.readNative(entry.id, resource);
-  const hold = foreignHold(seen, reversalsWith(entry.record, resource), context.clock.wallMs(), context.settings.foreignHoldMs);
+  const hold = foreignHold(seen, reversalsWith(entry.record, resource), clockReading(context), context.settings.foreignHoldMs);
   const hadEntries = hasEntries(entry.record);
   entry.record = withForeign(entry.record, seen, native, hold);
   entry.baseline = { ...entry.baseline, [resource]: seen };

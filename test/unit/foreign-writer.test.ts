@@ -3,7 +3,8 @@
  * taken for it.
  */
 import t from 'tap';
-import { foreignHold, observe, type Watch, watchReboot, watchWrite } from '../../agent/core/foreign-writer.ts';
+import { foreignHold, holdLeftMs } from '../../agent/core/foreign-hold.ts';
+import { observe, type Watch, watchReboot, watchWrite } from '../../agent/core/foreign-writer.ts';
 import type { Setting } from '../../shared/resources.ts';
 
 const OPTIONS = { restMs: 10_000, rebootRestMs: 180_000 };
@@ -64,7 +65,10 @@ t.test("someone else's balloon", async (t) => {
 });
 
 t.test('holds: a day, and for good after the second time', async (t) => {
-  t.same(foreignHold(cpu(1), 1, 1000, 86_400_000).untilWallMs, 86_401_000);
-  t.equal(foreignHold(cpu(1), 2, 1000, 86_400_000).untilWallMs, null);
-  t.match(foreignHold(cpu(1), 2, 1000, 1).reason, /until lifted/);
+  const since = { wallMs: 1000, bootMs: 10 };
+  const day = foreignHold(cpu(1), 1, since, 86_400_000);
+  t.equal(holdLeftMs(day, { wallMs: 2000, bootMs: 1010 }), 86_399_000);
+  const forGood = foreignHold(cpu(1), 2, since, 86_400_000);
+  t.equal(holdLeftMs(forGood, { wallMs: 1e15, bootMs: 1e15 }), null);
+  t.match(forGood.reason, /until lifted/);
 });

@@ -38,7 +38,7 @@ t.test('the original of the first write stays', async (t) => {
 });
 
 t.test('a foreign writer: what it changed is its own, the rest is still restored', async (t) => {
-  const hold = { reason: 'someone else', untilWallMs: 5 };
+  const hold = { reason: 'someone else', since: { wallMs: 0, bootMs: 0 }, forMs: 5 };
   const quotaOnly = journal.withForeign(written(), cpu(2, 50), native(512, 200_000), hold);
   t.same(quotaOnly.entries.cpu?.original, native(1024, 200_000), 'our weight goes back, their quota stays');
   t.same(quotaOnly.adopted.cpu, cpu(2, 50));
@@ -53,10 +53,16 @@ t.test('a foreign writer: what it changed is its own, the rest is still restored
 });
 
 t.test('holds run out, or are lifted; a stop forgets live values alone', async (t) => {
-  const record = journal.withForeign(written(), cpu(2, 50), native(512, 200_000), { reason: 'x', untilWallMs: 1000 });
-  t.ok(journal.withoutExpiredHolds(record, 999).holds.cpu);
-  t.same(journal.withoutExpiredHolds(record, 1000).holds, {});
-  t.equal(journal.withoutExpiredHolds(written(), 1000).holds.cpu, undefined);
+  const since = { wallMs: 5000, bootMs: 70_000 };
+  const after = (ms: number) => ({ wallMs: 5000 + ms, bootMs: 70_000 + ms });
+  const record = journal.withForeign(written(), cpu(2, 50), native(512, 200_000), { reason: 'x', since, forMs: 1000 });
+  t.ok(journal.withoutExpiredHolds(record, after(999)).holds.cpu);
+  t.same(journal.withoutExpiredHolds(record, after(1000)).holds, {});
+  t.ok(journal.withoutExpiredHolds(record, { wallMs: 3_600_000, bootMs: 70_500 }).holds.cpu, 'a wall clock set forward ends no hold');
+  t.ok(journal.withoutExpiredHolds(record, { wallMs: 0, bootMs: 80_000 }).holds.cpu, 'one set back only prolongs it');
+  t.ok(journal.withoutExpiredHolds(record, { wallMs: 5500, bootMs: 10 }).holds.cpu, 'it outlives a reboot');
+  t.same(journal.withoutExpiredHolds(record, { wallMs: 6000, bootMs: 10 }).holds, {}, 'by the wall clock');
+  t.equal(journal.withoutExpiredHolds(written(), after(1000)).holds.cpu, undefined);
   t.same(journal.lifted(record, 'memory').reversals, { cpu: 1 });
   t.same([journal.lifted(record, 'cpu').holds, journal.lifted(record, null).reversals], [{}, {}]);
   const stopped = journal.withoutEntries(record, null);
