@@ -7,7 +7,7 @@
 export interface Estimate {
   /** Cores, MiB or bytes/s; NaN = unknown. */
   value: number;
-  /** The allocation held the VM down: true demand may be higher still. */
+  /** The host sees that the allocation held the VM down: true demand may be higher still. A guest's word is not enough. */
   suppressed: boolean;
 }
 
@@ -100,12 +100,15 @@ const PRESSURE_FULL_MIN = 0.05;
 const AVAILABLE_SHARE_MIN = 0.06;
 /** Swap-in or refaults with more than this share available are old pages coming home, not a lack. */
 const AVAILABLE_SHARE_AMPLE = 0.2;
-/** A short guest wants more than it has, by an unknown amount: the same step as the fast guard's. */
+/** A guest that says it is short wants more than it has, by an unknown amount: the same step as the fast guard's. */
 const SHORT_GROWTH = 1.25;
 /** Refaulted pages per second (4 KiB each: 4 MiB/s) that mark thrashing rather than a cold cache. */
 const REFAULTS_PER_SECOND_MIN = 1000;
 
-/** Memory demand in MiB: the working set, or more than the balloon when the guest is short. Balloon pages never count. */
+/**
+ * Memory demand in MiB: the working set; of a short guest all it has, at least. How much more it is given to find out is the
+ * planner's choice and must not be learnt as demand. Balloon pages never count.
+ */
 export function memoryDemand(reading: MemoryReading): Estimate {
   const { workingSetMiB, balloonMiB } = reading;
   if (!(balloonMiB > 0)) return { value: workingSetMiB, suppressed: false };
@@ -115,7 +118,7 @@ export function memoryDemand(reading: MemoryReading): Estimate {
     availableShare < AVAILABLE_SHARE_MIN ||
     (!ample && known(reading.swapInMiBPerSecond) > 0) ||
     known(reading.pressureFullFraction) >= PRESSURE_FULL_MIN;
-  if (vouched) return { value: Math.max(known(workingSetMiB), balloonMiB * SHORT_GROWTH), suppressed: true };
+  if (vouched) return { value: Math.max(known(workingSetMiB), balloonMiB), suppressed: true };
   const claimed =
     !ample &&
     (known(reading.guestSwapInMiBPerSecond) > 0 ||
@@ -123,7 +126,7 @@ export function memoryDemand(reading: MemoryReading): Estimate {
       known(reading.guestRefaultsPerSecond) >= REFAULTS_PER_SECOND_MIN);
   if (!claimed) return { value: workingSetMiB, suppressed: false };
   const wanted = Math.min(balloonMiB * SHORT_GROWTH, known(reading.guaranteedMiB));
-  return { value: wanted > known(workingSetMiB) ? wanted : workingSetMiB, suppressed: true };
+  return { value: wanted > known(workingSetMiB) ? wanted : workingSetMiB, suppressed: false };
 }
 
 /** Network or disk demand in bytes/s: the rate, and more than it where a limit holds it down. NaN limit = none. */

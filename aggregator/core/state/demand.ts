@@ -290,8 +290,8 @@ export class DemandAccumulator {
   }
 
   /**
-   * A guest that was short and then had enough within the step has shown what it wanted: the guess made while it was short is
-   * worth nothing then. One that is still short at the end wants more than it was seen to hold.
+   * A guest that was short and then had enough within the step has shown what it wanted; one that is still short at the end
+   * wants all it has, at least.
    */
   #memoryPoint(step: OpenStep): DemandPoint {
     if (!Number.isNaN(step.memoryMiB)) {
