@@ -36,7 +36,8 @@ const POLICY = {
     blastRadius: { vmsPerPlan: 16, vmsPerHostPerPlan: 16, vmsPerWindow: 1_000_000, window: '1m' },
   },
   defaults: {
-    cpu: { ...QUICK, violationBudget: 0.1, marginFraction: 0.1, enforcement: 'cap-always' },
+    // A guest's own housekeeping comes in bursts of up to 100 ms: a cap below this floor would stop it at each of them.
+    cpu: { ...QUICK, violationBudget: 0.2, marginFraction: 0.1, floor: 0.28, enforcement: 'cap-always' },
     // A guest with less than 6 % available counts as short: the margin must leave it more.
     memory: { ...QUICK, violationBudget: 0.1, marginFraction: 0.1, workingSetWindow: '10s' },
     network: { mode: 'observe' },

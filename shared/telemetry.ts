@@ -31,6 +31,7 @@ export const VM_HOST_FIELDS = [
   'vm_memory.balloonMiB', // actual balloon size (memory the guest has)
   'vm_memory.targetMiB', // the balloon target last asked for
   'vm_memory.availableMiB', // guest's MemAvailable by balloon statistics ("usable")
+  'vm_memory.totalMiB', // guest's MemTotal, told together with availableMiB
   'vm_memory.unusedMiB',
   'vm_memory.swapInMiBPerSecond',
   'vm_memory.swapOutMiBPerSecond',

@@ -44,7 +44,7 @@ export interface VmStats {
   balloon?: {
     actualMiB?: number;
     maximumMiB?: number;
-    availableMiB?: number; // total memory the guest sees
+    availableMiB?: number; // MemTotal
     usableMiB?: number; // MemAvailable
     unusedMiB?: number;
     rssMiB?: number;

@@ -146,6 +146,7 @@ async function takeBalloon(
   else entry.missing.delete('balloon-statistics');
   fresh['vm_memory.balloonMiB'] = balloon.actualMiB ?? Number.NaN;
   fresh['vm_memory.availableMiB'] = slow.availableMiB;
+  fresh['vm_memory.totalMiB'] = balloon.availableMiB ?? Number.NaN;
   fresh['vm_memory.unusedMiB'] = slow.unusedMiB;
   fresh['vm_memory.swapInMiBPerSecond'] = slow.swapInMiBPerSecond;
   fresh['vm_memory.swapOutMiBPerSecond'] = perSecond('swapOut', balloon.swapOutMiB);

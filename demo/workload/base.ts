@@ -18,13 +18,15 @@ export interface GuestBase {
 
 /** Until then guests that boot together still slow each other down and start-up work distorts the figures. */
 export const SETTLE_MS = 15_000;
-/** Readings behind the base: enough for a median that one odd second does not move. */
-export const BASE_READINGS = 15;
+/** Readings behind the base: enough that half of them may fall into somebody else's boot. */
+export const BASE_READINGS = 25;
 
-const median = (values: readonly number[]): number => {
+const quantile = (values: readonly number[], share: number): number => {
   const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+  return sorted[Math.floor(sorted.length * share)] ?? 0;
 };
+/** An emulated guest that has to wait for its host counts the wait as busy time: its quiet seconds tell what it costs. */
+const QUIET_SHARE = 0.25;
 
 /**
  * `reservedMiB`: what the kernel kept for itself at boot, outside MemTotal. The balloon may move meanwhile: what is in use
@@ -38,5 +40,6 @@ export function baseOf(readings: readonly GuestReading[], reservedMiB: number): 
       rates.push((after.busySeconds - before.busySeconds) / ((after.monotonicMs - before.monotonicMs) / 1000));
     }
   }
-  return { cores: median(rates), memoryMiB: reservedMiB + median(readings.map(({ memory }) => memory.totalMiB - memory.availableMiB)) };
+  const usedMiB = readings.map(({ memory }) => memory.totalMiB - memory.availableMiB);
+  return { cores: quantile(rates, QUIET_SHARE), memoryMiB: reservedMiB + quantile(usedMiB, 0.5) };
 }

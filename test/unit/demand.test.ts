@@ -4,7 +4,7 @@
  */
 import t from 'tap';
 import { DemandAccumulator, type DemandFacts, type DemandStep } from '../../aggregator/core/state/demand.ts';
-import { BalloonHistory } from '../../aggregator/core/state/demand-balloon.ts';
+import { BalloonHistory, GuestSize } from '../../aggregator/core/state/demand-balloon.ts';
 import { cpuDemand, memoryDemand, rateDemand } from '../../aggregator/core/state/demand-estimate.ts';
 import { createPrng } from '../../shared/prng.ts';
 import type { Source, TelemetryBlock } from '../../shared/telemetry.ts';
@@ -182,6 +182,7 @@ t.test('inflating a balloon under constant load moves the memory estimate by les
 
 t.test("the guest's own figures give the same working set at every balloon size", async (t) => {
   const history = new BalloonHistory();
+  const guest = new GuestSize(history);
   const reserved = 40;
   const seen: number[] = [];
   for (let ms = 0; ms < 120_000; ms += 1000) {
@@ -189,9 +190,36 @@ t.test("the guest's own figures give the same working set at every balloon size"
     history.add(START + ms, size);
     // Right at the jump the guest's MemTotal may still be the old one.
     const total = (ms === 60_000 ? 1000 : size) - reserved;
-    seen.push(history.claimedWorkingSet(START + ms, total, total - 200));
+    guest.learn(START + ms, size, total);
+    seen.push(guest.at(START + ms, total) - (total - 200));
   }
   for (const value of seen) t.ok(Math.abs(value - 240) < 4.8, `${value} MiB`);
+});
+
+t.test('a driver that tells its size late, while memory is used as fast as it is given', async (t) => {
+  // Told with each reading: MemTotal and what is available, of one moment. The size that the host reads follows 2 s later.
+  const accumulator = new DemandAccumulator({ stepMs: 5000, windowMs: 5000, graceMs: 0 }, FACTS);
+  const reserved = 45;
+  const sizeAt = (ms: number) => 300 + (ms > 30_000 ? 90 : 0) + (ms > 34_000 ? 90 : 0);
+  const heldAt = (ms: number) => (ms > 29_000 ? 340 : 200);
+  const values: (number | null)[] = [];
+  for (let ms = 1000; ms <= 60_000; ms += 1000) {
+    const told = ms - 1000;
+    const row = {
+      'vm_memory.balloonMiB': sizeAt(ms - 2000),
+      'vm_memory.totalMiB': sizeAt(told) - reserved,
+      'vm_memory.availableMiB': Math.max(10, sizeAt(told) - heldAt(told)),
+      'vm_memory.statsAgeMs': 1000,
+    };
+    accumulator.add(block('host', [{ timeMs: START + ms, values: row }]));
+    values.push(...accumulator.closeUntil(START + ms).map((step) => step.points.memory.value));
+  }
+  const known = values.filter((value) => value !== null);
+  t.equal(known.length, values.length, 'known all the time');
+  t.ok(Math.abs(known[2]! - 200) < 4);
+  for (const value of known.slice(-4)) t.ok(Math.abs(value - 340) < 4, `${value} MiB`);
+  const seen = known.findIndex((value) => value > 330);
+  t.ok(seen >= 0 && seen <= 7, `the rise at 29 s is seen in step ${seen}`);
 });
 
 function cpuRows(fromMs: number, toMs: number, value: (ms: number) => number, skip: (ms: number) => boolean = () => false) {

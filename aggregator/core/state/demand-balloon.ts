@@ -1,7 +1,8 @@
 /**
- * Working set from balloon statistics. The balloon's size is known now, what the guest has available was told some seconds
- * ago; subtracting one from the other while the balloon moves would make demand jump by the balloon's own movement. So the
- * size is remembered and the two are joined at the moment the statistics were taken. Rows in, MiB or NaN out.
+ * What a guest has at a moment, to hold what it says is available against. The balloon's size is read by the host, what is
+ * available was told by the guest some seconds ago; subtracting one from the other while the balloon moves would make demand
+ * jump by the balloon's own movement. A guest that tells its MemTotal with it says what it had at that very moment; else the
+ * balloon's size is remembered and looked up. Rows in, MiB or NaN out.
  */
 
 /** At 1 Hz two minutes: longer than any sane statistics period. */
@@ -10,14 +11,13 @@ const REMEMBERED = 128;
 const MOMENT_UNCERTAINTY_MS = 1000;
 /** A balloon that moved by more than this share around that moment gives no reading: half of the 2 % promised. */
 const MOVED_SHARE_MAX = 0.01;
-/** Kernel memory outside MemTotal is re-learnt at this rate when it seems to grow; a lower value is believed at once. */
-const OVERHEAD_RISE = 0.05;
+/** Size and MemTotal must rest for so long before their difference is believed: a driver tells its size some seconds late. */
+const REST_MS = 3000;
 
 export class BalloonHistory {
   readonly #times = new Float64Array(REMEMBERED);
   readonly #sizes = new Float64Array(REMEMBERED);
   #count = 0;
-  #overheadMiB = Number.NaN;
 
   /** Remembers the size seen at a time; times that do not ascend are ignored. */
   add(timeMs: number, balloonMiB: number): void {
@@ -25,6 +25,11 @@ export class BalloonHistory {
     this.#times[this.#count % REMEMBERED] = timeMs;
     this.#sizes[this.#count % REMEMBERED] = balloonMiB;
     this.#count++;
+  }
+
+  /** NaN = none was seen yet. */
+  get newestMiB(): number {
+    return this.#count === 0 ? Number.NaN : this.#sizes[(this.#count - 1) % REMEMBERED]!;
   }
 
   /** Balloon size at a moment (MiB), NaN when it is not remembered or was moving then. */
@@ -49,25 +54,40 @@ export class BalloonHistory {
     // History begins within the uncertain span: whether it moved before is not known, the first row is taken as steady.
     return high - low > MOVED_SHARE_MAX * high ? Number.NaN : size;
   }
+}
 
-  /** Vouched working set, MiB: `availableMiB` of statistics taken `statsAgeMs` before `timeMs`. */
-  workingSet(timeMs: number, availableMiB: number, statsAgeMs: number): number {
-    if (!(availableMiB >= 0)) return Number.NaN;
-    const size = this.at(timeMs - (Number.isNaN(statsAgeMs) ? 0 : Math.max(0, statsAgeMs)));
-    return Math.max(0, size - availableMiB);
+/**
+ * Turns MemTotal into balloon size: adds what the kernel reserved at boot, learnt while both rest, so that the figure is the
+ * same at every size and never late.
+ */
+export class GuestSize {
+  readonly #balloon: BalloonHistory;
+  #reservedMiB = Number.NaN;
+  #sizeMiB = Number.NaN;
+  #totalMiB = Number.NaN;
+  #restsSinceMs = Number.NaN;
+
+  constructor(balloon: BalloonHistory) {
+    this.#balloon = balloon;
   }
 
-  /**
-   * Claimed working set, MiB, from one reading of the guest's meminfo. MemTotal leaves out what the kernel reserved at boot;
-   * that share (balloon minus MemTotal in a steady moment) is added, so the figure is the same at every balloon size.
-   */
-  claimedWorkingSet(timeMs: number, totalMiB: number, availableMiB: number): number {
-    if (!(totalMiB > 0) || !(availableMiB >= 0)) return Number.NaN;
-    const overhead = this.at(timeMs) - totalMiB;
-    if (overhead >= 0) {
-      const rise = overhead - this.#overheadMiB;
-      this.#overheadMiB = rise > 0 ? this.#overheadMiB + OVERHEAD_RISE * rise : overhead;
+  /** The balloon's size as read at `timeMs` beside the newest MemTotal known then. */
+  learn(timeMs: number, balloonMiB: number, totalMiB: number): void {
+    if (!(balloonMiB > 0) || !(totalMiB > 0)) return;
+    if (moved(this.#sizeMiB, balloonMiB) || moved(this.#totalMiB, totalMiB) || !(timeMs >= this.#restsSinceMs)) {
+      this.#restsSinceMs = timeMs;
+      this.#sizeMiB = balloonMiB;
+      this.#totalMiB = totalMiB;
+    } else if (timeMs - this.#restsSinceMs >= REST_MS && balloonMiB >= totalMiB) {
+      this.#reservedMiB = balloonMiB - totalMiB;
     }
-    return Math.max(0, totalMiB - availableMiB) + (Number.isNaN(this.#overheadMiB) ? 0 : this.#overheadMiB);
+  }
+
+  /** What the guest had at `momentMs` (MiB) when it told `totalMiB`, NaN = it told none; NaN = unknown. */
+  at(momentMs: number, totalMiB: number): number {
+    if (!(totalMiB > 0) || Number.isNaN(this.#reservedMiB)) return this.#balloon.at(momentMs);
+    return totalMiB + this.#reservedMiB;
   }
 }
+
+const moved = (before: number, now: number): boolean => !(Math.abs(now - before) <= MOVED_SHARE_MAX * now);

@@ -5,7 +5,7 @@
  */
 import type { Resource } from '../../../shared/resources.ts';
 import type { TelemetryBlock } from '../../../shared/telemetry.ts';
-import { BalloonHistory } from './demand-balloon.ts';
+import { BalloonHistory, GuestSize } from './demand-balloon.ts';
 import { cpuDemand, memoryDemand, rateDemand } from './demand-estimate.ts';
 
 export interface DemandOptions {
@@ -95,6 +95,8 @@ export class DemandAccumulator {
   /** Newest time at which each signal was known: a row covers the time since then. */
   readonly #lastMs = new Float64Array(SIGNALS.length).fill(Number.NaN);
   readonly #balloon = new BalloonHistory();
+  readonly #vouchedSize = new GuestSize(this.#balloon);
+  readonly #claimedSize = new GuestSize(this.#balloon);
   readonly #memory = { timeMs: Number.NaN, balloonMiB: Number.NaN, workingSetMiB: Number.NaN, value: Number.NaN, suppressed: false };
   /** Claimed signals of the newest guest row. */
   readonly #guest = { timeMs: Number.NaN, swapIn: Number.NaN, refaults: Number.NaN, full: Number.NaN };
@@ -217,23 +219,34 @@ export class DemandAccumulator {
     this.#balloon.add(timeMs, balloonMiB);
     const availableMiB = value('vm_memory.availableMiB');
     if (Number.isNaN(availableMiB) && Number.isNaN(balloonMiB)) return;
-    const workingSetMiB = this.#balloon.workingSet(timeMs, availableMiB, value('vm_memory.statsAgeMs'));
+    const totalMiB = value('vm_memory.totalMiB');
+    this.#vouchedSize.learn(timeMs, balloonMiB, totalMiB);
+    const ageMs = value('vm_memory.statsAgeMs');
+    const hadMiB = this.#vouchedSize.at(timeMs - (Number.isNaN(ageMs) ? 0 : Math.max(0, ageMs)), totalMiB);
+    const workingSetMiB = availableMiB >= 0 ? Math.max(0, hadMiB - availableMiB) : Number.NaN;
     const guestFresh = timeMs - this.#guest.timeMs <= MEMORY_HOLD_MS;
-    this.#noteMemory(step, timeMs, balloonMiB, workingSetMiB, {
-      availableMiB: Number.isNaN(workingSetMiB) ? Number.NaN : availableMiB,
-      swapInMiBPerSecond: value('vm_memory.swapInMiBPerSecond'),
-      pressureFullFraction: value('vm_pressure.memoryFullFraction'),
-      guestSwapInMiBPerSecond: guestFresh ? this.#guest.swapIn : Number.NaN,
-      guestRefaultsPerSecond: guestFresh ? this.#guest.refaults : Number.NaN,
-      guestPressureFullFraction: guestFresh ? this.#guest.full : Number.NaN,
-    });
+    this.#noteMemory(
+      step,
+      timeMs,
+      { balloonMiB, hadMiB, workingSetMiB },
+      {
+        availableMiB: Number.isNaN(workingSetMiB) ? Number.NaN : availableMiB,
+        swapInMiBPerSecond: value('vm_memory.swapInMiBPerSecond'),
+        pressureFullFraction: value('vm_pressure.memoryFullFraction'),
+        guestSwapInMiBPerSecond: guestFresh ? this.#guest.swapIn : Number.NaN,
+        guestRefaultsPerSecond: guestFresh ? this.#guest.refaults : Number.NaN,
+        guestPressureFullFraction: guestFresh ? this.#guest.full : Number.NaN,
+      },
+    );
   }
 
   #addGuestMemory(step: OpenStep, columns: Columns, values: Float64Array, timeMs: number): void {
     const value = (name: string) => values[columns.at(name)] ?? Number.NaN;
     const totalMiB = value('vm_memory.guestTotalMiB');
     const availableMiB = value('vm_memory.guestAvailableMiB');
-    const workingSetMiB = this.#balloon.claimedWorkingSet(timeMs, totalMiB, availableMiB);
+    this.#claimedSize.learn(timeMs, this.#balloon.newestMiB, totalMiB);
+    const sizeMiB = this.#claimedSize.at(timeMs, totalMiB);
+    const workingSetMiB = Math.max(0, (Number.isNaN(sizeMiB) ? totalMiB : sizeMiB) - availableMiB);
     const guest = this.#guest;
     guest.timeMs = timeMs;
     guest.swapIn = value('vm_memory.guestSwapInMiBPerSecond');
@@ -242,25 +255,31 @@ export class DemandAccumulator {
     // The host's own word counts where there is one; the guest's fills in where balloon statistics are missing.
     if (timeMs - this.#memory.timeMs <= MEMORY_HOLD_MS && !Number.isNaN(this.#memory.workingSetMiB)) return;
     const guaranteed = this.#facts.guaranteedMiB ?? Number.NaN;
-    this.#noteMemory(step, timeMs, this.#balloon.at(timeMs), Math.min(workingSetMiB, guaranteed), {
-      availableMiB: Number.NaN,
-      swapInMiBPerSecond: Number.NaN,
-      pressureFullFraction: Number.NaN,
-      guestSwapInMiBPerSecond: guest.swapIn,
-      guestRefaultsPerSecond: guest.refaults,
-      guestPressureFullFraction: guest.full,
-    });
+    const hadMiB = this.#balloon.at(timeMs);
+    this.#noteMemory(
+      step,
+      timeMs,
+      { balloonMiB: hadMiB, hadMiB, workingSetMiB: Math.min(workingSetMiB, guaranteed) },
+      {
+        availableMiB: Number.NaN,
+        swapInMiBPerSecond: Number.NaN,
+        pressureFullFraction: Number.NaN,
+        guestSwapInMiBPerSecond: guest.swapIn,
+        guestRefaultsPerSecond: guest.refaults,
+        guestPressureFullFraction: guest.full,
+      },
+    );
   }
 
   #noteMemory(
     step: OpenStep,
     timeMs: number,
-    balloonMiB: number,
-    workingSetMiB: number,
+    { balloonMiB, hadMiB, workingSetMiB }: { balloonMiB: number; hadMiB: number; workingSetMiB: number },
     signals: Omit<Parameters<typeof memoryDemand>[0], 'workingSetMiB' | 'balloonMiB' | 'guaranteedMiB'>,
   ): void {
     const guaranteedMiB = this.#facts.guaranteedMiB ?? Number.NaN;
-    const estimate = memoryDemand({ workingSetMiB, balloonMiB, guaranteedMiB, ...signals });
+    // What the guest had when it told of a lack, not what it may have got since.
+    const estimate = memoryDemand({ workingSetMiB, balloonMiB: Number.isNaN(hadMiB) ? balloonMiB : hadMiB, guaranteedMiB, ...signals });
     if (!(timeMs < this.#memory.timeMs)) {
       if (!Number.isNaN(balloonMiB)) this.#memory.balloonMiB = balloonMiB;
       this.#memory.suppressed = estimate.suppressed;
