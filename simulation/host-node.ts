@@ -64,6 +64,9 @@ export class HostNode {
     return this.#options.vms.map(({ id }) => id);
   }
 
+  /** Simulated time of the agent's last start. */
+  agentStartedAtMs = 0;
+
   get agentRuns(): boolean {
     return this.#agent !== null;
   }
@@ -79,6 +82,7 @@ export class HostNode {
     clock.stepWall(this.#wallStepMs);
     this.#agentClock = clock;
     this.#starts++;
+    this.agentStartedAtMs = time.nowMs;
     const life: Life = { alive: true };
     this.#life = life;
     const agent = createHostAgent({

@@ -17,6 +17,8 @@ export interface BrokenInvariant {
 const CAP_PER_VCPU_MIN = 0.2;
 /** How long an agent may take to notice a foreign value: its pace of reading, and some for a busy queue. */
 const NOTICE_MS = 90_000;
+/** A balloon that the agent never sent anywhere may still be on its way from the guest's boot for so long after it first sees it. */
+const BALLOON_SETTLES_MS = 240_000;
 /** Broken invariants beyond this many say nothing new. */
 const BROKEN_MAX = 50;
 
@@ -24,7 +26,7 @@ interface ForeignWrite {
   setting: Setting;
   atMs: number;
   untilMs: number;
-  /** Set while no agent was there to see it, where none had written: then it is what the agent finds, like any before it came. */
+  /** Set while no agent was there to know better, where none had written: then it is what the agent finds, like any before it came. */
   foundAtStart: boolean;
 }
 
@@ -104,7 +106,8 @@ export class Invariants {
     for (const resource of ['cpu', 'memory'] as const) {
       const written = this.#foreign.get(`${vm} ${resource}`);
       if (!written) continue;
-      if (nowMs < written.atMs + NOTICE_MS) written.foundAtStart ||= !host.agentRuns && !host.files.wrote(vm, resource);
+      const knows = host.agentRuns && (resource === 'cpu' || written.atMs >= host.agentStartedAtMs + BALLOON_SETTLES_MS);
+      if (nowMs < written.atMs + NOTICE_MS) written.foundAtStart ||= !knows && !host.files.wrote(vm, resource);
       if (nowMs < written.atMs + NOTICE_MS || nowMs > written.untilMs || written.foundAtStart) continue;
       const truth = host.hypervisor.truth(vm);
       const now: Setting = resource === 'cpu' ? truth.cpu : { resource: 'memory', memoryMiB: truth.balloonTargetMiB };

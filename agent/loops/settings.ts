@@ -58,9 +58,12 @@ export async function noteSeen(context: HostContext, entry: VmEntry, seen: Setti
 
 async function adopt(context: HostContext, entry: VmEntry, seen: Setting): Promise<void> {
   const { resource } = seen;
+  const watch = entry.watches[resource];
+  // Fails: then nothing is adopted, the watch goes on, and the next reading finds the same.
+  const native = await context.hypervisor.readNative(entry.id, resource);
+  if (entry.watches[resource] !== watch) return;
   // Counted from now on as what is in force, so that one foreign write is told once.
   entry.watches[resource] = watchWrite(seen, seen, seen);
-  const native = await context.hypervisor.readNative(entry.id, resource);
   const hold = foreignHold(seen, reversalsWith(entry.record, resource), clockReading(context), context.settings.foreignHoldMs);
   const hadEntries = hasEntries(entry.record);
   entry.record = withForeign(entry.record, seen, native, hold);

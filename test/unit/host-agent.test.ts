@@ -291,6 +291,28 @@ t.test('a balloon somebody else may be moving is left alone until it is certain 
   await world.stop();
 });
 
+t.test('a foreign write is still found when the hypervisor fails while it is looked into', async (t) => {
+  let failing = false;
+  const world = await agentWorld([calmVm(A)], {}, (call) =>
+    failing && call.method === 'readNative' ? { kind: 'error', code: 'HYPERVISOR_REFUSED', message: 'not now' } : null,
+  );
+  await world.run(20);
+  world.lease({ leaseMs: 3_600_000 });
+  world.command({ target: cpu(1, 80) });
+  await world.run(2);
+  failing = true;
+  world.hypervisor.foreignWrite(A, cpu(1.7, 80));
+  await world.run(20);
+  const meanwhile = world.command({ target: cpu(1.2, 80), previous: cpu(1.7, 80) });
+  await world.run(2);
+  t.not(world.result(meanwhile)?.outcome, 'applied');
+  t.same(world.hypervisor.truth(A).cpu, cpu(1.7, 80));
+  failing = false;
+  await world.run(20);
+  t.match(world.inventory(A), { holds: [{ resource: 'cpu', reason: /someone else/ }], current: [cpu(1.7, 80)] });
+  await world.stop();
+});
+
 t.test('foreign writers: adopted, held, told; twice is until lifted', async (t) => {
   const world = await agentWorld([calmVm(A)], { foreignHoldMs: 60_000 });
   await world.run(20);
