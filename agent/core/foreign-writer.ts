@@ -46,7 +46,8 @@ export function observe(watch: Watch, seen: Setting, bootMemoryMiB: number, nowM
   if (seen.resource === 'memory' && watch.target.resource === 'memory') {
     return observeBalloon(watch, watch.target, seen, bootMemoryMiB, nowMs, options);
   }
-  const ours = sameSetting(seen, watch.target) || (watch.readBack !== null && sameSetting(seen, watch.readBack));
+  // A write whose end was not seen may have left what was there before.
+  const ours = sameSetting(seen, watch.target) || sameSetting(seen, watch.readBack ?? watch.before);
   return { watch, foreign: ours ? null : seen };
 }
 

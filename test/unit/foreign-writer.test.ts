@@ -39,6 +39,8 @@ t.test('exact values', async (t) => {
     null,
     'a write whose end was not seen is ours',
   );
+  t.equal(observe(watchWrite(cpu(null), cpu(0.5), null), cpu(null), BOOT, 0, OPTIONS).foreign, null, 'and so is what it failed to change');
+  t.same(observe(watchWrite(cpu(null), cpu(0.5), null), cpu(2), BOOT, 0, OPTIONS).foreign, cpu(2));
 });
 
 t.test('a balloon of our own', async (t) => {
