@@ -19,7 +19,7 @@ const QUICK = {
   lead: LEAD,
   shrinkHorizon: LEAD,
   cooldownGrow: '0s',
-  cooldownShrink: '5s',
+  cooldownShrink: '4s',
   stepLimitGrowFraction: 100,
   stepLimitShrinkFraction: 1,
   deadBandFraction: 0.05,
@@ -36,14 +36,20 @@ const POLICY = {
     blastRadius: { vmsPerPlan: 16, vmsPerHostPerPlan: 16, vmsPerWindow: 1_000_000, window: '1m' },
   },
   defaults: {
-    // A guest's own housekeeping comes in bursts of up to 100 ms: a cap below this floor would stop it at each of them.
+    // A guest's own housekeeping comes in bursts: a cap below this floor would stop it at each of them.
     cpu: { ...QUICK, violationBudget: 0.2, marginFraction: 0.1, floor: 0.28, enforcement: 'cap-always' },
     // A guest with less than 6 % available counts as short: the margin must leave it more.
-    memory: { ...QUICK, violationBudget: 0.1, marginFraction: 0.1, workingSetWindow: '10s' },
+    memory: { ...QUICK, violationBudget: 0.2, marginFraction: 0.1, workingSetWindow: '5s' },
     network: { mode: 'observe' },
     disk: { mode: 'observe' },
   },
   rules: [
+    {
+      name: 'rare bursts are covered, too',
+      match: { labels: { role: 'idle' } },
+      cpu: { violationBudget: 0.05 },
+      memory: { violationBudget: 0.05 },
+    },
     {
       name: 'control: the last value for a forecast',
       match: { labels: { role: 'control' } },

@@ -24,10 +24,10 @@ export const AGENT_CHANNEL = 'org.headroom.agent.0';
 /** Balloon statistics are refreshed this often, seconds: each plan of the demo (5 s) sees new ones. */
 const STATS_PERIOD_SECONDS = 1;
 /**
- * Caps of these guests count over half a second, not the usual tenth: an emulated guest does a second's housekeeping in one
- * piece of up to 100 ms, and a cap just above its mean use would throttle it all the time over nothing.
+ * Caps of these guests count over a second (the longest there is), not the usual tenth: an emulated guest does its
+ * housekeeping in pieces of up to 300 ms, and a cap just above its mean use would throttle it all the time over nothing.
  */
-const CAP_PERIOD_US = 500_000;
+const CAP_PERIOD_US = 1_000_000;
 
 const ENTITIES: Record<string, string> = { '<': '&lt;', '>': '&gt;', '&': '&amp;', "'": '&apos;', '"': '&quot;' };
 const escapeXml = (text: string): string => text.replace(/[<>&'"]/g, (character) => ENTITIES[character] ?? character);

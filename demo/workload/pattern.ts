@@ -78,7 +78,7 @@ const PATTERNS: Record<Role, Pattern> = {
     shiftMs: 21_500,
     noiseShare: 0.02,
   },
-  idle: { shape: RARE, low: { cores: 0.02, memoryMiB: 8 }, high: { cores: 0.35, memoryMiB: 120 }, shiftMs: 1500, noiseShare: 0 },
+  idle: { shape: RARE, low: { cores: 0.02, memoryMiB: 8 }, high: { cores: 0.42, memoryMiB: 120 }, shiftMs: 1500, noiseShare: 0 },
 };
 
 /** Noise changes this often: each forecasting step sees about one draw. */
