@@ -1,6 +1,7 @@
 /**
  * `npm test [-- FILE ...]`: runs the tests with tap and closes with `N passed, N failed`, counted in test files. Prepares
- * what tap needs once (`tap build`), and installs the Debian packages whose real programs the integration tests drive. Files run two at a time; integration tests share one libvirt and run one at a time.
+ * what tap needs once (`tap build`), and installs the Debian packages whose real programs the integration tests drive. Files
+ * run two at a time; integration tests share one libvirt and run one at a time.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, globSync } from 'node:fs';
@@ -38,15 +39,14 @@ async function runFiles(files: string[], jobs: number): Promise<{ passed: number
   let passed = 0;
   let failed = 0;
   let pending = '';
+  let explaining = false;
   const counted = (line: string): void => {
-    if (/^ok \d+ - .*\.test\.ts/.test(line)) passed++;
-    else if (/^not ok \d+ - .*\.test\.ts/.test(line)) failed++;
-    if (
-      /^(not )?ok \d+ - .*\.test\.ts/.test(line) ||
-      /^\s*not ok /.test(line) ||
-      /^\s+(at|found|wanted|diff|error|stack|message):/.test(line)
-    )
-      console.log(line);
+    const ofFile = /^(not )?ok \d+ - .*\.test\.ts/.exec(line);
+    if (ofFile) ofFile[1] ? failed++ : passed++;
+    // What failed is told whole: its diagnosis ends with a line of three dots.
+    if (/^\s*(not )?ok /.test(line)) explaining = /^\s*not ok /.test(line);
+    if (ofFile || explaining) console.log(line);
+    if (/^\s*\.\.\.$/.test(line)) explaining = false;
   };
   child.stdout.setEncoding('utf8');
   child.stdout.on('data', (chunk: string) => {
