@@ -1,0 +1,7 @@
+/** The benchmarks by name. */
+import type { Benchmark } from './benchmark.ts';
+import { forecast } from './forecast.ts';
+import { planning } from './plan.ts';
+import { query } from './query.ts';
+
+export const BENCHMARKS: Readonly<Record<string, Benchmark>> = { forecast, plan: planning, query };

@@ -1,0 +1,78 @@
+/**
+ * `bench forecast`: one tick of the forecasters that run live: every VM and resource takes its newest step and is forecast
+ * again, with nothing refitted. Output: seconds a tick for 10,000 VMs × 4 resources on one core, bytes of state a VM, and
+ * how both grow.
+ */
+
+import type { Forecaster } from '../../aggregator/core/forecast/forecaster.ts';
+import { AGGREGATE, forecasterFactory } from '../../aggregator/core/forecast/registry.ts';
+import { horizonsFor } from '../../aggregator/core/state/demand-models.ts';
+import { createPrng } from '../../shared/prng.ts';
+import { RESOURCES } from '../../shared/resources.ts';
+import { type Benchmark, DAY_MS, HOUR_MS, MINUTE_MS, measured, median, rounded } from './benchmark.ts';
+
+const STEP_MS = 5 * MINUTE_MS;
+const STEPS_PER_DAY = DAY_MS / STEP_MS;
+/** Forecasters that really run; a larger fleet's tick is that many times theirs (each knows nothing of the others). */
+const FLEETS = [250, 500, 1000] as const;
+const ASKED_VMS = 10_000;
+/** A day and a half of history, so that seasons and residual sketches are at work. */
+const WARM_STEPS = 1.5 * STEPS_PER_DAY;
+const TICKS = 5;
+const QUANTILES = [0.5, 0.9, 0.95, 0.99];
+const HORIZONS = horizonsFor(HOUR_MS, STEP_MS);
+
+interface Series {
+  forecaster: Forecaster;
+  value: (step: number) => number;
+}
+
+function madeSeries(n: number): Series {
+  const random = createPrng(3, String(n));
+  const [phase, swing, noise] = [random.next() * 6.28, random.next() * 2, random.next()];
+  return {
+    forecaster: forecasterFactory(AGGREGATE).create({ stepMs: STEP_MS, seasonsMs: [DAY_MS, 7 * DAY_MS] }),
+    value: (step) => 1 + swing * (1 + Math.sin((step / STEPS_PER_DAY) * 6.28 + phase)) + noise * random.next(),
+  };
+}
+
+function tick(fleet: readonly Series[], step: number): void {
+  for (const { forecaster, value } of fleet) {
+    forecaster.observe({ timeMs: step * STEP_MS, value: value(step) });
+    forecaster.forecast(HORIZONS, QUANTILES);
+  }
+}
+
+async function tickSeconds(vms: number): Promise<{ seconds: number; stateBytesPerVm: number }> {
+  const fleet = Array.from({ length: vms * RESOURCES.length }, (_, n) => madeSeries(n));
+  for (let step = 0; step < WARM_STEPS; step++) {
+    for (const { forecaster, value } of fleet) forecaster.observe({ timeMs: step * STEP_MS, value: value(step) });
+  }
+  const seconds: number[] = [];
+  for (let i = 0; i < TICKS; i++) seconds.push((await measured(() => tick(fleet, WARM_STEPS + i))).cpuSeconds);
+  const bytes = fleet.reduce((sum, { forecaster }) => sum + forecaster.stateBytes, 0);
+  return { seconds: median(seconds), stateBytesPerVm: bytes / vms };
+}
+
+export const forecast: Benchmark = {
+  about: 'a tick of all live forecasters: seconds for 10,000 VMs × 4 resources on one core, state a VM',
+  async run(tell) {
+    const scaling: { vms: number; tickSeconds: number }[] = [];
+    let stateBytesPerVm = Number.NaN;
+    for (const vms of FLEETS) {
+      tell(`${vms} VMs`);
+      const { seconds, stateBytesPerVm: bytes } = await tickSeconds(vms);
+      stateBytesPerVm = bytes;
+      scaling.push({ vms, tickSeconds: rounded(seconds) });
+    }
+    const last = scaling.at(-1)!;
+    return {
+      tickSeconds: rounded((last.tickSeconds * ASKED_VMS) / last.vms),
+      tickSecondsFor: `${ASKED_VMS} VMs × ${RESOURCES.length} resources, extrapolated from ${last.vms} VMs measured`,
+      stateBytesPerVm,
+      scaling,
+      horizons: HORIZONS.length,
+      quantiles: QUANTILES.length,
+    };
+  },
+};
