@@ -9,6 +9,7 @@
 import { assert } from '../../../shared/assert.ts';
 import { HeadroomError } from '../../../shared/errors.ts';
 import { type Source, type Subject, seriesKey, type TelemetryBlock } from '../../../shared/telemetry.ts';
+import { checkShape } from '../blocks.ts';
 
 const VERSION = 1;
 const HEADER_BYTES = 16;
@@ -83,30 +84,6 @@ function readBlocks(bytes: Uint8Array): TelemetryBlock[] {
     blocks.push({ subject: subjects[series]!, source: names.series[series]![2], fields, timesMs, values });
   }
   return blocks;
-}
-
-export function countRows(blocks: readonly TelemetryBlock[]): number {
-  let rows = 0;
-  for (const block of blocks) rows += block.timesMs.length;
-  return rows;
-}
-
-function checkShape(block: TelemetryBlock): void {
-  const { fields, timesMs, values } = block;
-  if (fields.length === 0 || values.length !== timesMs.length * fields.length) {
-    throw new HeadroomError(
-      'FRAME_INVALID',
-      `telemetry block of ${block.subject.kind} ${block.subject.id}: ${timesMs.length} rows of ${fields.length} fields need ${timesMs.length * fields.length} values, there are ${values.length}`,
-    );
-  }
-  for (let i = 0; i < timesMs.length; i++) {
-    if (!Number.isSafeInteger(timesMs[i]!)) {
-      throw new HeadroomError(
-        'FRAME_INVALID',
-        `telemetry block of ${block.subject.kind} ${block.subject.id}: time ${timesMs[i]}; times are integer UTC milliseconds`,
-      );
-    }
-  }
 }
 
 function seriesNumber(block: TelemetryBlock, names: Names, numbers: Map<string, number>): number {

@@ -5,13 +5,13 @@
  * from is forgotten, and writing it again changes nothing, so a crash between two files costs a repetition at most.
  */
 import { seriesKey } from '../../../shared/telemetry.ts';
+import { STATISTICS, statisticName, writeStatistics } from '../statistics.ts';
 import type { BatchLog } from './batch-log.ts';
 import { type Columns, type Layout, OpenBin } from './open-bin.ts';
 import { type DueBin, type RowTable, SEAL_DELAY_MS_MAX } from './row-table.ts';
 import { BIN_MS, type SeriesOptions, SLICE_HOUR_MS } from './series-options.ts';
 import type { BinRow, SeriesName, SliceFile } from './slice-file.ts';
 import type { Slice, SliceShelf } from './slice-shelf.ts';
-import { STATISTICS, statisticName, writeStatistics } from './statistics.ts';
 
 export interface Shelves {
   raw: SliceShelf;

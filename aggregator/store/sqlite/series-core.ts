@@ -7,6 +7,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { HeadroomError, isHeadroomError } from '../../../shared/errors.ts';
 import type { Source, Subject, TelemetryBlock } from '../../../shared/telemetry.ts';
+import { timelyBlocks } from '../blocks.ts';
 import type { LastValue, SeriesQuery, SeriesResult, SeriesStoreStatus } from '../series-store.ts';
 import { BatchLog } from './batch-log.ts';
 import { decodeBlocks, encodeBlocks } from './block-bytes.ts';
@@ -73,11 +74,12 @@ export class SeriesCore {
         new HeadroomError('STORE_UNAVAILABLE', `sealing is behind: ${this.#table.bytes} bytes of rows wait in memory; send again later`)
       );
     }
-    const accepted: { bytes: Uint8Array; blocks: TelemetryBlock[] }[] = [];
+    const accepted: { bytes: Uint8Array; blocks: readonly TelemetryBlock[] }[] = [];
     const refused: Record<string, number> = {};
+    const leastMs = Math.max(nowMs - this.#options.lateMs, this.#floorMs);
     for (const bytes of groups) {
       const blocks = decodeBlocks(bytes);
-      const timely = this.#timely(blocks, nowMs, refused);
+      const timely = timelyBlocks(blocks, leastMs, nowMs + this.#options.aheadMs, refused);
       if (timely === blocks) accepted.push({ bytes, blocks });
       else if (timely.length > 0) accepted.push({ bytes: encodeBlocks(timely), blocks: timely });
     }
@@ -160,22 +162,6 @@ export class SeriesCore {
     for (const shelf of Object.values(this.#shelves) as SliceShelf[]) shelf.close();
   }
 
-  /** The blocks without rows that come too late or from the future; the same array when there are none. */
-  #timely(blocks: TelemetryBlock[], nowMs: number, refused: Record<string, number>): TelemetryBlock[] {
-    const leastMs = Math.max(nowMs - this.#options.lateMs, this.#floorMs);
-    const mostMs = nowMs + this.#options.aheadMs;
-    if (blocks.every(({ timesMs }) => timesMs.every((time) => time >= leastMs && time <= mostMs))) return blocks;
-    return blocks.flatMap((block) => {
-      const rows: number[] = [];
-      for (const [row, time] of block.timesMs.entries()) {
-        if (time < leastMs) refused['too-late'] = (refused['too-late'] ?? 0) + 1;
-        else if (time > mostMs) refused.future = (refused.future ?? 0) + 1;
-        else rows.push(row);
-      }
-      return rows.length === 0 ? [] : [pickRows(block, rows)];
-    });
-  }
-
   #replay(nowMs: number): void {
     const damage = this.#log.replay((entry, bytes) => {
       try {
@@ -219,11 +205,4 @@ export class SeriesCore {
     if (this.#problems.length >= PROBLEMS_MAX) this.#problems.shift();
     this.#problems.push(message);
   }
-}
-
-function pickRows(block: TelemetryBlock, rows: readonly number[]): TelemetryBlock {
-  const width = block.fields.length;
-  const values = new Float64Array(rows.length * width);
-  for (const [i, row] of rows.entries()) values.set(block.values.subarray(row * width, (row + 1) * width), i * width);
-  return { ...block, timesMs: Float64Array.from(rows, (row) => block.timesMs[row]!), values };
 }

@@ -4,12 +4,12 @@
  */
 import { type Source, type Subject, seriesKey } from '../../../shared/telemetry.ts';
 import type { LastValue, SeriesQuery, SeriesResult } from '../series-store.ts';
+import { STATISTICS, splitStatistic, statisticName, writeStatistics } from '../statistics.ts';
 import { type Columns, firstNotBefore } from './open-bin.ts';
 import type { RowTable } from './row-table.ts';
 import type { Sealer, Shelves } from './sealer.ts';
 import { BIN_MS, SLICE_HOUR_MS } from './series-options.ts';
 import type { Slice, SliceShelf } from './slice-shelf.ts';
-import { STATISTICS, splitStatistic, statisticName, writeStatistics } from './statistics.ts';
 
 /** A field asked for at an aggregated resolution. */
 interface Asked {

@@ -6,10 +6,10 @@
  */
 import { errorText } from '../../../shared/errors.ts';
 import { type Source, type Subject, seriesKey } from '../../../shared/telemetry.ts';
+import { splitStatistic } from '../statistics.ts';
 import { decodeGroup, encodeGroup } from './chunk-codec.ts';
 import { closeQuietly, type Database, openDatabase, pragmaNumber, type Statement, storeError, transaction } from './database.ts';
 import type { Columns } from './open-bin.ts';
-import { splitStatistic } from './statistics.ts';
 
 export interface Chunk {
   startMs: number;

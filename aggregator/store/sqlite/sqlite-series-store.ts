@@ -6,8 +6,9 @@
 import type { Clock } from '../../../shared/clock.ts';
 import { HeadroomError } from '../../../shared/errors.ts';
 import type { Source, Subject, TelemetryBlock } from '../../../shared/telemetry.ts';
+import { countRows } from '../blocks.ts';
 import type { LastValue, SeriesQuery, SeriesQueryMany, SeriesResult, SeriesStore, SeriesStoreStatus } from '../series-store.ts';
-import { countRows, encodeBlocks } from './block-bytes.ts';
+import { encodeBlocks } from './block-bytes.ts';
 import { type SeriesOptions, seriesOptions } from './series-options.ts';
 import type { AppendCall, SeriesWorkerData } from './series-worker.ts';
 import { WorkerLink } from './worker-link.ts';
