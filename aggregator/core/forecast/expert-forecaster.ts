@@ -25,8 +25,12 @@ const LOGITS = LEVELS.map((q) => Math.log(q / (1 - q)));
 /** Longest history, steps, two bytes each: holds a week of five-minute steps. */
 const HISTORY_MAX = 2048;
 const HISTORY_MIN = 512;
-/** Each residual weighs this much more than the one before: sketches forget half in 1,400 steps (five days of five minutes). */
-const WEIGHT_GROWTH = 1 + 5e-4;
+/** Sketches forget half in so many cycles of the shortest season: five days, whose weekend is still half remembered on Monday. */
+const SKETCH_HALF_LIFE_CYCLES = 5;
+/** Weights of experts lose half in so many cycles. */
+const MIXTURE_HALF_LIFE_CYCLES = 3.5;
+/** Without a season: a day of five-minute steps stands in for a cycle. */
+const CYCLE_STEPS = 288;
 /** When the weight has grown to this, all sketches are scaled back: far from the end of a Float32's precision. */
 const WEIGHT_MAX = 1e4;
 /** Correction moved per step, as a share of the typical error: a miss of the 0.99 quantile adds about this much. */
@@ -62,6 +66,8 @@ export class ExpertForecaster implements Forecaster {
   readonly #mixture: Mixture;
   readonly #search: SeasonSearch;
   readonly #bins: Float32Array;
+  /** Each residual weighs this much more than the one before. */
+  readonly #weightGrowth: number;
   readonly #corrections = new Float32Array(LEADS.length * J);
   readonly #scales = new Float32Array(LEADS.length).fill(0.1);
   readonly #pending = new Float32Array(PENDING * ROW);
@@ -89,7 +95,9 @@ export class ExpertForecaster implements Forecaster {
     const capacity = 2 ** Math.ceil(Math.log2(wanted));
     this.#features = new SeriesFeatures(seasons, options.resolution ?? 0, capacity);
     this.#regression = new QuantileRegression(set.regression ? LEADS.length : 0, LEVELS);
-    this.#mixture = new Mixture(LEADS.length * J, this.#count);
+    const cycle = this.#features.shortSeason || CYCLE_STEPS;
+    this.#weightGrowth = 2 ** (1 / (SKETCH_HALF_LIFE_CYCLES * cycle));
+    this.#mixture = new Mixture(LEADS.length * J, this.#count, MIXTURE_HALF_LIFE_CYCLES * cycle);
     this.#search = new SeasonSearch(this.#features.history.codes.length);
     this.#bins = new Float32Array(LEADS.length * this.#experts.length * SKETCH_BINS);
     for (let i = 0; i < this.#bins.length; i += SKETCH_BINS) fillPrior(this.#bins, i, 1);
@@ -143,7 +151,7 @@ export class ExpertForecaster implements Forecaster {
   }
 
   #age(): void {
-    this.#s[S.weight]! *= WEIGHT_GROWTH;
+    this.#s[S.weight]! *= this.#weightGrowth;
     if (this.#s[S.weight]! < WEIGHT_MAX) return;
     for (let i = 0; i < this.#bins.length; i++) this.#bins[i]! /= WEIGHT_MAX;
     this.#s[S.weight]! /= WEIGHT_MAX;
