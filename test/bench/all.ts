@@ -1,7 +1,8 @@
 /** The benchmarks by name. */
 import type { Benchmark } from './benchmark.ts';
 import { forecast } from './forecast.ts';
+import { ingest } from './ingest.ts';
 import { planning } from './plan.ts';
 import { query } from './query.ts';
 
-export const BENCHMARKS: Readonly<Record<string, Benchmark>> = { forecast, plan: planning, query };
+export const BENCHMARKS: Readonly<Record<string, Benchmark>> = { forecast, ingest, plan: planning, query };
