@@ -9,6 +9,7 @@ import { Compile } from 'typebox/compile';
 import { parse as parseYaml } from 'yaml';
 import { errorText, HeadroomError } from '../shared/errors.ts';
 import { LOG_LEVELS } from '../shared/log.ts';
+import { resolveStore, type StoreConfig } from './store-config.ts';
 
 const closed = { additionalProperties: false } as const;
 const periodMs = (minimum: number) => Type.Integer({ minimum, maximum: 366 * 86_400_000 });
@@ -39,6 +40,8 @@ const ConfigFile = Type.Object(
     maintainPeriodMs: Type.Optional(periodMs(100)),
     /** Forecasting gives way to everything else after this long at a stretch. */
     forecastBudgetMs: Type.Optional(periodMs(1)),
+    /** Where series are kept: see store-config.ts, which checks it. */
+    store: Type.Optional(Type.Unknown()),
     seriesBytesMax: Type.Optional(Type.Integer({ minimum: 16 * 1024 * 1024 })),
     rawRetentionMs: Type.Optional(periodMs(3_600_000)),
     seed: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
@@ -72,6 +75,7 @@ export interface AggregatorConfig extends DecisionConfig {
   hostNames: readonly string[];
   dataDir: string;
   policyFile: string | null;
+  store: StoreConfig;
   seriesBytesMax: number | null;
   rawRetentionMs: number | null;
   seed: number;
@@ -175,7 +179,7 @@ export function parseFlags(args: readonly string[]): Flags {
 /** `source`: the file's text, null without a file. Throws CONFIG_INVALID. */
 export function resolveConfig(source: string | null, flags: Flags): AggregatorConfig {
   const file = source === null ? {} : readConfigFile(source);
-  const { listen, agents, hostNames, dataDir, policyFile, seriesBytesMax, rawRetentionMs, seed, logLevel, ...decision } = file;
+  const { listen, agents, hostNames, dataDir, policyFile, store, seriesBytesMax, rawRetentionMs, seed, logLevel, ...decision } = file;
   const config: AggregatorConfig = {
     ...decisionConfig(decision),
     listen: { host: flags.host ?? listen?.host ?? '127.0.0.1', port: flags.port ?? listen?.port ?? PORT_DEFAULT },
@@ -183,6 +187,7 @@ export function resolveConfig(source: string | null, flags: Flags): AggregatorCo
     hostNames: hostNames ?? [],
     dataDir: flags.dataDir ?? dataDir ?? 'headroom-data',
     policyFile: flags.policy ?? policyFile ?? null,
+    store: resolveStore(store),
     seriesBytesMax: seriesBytesMax ?? null,
     rawRetentionMs: rawRetentionMs ?? null,
     seed: seed ?? 1,

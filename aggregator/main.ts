@@ -15,10 +15,10 @@ import { type Aggregator, createAggregator } from './aggregator.ts';
 import { AGGREGATOR_HELP, type AggregatorConfig, parseFlags, resolveConfig } from './config.ts';
 import { createHttpServer } from './http/server.ts';
 import { serveAgents } from './ingest/serve-agents.ts';
+import { openSeriesStore } from './open-series-store.ts';
 import type { PolicySource } from './service/policy-keeper.ts';
 import { lockDirectory } from './store/sqlite/directory-lock.ts';
 import { openSqliteLedgerStore } from './store/sqlite/sqlite-ledger-store.ts';
-import { openSqliteSeriesStore } from './store/sqlite/sqlite-series-store.ts';
 
 /** Draining takes seconds; beyond this something hangs, and what was acknowledged is on the disk already. */
 const DRAIN_MS_MAX = 20_000;
@@ -49,17 +49,17 @@ async function open(config: AggregatorConfig, log: Logger, closers: Closers): Pr
   closers.push(() => lock.release());
   const ledger = await openSqliteLedgerStore({ directory: join(config.dataDir, 'ledger') });
   closers.push(() => ledger.close());
-  const series = await openSqliteSeriesStore({
-    directory: join(config.dataDir, 'series'),
+  const prng = createPrng(config.seed);
+  const series = await openSeriesStore({
+    config,
     clock: systemClock,
+    prng: prng.stream('store'),
     onReport: (message) => log.warn(message),
-    ...(config.seriesBytesMax === null ? {} : { bytesMax: config.seriesBytesMax }),
-    ...(config.rawRetentionMs === null ? {} : { rawRetentionMs: config.rawRetentionMs }),
   });
   closers.push(() => series.close());
   const aggregator = await createAggregator({
     clock: systemClock,
-    prng: createPrng(config.seed),
+    prng,
     series,
     ledger,
     policySource: policySource(config.policyFile),

@@ -21,6 +21,9 @@ export const HYPERVISOR_PACKAGES = [
 /** The browser that walks the console. */
 export const BROWSER_PACKAGES = ['chromium'] as const;
 
+/** The series servers that their adapters are tested against. */
+export const STORE_PACKAGES = ['influxdb', 'victoria-metrics'] as const;
+
 export function missingPackages(names: readonly string[]): string[] {
   return names.filter((name) => {
     const { status, stdout } = spawnSync('dpkg', ['-s', name], { encoding: 'utf8' });

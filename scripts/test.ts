@@ -8,7 +8,7 @@ import { existsSync, globSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorText } from '../shared/errors.ts';
-import { BROWSER_PACKAGES, ensurePackages, HYPERVISOR_PACKAGES } from './system-packages.ts';
+import { BROWSER_PACKAGES, ensurePackages, HYPERVISOR_PACKAGES, STORE_PACKAGES } from './system-packages.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const tap = join(root, 'node_modules/.bin/tap');
@@ -66,15 +66,18 @@ if (files.length === 0) {
   process.exit(1);
 }
 const alone = files.filter((file) => /(^|\/)test\/(integration|e2e)\/|contract\/.*libvirt/.test(file));
+const onServers = files.filter((file) => /series-store-(influxdb|victoria)|store-influxdb|grafana/.test(file));
 const together = files.filter((file) => !alone.includes(file));
 prepare();
-if (alone.length > 0) {
-  try {
-    ensurePackages([...HYPERVISOR_PACKAGES, ...BROWSER_PACKAGES], console.log);
-  } catch (error) {
-    // Not fatal here: a test that misses its real part fails and says so.
-    console.error(errorText(error));
-  }
+const packages = [
+  ...(alone.length > 0 ? [...HYPERVISOR_PACKAGES, ...BROWSER_PACKAGES] : []),
+  ...(onServers.length > 0 ? STORE_PACKAGES : []),
+];
+try {
+  ensurePackages(packages, console.log);
+} catch (error) {
+  // Not fatal here: a test that misses its real part fails and says so.
+  console.error(errorText(error));
 }
 const totals = { passed: 0, failed: 0 };
 for (const [group, jobs] of [

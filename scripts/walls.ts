@@ -30,7 +30,16 @@ interface Wall {
 }
 
 /** The only places that build adapters and may look into every room. */
-const ROOTS = ['agent/main.ts', 'aggregator/main.ts', 'aggregator/cli/', 'simulation/', 'demo/', 'test/', 'scripts/'];
+const ROOTS = [
+  'agent/main.ts',
+  'aggregator/main.ts',
+  'aggregator/open-series-store.ts',
+  'aggregator/cli/',
+  'simulation/',
+  'demo/',
+  'test/',
+  'scripts/',
+];
 const WORDS = ['shared/'];
 const NOT_WORDS = ['shared/net/'];
 
@@ -39,7 +48,7 @@ const WALLS: readonly Wall[] = [
   {
     room: ['agent/core/'],
     mayImport: ['agent/core/', ...WORDS],
-    packages: ['typebox', 'node:crypto'],
+    packages: ['typebox', 'node:crypto', 'node:zlib'],
     why: 'the agent core is pure: only core and shared words',
   },
   {
@@ -87,6 +96,12 @@ const GUARDED: readonly Guarded[] = [
   },
   { target: ['shared/net/simulated'], by: ['shared/net/simulated', ...ROOTS], why: 'a simulated part never stands in for the main job' },
   { target: ['aggregator/store/sqlite/'], by: ['aggregator/store/sqlite/', ...ROOTS], why: 'adapters are built in composition roots only' },
+  { target: ['aggregator/store/influx/'], by: ['aggregator/store/influx/', ...ROOTS], why: 'adapters are built in composition roots only' },
+  {
+    target: ['aggregator/store/victoria/'],
+    by: ['aggregator/store/victoria/', ...ROOTS],
+    why: 'adapters are built in composition roots only',
+  },
   {
     target: ['aggregator/http/'],
     by: ['aggregator/http/', 'aggregator/aggregator.ts', 'aggregator/service/', 'aggregator/console/', ...ROOTS],

@@ -1,6 +1,7 @@
 /**
- * The seam to time series. Adapters: sqlite/ (embedded), later influx/ and victoria/. `append` resolves once the rows
- * would survive kill -9; rows are idempotent by (subject, source, timestamp): the last write of a field wins.
+ * The seam to time series. Adapters: sqlite/ (embedded), influx/ and victoria/ (servers; what they share is in remote/).
+ * `append` resolves once the rows would survive kill -9 (victoria/: once the server has taken them); rows are idempotent by
+ * (subject, source, timestamp): the last write of a field wins (victoria/: which one is not defined).
  */
 import type { Source, Subject, TelemetryBlock } from '../../shared/telemetry.ts';
 
@@ -26,7 +27,7 @@ export interface SeriesQueryMany extends Omit<SeriesQuery, 'subject'> {
  * Rows in time order in which at least one asked field is known: an unknown value (NaN) is never a write, so it neither
  * overwrites nor makes a row. Bins are labelled by their start; the newest may still be filling, `<field>:count` tells.
  * Columns of equal length; aggregated resolutions answer mean per field, and `<field>:max`, `:count`, `:p50`, `:p90`,
- * `:p99` (nearest rank) when asked by that name; a field unknown in a bin answers NaN for each.
+ * `:p99` (nearest rank; influx/ may be one rank below it) when asked by that name; a field unknown in a bin answers NaN for each.
  */
 export interface SeriesResult {
   timesMs: Float64Array;
@@ -42,7 +43,9 @@ export interface LastValue {
 
 export interface SeriesStoreStatus {
   kind: string;
+  /** NaN: the server does not tell. */
   bytes: number;
+  /** null: there are none, or the server does not tell. */
   rawFromMs: number | null;
   /** Rows dropped, by reason (`byte-budget`, `too-late`, …): never silent. */
   dropped: Record<string, number>;

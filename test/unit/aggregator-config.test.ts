@@ -15,6 +15,7 @@ t.test('nothing given: loopback, five-minute steps, a plan a minute, leases of f
     listen: { host: '127.0.0.1', port: 7400 },
     agents: null,
     policyFile: null,
+    store: { kind: 'sqlite' },
     stepMs: 300_000,
     planPeriodMs: 60_000,
     demandWindowMs: 60_000,
@@ -47,6 +48,20 @@ const MISTAKES: [string, string, RegExp][] = [
   ['not YAML', '{', /neither YAML nor JSON/],
   ['window longer than a step', '{stepMs: 1000, demandWindowMs: 2000}', /demandWindowMs is 2000/],
   ['grace longer than a step', '{stepMs: 1000, graceMs: 1000}', /graceMs is 1000/],
+  ['unknown kind of store', '{store: {kind: mysql}}', /store\.kind is mysql.*sqlite, influxdb, victoriametrics/],
+  ['store without a kind', '{store: here}', /store\.kind is missing/],
+  [
+    'unknown key of a store',
+    '{store: {kind: influxdb, url: "http://a", token: x}}',
+    /unknown key "token" under store of kind influxdb.*auth/,
+  ],
+  ['store without its address', '{store: {kind: victoriametrics}}', /\/store/],
+  ['database that could break out', '{store: {kind: influxdb, url: "http://a", database: "a\\"b"}}', /\/store\/database/],
+  [
+    'basic without a name',
+    '{store: {kind: influxdb, url: "http://a", auth: {scheme: basic, secretFile: s}}}',
+    /store\.auth\.username is missing/,
+  ],
   ['lease shorter than two plans', '{leaseMs: 60000}', /leaseMs is 60000/],
 ];
 for (const [name, source, told] of MISTAKES) {

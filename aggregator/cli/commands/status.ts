@@ -13,7 +13,7 @@ interface Status {
   ready: boolean;
   reason: string;
   killSwitch: boolean;
-  seriesStore: { kind: string; bytes: number; problems: string[] };
+  seriesStore: { kind: string; bytes: number | null; problems: string[] };
 }
 
 function text(status: Status): string {
@@ -22,7 +22,7 @@ function text(status: Status): string {
     `aggregator ${status.version}, up for ${age(status.nowMs - status.startedAtMs)}, epoch ${status.epoch}`,
     status.ready ? 'ready to decide' : `NOT ready: ${status.reason}`,
     `kill switch of the fleet: ${status.killSwitch ? 'ENGAGED' : 'not engaged'}`,
-    `series store: ${store.kind}, ${(store.bytes / 1e6).toFixed(1)} MB`,
+    `series store: ${store.kind}, ${store.bytes === null ? 'size not told' : `${(store.bytes / 1e6).toFixed(1)} MB`}`,
     ...store.problems.map((problem) => `problem: ${problem}`),
   ];
   return `${lines.map(printable).join('\n')}\n`;

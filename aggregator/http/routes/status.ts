@@ -1,6 +1,6 @@
 /** GET /v1/status: in one answer what a console or a script asks first. */
 import Type from 'typebox';
-import { UtcMs } from '../schemas/words.ts';
+import { Nullable, UtcMs } from '../schemas/words.ts';
 import { answers, type Routes } from './route-options.ts';
 
 const Status = Type.Object({
@@ -11,7 +11,11 @@ const Status = Type.Object({
   ready: Type.Boolean(),
   reason: Type.String({ description: 'Why it is not ready' }),
   killSwitch: Type.Boolean({ description: "The whole fleet's" }),
-  seriesStore: Type.Object({ kind: Type.String(), bytes: Type.Number(), problems: Type.Array(Type.String()) }),
+  seriesStore: Type.Object({
+    kind: Type.String(),
+    bytes: Nullable(Type.Number({ description: 'null: the store does not tell' })),
+    problems: Type.Array(Type.String()),
+  }),
 });
 
 export const statusRoutes: Routes = (app, service) => {
@@ -27,7 +31,7 @@ export const statusRoutes: Routes = (app, service) => {
         epoch: service.epoch,
         ...service.ready(),
         killSwitch: service.snapshot().killSwitch,
-        seriesStore: { kind, bytes, problems: [...problems] },
+        seriesStore: { kind, bytes: Number.isFinite(bytes) ? bytes : null, problems: [...problems] },
       };
     },
   );

@@ -1,0 +1,51 @@
+/**
+ * Builds the series store that the configuration names: part of the composition root. Input: configuration, clock,
+ * generator; output: the store, open. Rejects with what is wrong and which key says so.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock } from '../shared/clock.ts';
+import { errorText, HeadroomError } from '../shared/errors.ts';
+import type { Prng } from '../shared/prng.ts';
+import type { AggregatorConfig } from './config.ts';
+import { openInfluxSeriesStore } from './store/influx/influx-series-store.ts';
+import type { Credentials } from './store/remote/http-endpoint.ts';
+import type { SeriesStore } from './store/series-store.ts';
+import { openSqliteSeriesStore } from './store/sqlite/sqlite-series-store.ts';
+import { openVictoriaSeriesStore } from './store/victoria/victoria-series-store.ts';
+import type { StoreConfig } from './store-config.ts';
+
+const DATABASE_DEFAULT = 'headroom';
+
+export interface OpenSeriesOptions {
+  config: Pick<AggregatorConfig, 'store' | 'dataDir' | 'seriesBytesMax' | 'rawRetentionMs'>;
+  clock: Clock;
+  prng: Prng;
+  onReport: (message: string) => void;
+}
+
+export async function openSeriesStore({ config, clock, prng, onReport }: OpenSeriesOptions): Promise<SeriesStore> {
+  const { store, dataDir, seriesBytesMax, rawRetentionMs } = config;
+  const retention = rawRetentionMs === null ? {} : { rawRetentionMs };
+  if (store.kind === 'sqlite') {
+    const budget = seriesBytesMax === null ? {} : { bytesMax: seriesBytesMax };
+    return openSqliteSeriesStore({ directory: join(dataDir, 'series'), clock, onReport, ...budget, ...retention });
+  }
+  const { kind: _, auth, database = DATABASE_DEFAULT, ...given } = store;
+  const shared = { database, credentials: auth ? credentials(auth) : null, clock, prng, onReport, ...retention };
+  return store.kind === 'influxdb' ? openInfluxSeriesStore({ ...given, ...shared }) : openVictoriaSeriesStore({ ...given, ...shared });
+}
+
+type Auth = NonNullable<Extract<StoreConfig, { url: string }>['auth']>;
+
+function credentials({ scheme, username, secretFile }: Auth): Credentials {
+  let secret: string;
+  try {
+    secret = readFileSync(secretFile, 'utf8').trim();
+  } catch (error) {
+    throw new HeadroomError('CONFIG_INVALID', `store.auth.secretFile ${secretFile} cannot be read: ${errorText(error)}`, { cause: error });
+  }
+  if (secret === '')
+    throw new HeadroomError('CONFIG_INVALID', `store.auth.secretFile ${secretFile} is empty; it holds the password or token`);
+  return { scheme, secret, ...(username === undefined ? {} : { username }) };
+}

@@ -1,0 +1,116 @@
+/**
+ * Telemetry blocks as InfluxDB line protocol. Input: blocks; output: request bodies of bounded size, one line per row,
+ * measurement and forecast tags, times in milliseconds. Lines are put together by hand, what is the same in all rows of a
+ * block once: several times cheaper than an object per point. Ids are tags, values are float fields; unknown values (NaN)
+ * are left out, and so are infinite ones, which line protocol cannot say: they are counted.
+ */
+import type { Source, Subject, TelemetryBlock } from '../../../shared/telemetry.ts';
+import { parseSeriesName, type SeriesName, safeField, safeText } from './series-name.ts';
+
+export interface LineBody {
+  text: string;
+  lines: number;
+}
+
+export interface Lines {
+  bodies: LineBody[];
+  notFinite: number;
+}
+
+interface Group {
+  measurement: string;
+  tags: string;
+  columns: { index: number; key: string }[];
+}
+
+/** Servers refuse bodies above some tens of megabytes (InfluxDB 1.x: 25 MB). */
+const BODY_CHARACTERS_MAX = 4 * 1024 * 1024;
+
+const layouts = new WeakMap<readonly string[], Group[]>();
+
+/** `tags`: further tags of every line, already escaped and beginning with a comma. */
+export function linesOf(blocks: readonly TelemetryBlock[], tags = ''): Lines {
+  const bodies: LineBody[] = [];
+  let text = '';
+  let lines = 0;
+  let notFinite = 0;
+  const finishBody = (): void => {
+    if (lines > 0) bodies.push({ text, lines });
+    text = '';
+    lines = 0;
+  };
+  for (const { subject, source, fields, timesMs, values } of blocks) {
+    const width = fields.length;
+    const shared = subjectTags(subject, source) + tags;
+    for (const { measurement, tags: own, columns } of groupsOf(fields)) {
+      const head = `${measurement}${shared}${own} `;
+      for (let row = 0; row < timesMs.length; row++) {
+        let line = '';
+        for (const { index, key } of columns) {
+          const value = values[row * width + index]!;
+          if (Number.isNaN(value)) continue;
+          if (!Number.isFinite(value)) {
+            notFinite++;
+            continue;
+          }
+          line += (line === '' ? key : `,${key}`) + (value === 0 && Object.is(value, -0) ? '-0' : value);
+        }
+        if (line === '') continue;
+        text += `${head + line} ${timesMs[row]}\n`;
+        lines++;
+        if (text.length >= BODY_CHARACTERS_MAX) finishBody();
+      }
+    }
+  }
+  finishBody();
+  return { bodies, notFinite };
+}
+
+/** Lines, each with its line break, several to a text, as bodies of bounded size. */
+export function bodiesOf(texts: readonly string[]): LineBody[] {
+  const bodies: LineBody[] = [];
+  let body: LineBody = { text: '', lines: 0 };
+  for (const text of texts) {
+    if (body.text !== '' && body.text.length + text.length > BODY_CHARACTERS_MAX) {
+      bodies.push(body);
+      body = { text: '', lines: 0 };
+    }
+    body.text += text;
+    body.lines += text.split('\n').length - 1;
+  }
+  if (body.lines > 0) bodies.push(body);
+  return bodies;
+}
+
+export function subjectTags(subject: Subject, source: Source): string {
+  return `,source=${source},${subject.kind}=${escapeKey(safeText(subject.id))}`;
+}
+
+export function forecastTags({ quantile, horizon }: SeriesName): string {
+  return quantile === null || horizon === null ? '' : `,quantile=${escapeKey(safeText(quantile))},horizon=${escapeKey(safeText(horizon))}`;
+}
+
+/** Tag keys, tag values and field keys. */
+export function escapeKey(text: string): string {
+  return text.replace(/[, =]/g, '\\$&');
+}
+
+function groupsOf(fields: readonly string[]): Group[] {
+  const known = layouts.get(fields);
+  if (known) return known;
+  const groups = new Map<string, Group>();
+  for (const [index, name] of fields.entries()) {
+    const series = parseSeriesName(name);
+    const tags = forecastTags(series);
+    const id = series.measurement + tags;
+    let group = groups.get(id);
+    if (!group) {
+      group = { measurement: series.measurement, tags, columns: [] };
+      groups.set(id, group);
+    }
+    group.columns.push({ index, key: `${escapeKey(safeField(series.field))}=` });
+  }
+  const made = [...groups.values()];
+  layouts.set(fields, made);
+  return made;
+}

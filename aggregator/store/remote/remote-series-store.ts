@@ -1,0 +1,177 @@
+/**
+ * A SeriesStore on a server that speaks line protocol. Input: blocks, queries; output: rows acknowledged once the server
+ * has them, statistics of five minutes and hours made from rows as bins end, everything dropped counted by reason.
+ */
+import type { Clock } from '../../../shared/clock.ts';
+import { errorText, HeadroomError, isHeadroomError } from '../../../shared/errors.ts';
+import type { Source, Subject, TelemetryBlock } from '../../../shared/telemetry.ts';
+import { checkShape, timelyBlocks } from '../blocks.ts';
+import type { LastValue, SeriesQuery, SeriesQueryMany, SeriesResult, SeriesStore, SeriesStoreStatus } from '../series-store.ts';
+import { linesOf } from './line-protocol.ts';
+import type { LineWriter } from './line-writer.ts';
+import type { RemoteOptions } from './remote-options.ts';
+import { AGGREGATED, type Aggregated, BIN_MS, RollUp } from './roll-up.ts';
+import { type SeriesServer, STATE_MEASUREMENT } from './series-server.ts';
+
+export type Report = (message: string) => void;
+
+/** Problems remembered for `status`. */
+const PROBLEMS_MAX = 32;
+
+export class RemoteSeriesStore implements SeriesStore {
+  readonly #server: SeriesServer;
+  readonly #writer: LineWriter;
+  readonly #clock: Clock;
+  readonly #options: RemoteOptions;
+  readonly #report: Report;
+  readonly #rollUp = new RollUp();
+  readonly #dropped: Record<string, number> = {};
+  readonly #problems: string[] = [];
+  /** Why the last write or upkeep failed; null when it did not. */
+  #failing: string | null = null;
+  #maintaining: Promise<void> | null = null;
+
+  constructor(
+    server: SeriesServer,
+    makeWriter: (store: RemoteSeriesStore) => LineWriter,
+    clock: Clock,
+    options: RemoteOptions,
+    report: Report,
+  ) {
+    this.#server = server;
+    this.#clock = clock;
+    this.#options = options;
+    this.#report = report;
+    this.#writer = makeWriter(this);
+  }
+
+  /** Makes the server ready and finds out from when on statistics may be missing. Rejects as the server's requests do. */
+  async open(): Promise<void> {
+    await this.#server.prepare();
+    const nowMs = this.#clock.wallMs();
+    const { lateMs, rawRetentionMs } = this.#options;
+    const through = await Promise.all(AGGREGATED.map((resolution) => this.#server.summedUpThroughMs(resolution)));
+    const known = through.filter((ms) => ms !== null);
+    const fromMs = known.length < AGGREGATED.length ? nowMs : Math.min(nowMs, ...known);
+    this.#rollUp.markRange(Math.max(fromMs - lateMs, nowMs - rawRetentionMs), nowMs);
+  }
+
+  async append(blocks: readonly TelemetryBlock[]): Promise<void> {
+    if (blocks.length === 0) return;
+    for (const block of blocks) checkShape(block);
+    const nowMs = this.#clock.wallMs();
+    const late: Record<string, number> = {};
+    const timely = timelyBlocks(blocks, nowMs - this.#options.lateMs, nowMs + this.#options.aheadMs, late);
+    const { bodies, notFinite } = linesOf(timely, this.#server.tags.raw);
+    this.#rollUp.mark(timely);
+    try {
+      await this.#writer.write('raw', bodies);
+      this.#works();
+    } catch (error) {
+      if (!isHeadroomError(error)) throw error;
+      this.#fails(`rows are not stored: ${error.message}`);
+      // A database that is gone is made again; agents keep their rows meanwhile and send them again.
+      if (error.code === 'STORE_UNAVAILABLE' && /not found/i.test(error.message)) await this.#server.prepare().catch(() => undefined);
+      throw error.code === 'PERMISSION' ? new HeadroomError('STORE_UNAVAILABLE', error.message, { cause: error }) : error;
+    }
+    this.#rollUp.mark(timely);
+    for (const [reason, rows] of Object.entries(late)) this.#drop(reason, rows);
+    if (notFinite > 0) this.#drop('not-finite', notFinite);
+  }
+
+  async query({ subject, ...rest }: SeriesQuery): Promise<SeriesResult> {
+    const [result] = await this.queryMany({ ...rest, subjects: [subject] });
+    return result!;
+  }
+
+  queryMany(query: SeriesQueryMany): Promise<SeriesResult[]> {
+    const freshFromMs = query.resolution === 'raw' ? 0 : this.#rollUp.freshFromMs(query.resolution, this.#clock.wallMs());
+    return this.#server.queryMany({ ...query, fields: [...new Set(query.fields)] }, freshFromMs);
+  }
+
+  last(withinMs: number, nowMs: number, subjects?: readonly Subject[]): Promise<LastValue[]> {
+    if (subjects?.length === 0) return Promise.resolve([]);
+    return this.#server.last(withinMs, nowMs, subjects);
+  }
+
+  subjects(): Promise<{ subject: Subject; source: Source }[]> {
+    return this.#server.subjects();
+  }
+
+  /** Calls while one is under way wait for it. */
+  maintain(nowMs: number): Promise<void> {
+    this.#maintaining ??= this.#maintain(nowMs).finally(() => {
+      this.#maintaining = null;
+    });
+    return this.#maintaining;
+  }
+
+  /** Answers without the server too: that it does not answer is what there is to tell then. */
+  async status(): Promise<SeriesStoreStatus> {
+    const problems = [...this.#problems];
+    let size: Awaited<ReturnType<SeriesServer['size']>> = { bytes: Number.NaN, rawFromMs: null };
+    try {
+      size = await this.#server.size();
+      problems.push(...(await this.#server.problems()));
+    } catch (error) {
+      problems.push(`now: ${errorText(error)}`);
+    }
+    if (this.#failing !== null) problems.push(`now: ${this.#failing}`);
+    return { kind: this.#server.kind, ...size, dropped: { ...this.#dropped }, problems };
+  }
+
+  async close(): Promise<void> {
+    this.#writer.close();
+    await this.#maintaining?.catch(() => undefined);
+  }
+
+  /** Lines that the server will never take. */
+  refusedLines(reason: string, lines: number, said: string): void {
+    this.#drop(reason, lines);
+    this.#remember(`${lines} lines were refused for good (${reason}), the others are stored: ${said}`);
+  }
+
+  async #maintain(nowMs: number): Promise<void> {
+    try {
+      const done = await this.#rollUp.run(nowMs, (resolution, startMs) => this.#sumUp(resolution, startMs));
+      if (done > 0) await this.#noteProgress(nowMs);
+    } catch (error) {
+      this.#fails(`statistics wait: ${errorText(error)}`);
+      throw error;
+    }
+  }
+
+  async #sumUp(resolution: Aggregated, startMs: number): Promise<void> {
+    for await (const body of this.#server.sumUp(resolution, startMs, startMs + BIN_MS[resolution])) {
+      await this.#writer.write(resolution, [body]);
+    }
+  }
+
+  async #noteProgress(nowMs: number): Promise<void> {
+    const lines = AGGREGATED.map((resolution) => {
+      const throughMs = this.#rollUp.throughMs(resolution) ?? nowMs;
+      return `${STATE_MEASUREMENT},bins=${resolution} throughMs=${throughMs} ${Math.floor(nowMs)}\n`;
+    });
+    await this.#writer.write('raw', [{ text: lines.join(''), lines: lines.length }]);
+  }
+
+  #drop(reason: string, count: number): void {
+    this.#dropped[reason] = (this.#dropped[reason] ?? 0) + count;
+  }
+
+  #fails(message: string): void {
+    if (this.#failing === null) this.#report(message);
+    this.#failing = message;
+  }
+
+  #works(): void {
+    this.#failing = null;
+  }
+
+  #remember(message: string): void {
+    if (this.#problems.includes(message)) return;
+    if (this.#problems.length >= PROBLEMS_MAX) this.#problems.shift();
+    this.#problems.push(message);
+    this.#report(message);
+  }
+}
