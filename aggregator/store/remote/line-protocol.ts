@@ -5,6 +5,7 @@
  * are left out, and so are infinite ones, which line protocol cannot say: they are counted.
  */
 import type { Source, Subject, TelemetryBlock } from '../../../shared/telemetry.ts';
+import { LineBuffer } from './line-buffer.ts';
 import { parseSeriesName, type SeriesName, safeField, safeText } from './series-name.ts';
 
 export interface LineBody {
@@ -20,45 +21,59 @@ export interface Lines {
 interface Group {
   measurement: string;
   tags: string;
-  columns: { index: number; key: string }[];
+  /** `key`: the field's name and `=`, as bytes. */
+  columns: { index: number; key: Uint8Array }[];
 }
 
 /** Servers refuse bodies above some tens of megabytes (InfluxDB 1.x: 25 MB). */
 const BODY_CHARACTERS_MAX = 4 * 1024 * 1024;
 
+const COMMA = 0x2c;
+const SPACE = 0x20;
+const LINE_END = 0x0a;
+
+/** Calls run to their end, one after the other: they share the room. */
+const buffer = new LineBuffer();
+
+const encoder = new TextEncoder();
 const layouts = new WeakMap<readonly string[], Group[]>();
 
 /** `tags`: further tags of every line, already escaped and beginning with a comma. */
 export function linesOf(blocks: readonly TelemetryBlock[], tags = ''): Lines {
   const bodies: LineBody[] = [];
-  let text = '';
   let lines = 0;
   let notFinite = 0;
+  buffer.cut(0);
   const finishBody = (): void => {
-    if (lines > 0) bodies.push({ text, lines });
-    text = '';
+    if (lines > 0) bodies.push({ text: buffer.take(), lines });
     lines = 0;
   };
   for (const { subject, source, fields, timesMs, values } of blocks) {
     const width = fields.length;
     const shared = subjectTags(subject, source) + tags;
     for (const { measurement, tags: own, columns } of groupsOf(fields)) {
-      const head = `${measurement}${shared}${own} `;
+      const head = encoder.encode(`${measurement}${shared}${own} `);
       for (let row = 0; row < timesMs.length; row++) {
-        let line = '';
+        const start = buffer.length;
+        let known = 0;
+        buffer.put(head);
         for (const { index, key } of columns) {
           const value = values[row * width + index]!;
-          if (Number.isNaN(value)) continue;
-          if (!Number.isFinite(value)) {
-            notFinite++;
-            continue;
-          }
-          line += (line === '' ? key : `,${key}`) + (value === 0 && Object.is(value, -0) ? '-0' : value);
+          if (Number.isFinite(value)) {
+            if (known++ > 0) buffer.byte(COMMA);
+            buffer.put(key);
+            buffer.number(value);
+          } else if (!Number.isNaN(value)) notFinite++;
         }
-        if (line === '') continue;
-        text += `${head + line} ${timesMs[row]}\n`;
+        if (known === 0) {
+          buffer.cut(start);
+          continue;
+        }
+        buffer.byte(SPACE);
+        buffer.time(timesMs[row]!);
+        buffer.byte(LINE_END);
         lines++;
-        if (text.length >= BODY_CHARACTERS_MAX) finishBody();
+        if (buffer.length >= BODY_CHARACTERS_MAX) finishBody();
       }
     }
   }
@@ -108,7 +123,7 @@ function groupsOf(fields: readonly string[]): Group[] {
       group = { measurement: series.measurement, tags, columns: [] };
       groups.set(id, group);
     }
-    group.columns.push({ index, key: `${escapeKey(safeField(series.field))}=` });
+    group.columns.push({ index, key: encoder.encode(`${escapeKey(safeField(series.field))}=`) });
   }
   const made = [...groups.values()];
   layouts.set(fields, made);
