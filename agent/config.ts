@@ -38,6 +38,12 @@ export const HOST_OPTIONS = {
   aggregator: { schema: text, default: 'ws://127.0.0.1:7400/v1/agents', value: 'URL', help: 'where the aggregator listens for agents' },
   connect: { schema: text, default: 'qemu:///system', value: 'URI', help: 'libvirt connection' },
   stateDir: { schema: text, default: '/var/lib/headroom-agent', value: 'DIR', help: 'journals of original values, kill switches' },
+  ringMiB: {
+    schema: Type.Number({ minimum: 0, maximum: 1024 * 1024 }),
+    default: 256,
+    value: 'N',
+    help: 'disk that samples may take while the aggregator is away, below the state directory; oldest given up first, 0 = memory only',
+  },
   include: {
     schema: Type.Array(text),
     default: [],
@@ -99,6 +105,13 @@ export const GUEST_OPTIONS = {
   channel: { schema: text, default: 'org.headroom.agent.0', value: 'NAME', help: 'virtio-serial port to the host agent' },
   aggregator: { schema: nullableText, default: null, value: 'URL', help: 'connect there by WebSocket instead of the channel' },
   vm: { schema: nullableText, default: null, value: 'UUID', help: "this VM's UUID (default: as DMI tells it)" },
+  stateDir: { schema: text, default: '/var/lib/headroom-agent', value: 'DIR', help: 'samples that wait on disk (WebSocket only)' },
+  ringMiB: {
+    schema: Type.Number({ minimum: 0, maximum: 65_536 }),
+    default: 16,
+    value: 'N',
+    help: 'disk that samples may take while the aggregator is away (WebSocket only); 0 = memory only',
+  },
   workloadMetrics: {
     schema: nullableText,
     default: null,

@@ -12,6 +12,7 @@ import { type FrameOf, PROTOCOL_VERSION } from '../shared/protocol/frames.ts';
 import { comparePairs, type Pair } from '../shared/resources.ts';
 import { VM_GUEST_FIELDS } from '../shared/telemetry.ts';
 import { type Collector, runCollectors } from './collectors/collector.ts';
+import type { Spill } from './core/backlog.ts';
 import { GUEST_BUFFER_LIMITS, SampleBuffer } from './core/sample-buffer.ts';
 import { createGuestLink } from './loops/guest-link.ts';
 
@@ -29,6 +30,8 @@ export interface GuestAgentOptions {
   log: Logger;
   bootId: string;
   version: string;
+  /** Rows that the aggregator cannot take now go there; absent = memory only (relayed guests: the host agent has a disk). */
+  spill?: Spill | null;
 }
 
 export interface GuestAgent {
@@ -39,7 +42,7 @@ export interface GuestAgent {
 
 export function createGuestAgent(options: GuestAgentOptions): GuestAgent {
   const { clock, log, vm } = options;
-  const buffer = new SampleBuffer(GUEST_BUFFER_LIMITS);
+  const buffer = new SampleBuffer(GUEST_BUFFER_LIMITS, options.spill ?? null);
   const own = new Set<string>(VM_GUEST_FIELDS);
   let timer: Timer | undefined;
   let highest: Pair | null = null;

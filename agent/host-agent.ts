@@ -12,8 +12,9 @@ import { type FrameOf, PROTOCOL_VERSION } from '../shared/protocol/frames.ts';
 import { RESOURCES } from '../shared/resources.ts';
 import { createVmQueues } from './actuators/vm-queue.ts';
 import type { Collector, CollectorReport } from './collectors/collector.ts';
+import type { Spill } from './core/backlog.ts';
 import { hasEntries, type VmRecord } from './core/journal.ts';
-import { HOST_BUFFER_LIMITS, SampleBuffer } from './core/sample-buffer.ts';
+import { HOST_BUFFER_LIMITS, SampleBuffer, type SampleBufferStats } from './core/sample-buffer.ts';
 import type { Hypervisor } from './hypervisor/hypervisor.ts';
 import { type CounterSource, sample } from './loops/collect.ts';
 import { createCommandLoop } from './loops/command.ts';
@@ -48,6 +49,8 @@ export interface HostAgentOptions {
   version: string;
   /** Looks for another balloon manager, once per inventory period. */
   balloonManager: () => string | null;
+  /** Rows that the aggregator cannot take now go there; absent = memory only. */
+  spill?: Spill | null;
 }
 
 export interface HostAgent {
@@ -67,7 +70,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   const { clock, log } = options;
   const { records, problems } = options.files.load();
   for (const problem of problems) log.error(problem);
-  const buffer = new SampleBuffer(HOST_BUFFER_LIMITS);
+  const buffer = new SampleBuffer(HOST_BUFFER_LIMITS, options.spill ?? null);
   const context = createContext(options, {
     send: (frame) => {
       if (frame.type !== 'inventory') uplink.send(frame);
@@ -122,10 +125,12 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
     agent_vm_queue_dropped_total: context.queues.dropped,
     agent_lease_out: context.host.leaseOut ? 1 : 0,
   });
-  const droppedRows = (): number => Object.values(buffer.stats.droppedRows).reduce((sum, rows) => sum + rows, 0);
+  const dropLog = createDropLog(log, clock);
   const reported = createReportLog(log);
   const everySample = (): void => {
-    reported(sample(context, { ...options, append: (block) => buffer.append(block, clock.monotonicMs()), droppedRows }));
+    const { stats } = buffer;
+    dropLog(stats);
+    reported(sample(context, { ...options, append: (block) => buffer.append(block, clock.monotonicMs()), buffer: stats }));
     statistics.tick();
     guard.tick();
     failSafe.tick();
@@ -288,5 +293,21 @@ function createReportLog(log: Logger): (reports: readonly CollectorReport[]) => 
       if (last.has(name) || outcome !== 'ok') log[outcome === 'failed' ? 'warn' : 'info'](`collector ${name}: ${outcome}`, { reason });
       last.set(name, now);
     }
+  };
+}
+
+/** Drops and a disk that fails are told at most this often. */
+const DROP_LOG_MS = 60_000;
+
+function createDropLog(log: Logger, clock: Clock): (stats: SampleBufferStats) => void {
+  let told = '';
+  let toldAtMs = Number.NEGATIVE_INFINITY;
+  return ({ droppedRows, ring }) => {
+    const now = JSON.stringify([droppedRows, ring?.writeFailures ?? 0]);
+    const nothing = Object.values(droppedRows).every((rows) => rows === 0) && !ring?.writeFailures;
+    if (nothing || now === told || clock.monotonicMs() - toldAtMs < DROP_LOG_MS) return;
+    told = now;
+    toldAtMs = clock.monotonicMs();
+    log.warn('rows were dropped, or could not go to disk', { droppedRows, ringError: ring?.lastError ?? null });
   };
 }

@@ -5,6 +5,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { join } from 'node:path';
 import { systemClock } from '../shared/clock.ts';
 import { errorText, HeadroomError, isHeadroomError } from '../shared/errors.ts';
 import { hostId, type VmId, vmId } from '../shared/ids.ts';
@@ -29,6 +30,8 @@ import {
   SWITCH_OPTIONS,
   type Values,
 } from './config.ts';
+import type { Spill } from './core/backlog.ts';
+import { GUEST_BUFFER_LIMITS, HOST_BUFFER_LIMITS, type SampleBufferLimits } from './core/sample-buffer.ts';
 import type { HostAgentSettings } from './loops/host-context.ts';
 import { openStateDir } from './state-dir.ts';
 import { VERSION } from './version.ts';
@@ -49,6 +52,7 @@ const parts = {
   virtioPort: () => import('../shared/net/virtio-port.ts'),
   vmCounters: () => import('./collectors/vm-counters.ts'),
   balloonManager: () => import('./collectors/balloon-manager.ts'),
+  spill: () => import('./spill.ts'),
 };
 
 /** sysexits.h */
@@ -120,6 +124,7 @@ async function runHost(args: readonly string[]): Promise<number> {
     bootId: randomUUID(),
     version: VERSION,
     balloonManager: () => findBalloonManager(files),
+    spill: await spillBelow(config.stateDir, config.ringMiB, HOST_BUFFER_LIMITS),
   });
   await agent.start();
   return untilStopped(log, () => agent.stop());
@@ -166,6 +171,8 @@ async function runGuest(args: readonly string[]): Promise<number> {
     log,
     bootId: randomUUID(),
     version: VERSION,
+    // A relayed guest's rows wait in its memory and with the host agent: its disk is the tenant's.
+    spill: config.aggregator === null ? null : await spillBelow(config.stateDir, config.ringMiB, GUEST_BUFFER_LIMITS),
   });
   agent.start();
   return untilStopped(log, () => agent.stop());
@@ -222,6 +229,12 @@ async function runLift(args: readonly string[]): Promise<number> {
   openStateDir(config.stateDir).requestLift({ vm: vmId(config.vm), resource: config.resource });
   console.log('asked; the running host agent lifts the holds within a second');
   return 0;
+}
+
+async function spillBelow(directory: string, ringMiB: number, limits: SampleBufferLimits): Promise<Spill | null> {
+  if (ringMiB === 0) return null;
+  const { openSpill } = await parts.spill();
+  return openSpill(join(directory, 'ring'), ringMiB, limits);
 }
 
 /** The port may appear after the agent: it is looked for at each attempt until it is there. */

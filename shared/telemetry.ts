@@ -105,7 +105,13 @@ export const HOST_FIELDS = [
   'agent_health.uptimeSeconds',
   'agent_health.cpuFraction',
   'agent_health.rssMiB',
-  'agent_health.droppedRows',
+  'agent_health.droppedRows', // rows that left without having been stored, of all kinds below
+  'agent_health.droppedMemoryRows', // memory was full
+  'agent_health.droppedDiskRows', // the disk ring's budget was reached, or a record could not be read again
+  'agent_health.droppedInvalidRows', // unsound when they came
+  'agent_health.waitingRows', // not yet acknowledged, in memory and on disk
+  'agent_health.diskRingMiB',
+  'agent_health.diskWriteFailures',
 ] as const;
 
 /** Application metrics (claimed) keep a free name below this measurement: `vm_app.NAME`. */

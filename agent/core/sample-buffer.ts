@@ -1,12 +1,13 @@
 /**
  * What was measured and is not yet in the aggregator's store, in memory and bounded. Input: blocks of rows as they are
  * collected. Output: batches for two lanes, `live` (fresh) and `backlog` (what could not be sent in time), numbered per
- * lane and kept until acknowledged. A batch leaves in one of two ways only: acknowledged, or dropped oldest first and
- * counted by reason. Pure: monotonic times come in as arguments.
+ * lane and kept until acknowledged. A row leaves in one of two ways only: acknowledged, or dropped oldest first and counted
+ * by reason. With a disk ring below, the backlog spills there. Pure: monotonic times come in as arguments.
  */
 import type { FrameOf } from '../../shared/protocol/frames.ts';
 import { seriesKey, type TelemetryBlock } from '../../shared/telemetry.ts';
 import { checkBlock } from '../../shared/telemetry-check.ts';
+import { Backlog, type Entry, type Receipt, type Spill } from './backlog.ts';
 import { BlockBuilder } from './block-builder.ts';
 
 export type Lane = FrameOf<'telemetry'>['lane'];
@@ -39,10 +40,11 @@ export const GUEST_BUFFER_LIMITS: SampleBufferLimits = {
   batchRowsMax: 1000,
 };
 
-export type DropReason = 'byte-limit' | 'row-limit' | 'invalid';
-
-/** Told once what became of a block: true when the store has it, false when it was dropped here. */
-export type Receipt = (stored: boolean) => void;
+/**
+ * `byte-limit`, `row-limit`: memory was full. `invalid`: unsound when it came. `ring-limit`: the disk ring's budget was.
+ * `ring-damaged`: on disk, and could not be read again.
+ */
+export type DropReason = 'byte-limit' | 'row-limit' | 'invalid' | 'ring-limit' | 'ring-damaged';
 
 export interface Batch {
   lane: Lane;
@@ -50,16 +52,6 @@ export interface Batch {
   blocks: readonly TelemetryBlock[];
   rows: number;
   bytes: number;
-}
-
-/** One block with its share of the books. */
-interface Entry {
-  block: TelemetryBlock;
-  rows: number;
-  bytes: number;
-  /** When its first row was appended. */
-  sinceMs: number;
-  receipts: Receipt[];
 }
 
 interface HeldBatch extends Batch {
@@ -74,10 +66,13 @@ export interface SampleBufferStats {
   bytes: number;
   /** Batches sent and not acknowledged. */
   unacknowledged: Record<Lane, number>;
+  /** Waiting in the backlog, in memory. */
   backlogRows: number;
   appendedRows: number;
   acknowledgedRows: number;
   droppedRows: Record<DropReason, number>;
+  /** The disk ring; null where there is none. `rows` wait there, `recoveredRows` an earlier process left. */
+  ring: { rows: number; bytes: number; recoveredRows: number; writeFailures: number; lastError: string | null } | null;
 }
 
 /** Beside its numbers a block costs this much (objects, names, books), measured as heap per one-row block. */
@@ -89,20 +84,21 @@ export class SampleBuffer {
   readonly #open = new Map<string, BlockBuilder[]>();
   /** Blocks that are full or out of time order, before the open ones. */
   #ready: Entry[] = [];
-  #backlog: Entry[] = [];
-  /** First entry of `#backlog` not yet taken: shifting a long array is slow. */
-  #backlogHead = 0;
+  readonly #backlog: Backlog;
+  readonly #spill: Spill | null;
+  #connected = true;
   readonly #held: Record<Lane, Map<number, HeldBatch>> = { live: new Map(), backlog: new Map() };
   readonly #nextSeq: Record<Lane, number> = { live: 1, backlog: 1 };
   #rows = 0;
   #bytes = 0;
-  #backlogRows = 0;
   #appendedRows = 0;
   #acknowledgedRows = 0;
-  readonly #droppedRows: Record<DropReason, number> = { 'byte-limit': 0, 'row-limit': 0, invalid: 0 };
+  readonly #droppedRows = { 'byte-limit': 0, 'row-limit': 0, invalid: 0 };
 
-  constructor(limits: SampleBufferLimits) {
+  constructor(limits: SampleBufferLimits, spill: Spill | null = null) {
     this.#limits = limits;
+    this.#spill = spill;
+    this.#backlog = new Backlog(spill, blockBytes);
   }
 
   /** Takes rows in (copied). Unsound blocks are dropped and counted: sent, they would cost the connection. */
@@ -133,18 +129,43 @@ export class SampleBuffer {
     this.#enforceLimits();
   }
 
-  /** Moves what has grown too old to be live into the backlog; call at every flush. */
+  /** Moves what has grown too old to be live into the backlog, and from there to disk; call at every flush. */
   age(nowMs: number): void {
+    this.#ageFresh(nowMs);
+    if (!this.#connected) this.#ageHeld(nowMs);
+    this.#toDisk(nowMs);
+  }
+
+  /** The process ends: what is not confirmed goes to disk, where there is one, for the next to send. */
+  park(nowMs: number): void {
+    for (const lane of ['live', 'backlog'] as const) {
+      for (const batch of [...this.#held[lane].values()].reverse()) this.#returnToBacklog(batch);
+    }
+    for (const entry of this.#ready) this.#backlog.push(entry);
+    this.#ready = [];
+    for (const builders of this.#open.values()) for (const builder of builders) this.#backlog.push(this.#seal(builder));
+    this.#open.clear();
+    this.#toDisk(nowMs, 0);
+  }
+
+  #toDisk(nowMs: number, afterMs?: number): void {
+    for (const entry of this.#backlog.toDisk(nowMs, afterMs)) {
+      this.#rows -= entry.rows;
+      this.#bytes -= entry.bytes;
+    }
+  }
+
+  #ageFresh(nowMs: number): void {
     const oldest = nowMs - this.#limits.liveAgeMsMax;
     const isOld = (item: { sinceMs: number }): boolean => item.sinceMs < oldest;
     if (this.#ready.some(isOld)) {
-      for (const entry of this.#ready) if (isOld(entry)) this.#toBacklog(entry);
+      for (const entry of this.#ready) if (isOld(entry)) this.#backlog.push(entry);
       this.#ready = this.#ready.filter((entry) => !isOld(entry));
     }
     for (const [key, builders] of this.#open) {
       const young = builders.filter((builder) => !isOld(builder));
       if (young.length === builders.length) continue;
-      for (const builder of builders) if (isOld(builder)) this.#toBacklog(this.#seal(builder));
+      for (const builder of builders) if (isOld(builder)) this.#backlog.push(this.#seal(builder));
       if (young.length > 0) this.#open.set(key, young);
       else this.#open.delete(key);
     }
@@ -168,7 +189,7 @@ export class SampleBuffer {
       repeated.sentAtMs = nowMs;
       return repeated;
     }
-    const entries = lane === 'live' ? this.#takeLive() : this.#takeBacklog(rowsMax);
+    const entries = lane === 'live' ? this.#takeLive() : this.#takeBacklog(nowMs, rowsMax);
     if (entries.length === 0) return null;
     const batch: HeldBatch = { lane, seq: this.#nextSeq[lane]++, entries, sentAtMs: nowMs, resend: false, ...sum(entries) };
     held.set(batch.seq, batch);
@@ -195,11 +216,17 @@ export class SampleBuffer {
    * backlog.
    */
   reconnected(nowMs: number): void {
+    this.#connected = true;
     for (const batch of this.#held.backlog.values()) batch.resend = true;
     for (const batch of [...this.#held.live.values()].reverse()) {
       if (batch.entries.every((entry) => nowMs - entry.sinceMs <= this.#limits.liveAgeMsMax)) batch.resend = true;
       else this.#returnToBacklog(batch);
     }
+  }
+
+  /** What is unacknowledged waits for `reconnected`; when that takes long, it waits in the backlog. */
+  disconnected(): void {
+    this.#connected = false;
   }
 
   /** On a connection that lives, what was not acknowledged within `timeoutMs` goes again through the backlog. */
@@ -213,18 +240,24 @@ export class SampleBuffer {
 
   /** True when nothing waits and nothing is unacknowledged. */
   get empty(): boolean {
-    return this.#rows === 0;
+    return this.#rows === 0 && this.#backlog.drained;
   }
 
   get stats(): SampleBufferStats {
+    const ring = this.#spill?.ring.stats;
     return {
       rows: this.#rows,
       bytes: this.#bytes,
       unacknowledged: { live: this.#held.live.size, backlog: this.#held.backlog.size },
-      backlogRows: this.#backlogRows,
+      backlogRows: this.#backlog.rows,
       appendedRows: this.#appendedRows,
       acknowledgedRows: this.#acknowledgedRows,
-      droppedRows: { ...this.#droppedRows },
+      droppedRows: {
+        ...this.#droppedRows,
+        'ring-limit': ring?.overflowRows ?? 0,
+        'ring-damaged': (ring?.damagedRows ?? 0) + this.#backlog.unreadableRows,
+      },
+      ring: ring === undefined ? null : { ...ring },
     };
   }
 
@@ -271,20 +304,22 @@ export class SampleBuffer {
   }
 
   #seal(builder: BlockBuilder): Entry {
-    return { block: builder.build(), rows: builder.rows, bytes: builder.bytes, sinceMs: builder.sinceMs, receipts: builder.receipts };
+    const { rows, bytes, sinceMs, receipts } = builder;
+    return { block: builder.build(), rows, bytes, sinceMs, receipts, onDisk: false };
   }
 
-  #toBacklog(entry: Entry): void {
-    this.#backlog.push(entry);
-    this.#backlogRows += entry.rows;
+  /** Nobody will confirm these: with a disk below, they belong there. */
+  #ageHeld(nowMs: number): void {
+    const oldest = nowMs - this.#limits.liveAgeMsMax;
+    for (const batch of [...this.#held.live.values()].reverse()) {
+      if (batch.entries.every((entry) => entry.sinceMs < oldest)) this.#returnToBacklog(batch);
+    }
   }
 
   #returnToBacklog(batch: HeldBatch): void {
     this.#held[batch.lane].delete(batch.seq);
     // To the front, oldest first: the order of time is kept, and what is dropped first is the oldest.
-    this.#backlog.splice(0, this.#backlogHead, ...batch.entries);
-    this.#backlogHead = 0;
-    this.#backlogRows += batch.rows;
+    this.#backlog.putBack(batch.entries);
   }
 
   #takeLive(): Entry[] {
@@ -317,34 +352,19 @@ export class SampleBuffer {
     return entries;
   }
 
-  #takeBacklog(rowsMax: number): Entry[] {
-    const entries: Entry[] = [];
-    let bytes = 0;
-    let rows = 0;
-    while (this.#backlogHead < this.#backlog.length) {
-      const entry = this.#backlog[this.#backlogHead]!;
-      if (entries.length > 0 && (bytes + entry.bytes > this.#limits.batchBytesMax || rows + entry.rows > rowsMax)) break;
-      entries.push(entry);
-      bytes += entry.bytes;
-      rows += entry.rows;
-      this.#backlogHead++;
+  #takeBacklog(nowMs: number, rowsMax: number): Entry[] {
+    const { entries, readIn } = this.#backlog.take(nowMs, this.#limits.batchBytesMax, rowsMax);
+    for (const entry of readIn) {
+      this.#rows += entry.rows;
+      this.#bytes += entry.bytes;
     }
-    this.#backlogRows -= rows;
-    this.#compactBacklog();
     return entries;
-  }
-
-  #compactBacklog(): void {
-    // Half of it taken: moving the rest costs no more than taking it did.
-    if (this.#backlogHead * 2 < this.#backlog.length) return;
-    this.#backlog = this.#backlog.slice(this.#backlogHead);
-    this.#backlogHead = 0;
   }
 
   #enforceLimits(): void {
     const { bytesMax, rowsMax } = this.#limits;
     while (this.#bytes > bytesMax || this.#rows > rowsMax) {
-      const reason: DropReason = this.#bytes > bytesMax ? 'byte-limit' : 'row-limit';
+      const reason = this.#bytes > bytesMax ? 'byte-limit' : 'row-limit';
       const entries = this.#oldest();
       if (entries.length === 0) return;
       for (const entry of entries) this.#droppedRows[reason] += entry.rows;
@@ -354,13 +374,8 @@ export class SampleBuffer {
 
   /** Removes what to drop next: what waits in the backlog, then what was sent (it may yet arrive), then the fresh. */
   #oldest(): Entry[] {
-    const waiting = this.#backlog[this.#backlogHead];
-    if (waiting) {
-      this.#backlogHead++;
-      this.#backlogRows -= waiting.rows;
-      this.#compactBacklog();
-      return [waiting];
-    }
+    const waiting = this.#backlog.dropOldest();
+    if (waiting) return [waiting];
     for (const lane of ['backlog', 'live'] as const) {
       for (const batch of this.#held[lane].values()) {
         this.#held[lane].delete(batch.seq);
@@ -384,6 +399,11 @@ export class SampleBuffer {
     // After the books are right: a receipt may append again.
     for (const entry of entries) for (const receipt of entry.receipts) receipt(stored);
   }
+}
+
+/** What a block takes beside others: its numbers, its names, its books. */
+function blockBytes(block: TelemetryBlock): number {
+  return block.fields.reduce((bytes, field) => bytes + field.length, BLOCK_OVERHEAD_BYTES) + BlockBuilder.cost(block);
 }
 
 /** Stored once every piece is; dropped as soon as one is. */

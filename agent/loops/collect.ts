@@ -4,7 +4,9 @@
  */
 import type { VmId } from '../../shared/ids.ts';
 import { HOST_FIELDS, type Subject, type TelemetryBlock, VM_HOST_FIELDS } from '../../shared/telemetry.ts';
+import { bytesToMiB } from '../../shared/units.ts';
 import { type Collector, type CollectorReport, type NoData, runCollectors } from '../collectors/collector.ts';
+import type { SampleBufferStats } from '../core/sample-buffer.ts';
 import { NO_COUNTERS, type VmCounters } from '../core/vm-counters.ts';
 import type { HostContext } from './host-context.ts';
 import { isUp, type VmEntry } from './vm-table.ts';
@@ -19,8 +21,8 @@ export interface CollectOptions {
   collectors: readonly Collector[];
   counters: CounterSource;
   append: (block: TelemetryBlock) => void;
-  /** Rows lost so far, for the host's own health. */
-  droppedRows: () => number;
+  /** What waits and what was lost so far, for the agent's own health. */
+  buffer: SampleBufferStats;
 }
 
 /** Gives the reports of the host's collectors, for logs of what changed. */
@@ -30,12 +32,26 @@ export function sample(context: HostContext, options: CollectOptions): Collector
   const values: Record<string, number> = {};
   const reports = runCollectors(options.collectors, () => clock.monotonicMs(), values);
   context.host.availableMiB = values['host_memory.availableMiB'] ?? Number.NaN;
-  values['agent_health.droppedRows'] = options.droppedRows();
+  Object.assign(values, bufferHealth(options.buffer));
   options.append(row({ kind: 'host', id: context.settings.host }, HOST_FIELDS, wallMs, values));
   for (const entry of context.table.values()) {
     if (entry.managed && isUp(entry)) options.append(vmRow(context, entry, options.counters, wallMs));
   }
   return reports;
+}
+
+function bufferHealth({ rows, droppedRows, ring }: SampleBufferStats): Record<string, number> {
+  const memory = droppedRows['byte-limit'] + droppedRows['row-limit'];
+  const disk = droppedRows['ring-limit'] + droppedRows['ring-damaged'];
+  return {
+    'agent_health.droppedRows': memory + disk + droppedRows.invalid,
+    'agent_health.droppedMemoryRows': memory,
+    'agent_health.droppedDiskRows': disk,
+    'agent_health.droppedInvalidRows': droppedRows.invalid,
+    'agent_health.waitingRows': rows + (ring?.rows ?? 0),
+    'agent_health.diskRingMiB': bytesToMiB(ring?.bytes ?? 0),
+    'agent_health.diskWriteFailures': ring?.writeFailures ?? 0,
+  };
 }
 
 function vmRow(context: HostContext, entry: VmEntry, source: CounterSource, wallMs: number): TelemetryBlock {

@@ -162,6 +162,7 @@ export class Uplink {
       session.send({ type: 'goodbye', reason: 'the agent stops' });
     }
     session?.close('the agent stops');
+    this.#options.buffer.park(this.#options.clock.monotonicMs());
   }
 
   metrics(): Record<string, number> {
@@ -183,6 +184,12 @@ export class Uplink {
       buffer_dropped_byte_limit_rows_total: stats.droppedRows['byte-limit'],
       buffer_dropped_row_limit_rows_total: stats.droppedRows['row-limit'],
       buffer_dropped_invalid_rows_total: stats.droppedRows.invalid,
+      buffer_dropped_ring_limit_rows_total: stats.droppedRows['ring-limit'],
+      buffer_dropped_ring_damaged_rows_total: stats.droppedRows['ring-damaged'],
+      ring_rows: stats.ring?.rows ?? 0,
+      ring_bytes: stats.ring?.bytes ?? 0,
+      ring_recovered_rows_total: stats.ring?.recoveredRows ?? 0,
+      ring_write_failures_total: stats.ring?.writeFailures ?? 0,
     };
   }
 
@@ -222,6 +229,7 @@ export class Uplink {
     if (this.#welcome && clock.monotonicMs() - this.#welcomedAtMs > STEADY_MS) this.#attempt = 0;
     this.#session = undefined;
     this.#welcome = undefined;
+    this.#options.buffer.disconnected();
     this.#inventorySent = false;
     this.#peerDrains = false;
     this.#confirming = false;

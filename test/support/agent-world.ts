@@ -4,6 +4,7 @@
  * handle to move time, send frames, restart and look.
  */
 import { type Collector, reading } from '../../agent/collectors/collector.ts';
+import type { Spill } from '../../agent/core/backlog.ts';
 import { createHostAgent, type HostAgent } from '../../agent/host-agent.ts';
 import { createSimulatedHypervisor, type SimulatedHypervisor, type SimulatedOptions } from '../../agent/hypervisor/simulated.ts';
 import type { SimulatedVmOptions } from '../../agent/hypervisor/simulated-vm.ts';
@@ -43,6 +44,8 @@ export interface AgentWorld {
   readonly agent: HostAgent;
   readonly frames: Frame[];
   readonly blocks: TelemetryBlock[];
+  /** What came in which lane, and when. */
+  readonly heard: { lane: 'live' | 'backlog'; atMs: number; blocks: TelemetryBlock[] }[];
   readonly logs: string[];
   /** Settings that reached the hypervisor through writeSetting, in order. */
   readonly writes: Setting[];
@@ -86,8 +89,9 @@ export async function agentWorld(
   vms: readonly SimulatedVmOptions[],
   settings: Partial<HostAgentSettings> = {},
   fault?: SimulatedOptions['fault'],
+  spill: () => Spill | null = () => null,
 ): Promise<AgentWorld> {
-  const world = new World(vms, { ...SETTINGS, ...settings }, fault);
+  const world = new World(vms, { ...SETTINGS, ...settings }, fault, spill);
   await world.startAgent();
   return world;
 }
@@ -98,6 +102,7 @@ class World implements AgentWorld {
   readonly files = createMemoryStateFiles();
   readonly frames: Frame[] = [];
   readonly blocks: TelemetryBlock[] = [];
+  readonly heard: AgentWorld['heard'] = [];
   readonly logs: string[] = [];
   readonly writes: Setting[] = [];
   availableMiB = 6000;
@@ -109,8 +114,17 @@ class World implements AgentWorld {
   #commands = 0;
   #generation = 0;
 
-  constructor(vms: readonly SimulatedVmOptions[], settings: HostAgentSettings, fault: SimulatedOptions['fault']) {
+  /** Opens the agent's disk ring, anew for each process. */
+  readonly #spill: () => Spill | null;
+
+  constructor(
+    vms: readonly SimulatedVmOptions[],
+    settings: HostAgentSettings,
+    fault: SimulatedOptions['fault'],
+    spill: () => Spill | null,
+  ) {
     this.#settings = settings;
+    this.#spill = spill;
     const clock = new NodeClock(this.time);
     this.hypervisor = createSimulatedHypervisor({
       clock,
@@ -159,6 +173,7 @@ class World implements AgentWorld {
       bootId: `boot-${this.time.nowMs}`,
       version: '0.1.0',
       balloonManager: () => null,
+      spill: this.#spill(),
     });
     void this.agent.start();
     await this.run(3);
@@ -247,7 +262,9 @@ class World implements AgentWorld {
       session.established(5000);
     }
     if (frame.type === 'telemetry') {
-      this.blocks.push(...session.decodeBlocks(frame));
+      const blocks = session.decodeBlocks(frame);
+      this.blocks.push(...blocks);
+      this.heard.push({ lane: frame.lane, atMs: this.time.nowMs, blocks });
       const bootId = this.of('hello').at(-1)!.bootId;
       session.send({ type: 'ack', bootId, lane: frame.lane, fromSeq: frame.seq, toSeq: frame.seq });
     }
