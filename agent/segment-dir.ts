@@ -18,6 +18,7 @@ export function openSegmentDir(directory: string): SegmentFiles {
 
   const begin = (id: number): number => {
     if (open?.id === id) return open.descriptor;
+    make();
     const descriptor = openSync(pathOf(id), 'a', 0o600);
     if (open) closeSync(open.descriptor);
     open = { id, descriptor };
