@@ -8,7 +8,9 @@ import type { FrameOf } from '../../shared/protocol/frames.ts';
 import { lintPlan, withoutFindings } from '../core/lint/lint.ts';
 import type { FleetSnapshot, HostGrant, LintFinding, Plan } from '../core/plan/plan.ts';
 import { type PlanReport, plan } from '../core/plan/planner.ts';
+import type { FleetPolicy } from '../core/plan/policy.ts';
 import type { FleetState } from '../core/state/fleet-state.ts';
+import { planBlocks } from '../core/state/plan-rows.ts';
 import { decisionBlock } from '../core/state/series-rows.ts';
 import type { Executor } from '../execute/executor.ts';
 import type { LedgerBody, LedgerStore } from '../store/ledger-store.ts';
@@ -55,7 +57,7 @@ export async function runPlan(options: PlanLoopOptions): Promise<void> {
       leaseMs: policy.leaseMs,
     });
   }
-  await storeDecisions(options, carriedOut);
+  await storeDecisions(options, snapshot, policy, carriedOut);
 }
 
 function grantLeases({ send, state, nowMonoMs }: PlanLoopOptions, grants: readonly HostGrant[], snapshot: FleetSnapshot): void {
@@ -74,19 +76,32 @@ function grantLeases({ send, state, nowMonoMs }: PlanLoopOptions, grants: readon
   }
 }
 
-async function storeDecisions({ series, onStoreError }: PlanLoopOptions, { steps, nowMs }: Plan): Promise<void> {
-  const byVm = Map.groupBy(steps, (step) => step.vm);
-  const blocks = [...byVm].map(([vm, own]) =>
+/** Blocks handed to the store at once. */
+const BLOCKS_PER_APPEND = 1000;
+
+async function storeDecisions(
+  { series, onStoreError }: PlanLoopOptions,
+  snapshot: FleetSnapshot,
+  policy: FleetPolicy,
+  plan: Plan,
+): Promise<void> {
+  const byVm = Map.groupBy(plan.steps, (step) => step.vm);
+  const decisions = [...byVm].map(([vm, own]) =>
     decisionBlock(
       vm,
-      nowMs,
+      plan.nowMs,
       own.map(({ resource, predictedDemand, to }) => ({ resource, predicted: predictedDemand, to })),
     ),
   );
-  if (blocks.length === 0) return;
-  try {
-    await series.append(blocks);
-  } catch (error) {
-    onStoreError(error, blocks.length);
+  const blocks = [...planBlocks(snapshot, policy, plan), ...decisions];
+  for (let i = 0; i < blocks.length; i += BLOCKS_PER_APPEND) {
+    const part = blocks.slice(i, i + BLOCKS_PER_APPEND);
+    try {
+      await series.append(part);
+    } catch (error) {
+      // A store that is away takes its time to say so: the next plan does not wait for each part.
+      onStoreError(error, blocks.length - i);
+      return;
+    }
   }
 }

@@ -35,14 +35,18 @@ export function untilAfterEnd(nowMs: number, periodMs: number, afterMs: number):
 export async function runStep({ clock, nowMs, state, series, budgetMs, onStoreError }: StepLoopOptions): Promise<void> {
   const atMs = nowMs();
   let blocks: TelemetryBlock[] = [];
+  let failure: unknown = null;
   let sinceMs = clock.monotonicMs();
   const store = async (): Promise<void> => {
     const batch = blocks;
     blocks = [];
     if (batch.length === 0) return;
+    // A store that is away takes its time to say so: the steps of the others do not wait for it again.
+    if (failure !== null) return onStoreError(failure, batch.length);
     try {
       await series.append(batch);
     } catch (error) {
+      failure = error;
       onStoreError(error, batch.length);
     }
   };

@@ -22,11 +22,18 @@ export interface StepRow {
   demand: Partial<Record<Resource, number>>;
   current: Partial<Record<Resource, Setting>>;
   forecasts: Partial<Record<Resource, ForecastView>>;
+  /** What had been forecast for this step one step before. */
+  foretold: Partial<Record<Resource, ForecastView>>;
   /** The level each resource's decisions aim at. */
   levels: Partial<Record<Resource, number>>;
 }
 
-export function stepBlock({ vm, startMs, demand, current, forecasts, levels }: StepRow): TelemetryBlock | null {
+/** A resource's amounts in field names: `cpuCores`, `memoryMiB`, … */
+export function amountName(resource: Resource): string {
+  return UNITS[resource].name;
+}
+
+export function stepBlock({ vm, startMs, demand, current, forecasts, foretold, levels }: StepRow): TelemetryBlock | null {
   const row: [string, number][] = [];
   for (const resource of RESOURCES) {
     const unit = UNITS[resource];
@@ -36,6 +43,9 @@ export function stepBlock({ vm, startMs, demand, current, forecasts, levels }: S
     // No limit is not a number: the field is left out, which reads as unknown.
     const allocated = setting ? headline(setting, Number.NaN) : Number.NaN;
     if (!Number.isNaN(allocated)) row.push([`vm_allocation.${unit.name}`, allocated]);
+    if (!Number.isNaN(allocated) && wanted !== undefined) row.push([`vm_allocation.${unit.name}/violated`, wanted > allocated ? 1 : 0]);
+    const before = foretold[resource];
+    if (before && wanted !== undefined) row.push(...qualityFields(unit.name, before, startMs, wanted, levels[resource]));
     if (setting?.resource === 'cpu') row.push(['vm_allocation.cpuWeight', setting.weight]);
     const forecast = forecasts[resource];
     if (forecast) row.push(...forecastFields(unit.name, forecast, levels[resource]));
@@ -60,6 +70,32 @@ function forecastFields(name: string, forecast: ForecastView, level: number | un
       fields.push([`vm_forecast.${name}/q${Number(quantile.toPrecision(6))}/h${horizon}`, forecast.values[row + j]!]);
     }
   }
+  return fields;
+}
+
+/**
+ * How the forecast for this step did: `error` is demand less the median, `exceeded` is 1 where demand was above the level
+ * that decisions aim at, which is to happen in a share of 1 − level of all steps.
+ */
+function qualityFields(
+  name: string,
+  forecast: ForecastView,
+  startMs: number,
+  demand: number,
+  level: number | undefined,
+): [string, number][] {
+  const horizon = forecast.horizons.indexOf(1);
+  if (forecast.fromMs !== startMs || horizon < 0) return [];
+  const row = horizon * forecast.quantiles.length;
+  const at = (quantile: number): number | undefined => {
+    const column = forecast.quantiles.indexOf(quantile);
+    return column < 0 ? undefined : forecast.values[row + column];
+  };
+  const median = at(0.5);
+  const high = level === undefined ? undefined : at(level);
+  const fields: [string, number][] = [];
+  if (median !== undefined) fields.push([`vm_forecast.${name}/error`, demand - median]);
+  if (high !== undefined) fields.push([`vm_forecast.${name}/exceeded`, demand > high ? 1 : 0]);
   return fields;
 }
 

@@ -150,6 +150,7 @@ export class VmRecord {
       this.#point = step;
       const demand: Partial<Record<Resource, number>> = {};
       const levels: Partial<Record<Resource, number>> = {};
+      const foretold = { ...this.#forecasts };
       for (const resource of RESOURCES) {
         const { value } = step.points[resource];
         const wishes = policy.resolve(this.matched, resource);
@@ -161,7 +162,7 @@ export class VmRecord {
         if (forecast) this.#forecasts[resource] = forecast;
       }
       const { id, current } = this;
-      const block = stepBlock({ vm: id, startMs: step.startMs, demand, current, forecasts: this.#forecasts, levels });
+      const block = stepBlock({ vm: id, startMs: step.startMs, demand, current, forecasts: this.#forecasts, foretold, levels });
       if (block) blocks.push(block);
     }
     return blocks;
