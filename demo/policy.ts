@@ -9,10 +9,12 @@ import { stringify } from 'yaml';
 export const STEP_MS = 5000;
 
 /**
- * Lead: the rest of the step that runs, and two more: a rise early in a step shows in full only in the one after it. A
- * command takes about a second to be applied and a balloon up to four seconds to move.
+ * Lead: the rest of the step that runs, and the next. A command takes about a second to be applied and a balloon up to
+ * four seconds to move, so what is asked for within this lead is there when the next step begins.
  */
-const LEAD = '10s';
+const LEAD = '8s';
+/** What starts at once shows in full only in the step after: one more. */
+const LEAD_AT_ONCE = '10s';
 
 const QUICK = {
   mode: 'auto',
@@ -48,8 +50,13 @@ const POLICY = {
     {
       name: 'rare bursts are covered, too',
       match: { labels: { role: 'idle' } },
-      cpu: { violationBudget: 0.2 },
-      memory: { violationBudget: 0.1 },
+      cpu: { violationBudget: 0.2, lead: LEAD_AT_ONCE },
+      memory: { violationBudget: 0.1, lead: LEAD_AT_ONCE },
+    },
+    {
+      name: 'jobs start at once',
+      match: { labels: { role: 'batch' } },
+      memory: { lead: LEAD_AT_ONCE },
     },
     {
       name: 'control: the last value for a forecast',
