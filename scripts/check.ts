@@ -45,6 +45,13 @@ function unused(): CheckResult {
   return { ok: status === 0, detail: 'knip', output };
 }
 
+/** What Grafana is given is what its descriptions say. */
+function dashboards(): CheckResult {
+  const done = spawnSync(process.execPath, [join(root, 'scripts/dashboards.ts'), '--check'], { cwd: root, encoding: 'utf8' });
+  const output = `${done.stdout}${done.stderr}`;
+  return { ok: done.status === 0, detail: output.trim().split('\n').at(-1) ?? '', output };
+}
+
 const checks: Record<string, () => CheckResult> = {
   types: () => types('.'),
   // Browsers have other types than Node.
@@ -52,6 +59,7 @@ const checks: Record<string, () => CheckResult> = {
   lint,
   walls,
   unused,
+  dashboards,
 };
 let failed = 0;
 for (const [name, check] of Object.entries(checks)) {
