@@ -118,6 +118,18 @@ export const GUEST_OPTIONS = {
     value: 'PATH',
     help: 'file of `name value` lines, sent as vm_app.NAME (claimed)',
   },
+  statsd: {
+    schema: nullableText,
+    default: null,
+    value: 'ADDRESS',
+    help: 'takes StatsD metrics there, sent as vm_app.NAME: 127.0.0.1:PORT (UDP) or the path of a Unix socket (lines)',
+  },
+  scrape: {
+    schema: Type.Array(text, { maxItems: 16 }),
+    default: [],
+    value: 'URL',
+    help: 'Prometheus text of a local application, fetched every 15 s, sent as vm_app.NAME; may be given several times',
+  },
   sampleSeconds: { schema: seconds(0.1), default: 1, value: 'N', help: 'pace of samples' },
   logLevel,
 } satisfies Record<string, Option>;

@@ -1,5 +1,5 @@
 /**
- * The guest agent as a whole: collectors at 1 Hz, an uplink over the virtio-serial port (or a WebSocket), the few commands a
+ * The guest agent as a whole: collectors at 1 Hz and slow ones every 15 s, an uplink over the virtio-serial port (or a WebSocket), the few commands a
  * guest accepts. Everything it does is handed in. Input: clock, connection, collectors; output: a service to start and stop.
  */
 import type { Clock, Timer } from '../shared/clock.ts';
@@ -13,7 +13,9 @@ import { comparePairs, type Pair } from '../shared/resources.ts';
 import { VM_GUEST_FIELDS } from '../shared/telemetry.ts';
 import { type Collector, runCollectors } from './collectors/collector.ts';
 import type { Spill } from './core/backlog.ts';
+import { ExtraRows } from './core/extra-rows.ts';
 import { GUEST_BUFFER_LIMITS, SampleBuffer } from './core/sample-buffer.ts';
+import { CollectorReports, roundHealth } from './loops/collector-reports.ts';
 import { createGuestLink } from './loops/guest-link.ts';
 
 export interface GuestAgentOptions {
@@ -24,6 +26,9 @@ export interface GuestAgentOptions {
   relayed: boolean;
   vm: VmId;
   collectors: readonly Collector[];
+  /** Run every `slowMs`. */
+  slowCollectors?: readonly Collector[];
+  slowMs?: number;
   /** Brings so many vCPUs online and says how many are; throws when the kernel refuses. */
   setCpusOnline: (vcpus: number) => number;
   sampleMs: number;
@@ -40,10 +45,16 @@ export interface GuestAgent {
   metrics(): Record<string, number>;
 }
 
+/** Per-process and other dear collectors. */
+const SLOW_MS = 15_000;
+
 export function createGuestAgent(options: GuestAgentOptions): GuestAgent {
   const { clock, log, vm } = options;
   const buffer = new SampleBuffer(GUEST_BUFFER_LIMITS, options.spill ?? null);
-  const own = new Set<string>(VM_GUEST_FIELDS);
+  const extras = new ExtraRows(VM_GUEST_FIELDS);
+  const reports = new CollectorReports(log);
+  const slowMs = options.slowMs ?? SLOW_MS;
+  let slowAtMs = Number.NEGATIVE_INFINITY;
   let timer: Timer | undefined;
   let highest: Pair | null = null;
 
@@ -81,12 +92,18 @@ export function createGuestAgent(options: GuestAgentOptions): GuestAgent {
 
   const sample = (): void => {
     const values: Record<string, number> = {};
-    runCollectors(options.collectors, () => clock.monotonicMs(), values);
-    // Metrics of applications come and go; the agent's own fields are always named, so that missing ones are unknown.
-    const fields = [...VM_GUEST_FIELDS, ...Object.keys(values).filter((field) => !own.has(field))];
-    const numbers = Float64Array.from(fields, (field) => finiteOrUnknown(values[field]));
+    const nowMs = clock.monotonicMs();
+    const due = nowMs - slowAtMs >= slowMs - options.sampleMs / 2;
+    if (due) slowAtMs = nowMs;
+    const collectors = due ? [...options.collectors, ...(options.slowCollectors ?? [])] : options.collectors;
+    const round = runCollectors(collectors, () => clock.monotonicMs(), values);
+    reports.take(round);
+    values['agent_health.guestCollectorsFailed'] = roundHealth(round).failed;
+    const subject = { kind: 'vm', id: vm } as const;
     const timesMs = Float64Array.of(Math.round(clock.wallMs()));
-    buffer.append({ subject: { kind: 'vm', id: vm }, source: 'guest', fields, timesMs, values: numbers }, clock.monotonicMs());
+    // The agent's own fields are always named, so that missing ones are unknown; what varies comes in rows of its own.
+    const fixed = { fields: VM_GUEST_FIELDS, values: Float64Array.from(VM_GUEST_FIELDS, (field) => finiteOrUnknown(values[field])) };
+    for (const row of [fixed, ...extras.rows(values)]) buffer.append({ subject, source: 'guest', timesMs, ...row }, nowMs);
   };
 
   return {
@@ -104,7 +121,7 @@ export function createGuestAgent(options: GuestAgentOptions): GuestAgent {
       timer?.cancel();
       await link.stop();
     },
-    metrics: () => link.metrics(),
+    metrics: () => ({ ...link.metrics(), ...reports.metrics() }),
   };
 }
 

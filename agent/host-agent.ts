@@ -10,13 +10,16 @@ import type { Connect, Transport } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
 import { type FrameOf, PROTOCOL_VERSION } from '../shared/protocol/frames.ts';
 import { RESOURCES } from '../shared/resources.ts';
+import { HOST_FIELDS, type TelemetryBlock } from '../shared/telemetry.ts';
 import { createVmQueues } from './actuators/vm-queue.ts';
-import type { Collector, CollectorReport } from './collectors/collector.ts';
+import type { Collector } from './collectors/collector.ts';
 import type { Spill } from './core/backlog.ts';
+import { ExtraRows } from './core/extra-rows.ts';
 import { hasEntries, type VmRecord } from './core/journal.ts';
 import { HOST_BUFFER_LIMITS, SampleBuffer, type SampleBufferStats } from './core/sample-buffer.ts';
 import type { Hypervisor } from './hypervisor/hypervisor.ts';
 import { type CounterSource, sample } from './loops/collect.ts';
+import { CollectorReports } from './loops/collector-reports.ts';
 import { createCommandLoop } from './loops/command.ts';
 import { createDiscoveryLoop, type DiscoveryLoop, judge, noteGuest } from './loops/discover.ts';
 import { createFailSafeLoop } from './loops/fail-safe.ts';
@@ -40,6 +43,8 @@ export interface HostAgentOptions {
   /** Name of the virtio-serial channel that guest agents speak on. */
   channelName: string;
   collectors: readonly Collector[];
+  /** Run every 15 s. */
+  slowCollectors?: readonly Collector[];
   counters: CounterSource;
   files: StateFiles;
   settings: HostAgentSettings;
@@ -121,16 +126,14 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   const metrics = (): Record<string, number> => ({
     ...uplink.metrics(),
     ...relay.metrics(),
+    ...sampling.metrics(),
     agent_vms: context.table.size,
     agent_vm_queue_dropped_total: context.queues.dropped,
     agent_lease_out: context.host.leaseOut ? 1 : 0,
   });
-  const dropLog = createDropLog(log, clock);
-  const reported = createReportLog(log);
+  const sampling = createSampling(options, context, buffer);
   const everySample = (): void => {
-    const { stats } = buffer;
-    dropLog(stats);
-    reported(sample(context, { ...options, append: (block) => buffer.append(block, clock.monotonicMs()), buffer: stats }));
+    sampling.run();
     statistics.tick();
     guard.tick();
     failSafe.tick();
@@ -283,16 +286,25 @@ function hello(options: HostAgentOptions, context: HostContext, records: readonl
   };
 }
 
-/** Tells what each collector has to say when it changes, not each second. */
-function createReportLog(log: Logger): (reports: readonly CollectorReport[]) => void {
-  const last = new Map<string, string>();
-  return (reports) => {
-    for (const { name, outcome, reason } of reports) {
-      const now = `${outcome} ${reason}`;
-      if (last.get(name) === now) continue;
-      if (last.has(name) || outcome !== 'ok') log[outcome === 'failed' ? 'warn' : 'info'](`collector ${name}: ${outcome}`, { reason });
-      last.set(name, now);
-    }
+/** The sample of each second, with what is told of it. */
+function createSampling(
+  options: HostAgentOptions,
+  context: HostContext,
+  buffer: SampleBuffer,
+): { run(): void; metrics(): Record<string, number> } {
+  const { clock, log } = options;
+  const dropLog = createDropLog(log, clock);
+  const reports = new CollectorReports(log);
+  const extras = new ExtraRows(HOST_FIELDS);
+  const collectorsDue = paced(options, clock);
+  const append = (block: TelemetryBlock): void => buffer.append(block, clock.monotonicMs());
+  return {
+    run() {
+      const { stats } = buffer;
+      dropLog(stats);
+      reports.take(sample(context, { ...options, collectors: collectorsDue(), extras, append, buffer: stats }));
+    },
+    metrics: () => reports.metrics(),
   };
 }
 
@@ -309,5 +321,19 @@ function createDropLog(log: Logger, clock: Clock): (stats: SampleBufferStats) =>
     told = now;
     toldAtMs = clock.monotonicMs();
     log.warn('rows were dropped, or could not go to disk', { droppedRows, ringError: ring?.lastError ?? null });
+  };
+}
+
+/** Dear collectors. */
+const SLOW_MS = 15_000;
+
+/** The collectors of this moment. */
+function paced({ collectors, slowCollectors = [] }: HostAgentOptions, clock: Clock): () => readonly Collector[] {
+  const all = [...collectors, ...slowCollectors];
+  let slowAtMs = Number.NEGATIVE_INFINITY;
+  return () => {
+    if (clock.monotonicMs() - slowAtMs < SLOW_MS) return collectors;
+    slowAtMs = clock.monotonicMs();
+    return all;
   };
 }

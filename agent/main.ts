@@ -14,10 +14,13 @@ import type { Connect } from '../shared/net/transport.ts';
 import { createPrng, type Prng } from '../shared/prng.ts';
 import { FRAME_BYTES_MAX, GUEST_FRAME_BYTES_MAX } from '../shared/protocol/frames.ts';
 import { setCpusOnline } from './actuators/cpus-online.ts';
+import type { AppSources } from './app-sources.ts';
 import { noData } from './collectors/collector.ts';
-import { openKernelFiles } from './collectors/files.ts';
+import { type KernelFiles, openKernelFiles } from './collectors/files.ts';
+import { NVIDIA_SMI } from './collectors/gpu.ts';
 import type { SelfUsage } from './collectors/health.ts';
-import { createGuestCollectors, createHostCollectors } from './collectors/machine.ts';
+import { openIdlePages } from './collectors/idle-pages.ts';
+import { createGuestCollectors, createHostCollectors, createSlowGuestCollectors, createSlowHostCollectors } from './collectors/machine.ts';
 import { pageSizeBytes } from './collectors/page-size.ts';
 import {
   GUEST_OPTIONS,
@@ -53,6 +56,8 @@ const parts = {
   vmCounters: () => import('./collectors/vm-counters.ts'),
   balloonManager: () => import('./collectors/balloon-manager.ts'),
   spill: () => import('./spill.ts'),
+  appInputs: () => import('./loops/app-inputs.ts'),
+  appSources: () => import('./app-sources.ts'),
 };
 
 /** sysexits.h */
@@ -64,6 +69,10 @@ const STOP_MS_MAX = 15_000;
 const LOOK_GAP_MS_MAX = 120_000;
 /** Readings farther apart than this many samples give no rate. */
 const GAP_SAMPLES = 5;
+/** The same for collectors that run every 15 s. */
+const SLOW_GAP_MS_MAX = 75_000;
+/** nvidia-smi answers in one or two seconds; it hangs when its driver does. */
+const NVIDIA_MS_MAX = 10_000;
 
 const readText = (path: string): string => readFileSync(path, 'utf8');
 const seconds = (value: number): number => value * 1000;
@@ -107,11 +116,8 @@ async function runHost(args: readonly string[]): Promise<number> {
       return new VirtioChannel({ path, name, onSession, maxBytes: GUEST_FRAME_BYTES_MAX, clock: systemClock, prng: own });
     },
     channelName: config.channel,
-    collectors: createHostCollectors(files, {
-      self: selfUsage,
-      gapMsMax: GAP_SAMPLES * seconds(config.sampleSeconds),
-      workloadMetrics: null,
-    }),
+    collectors: createHostCollectors(files, { self: selfUsage, gapMsMax: GAP_SAMPLES * seconds(config.sampleSeconds) }),
+    slowCollectors: createSlowHostCollectors(files, SLOW_GAP_MS_MAX),
     counters: {
       read: (_vm, processId) => (processId === null ? noData('its hypervisor process is not on this machine') : counters.read(processId)),
       forget: (_vm, processId) => {
@@ -155,17 +161,20 @@ async function runGuest(args: readonly string[]): Promise<number> {
   const log = stdoutLogger(config.logLevel);
   const files = openKernelFiles('/');
   const prng = createPrng(randomBytes(4).readUInt32LE());
+  const gapMsMax = GAP_SAMPLES * seconds(config.sampleSeconds);
+  const idlePages = openIdlePages('/');
+  const apps = await appSources(config, files);
   const agent = createGuestAgent({
     clock: systemClock,
     prng,
     connect: config.aggregator === null ? await portConnect(config.channel) : await guestWebSocket(config.aggregator),
     relayed: config.aggregator === null,
     vm: config.vm === null ? ownUuid() : vmId(config.vm),
-    collectors: createGuestCollectors(files, {
-      self: selfUsage,
-      gapMsMax: GAP_SAMPLES * seconds(config.sampleSeconds),
-      workloadMetrics: config.workloadMetrics,
-    }),
+    collectors: [...createGuestCollectors(files, { self: selfUsage, gapMsMax, idlePages: () => idlePages.next() }), ...apps.collectors],
+    slowCollectors: [
+      ...createSlowGuestCollectors(files, { gapMsMax: SLOW_GAP_MS_MAX, wallMs: systemClock.wallMs, askNvidia }),
+      ...apps.slowCollectors,
+    ],
     setCpusOnline: (vcpus) => setCpusOnline('/', vcpus),
     sampleMs: seconds(config.sampleSeconds),
     log,
@@ -175,7 +184,10 @@ async function runGuest(args: readonly string[]): Promise<number> {
     spill: config.aggregator === null ? null : await spillBelow(config.stateDir, config.ringMiB, GUEST_BUFFER_LIMITS),
   });
   agent.start();
-  return untilStopped(log, () => agent.stop());
+  return untilStopped(log, async () => {
+    await apps.close();
+    await agent.stop();
+  });
 }
 
 async function runRestore(args: readonly string[]): Promise<number> {
@@ -205,7 +217,7 @@ async function runLook(args: readonly string[]): Promise<number> {
   await look({
     hypervisor: createLibvirtHypervisor({ uri: config.connect, readOnly: true, clock: systemClock, prng: createPrng(1) }),
     hostName: hostname(),
-    collectors: createHostCollectors(files, { self: selfUsage, gapMsMax: LOOK_GAP_MS_MAX, workloadMetrics: null }),
+    collectors: createHostCollectors(files, { self: selfUsage, gapMsMax: LOOK_GAP_MS_MAX }),
     counters: (processId) => counters.read(processId),
     balloonManager: () => findBalloonManager(files),
     clock: systemClock,
@@ -229,6 +241,24 @@ async function runLift(args: readonly string[]): Promise<number> {
   openStateDir(config.stateDir).requestLift({ vm: vmId(config.vm), resource: config.resource });
   console.log('asked; the running host agent lifts the holds within a second');
   return 0;
+}
+
+/** What applications hand over; nothing is loaded or opened where nothing is asked for. */
+async function appSources(config: Values<typeof GUEST_OPTIONS>, files: KernelFiles): Promise<AppSources> {
+  if (config.workloadMetrics === null && config.statsd === null && config.scrape.length === 0) {
+    return { collectors: [], slowCollectors: [], close: async () => {} };
+  }
+  const { openAppSources } = await parts.appSources();
+  const inputs = config.statsd === null && config.scrape.length === 0 ? null : await parts.appInputs();
+  return openAppSources({ ...config, files, inputs, monotonicMs: systemClock.monotonicMs, gapMsMax: SLOW_GAP_MS_MAX });
+}
+
+async function askNvidia(): Promise<string> {
+  const { execFile } = await import('node:child_process');
+  const [program, ...args] = NVIDIA_SMI;
+  return new Promise((resolve, reject) => {
+    execFile(program, args, { timeout: NVIDIA_MS_MAX }, (error, stdout) => (error ? reject(error) : resolve(stdout)));
+  });
 }
 
 async function spillBelow(directory: string, ringMiB: number, limits: SampleBufferLimits): Promise<Spill | null> {

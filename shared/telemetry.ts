@@ -67,6 +67,9 @@ export const VM_GUEST_FIELDS = [
   'vm_memory.guestSwapOutMiBPerSecond',
   'vm_memory.guestRefaultsPerSecond',
   'vm_memory.guestMajorFaultsPerSecond',
+  'vm_memory.guestPageFaultsPerSecond', // minor and major
+  'vm_memory.guestIdleMiB', // pages nobody touched since they were last looked at, where the kernel tracks it
+  'vm_memory.guestWorkingSetMiB', // what the guest needs to hold to run as it does: see agent/core/working-set.ts
   'vm_pressure.guestCpuSomeFraction',
   'vm_pressure.guestMemorySomeFraction',
   'vm_pressure.guestMemoryFullFraction',
@@ -78,6 +81,17 @@ export const VM_GUEST_FIELDS = [
   'agent_health.guestUptimeSeconds',
   'agent_health.guestCpuFraction', // the agent's own CPU use, of one core
   'agent_health.guestRssMiB',
+  'agent_health.guestCollectorsFailed',
+] as const;
+
+/** What a guest agent reports every 15 s where there is such a thing. Claimed. */
+export const VM_GUEST_SLOW_FIELDS = [
+  'vm_user.sessions', // people logged in
+  'vm_user.idleSeconds', // since the last input on any of their terminals
+  'vm_gpu.devices',
+  'vm_gpu.utilisationFraction', // mean over devices
+  'vm_gpu.memoryUsedMiB', // sum over devices
+  'vm_gpu.memoryTotalMiB',
 ] as const;
 
 /** What the host agent reports of its host at 1 Hz. */
@@ -94,6 +108,8 @@ export const HOST_FIELDS = [
   'host_memory.swapUsedMiB',
   'host_memory.swapInMiBPerSecond',
   'host_memory.swapOutMiBPerSecond',
+  'host_memory.ksmSharedMiB', // merged pages that are kept once
+  'host_memory.ksmSavedMiB', // what they would take beside that
   'host_pressure.cpuSomeFraction',
   'host_pressure.memorySomeFraction',
   'host_pressure.memoryFullFraction',
@@ -112,10 +128,24 @@ export const HOST_FIELDS = [
   'agent_health.waitingRows', // not yet acknowledged, in memory and on disk
   'agent_health.diskRingMiB',
   'agent_health.diskWriteFailures',
+  'agent_health.collectorsFailed',
+  'agent_health.collectMs', // what the host's own collectors took, wall time
 ] as const;
 
-/** Application metrics (claimed) keep a free name below this measurement: `vm_app.NAME`. */
+/**
+ * Names that vary keep to a measurement of their own, in blocks of their own, each with a limit on how many there may be:
+ * `vm_app.NAME` (claimed; what applications tell), `vm_process.cpuCores.NAME` and `vm_process.rssMiB.NAME` (claimed; the
+ * processes of a name together, every 15 s), `host_numa.totalMiB.nodeN`, `host_numa.freeMiB.nodeN` and
+ * `host_numa.missesPerSecond.nodeN` (every 15 s).
+ */
 export const APP_MEASUREMENT = 'vm_app';
+export const PROCESS_MEASUREMENT = 'vm_process';
+export const NUMA_MEASUREMENT = 'host_numa';
+
+/** A block of what demand is estimated from, and not of names that vary. */
+export function tellsDemand({ fields }: TelemetryBlock): boolean {
+  return !/^(vm_app|vm_process|vm_user|vm_gpu|host_numa)\./.test(fields[0] ?? '');
+}
 
 export function seriesKey(subject: Subject, source: Source): string {
   return `${subject.kind}/${subject.id}/${source}`;

@@ -2,17 +2,18 @@
  * Metrics an application in the guest writes itself: a file of `name value` lines, read at each sample and reported as
  * `vm_app.NAME`. They are claims like everything a guest says. Lines that are not `name value` are left out.
  */
-import { APP_MEASUREMENT } from '../../shared/telemetry.ts';
+import type { AppNames } from '../core/app-names.ts';
 import { type Collector, noData, reading } from './collector.ts';
 import type { KernelFiles } from './files.ts';
 
-/** Metrics taken from one file at most: a block has 128 fields, and the guest's own take about 30. */
-export const APP_METRICS_MAX = 64;
+/** Metrics taken from one file at most: other sources shall find room. */
+const APP_METRICS_MAX = 64;
 const LINE = /^([A-Za-z][A-Za-z0-9_]{0,63})\s+(-?[0-9.]+(?:[eE][+-]?[0-9]+)?)$/;
 
 /** `path` is relative to the reader's root. `fields` grows as names are seen, up to the limit. */
-export function createAppMetrics(files: KernelFiles, path: string): Collector {
+export function createAppMetrics(files: KernelFiles, path: string, names: AppNames): Collector {
   const fields: string[] = [];
+  const known = new Map<string, string>();
   return {
     name: 'app-metrics',
     fields,
@@ -25,11 +26,10 @@ export function createAppMetrics(files: KernelFiles, path: string): Collector {
       for (const line of text.split('\n')) {
         const match = LINE.exec(line.trim());
         if (!match) continue;
-        const field = `${APP_MEASUREMENT}.${match[1]}`;
-        if (!fields.includes(field)) {
-          if (fields.length >= APP_METRICS_MAX) continue;
-          fields.push(field);
-        }
+        const field = known.get(match[1]!) ?? (fields.length < APP_METRICS_MAX ? names.fieldFor(match[1]!) : null);
+        if (field === null) continue;
+        if (!known.has(match[1]!)) fields.push(field);
+        known.set(match[1]!, field);
         values[field] = Number(match[2]);
       }
       return reading(values);

@@ -3,7 +3,7 @@
  * output: their text, or null where there is no such source. Descriptors stay open (a read at offset 0 makes the kernel
  * write the file anew) and one buffer serves all: a read costs one system call.
  */
-import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 export interface KernelFiles {
@@ -11,6 +11,8 @@ export interface KernelFiles {
   read(path: string): string | null;
   /** Bytes of the file as it is under this name now (others may replace it by renaming), or null. */
   readBytes(path: string): Buffer | null;
+  /** When the file was last read from (a terminal: its last input), UTC ms, or null. */
+  accessedMs(path: string): number | null;
   /** Names in a directory, or null when there is none. */
   list(path: string): string[] | null;
   /** Closes what is kept open below `prefix` (a VM that is gone), or everything. */
@@ -90,6 +92,14 @@ export function openKernelFiles(root: string): KernelFiles {
       const length = readLength(path);
       drop(path);
       return length === null ? null : Buffer.from(buffer.subarray(0, length));
+    },
+    accessedMs(path) {
+      try {
+        return statSync(join(root, path)).atimeMs;
+      } catch (error) {
+        if (isAbsent(error)) return null;
+        throw error;
+      }
     },
     list(path) {
       try {

@@ -6,8 +6,10 @@ import type { VmId } from '../../shared/ids.ts';
 import { HOST_FIELDS, type Subject, type TelemetryBlock, VM_HOST_FIELDS } from '../../shared/telemetry.ts';
 import { bytesToMiB } from '../../shared/units.ts';
 import { type Collector, type CollectorReport, type NoData, runCollectors } from '../collectors/collector.ts';
+import type { ExtraRows } from '../core/extra-rows.ts';
 import type { SampleBufferStats } from '../core/sample-buffer.ts';
 import { NO_COUNTERS, type VmCounters } from '../core/vm-counters.ts';
+import { roundHealth } from './collector-reports.ts';
 import type { HostContext } from './host-context.ts';
 import { isUp, type VmEntry } from './vm-table.ts';
 
@@ -20,6 +22,8 @@ export interface CounterSource {
 export interface CollectOptions {
   collectors: readonly Collector[];
   counters: CounterSource;
+  /** Makes rows of values whose names vary. */
+  extras: ExtraRows;
   append: (block: TelemetryBlock) => void;
   /** What waits and what was lost so far, for the agent's own health. */
   buffer: SampleBufferStats;
@@ -33,7 +37,14 @@ export function sample(context: HostContext, options: CollectOptions): Collector
   const reports = runCollectors(options.collectors, () => clock.monotonicMs(), values);
   context.host.availableMiB = values['host_memory.availableMiB'] ?? Number.NaN;
   Object.assign(values, bufferHealth(options.buffer));
-  options.append(row({ kind: 'host', id: context.settings.host }, HOST_FIELDS, wallMs, values));
+  const { failed, durationMs } = roundHealth(reports);
+  values['agent_health.collectorsFailed'] = failed;
+  values['agent_health.collectMs'] = durationMs;
+  const subject: Subject = { kind: 'host', id: context.settings.host };
+  options.append(row(subject, HOST_FIELDS, wallMs, values));
+  for (const extra of options.extras.rows(values)) {
+    options.append({ subject, source: 'host', timesMs: Float64Array.of(wallMs), ...extra });
+  }
   for (const entry of context.table.values()) {
     if (entry.managed && isUp(entry)) options.append(vmRow(context, entry, options.counters, wallMs));
   }

@@ -5,7 +5,7 @@
 import type { HostId, VmId } from '../../../shared/ids.ts';
 import type { VmInventory } from '../../../shared/protocol/frames.ts';
 import { comparePairs, type Pair, RESOURCES, type Resource, type Setting } from '../../../shared/resources.ts';
-import type { TelemetryBlock } from '../../../shared/telemetry.ts';
+import { type TelemetryBlock, tellsDemand } from '../../../shared/telemetry.ts';
 import { type DemandView, type ForecastView, type Hold, headline, type VmSnapshot } from '../plan/plan.ts';
 import type { FleetPolicy, ResourcePolicy } from '../plan/policy.ts';
 import { packCheckpoint, unpackCheckpoint } from './checkpoint.ts';
@@ -127,6 +127,7 @@ export class VmRecord {
 
   /** Rows of this VM, times already ours. */
   addBlock(block: TelemetryBlock, nowMs: number, nowMonoMs: number): void {
+    if (!tellsDemand(block)) return;
     this.#demand.add(block);
     for (const resource of RESOURCES) {
       if (block.source === 'host' && hasKnown(block, VOUCHED_FIELD[resource])) {
