@@ -47,6 +47,8 @@ const FOUND_CYCLES_MAX = 4;
 const PHASE_RADIUS = 1;
 /** Without a known resolution: this share of the largest value lately. */
 const RESOLUTION_SHARE = 0.01;
+/** Below this the history tells nothing apart; without a least one, a series of all but nothing would have none. */
+const RESOLUTION_MIN = 2 ** -20;
 /** The largest value is forgotten with this half-life. */
 const PEAK_KEEP = 2 ** (-1 / 2048);
 /** Phase rows are kept for the steps ahead: a power of two above LEAD_MAX. */
@@ -215,7 +217,7 @@ export class SeriesFeatures {
   #setEpsilon(): boolean {
     if (this.#resolution > 0) return false;
     const s = this.#s;
-    const wanted = s[S.peak]! > 0 ? 2 ** Math.round(Math.log2(s[S.peak]! * RESOLUTION_SHARE)) : 1e-6;
+    const wanted = 2 ** Math.round(Math.log2(Math.max(RESOLUTION_MIN, s[S.peak]! * RESOLUTION_SHARE)));
     const old = s[S.epsilon]!;
     if (wanted === old || (wanted < old && wanted * 2 >= old)) return false;
     s[S.epsilon] = wanted;
