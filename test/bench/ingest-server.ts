@@ -9,16 +9,21 @@ import type { AppendStore } from '../../aggregator/ingest/committer.ts';
 import { createIngest } from '../../aggregator/ingest/ingest.ts';
 import type { IngestSink } from '../../aggregator/ingest/peer-state.ts';
 import { serveAgents } from '../../aggregator/ingest/serve-agents.ts';
+import { openInfluxSeriesStore } from '../../aggregator/store/influx/influx-series-store.ts';
 import { openSqliteSeriesStore } from '../../aggregator/store/sqlite/sqlite-series-store.ts';
-import { systemClock } from '../../shared/clock.ts';
+import { openVictoriaSeriesStore } from '../../aggregator/store/victoria/victoria-series-store.ts';
+import { type Clock, systemClock } from '../../shared/clock.ts';
 import type { VmId } from '../../shared/ids.ts';
+import { createPrng } from '../../shared/prng.ts';
 import type { TelemetryBlock } from '../../shared/telemetry.ts';
 import { DAY_MS, MINUTE_MS } from './benchmark.ts';
 
 export interface ServerSetting {
   /** `none`: rows are decoded, validated and acknowledged, and that is all. */
-  store: 'none' | 'sqlite';
+  store: 'none' | 'sqlite' | 'influxdb' | 'victoria';
   directory: string;
+  /** Of a store that is a server. */
+  url: string | null;
 }
 
 export interface ServerFigures {
@@ -76,10 +81,24 @@ const IDLE: IngestSink = {
   onBlocks: (_host, blocks) => count(blocks),
 };
 
-async function serve({ store: kind, directory }: ServerSetting): Promise<string> {
+function openStore({ store, directory, url }: ServerSetting, clock: Clock): Promise<AppendStore> {
+  const server = { url: url ?? '', database: 'headroom', clock, prng: createPrng(1) };
+  switch (store) {
+    case 'none':
+      return Promise.resolve({ append: () => Promise.resolve() });
+    case 'sqlite':
+      return openSqliteSeriesStore({ directory, clock });
+    case 'influxdb':
+      return openInfluxSeriesStore(server);
+    case 'victoria':
+      return openVictoriaSeriesStore(server);
+  }
+}
+
+async function serve(setting: ServerSetting): Promise<string> {
   const clock = { ...systemClock, wallMs: () => newestMs || systemClock.wallMs() };
-  const store: AppendStore = kind === 'sqlite' ? await openSqliteSeriesStore({ directory, clock }) : { append: () => Promise.resolve() };
-  const { sink, owner } = kind === 'none' ? { sink: IDLE, owner: () => null } : liveState(store);
+  const store = await openStore(setting, clock);
+  const { sink, owner } = setting.store === 'none' ? { sink: IDLE, owner: () => null } : liveState(store);
   const ingest = createIngest({ clock: systemClock, store, sink, epoch: 1, ownsVm: owner });
   return (await serveAgents(ingest, { port: 0 })).url;
 }

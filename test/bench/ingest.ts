@@ -1,7 +1,8 @@
 /**
  * `bench ingest`: rows of 20 values from host agents' own connections into an aggregator's receiving end. Output: rows per
  * second of the receiver's CPU, all its threads counted: as far as decoded and validated (`wire`), and through live state
- * and forecasts into the embedded store (`sqlite`).
+ * and forecasts into each store. Beside it, per second of their own CPU, what InfluxDB and VictoriaMetrics take in of such
+ * rows as line protocol in the same run, and what the adapter costs next to that.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,12 +11,19 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HOST_BUFFER_LIMITS, SampleBuffer } from '../../agent/core/sample-buffer.ts';
 import { createUplink, type Uplink } from '../../agent/loops/uplink.ts';
+import { openInfluxSeriesStore } from '../../aggregator/store/influx/influx-series-store.ts';
+import type { SeriesStore } from '../../aggregator/store/series-store.ts';
+import { openVictoriaSeriesStore } from '../../aggregator/store/victoria/victoria-series-store.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { webSocketConnect } from '../../shared/net/websocket.ts';
 import { createPrng } from '../../shared/prng.ts';
 import { FRAME_BYTES_MAX } from '../../shared/protocol/frames.ts';
+import type { TelemetryBlock } from '../../shared/telemetry.ts';
+import { startInfluxDb } from '../support/influxdb.ts';
+import type { Program } from '../support/program.ts';
+import { startVictoriaMetrics } from '../support/victoria-metrics.ts';
 import { helloFrame, inventoryFrame } from '../support/wire-world.ts';
-import { type Benchmark, rounded } from './benchmark.ts';
+import { type Benchmark, measured, rounded } from './benchmark.ts';
 import type { ServerFigures, ServerSetting } from './ingest-server.ts';
 import { MadeVm } from './made-rows.ts';
 
@@ -26,6 +34,10 @@ const SECONDS = 600;
 /** Rows sent and not yet acknowledged, as seconds of the fleet: an agent's flush sends a row or two of each VM. */
 const SECONDS_AHEAD = 2;
 const FLUSH_MS = 10;
+/** Of the same VMs straight into a server; appends of some 3 MB of lines, as agents' batches come together. */
+const PEER_SECONDS = 120;
+const PEER_SECONDS_PER_APPEND = 5;
+const PEER_SETTLE_MS = 5000;
 
 class Receiver {
   readonly #child: ChildProcess;
@@ -78,6 +90,12 @@ function sender(url: string, index: number): Sender {
   return { buffer, uplink, vms };
 }
 
+interface Ingested {
+  rate: number;
+  rssMiB: number;
+  dropped: number;
+}
+
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function send(senders: readonly Sender[]): Promise<void> {
@@ -93,11 +111,11 @@ async function send(senders: readonly Sender[]): Promise<void> {
   while (waiting() > 0) await pause(FLUSH_MS);
 }
 
-async function rowsPerCoreSecond(store: ServerSetting['store']): Promise<{ rate: number; rssMiB: number; dropped: number }> {
+async function rowsPerCoreSecond(store: ServerSetting['store'], url: string | null = null): Promise<Ingested> {
   const directory = mkdtempSync(join(tmpdir(), 'headroom-bench-ingest-'));
   const receiver = new Receiver();
   try {
-    await receiver.start({ store, directory });
+    await receiver.start({ store, directory, url });
     const senders = Array.from({ length: HOSTS }, (_, index) => sender(receiver.url, index));
     const before = await receiver.figures();
     await send(senders);
@@ -111,19 +129,72 @@ async function rowsPerCoreSecond(store: ServerSetting['store']): Promise<{ rate:
   }
 }
 
+interface Taken {
+  rate: number;
+  /** CPU of the adapter, lines and HTTP, over the server's. */
+  adapterShare: number;
+}
+
+/** The adapter alone, rows made beforehand: what a server takes in, and what it costs to give it. */
+async function peer(store: SeriesStore, server: Program): Promise<Taken> {
+  const vms = Array.from({ length: HOSTS * VMS_PER_HOST }, (_, v) => new MadeVm(v));
+  const startMs = Math.floor(Date.now() / 1000) * 1000 - PEER_SECONDS * 1000;
+  const appends: TelemetryBlock[][] = [];
+  for (let second = 0; second < PEER_SECONDS; second += PEER_SECONDS_PER_APPEND) {
+    appends.push(vms.map((vm) => vm.block(startMs + second * 1000, PEER_SECONDS_PER_APPEND, 1000)));
+  }
+  const before = server.cpuSeconds();
+  const { cpuSeconds } = await measured(async () => {
+    for (const blocks of appends) await store.append(blocks);
+  });
+  // What it has taken it goes on writing.
+  await pause(PEER_SETTLE_MS);
+  const theirs = server.cpuSeconds() - before;
+  await store.close();
+  return { rate: (PEER_SECONDS * vms.length) / theirs, adapterShare: cpuSeconds / theirs };
+}
+
+async function onServer<T>(server: Program, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } finally {
+    await server.stop();
+  }
+}
+
 export const ingest: Benchmark = {
   about: "rows of 20 values from agents' connections into stores, per second of the receiver's CPU",
   async run(tell) {
-    const figures: Record<string, { rate: number; rssMiB: number; dropped: number }> = {};
-    for (const store of ['none', 'sqlite'] as const) {
-      tell(store === 'none' ? 'wire alone' : `into ${store}`);
-      figures[store] = await rowsPerCoreSecond(store);
-    }
-    const { none, sqlite } = figures as Record<'none' | 'sqlite', { rate: number; rssMiB: number; dropped: number }>;
+    tell('wire alone');
+    const wire = await rowsPerCoreSecond('none');
+    tell('into sqlite');
+    const sqlite = await rowsPerCoreSecond('sqlite');
+    const given = { database: 'peer', clock: systemClock, prng: createPrng(1) };
+    tell('into InfluxDB');
+    const influx = await startInfluxDb();
+    const [influxdb, influxPeer] = await onServer(influx, async () => [
+      await rowsPerCoreSecond('influxdb', influx.url),
+      await peer(await openInfluxSeriesStore({ url: influx.url, ...given }), influx),
+    ]);
+    tell('into VictoriaMetrics');
+    const metrics = await startVictoriaMetrics();
+    const [victoria, victoriaPeer] = await onServer(metrics, async () => [
+      await rowsPerCoreSecond('victoria', metrics.url),
+      await peer(await openVictoriaSeriesStore({ url: metrics.url, ...given }), metrics),
+    ]);
+    const each = (figure: (of: Ingested) => number) => ({
+      wire: figure(wire),
+      sqlite: figure(sqlite),
+      influxdb: figure(influxdb),
+      victoria: figure(victoria),
+    });
     return {
-      rowsPerCoreSecond: { wire: rounded(none.rate), sqlite: rounded(sqlite.rate) },
-      rssMiB: { wire: rounded(none.rssMiB), sqlite: rounded(sqlite.rssMiB) },
-      rowsDropped: { wire: none.dropped, sqlite: sqlite.dropped },
+      rowsPerCoreSecond: each(({ rate }) => rounded(rate)),
+      peersRowsPerCoreSecond: { influxdb: rounded(influxPeer.rate), victoria: rounded(victoriaPeer.rate) },
+      influxdbAdapterCpuShare: rounded(influxPeer.adapterShare),
+      victoriaAdapterCpuShare: rounded(victoriaPeer.adapterShare),
+      rssMiB: each(({ rssMiB }) => rounded(rssMiB)),
+      rowsDropped: each(({ dropped }) => dropped),
       rows: HOSTS * VMS_PER_HOST * SECONDS,
     };
   },

@@ -3,15 +3,20 @@
  * and stop of that process alone; a test that breaks leaves none behind.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 
 const START_MS_MAX = 30_000;
 const LOG_KEPT = 4000;
+/** USER_HZ on every Linux that Node runs on. */
+const TICKS_PER_SECOND = 100;
 
 export interface Program {
   start(): Promise<void>;
   /** kill -9. */
   kill(): Promise<void>;
   stop(): Promise<void>;
+  /** CPU it has spent since its start, all its threads. */
+  cpuSeconds(): number;
 }
 
 export interface ProgramOptions {
@@ -60,6 +65,10 @@ export function programOf({ command, args, debianPackage, answers }: ProgramOpti
       }
     },
     kill: () => end('SIGKILL'),
+    cpuSeconds() {
+      const [, user, system] = /^.*\)(?: \S+){11} (\d+) (\d+)/.exec(readFileSync(`/proc/${child?.pid}/stat`, 'utf8')) ?? [];
+      return (Number(user) + Number(system)) / TICKS_PER_SECOND;
+    },
     stop: () => end('SIGTERM'),
   };
 }
