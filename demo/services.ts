@@ -39,6 +39,8 @@ export async function startAggregator(setting: Setting): Promise<{ service: Serv
     stepMs: STEP_MS,
     planPeriodMs: STEP_MS,
     seasonsMs: [DAY_MS],
+    // Emulated guests on two cores are restless within a step; its mean is what a day's pattern shows in.
+    demandWindowMs: STEP_MS,
     // A shrink that did harm is left alone for a tenth of a day; half an hour in a real one.
     verdictCooldownMs: DAY_MS / 10,
   };
