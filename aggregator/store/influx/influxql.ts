@@ -34,10 +34,10 @@ export function timeWithin(fromMs: number, toMs: number): string {
   return `time >= ${Math.ceil(fromMs)}ms AND time < ${Math.ceil(toMs)}ms`;
 }
 
-/** Subjects of one kind. */
-export function ofSubjects(subjects: readonly Subject[], source: Source): string {
+/** Subjects of one kind; `source` null: whoever says it. */
+export function ofSubjects(subjects: readonly Subject[], source: Source | null): string {
   const ids = subjects.map(({ kind, id }) => `${quoteName(kind)} = ${quoteText(safeText(id))}`);
-  return `"source" = ${quoteText(source)} AND (${ids.join(' OR ')})`;
+  return `"source" ${source === null ? "!= ''" : `= ${quoteText(source)}`} AND (${ids.join(' OR ')})`;
 }
 
 export function ofForecast({ quantile, horizon }: SeriesName): string {
