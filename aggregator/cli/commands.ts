@@ -1,6 +1,7 @@
 /** The table of commands, in the order in which help shows them. */
 import type { Command } from './command.ts';
 import { auditVerify } from './commands/audit-verify.ts';
+import { backtest } from './commands/backtest.ts';
 import { events } from './commands/events.ts';
 import { hostList } from './commands/host-list.ts';
 import { killSwitchOff, killSwitchOn, killSwitchStatus } from './commands/kill-switch.ts';
@@ -29,5 +30,6 @@ export const COMMANDS: readonly Command[] = [
   killSwitchOff,
   killSwitchStatus,
   auditVerify,
+  backtest,
   simulate,
 ];

@@ -1,0 +1,100 @@
+/**
+ * `headroom backtest --traces`: reads traces one by one, replays each through the core, writes what would have been granted
+ * and tells how it did. One bad file is told and skipped, and the exit code says so at the end. Holds one VM's
+ * samples at a time, however many files there are.
+ */
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { errorText, HeadroomError, isHeadroomError } from '../../../shared/errors.ts';
+import type { BacktestResource } from '../../core/backtest/allocator.ts';
+import { BASELINES, type Baseline, baselineAllocations } from '../../core/backtest/baselines.ts';
+import { replay } from '../../core/backtest/replay.ts';
+import { scoreVm, type VmScore } from '../../core/backtest/score.ts';
+import type { Trace } from '../../core/backtest/trace.ts';
+import type { CliIo } from '../command.ts';
+import { EXIT } from '../exit-codes.ts';
+import { createProgress } from './progress.ts';
+import { type Chart, chartOf, reportHtml } from './report-html.ts';
+import { type Failure, failuresText, summaryOf, summaryText, type VmResult } from './summary.ts';
+import { readTrace, TRACE_FILE } from './trace-file.ts';
+
+export interface BacktestArguments {
+  traces: string;
+  resource: BacktestResource;
+  violationBudget: number;
+  out?: string | undefined;
+  html?: string | undefined;
+  json: boolean;
+}
+
+/** NOT_FOUND when the directory cannot be read or holds no trace of this resource. */
+export async function runBacktest(args: BacktestArguments, io: CliIo): Promise<number> {
+  const files = await traceFiles(args.traces);
+  if (args.out !== undefined) await mkdir(args.out, { recursive: true });
+  const results: VmResult[] = [];
+  const charts: Chart[] = [];
+  const failures: Failure[] = [];
+  const progress = createProgress(io, files.length);
+  io.catchInterrupts();
+  for (const [done, file] of files.entries()) {
+    progress.show(done, file);
+    // Lets an interrupt and the progress through.
+    await setImmediate();
+    if (io.stop.aborted) break;
+    try {
+      const trace = await readTrace(join(args.traces, file), args.resource);
+      if (trace === null) continue;
+      const { result, allocation } = judged(trace, args);
+      if (args.out !== undefined) await writeFile(join(args.out, `${trace.vm}.csv`), allocationCsv(trace, allocation));
+      if (args.html !== undefined) charts.push(chartOf(trace, allocation));
+      results.push(result);
+    } catch (error) {
+      if (!isHeadroomError(error, 'USAGE')) throw error;
+      failures.push({ file, message: error.message });
+    }
+  }
+  progress.end();
+  io.err(failuresText(failures));
+  if (io.stop.aborted) throw new HeadroomError('CANCELLED', `backtest: interrupted after ${results.length} of ${files.length} files`);
+  if (results.length === 0) {
+    throw new HeadroomError('NOT_FOUND', `backtest: no file in ${args.traces} has a week and more of ${args.resource}`);
+  }
+  const summary = summaryOf(results, failures, args.resource, args.violationBudget);
+  if (args.html !== undefined) await writeFile(args.html, reportHtml(summary, results, charts));
+  io.out(args.json ? `${JSON.stringify(summary)}\n` : summaryText(summary, results));
+  return failures.length > 0 ? EXIT.failed : EXIT.ok;
+}
+
+async function traceFiles(directory: string): Promise<string[]> {
+  try {
+    return (await readdir(directory)).filter((file) => TRACE_FILE.test(file)).sort();
+  } catch (error) {
+    throw new HeadroomError('NOT_FOUND', `backtest: ${directory} cannot be read: ${errorText(error)}`, { cause: error });
+  }
+}
+
+function judged(trace: Trace, { resource, violationBudget }: BacktestArguments): { result: VmResult; allocation: Float64Array } {
+  const { allocation, forecasts } = replay(trace, { resource, violationBudget });
+  const allocations = baselineAllocations(trace, resource, violationBudget);
+  const score = (given: Float64Array): VmScore => {
+    const scored = scoreVm(trace, given);
+    if (scored === null) throw new HeadroomError('USAGE', 'it ends within the first week, of which everyone may learn');
+    return scored;
+  };
+  const baselines = Object.fromEntries(BASELINES.map((name) => [name, score(allocations[name])])) as Record<Baseline, VmScore>;
+  return { result: { vm: trace.vm, headroom: score(allocation), baselines, forecasts }, allocation };
+}
+
+/** A row where the allocation changes; it stands until the next one. */
+function allocationCsv({ timesMs }: Trace, allocation: Float64Array): string {
+  const rows = ['timestamp,allocation'];
+  let before = Number.NaN;
+  for (let i = 0; i < allocation.length; i++) {
+    const value = allocation[i]!;
+    if (Number.isNaN(value) || value === before) continue;
+    rows.push(`${timesMs[i]! / 1000},${Number(value.toPrecision(9))}`);
+    before = value;
+  }
+  return `${rows.join('\n')}\n`;
+}
