@@ -28,7 +28,7 @@ const THRESHOLD_MIN = 0.001;
 const THRESHOLD_MAX = 1;
 const THRESHOLD_RATE = 0.1;
 /** Candidates between two neighbouring levels, and beyond the last, in widths of the last two. */
-const BETWEEN = 4;
+const BETWEEN = 2;
 const BEYOND = [0.5, 1, 1.5, 2, 3, 4] as const;
 /** Demand above the allocation by less is rounding. */
 const TOLERANCE = 1 + 1e-6;
