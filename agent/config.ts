@@ -4,7 +4,8 @@
  * and the value. Flags win over the file, the file over defaults.
  */
 import { parseArgs } from 'node:util';
-import Type, { type Static, type TSchema } from 'typebox';
+import type { Static, TSchema } from 'typebox';
+import * as Type from 'typebox';
 import { Compile } from 'typebox/compile';
 import { errorText, HeadroomError } from '../shared/errors.ts';
 import { LOG_LEVELS } from '../shared/log.ts';

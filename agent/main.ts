@@ -2,8 +2,7 @@
  * `headroom-agent`: builds the adapters of one role and runs it. Input: arguments, configuration, signals; output: the
  * service, or a one-shot command's lines and exit code (0 done, 1 not all done, 64 wrong usage, 69 something is away).
  */
-import { randomBytes, randomUUID } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../shared/clock.ts';
@@ -74,6 +73,10 @@ const SLOW_GAP_MS_MAX = 75_000;
 /** nvidia-smi answers in one or two seconds; it hangs when its driver does. */
 const NVIDIA_MS_MAX = 10_000;
 
+/** The kernel's own, so that a guest need not load a library of ciphers for two numbers. */
+const newUuid = (): string => readText('/proc/sys/kernel/random/uuid').trim();
+const randomSeed = (): number => Number.parseInt(newUuid().slice(0, 8), 16);
+
 const readText = (path: string): string => readFileSync(path, 'utf8');
 const seconds = (value: number): number => value * 1000;
 
@@ -104,7 +107,7 @@ async function runHost(args: readonly string[]): Promise<number> {
   const config = await parseOptions(HOST_OPTIONS, args, readText);
   const log = stdoutLogger(config.logLevel);
   const files = openKernelFiles('/');
-  const prng = createPrng(randomBytes(4).readUInt32LE());
+  const prng = createPrng(randomSeed());
   const counters = createVmCounterSource(files, pageSizeBytes(files));
   const agent = createHostAgent({
     hypervisor: createLibvirtHypervisor({ uri: config.connect, clock: systemClock, prng: prng.stream('libvirt') }),
@@ -127,7 +130,7 @@ async function runHost(args: readonly string[]): Promise<number> {
     files: openStateDir(config.stateDir),
     settings: hostSettings(config),
     log,
-    bootId: randomUUID(),
+    bootId: newUuid(),
     version: VERSION,
     balloonManager: () => findBalloonManager(files),
     spill: await spillBelow(config.stateDir, config.ringMiB, HOST_BUFFER_LIMITS),
@@ -160,7 +163,7 @@ async function runGuest(args: readonly string[]): Promise<number> {
   const config = await parseOptions(GUEST_OPTIONS, args, readText);
   const log = stdoutLogger(config.logLevel);
   const files = openKernelFiles('/');
-  const prng = createPrng(randomBytes(4).readUInt32LE());
+  const prng = createPrng(randomSeed());
   const gapMsMax = GAP_SAMPLES * seconds(config.sampleSeconds);
   const idlePages = openIdlePages('/');
   const apps = await appSources(config, files);
@@ -178,7 +181,7 @@ async function runGuest(args: readonly string[]): Promise<number> {
     setCpusOnline: (vcpus) => setCpusOnline('/', vcpus),
     sampleMs: seconds(config.sampleSeconds),
     log,
-    bootId: randomUUID(),
+    bootId: newUuid(),
     version: VERSION,
     // A relayed guest's rows wait in its memory and with the host agent: its disk is the tenant's.
     spill: config.aggregator === null ? null : await spillBelow(config.stateDir, config.ringMiB, GUEST_BUFFER_LIMITS),
@@ -195,7 +198,7 @@ async function runRestore(args: readonly string[]): Promise<number> {
   const config = await parseOptions(RESTORE_OPTIONS, args, readText);
   if (config.all === (config.vm !== null)) throw new HeadroomError('USAGE', 'say which VMs: either --all or --vm UUID');
   const only = config.vm === null ? null : vmId(config.vm);
-  const prng: Prng = createPrng(randomBytes(4).readUInt32LE());
+  const prng: Prng = createPrng(randomSeed());
   const hypervisor = createLibvirtHypervisor({ uri: config.connect, clock: systemClock, prng });
   await hypervisor.connect();
   try {
@@ -294,8 +297,16 @@ function selfUsage(): SelfUsage {
   return { cpuUs: user + system, rssBytes: process.memoryUsage.rss() };
 }
 
-const stdoutLogger = (level: Values<typeof HOST_OPTIONS>['logLevel']): Logger =>
-  createLogger((line) => void process.stdout.write(line), systemClock, level);
+const stdoutLogger = (level: Values<typeof HOST_OPTIONS>['logLevel']): Logger => createLogger(writeLine, systemClock, level);
+
+/** Straight to the descriptor: the stream takes memory, and is only made for a reader that is slow. */
+function writeLine(line: string): void {
+  try {
+    writeSync(1, line);
+  } catch {
+    process.stdout.write(line);
+  }
+}
 
 function untilStopped(log: Logger, stop: () => Promise<void>): Promise<number> {
   return new Promise((resolve) => {

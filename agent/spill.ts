@@ -3,7 +3,8 @@
  * sample buffer spills to.
  */
 import { createBlockPacking } from './block-packing.ts';
-import { createSpill, type Spill } from './core/backlog.ts';
+import type { Spill } from './core/backlog.ts';
+import { createSpill } from './core/create-spill.ts';
 import { DISK_RING_LIMITS } from './core/disk-ring.ts';
 import type { SampleBufferLimits } from './core/sample-buffer.ts';
 import { openSegmentDir } from './segment-dir.ts';

@@ -5,7 +5,7 @@
  * Pure over the ring.
  */
 import type { TelemetryBlock } from '../../shared/telemetry.ts';
-import { DiskRing, type DiskRingLimits, type SegmentFiles } from './disk-ring.ts';
+import type { DiskRing } from './disk-ring.ts';
 
 /** Told once what became of a block: true when the store has it, false when it was dropped here. */
 export type Receipt = (stored: boolean) => void;
@@ -38,16 +38,6 @@ export interface Spill {
   afterMs: number;
   /** Bytes of rows in one record, and thereby the least of a backlog batch. */
   recordBytesMax: number;
-}
-
-/** A second flush after rows turned old, so that each record holds the rows of several seconds. */
-const SPILL_AFTER_MS = 15_000;
-
-export function createSpill(files: SegmentFiles, packing: BlockPacking, limits: DiskRingLimits, recordBytesMax: number): Spill {
-  const ring = new DiskRing<RingTag>(files, limits, (receipts) => {
-    for (const receipt of receipts) receipt(false);
-  });
-  return { ring, packing, afterMs: SPILL_AFTER_MS, recordBytesMax };
 }
 
 export class Backlog {

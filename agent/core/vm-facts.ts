@@ -32,6 +32,8 @@ export interface VmFacts {
   preallocatedMemory: boolean;
   /** Memory bound strictly to NUMA nodes. */
   numaStrict: boolean;
+  /** The host's NUMA node its definition places all its memory on, null = none or several. */
+  numaNode: number | null;
   /** Memory backed by a file or shared with other processes. */
   memorySource: 'anonymous' | 'memfd' | 'file' | undefined;
   /** Hot-plugged DIMMs or virtio-mem: sizes the balloon arithmetic does not cover. */

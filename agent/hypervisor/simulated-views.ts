@@ -38,6 +38,7 @@ export function simulatedFacts(vm: SimulatedVm): VmFacts {
     lockedMemory: false,
     preallocatedMemory: false,
     numaStrict: false,
+    numaNode: null,
     memorySource: 'anonymous',
     memoryDevices: 0,
     dedicatedPinning: false,

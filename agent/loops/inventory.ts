@@ -106,6 +106,7 @@ function vmInventory(context: HostContext, entry: VmEntry): VmInventory {
     vcpus: facts?.vcpusOnline ?? 0,
     bootMemoryMiB: facts?.bootMemoryMiB ?? 0,
     overheadMiB: roundedUp(overheadMiB(entry)),
+    numaNode: facts?.numaNode ?? null,
     osFamily: facts?.osFamily ?? (entry.guestAgentSeen ? 'linux' : null),
     labels: facts?.labels ?? {},
     eligibility: entry.eligibility,
@@ -118,8 +119,28 @@ function vmInventory(context: HostContext, entry: VmEntry): VmInventory {
     holds: holdsOf(context, entry),
     jobActive: entry.jobActive,
     guestAgent: entry.guestAgent,
-    missingSignals: [...entry.missing.keys()].slice(0, 64),
+    missingSignals: missingSignals(entry),
   };
+}
+
+/** What the host tells at the fast pace where it can: cgroup v1 knows no pressure, a VM without groups no throttling. */
+const FAST_SIGNALS = {
+  'cpu-usage': 'usageCores',
+  'cpu-throttling': 'throttledFraction',
+  'cpu-run-delay': 'waitFraction',
+  'resident-memory': 'rssMiB',
+  pressure: 'memorySomeFraction',
+} as const;
+
+/** Signals this VM lacks: problems met, fast signals the host cannot tell, and a guest's own where no agent is connected. */
+function missingSignals(entry: VmEntry): string[] {
+  const missing = [...entry.missing.keys()];
+  const { fast } = entry;
+  if (fast !== null) {
+    for (const [name, field] of Object.entries(FAST_SIGNALS)) if (Number.isNaN(fast[field])) missing.push(name);
+  }
+  if (!entry.guestAgent) missing.push('guest-agent');
+  return missing.slice(0, 64);
 }
 
 const settingsOf = (map: VmEntry['current']): Setting[] => RESOURCES.flatMap((resource) => map[resource] ?? []);

@@ -3,7 +3,9 @@
  * its schema before anything reads it. Agents speak `hello` first; the aggregator answers `welcome` or `error`.
  * Host agents answer guest agents in the aggregator's place on the virtio-serial channel (same frames).
  */
-import Type, { type Static } from 'typebox';
+
+import type { Static } from 'typebox';
+import * as Type from 'typebox';
 import { MODES, OUTCOMES, RESOURCES, VM_STATES } from '../resources.ts';
 
 export const PROTOCOL_VERSION = 1;
@@ -107,6 +109,8 @@ export const VmInventory = Type.Object({
   bootMemoryMiB: Type.Number({ minimum: 0 }),
   /** What QEMU itself spends beside guest memory, as measured, null = not known yet. */
   overheadMiB: Type.Union([Type.Number(), Type.Null()]),
+  /** The host's NUMA node all its memory is placed on; null or absent = none or several. */
+  numaNode: Type.Optional(Type.Union([Type.Integer({ minimum: 0, maximum: 1023 }), Type.Null()])),
   osFamily: Type.Union([text(32), Type.Null()]),
   labels: Type.Record(Type.String({ maxLength: 64 }), text(256)),
   eligibility: Type.Object({ cpu: EligibilitySchema, memory: EligibilitySchema, network: EligibilitySchema, disk: EligibilitySchema }),

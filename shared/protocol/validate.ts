@@ -11,9 +11,16 @@ interface CompiledFrame {
   Errors(value: unknown): { instancePath: string; message: string }[];
 }
 
-const VALIDATORS = new Map<string, CompiledFrame>(
-  Object.entries(FRAMES).map(([type, schema]): [string, CompiledFrame] => [type, Compile(schema)]),
-);
+/** Compiled when a frame of their type is first checked: a guest sees few of them, and each takes memory that is its tenant's. */
+const VALIDATORS = new Map<string, CompiledFrame>();
+
+function validatorOf(type: string): CompiledFrame | undefined {
+  const known = VALIDATORS.get(type);
+  if (known !== undefined || !Object.hasOwn(FRAMES, type)) return known;
+  const compiled: CompiledFrame = Compile(FRAMES[type as FrameType]);
+  VALIDATORS.set(type, compiled);
+  return compiled;
+}
 
 /** Where a connection ends, which decides what may arrive there. */
 export type Receiver = 'host-agent' | 'guest-agent' | 'aggregator' | 'host-agent-from-guest';
@@ -38,7 +45,7 @@ export function checkFrame(value: unknown): Frame {
     throw new HeadroomError('FRAME_INVALID', `a frame must be an object with a type; got ${kindOf(value)}`);
   }
   const type = (value as { type?: unknown }).type;
-  const validator = typeof type === 'string' ? VALIDATORS.get(type) : undefined;
+  const validator = typeof type === 'string' ? validatorOf(type) : undefined;
   if (!validator) throw new HeadroomError('FRAME_INVALID', `unknown frame type ${shown(type)}; this end speaks protocol version 1`);
   if (validator.Check(value)) return value as Frame;
   const error = validator.Errors(value)[0];

@@ -5,7 +5,8 @@
 import fc from 'fast-check';
 import t from 'tap';
 import { createBlockPacking } from '../../agent/block-packing.ts';
-import { createSpill, type Spill } from '../../agent/core/backlog.ts';
+import type { Spill } from '../../agent/core/backlog.ts';
+import { createSpill } from '../../agent/core/create-spill.ts';
 import { type Batch, SampleBuffer, type SampleBufferLimits } from '../../agent/core/sample-buffer.ts';
 import { MemorySegmentFiles } from '../support/segment-files.ts';
 import { rowsOf, vmUuid } from '../support/wire-world.ts';

@@ -126,6 +126,13 @@ t.test('hostile text never passes and never throws', async (t) => {
   t.equal(({} as Record<string, unknown>).devices, undefined, 'no prototype was touched');
 });
 
+t.test('the NUMA node of a definition: told only where it is one', async (t) => {
+  t.equal(factsOf('numa-strict').numaNode, 0);
+  t.equal(factsOf('plain').numaNode, null);
+  const text = readFileSync(join(folder, 'numa-strict.xml'), 'utf8');
+  t.equal(factsFromXml(text.replace("nodeset='0'", "nodeset='0-1'"), identity).numaNode, null);
+});
+
 t.test('sets of CPUs', async (t) => {
   t.same(cpuSet('0-3,^2,8'), new Set([0, 1, 3, 8]));
   for (const text of ['', 'a', '1-', '-', '0,,1', '^']) t.equal(cpuSet(text), null, text);

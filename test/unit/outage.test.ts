@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { createBlockPacking } from '../../agent/block-packing.ts';
-import { createSpill } from '../../agent/core/backlog.ts';
+import { createSpill } from '../../agent/core/create-spill.ts';
 import { DISK_RING_LIMITS } from '../../agent/core/disk-ring.ts';
 import { HOST_BUFFER_LIMITS } from '../../agent/core/sample-buffer.ts';
 import { openSpill } from '../../agent/spill.ts';

@@ -96,6 +96,7 @@ function unknownFacts(identity: DomainIdentity, problem: string): VmFacts {
     lockedMemory: false,
     preallocatedMemory: false,
     numaStrict: false,
+    numaNode: null,
     memorySource: undefined,
     memoryDevices: 0,
     dedicatedPinning: false,
@@ -147,7 +148,7 @@ function launchSecurityOf(domain: XmlElement): string | null {
 
 function memoryFacts(
   domain: XmlElement,
-): Pick<VmFacts, 'hugepages' | 'lockedMemory' | 'preallocatedMemory' | 'numaStrict' | 'memorySource'> {
+): Pick<VmFacts, 'hugepages' | 'lockedMemory' | 'preallocatedMemory' | 'numaStrict' | 'numaNode' | 'memorySource'> {
   const backing = at(domain, 'memoryBacking');
   const source = attribute(at(backing, 'source'), 'type');
   const numa = at(domain, 'numatune');
@@ -158,9 +159,19 @@ function memoryFacts(
     lockedMemory: at(backing, 'locked') !== undefined,
     preallocatedMemory: attribute(at(backing, 'allocation'), 'mode') === 'immediate',
     numaStrict: [...childrenOf(numa, 'memory'), ...childrenOf(numa, 'memnode')].some(strict),
+    numaNode: soleNode([...childrenOf(numa, 'memory'), ...childrenOf(numa, 'memnode')]),
     memorySource:
       source === undefined ? 'anonymous' : source === 'anonymous' || source === 'memfd' || source === 'file' ? source : undefined,
   };
+}
+
+/** The one host node that all of its memory is bound to or prefers; null when there are several, or none is named. */
+function soleNode(elements: readonly XmlElement[]): number | null {
+  const sets = elements.map((element) => cpuSet(attribute(element, 'nodeset') ?? ''));
+  const [first] = sets;
+  if (!first || first.size !== 1) return null;
+  const [node = null] = first;
+  return sets.every((set) => set?.size === 1 && set.has(node!)) ? node : null;
 }
 
 /** Host CPUs named by a set like `0-3,8,^2`; null when it cannot be read. */

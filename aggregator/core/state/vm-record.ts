@@ -215,7 +215,7 @@ export class VmRecord {
       vcpus: inventory.vcpus,
       bootMemoryMiB: inventory.bootMemoryMiB,
       overheadMiB: inventory.overheadMiB,
-      numaNode: null,
+      numaNode: inventory.numaNode ?? null,
       osFamily: inventory.osFamily,
       eligibility: inventory.eligibility,
       baseline: settingsMap(inventory.baseline),
