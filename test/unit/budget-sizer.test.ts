@@ -4,7 +4,13 @@
  */
 import t from 'tap';
 import type { Forecast } from '../../aggregator/core/forecast/forecaster.ts';
-import { BudgetSizer, SIZER_HORIZONS, SIZER_QUANTILES, type SizerOptions } from '../../aggregator/core/plan/budget-sizer.ts';
+import {
+  BudgetSizer,
+  HORIZON_WEIGHTS,
+  SIZER_HORIZONS,
+  SIZER_QUANTILES,
+  type SizerOptions,
+} from '../../aggregator/core/plan/budget-sizer.ts';
 import { outlookOf } from '../../aggregator/core/plan/exceedance.ts';
 import { createPrng } from '../../shared/prng.ts';
 
@@ -31,7 +37,7 @@ t.test('idle share and risk agree with sampling', async (t) => {
     for (const level of [0.6, 0.93, 0.985, 0.999]) {
       const allocation = scale * (1 - level) ** -width;
       const out = { idle: 0, risk: 0 };
-      outlookOf(forecastOf(scale, width), allocation, out);
+      outlookOf(forecastOf(scale, width), HORIZON_WEIGHTS, allocation, out);
       const idle = draws.reduce((sum, d) => sum + Math.max(0, 1 - d / allocation), 0) / draws.length;
       // Between levels the mass is taken in the middle, though a heavy tail has more of it below.
       t.ok(Math.abs(out.idle - idle) < 0.03, `width ${width}, level ${level}: idle ${out.idle.toFixed(4)}, sampled ${idle.toFixed(4)}`);
@@ -45,7 +51,7 @@ t.test('beyond the last level risk goes on falling; below the first it is certai
   const top = forecast.values[SIZER_QUANTILES.length - 1]!;
   const risks = [0.1, top, 1.2 * top, 2 * top].map((allocation) => {
     const out = { idle: 0, risk: 0 };
-    outlookOf(forecast, allocation, out);
+    outlookOf(forecast, HORIZON_WEIGHTS, allocation, out);
     return out.risk;
   });
   t.equal(risks[0], 1);

@@ -1,6 +1,6 @@
 /**
  * What an allocation would cost by a forecast: the share of it that would lie idle and the risk that it is too little.
- * Input: one forecast's quantiles at a few horizons; output: means over the horizons. Between levels the risk falls
+ * Input: one forecast's quantiles at a few horizons, and how much each horizon counts; output: weighted means. Between levels the risk falls
  * geometrically; beyond the last level the tail goes on falling at the rate of the last two. Pure arithmetic.
  */
 import type { Forecast } from '../forecast/forecaster.ts';
@@ -10,7 +10,7 @@ const TAIL_WIDTH_MIN = 0.01;
 /** Against the logarithm of nothing. */
 const TINY = 1e-9;
 
-type Quantiles = Pick<Forecast, 'values' | 'quantiles' | 'horizons'>;
+type Quantiles = Pick<Forecast, 'values' | 'quantiles'>;
 
 export interface Outlook {
   /** Mean share of the allocation that is not used, 0..1. */
@@ -19,20 +19,18 @@ export interface Outlook {
   risk: number;
 }
 
-/** Writes into `out`: it is called for dozens of candidates a step. */
-export function outlookOf({ values, quantiles, horizons }: Quantiles, allocation: number, out: Outlook): void {
+/** `weights` of the horizons sum to 1. Writes into `out`: it is called for dozens of candidates a step. */
+export function outlookOf({ values, quantiles }: Quantiles, weights: readonly number[], allocation: number, out: Outlook): void {
   out.idle = 0;
   out.risk = 0;
-  for (let row = 0; row < values.length; row += quantiles.length) addRow(values, quantiles, row, allocation, out);
-  out.idle /= horizons.length;
-  out.risk /= horizons.length;
+  for (let i = 0; i < weights.length; i++) addRow(values, quantiles, i * quantiles.length, allocation, weights[i]!, out);
 }
 
-function addRow(values: Float64Array, levels: readonly number[], row: number, allocation: number, out: Outlook): void {
+function addRow(values: Float64Array, levels: readonly number[], row: number, allocation: number, weight: number, out: Outlook): void {
   const count = levels.length;
   const lowest = values[row]!;
   if (allocation < lowest) {
-    out.risk += 1;
+    out.risk += weight;
     return;
   }
   let idle = levels[0]! * (allocation - lowest);
@@ -51,8 +49,8 @@ function addRow(values: Float64Array, levels: readonly number[], row: number, al
     const fall = (1 - levels[count - 1]!) / (1 - levels[count - 2]!);
     risk *= fall ** (Math.log((allocation + TINY) / (below + TINY)) / tailWidth(values, row, count));
   }
-  out.idle += allocation > 0 ? idle / allocation : 0;
-  out.risk += risk;
+  out.idle += allocation > 0 ? (weight * idle) / allocation : 0;
+  out.risk += weight * risk;
 }
 
 /** Distance of the last two levels on the log scale. */
