@@ -25,7 +25,7 @@ export interface VmScore {
   /** Unused and allocated amounts, summed over samples (headline unit × samples): for the fleet's slack. */
   unusedSum: number;
   allocatedSum: number;
-  /** Score of the samples' unmet demand, and demand, summed likewise. */
+  /** Unmet demand, and demand, summed likewise. */
   unmetSum: number;
   demandSum: number;
 }
