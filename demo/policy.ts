@@ -21,7 +21,8 @@ const QUICK = {
   lead: LEAD,
   shrinkHorizon: LEAD,
   cooldownGrow: '0s',
-  cooldownShrink: '4s',
+  // Less than a plan's period, so that each plan may follow a fall.
+  cooldownShrink: '2s',
   stepLimitGrowFraction: 100,
   stepLimitShrinkFraction: 1,
   deadBandFraction: 0.05,

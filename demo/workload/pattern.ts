@@ -63,7 +63,7 @@ const RARE: Shape = [
  */
 const WEB: Pattern = {
   shape: INTERACTIVE,
-  low: { cores: 0.15, memoryMiB: 110 },
+  low: { cores: 0.12, memoryMiB: 110 },
   high: { cores: 0.5, memoryMiB: 232 },
   shiftMs: 0,
   noiseShare: 0.04,
