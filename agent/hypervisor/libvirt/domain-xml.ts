@@ -169,7 +169,7 @@ function memoryFacts(
 function soleNode(elements: readonly XmlElement[]): number | null {
   const sets = elements.map((element) => cpuSet(attribute(element, 'nodeset') ?? ''));
   const [first] = sets;
-  if (!first || first.size !== 1) return null;
+  if (first?.size !== 1) return null;
   const [node = null] = first;
   return sets.every((set) => set?.size === 1 && set.has(node!)) ? node : null;
 }
