@@ -67,6 +67,28 @@ for (const [name, series] of SEASONAL) {
   }
 }
 
+t.test('horizons between those that are learnt are covered too, though errors shrink again at a short period', async (t) => {
+  const horizons = [3, 5, 8, 11];
+  const hits = horizons.map(() => 0);
+  const expected = new Map<number, { horizon: number; value: number }[]>();
+  let looked = 0;
+  const series: Series = (step, random) => (1.2 + wave(step, 13)) * Math.exp(0.1 * normal(random));
+  play(series, 4, 20 * DAY, 5 * DAY, (model, step, value) => {
+    for (const { horizon, value: most } of expected.get(step) ?? []) if (value <= most) hits[horizon]!++;
+    const { values } = model.forecast(horizons, [0.9])!;
+    horizons.forEach((ahead, horizon) => {
+      const at = step - 1 + ahead;
+      expected.set(at, [...(expected.get(at) ?? []), { horizon, value: values[horizon]! }]);
+    });
+    looked++;
+  });
+  hits.forEach((count, i) => {
+    const share = count / (looked - horizons[i]!);
+    // Two leads speak for what lies between; a horizon judged by the longer one alone covers 57 % here.
+    t.ok(share > 0.86, `${horizons[i]} ahead: 0.9 covers ${share.toFixed(3)}`);
+  });
+});
+
 for (const period of [13, 61, 130]) {
   t.test(`a period of ${period} steps, told by nobody, is found`, async (t) => {
     let ready = 0;

@@ -14,7 +14,10 @@ import { SeasonSearch } from './season-search.ts';
 import { FEATURES, SeriesFeatures } from './series-features.ts';
 import { bytesOf, packState, type StateArray, unpackState } from './state-bytes.ts';
 
-/** Steps ahead that are learnt; a horizon between them is judged by the next longer one, whose errors are no smaller. */
+/**
+ * Steps ahead that are learnt. A horizon between two is judged by the wider of both: errors grow with the horizon, but not
+ * where a series repeats within a few steps (at lead 12 of a period of 13 they are as small as at lead 1).
+ */
 const LEADS = [1, 2, 4, 12] as const;
 /** Quantile levels that are learnt; others are interpolated on the logit scale. */
 export const LEVELS = [0.1, 0.5, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.9995] as const;
@@ -78,9 +81,13 @@ export class ExpertForecaster implements Forecaster {
   // Scratch, not state.
   readonly #quantiles: Float32Array;
   readonly #awake: Uint8Array;
+  /** Residual quantiles [leads × experts × levels], and which leads' still hold: many horizons share a lead. */
+  readonly #sketched: Float32Array;
+  readonly #sketchedNow = new Uint8Array(LEADS.length);
   readonly #weights: Float64Array;
   readonly #regrets: Float64Array;
   readonly #mixed = new Float64Array(J);
+  readonly #expected = new Float64Array(J);
   readonly #row = new Float32Array(ROW);
 
   constructor(options: ForecasterOptions, set: ExpertSet) {
@@ -105,6 +112,7 @@ export class ExpertForecaster implements Forecaster {
     this.#awakeEver = new Int32Array(LEADS.length);
     this.#quantiles = new Float32Array(this.#count * J);
     this.#awake = new Uint8Array(this.#count);
+    this.#sketched = new Float32Array(LEADS.length * this.#experts.length * J);
     this.#weights = new Float64Array(this.#count);
     this.#regrets = new Float64Array(this.#count);
   }
@@ -132,6 +140,7 @@ export class ExpertForecaster implements Forecaster {
   restoreFrom(bytes: Uint8Array): void {
     unpackState(this.#tag, bytes, this.#arrays);
     this.#features.restored();
+    this.#sketchedNow.fill(0);
   }
 
   observe(point: ForecastPoint): void {
@@ -175,6 +184,7 @@ export class ExpertForecaster implements Forecaster {
       const base = last + opinion(this.#experts[k]!, row, at);
       if (!Number.isNaN(base)) addResidual(this.#bins, (lead * this.#experts.length + k) * SKETCH_BINS, y - base, this.#s[S.weight]!);
     }
+    this.#sketchedNow[lead] = 0;
     if (this.#set.regression) {
       const k = this.#experts.length;
       for (let j = 0; j < J; j++) this.#quantiles[k * J + j]! -= last;
@@ -217,20 +227,29 @@ export class ExpertForecaster implements Forecaster {
       if (this.#awakeEver[lead]! & (1 << k) || Number.isNaN(opinion(this.#experts[k]!, this.#pending, at))) continue;
       this.#awakeEver[lead]! |= 1 << k;
       fillPrior(this.#bins, (lead * this.#experts.length + k) * SKETCH_BINS, this.#s[S.weight]!);
+      this.#sketchedNow[lead] = 0;
       for (let j = 0; j < J; j++) this.#mixture.reset(lead * J + j);
     }
+  }
+
+  #sketch(lead: number): void {
+    if (this.#sketchedNow[lead] === 1) return;
+    const experts = this.#experts.length;
+    for (let k = lead * experts; k < (lead + 1) * experts; k++) sketchQuantiles(this.#bins, k * SKETCH_BINS, LEVELS, this.#sketched, k * J);
+    this.#sketchedNow[lead] = 1;
   }
 
   /** Every expert's quantiles and the mixture's, log scale, into the scratch arrays. */
   #predict(lead: number, row: Float32Array, at: number): void {
     const last = row[at + FEATURES]!;
     const experts = this.#experts.length;
+    this.#sketch(lead);
     for (let k = 0; k < experts; k++) {
       const base = last + opinion(this.#experts[k]!, row, at);
       this.#awake[k] = Number.isNaN(base) ? 0 : 1;
       if (Number.isNaN(base)) continue;
-      sketchQuantiles(this.#bins, (lead * experts + k) * SKETCH_BINS, LEVELS, this.#quantiles, k * J);
-      for (let j = 0; j < J; j++) this.#quantiles[k * J + j]! += base;
+      const from = (lead * experts + k) * J;
+      for (let j = 0; j < J; j++) this.#quantiles[k * J + j] = this.#sketched[from + j]! + base;
     }
     if (this.#set.regression) {
       this.#awake[experts] = 1;
@@ -252,20 +271,30 @@ export class ExpertForecaster implements Forecaster {
     features.fillNow(this.#row, 0);
     this.#row[FEATURES] = features.last;
     horizons.forEach((ahead, i) => {
-      const found = LEADS.findIndex((lead) => lead >= ahead);
-      const lead = found < 0 ? LEADS.length - 1 : found;
       features.fillAhead(this.#row, 0, ahead);
-      this.#predict(lead, this.#row, 0);
-      let floor = Number.NEGATIVE_INFINITY;
-      for (let j = 0; j < J; j++) {
-        floor = Math.max(floor, this.#mixed[j]! + this.#corrections[lead * J + j]!);
-        this.#mixed[j] = floor;
-      }
+      this.#expect(ahead);
       quantiles.forEach((q, j) => {
-        values[i * quantiles.length + j] = features.unscaled(interpolate(this.#mixed, q));
+        values[i * quantiles.length + j] = features.unscaled(interpolate(this.#expected, q));
       });
     });
     return { quantiles, horizons, values, confidence: this.#confidence(), explanation: this.#explain(horizons[0] ?? 1) };
+  }
+
+  /** Corrected quantiles of one horizon, in order, into `#expected`; the row is filled. */
+  #expect(ahead: number): void {
+    const lead = leadOf(ahead);
+    const out = this.#expected;
+    this.#predict(lead, this.#row, 0);
+    for (let j = 0; j < J; j++) out[j] = this.#mixed[j]! + this.#corrections[lead * J + j]!;
+    if (lead > 0 && ahead < LEADS[lead]!) {
+      this.#predict(lead - 1, this.#row, 0);
+      for (let j = 0; j < J; j++) {
+        const other = this.#mixed[j]! + this.#corrections[(lead - 1) * J + j]!;
+        if (LEVELS[j]! > 0.5) out[j] = Math.max(out[j]!, other);
+        else if (LEVELS[j]! < 0.5) out[j] = Math.min(out[j]!, other);
+      }
+    }
+    for (let j = 1; j < J; j++) out[j] = Math.max(out[j - 1]!, out[j]!);
   }
 
   #confidence(): number {
@@ -277,14 +306,19 @@ export class ExpertForecaster implements Forecaster {
   }
 
   #explain(ahead: number): string {
-    const found = LEADS.findIndex((lead) => lead >= ahead);
-    const lead = found < 0 ? LEADS.length - 1 : found;
+    const lead = leadOf(ahead);
     const words = [...this.#experts.map((expert) => expert.words), 'a regression on recent values and past cycles'];
     this.#mixture.weights(lead * J + MID, this.#awake, this.#weights);
     const ranked = [...this.#weights.keys()].filter((k) => this.#weights[k]! >= 0.1).sort((a, b) => this.#weights[b]! - this.#weights[a]!);
     const parts = ranked.slice(0, 3).map((k) => `${words[k]} (${Math.round(this.#weights[k]! * 100)} %)`);
     return `from ${this.#features.count} steps: ${parts.length > 0 ? parts.join(', ') : 'all experts alike'}`;
   }
+}
+
+/** The learnt lead at or after a horizon; the last one beyond it. */
+function leadOf(ahead: number): number {
+  const found = LEADS.findIndex((lead) => lead >= ahead);
+  return found < 0 ? LEADS.length - 1 : found;
 }
 
 /** Value at level q between the learnt levels, linear on the logit scale, held beyond the ends. */
