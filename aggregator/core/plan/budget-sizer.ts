@@ -22,8 +22,8 @@ export const SIZER_QUANTILES = [0.1, 0.5, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0
 const PRICE_RATE = 0.3;
 /** Aimed at: a little inside the budget, since a rate measured over weeks scatters around what is aimed at. */
 const AIM = 0.95;
-/** First price × budget: for an exponential tail of width w the right one is about w × (1 − idle share). */
-const PRICE_SHARE = 0.06;
+/** First price × budget: for an exponential tail of width w the right one is about w × (1 − idle share). High, small budgets go unspent for weeks. */
+const PRICE_SHARE = 0.04;
 /** The price stays within this factor of its start: a quiet month must not make the first busy hour free. */
 const PRICE_RANGE = 1000;
 /** Gain asked of a change, as a share of the allocation: at first, and its bounds; and how fast it learns. */
