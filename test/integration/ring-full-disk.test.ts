@@ -7,30 +7,36 @@ import { mkdtempSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { DISK_RING_LIMITS, DiskRing } from '../../agent/core/disk-ring.ts';
+import { DISK_RING_LIMITS, DiskRing, type SegmentFiles } from '../../agent/core/disk-ring.ts';
 import { openSegmentDir } from '../../agent/segment-dir.ts';
+import { until } from '../support/wire-world.ts';
 
 const DISK_BYTES = 4 * 1024 * 1024;
 const LIMITS = { ...DISK_RING_LIMITS, bytesMax: 64 * 1024 * 1024, retryMs: 0 };
 
 const disk = mkdtempSync(join(tmpdir(), 'headroom-ring-disk-'));
 const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'tmpfs', disk], { encoding: 'utf8' });
-t.teardown(() => {
-  spawnSync('umount', [disk]);
+t.teardown(async () => {
+  // A sealed segment is closed only once the disk has it.
+  await until(() => spawnSync('umount', [disk]).status === 0, 'the disk to be let go');
   rmdirSync(disk);
 });
+/** A process that ends closes its files; here it goes on. */
+const closeAll = (files: SegmentFiles): void => {
+  for (const { id } of files.list()) files.seal(id);
+};
 t.equal(mounted.status, 0, `mount: ${mounted.stderr}`);
 
 t.test('written until it is full', async (t) => {
   const directory = join(disk, 'ring');
   const ballast = join(disk, 'ballast');
+  // A quota, say, is not seen in what the volume tells: the write itself fails.
+  const files = { ...openSegmentDir(directory), freeBytes: () => Number.NaN };
   t.teardown(() => {
     rmSync(directory, { recursive: true, force: true });
     rmSync(ballast, { force: true });
   });
   writeFileSync(ballast, Buffer.alloc(DISK_BYTES / 2));
-  // A quota, say, is not seen in what the volume tells: the write itself fails.
-  const files = { ...openSegmentDir(directory), freeBytes: () => Number.NaN };
   const ring = new DiskRing<number>(files, { ...LIMITS, freeBytesMin: 0 }, () => {});
   let kept = 0;
   const append = (): boolean => {
@@ -46,6 +52,7 @@ t.test('written until it is full', async (t) => {
   const full = kept;
   rmSync(ballast);
   t.ok(append(), 'there is room again');
+  closeAll(files);
   const found = new DiskRing<number>(openSegmentDir(directory), { ...LIMITS, freeBytesMin: 0 }, () => {});
   for (let number = 0; number <= full; number++) {
     const record = found.next();
@@ -59,8 +66,11 @@ t.test('written until it is full', async (t) => {
 
 t.test('the volume keeps room for others', async (t) => {
   const directory = join(disk, 'polite');
-  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
   const files = openSegmentDir(directory);
+  t.teardown(() => {
+    closeAll(files);
+    rmSync(directory, { recursive: true, force: true });
+  });
   const ring = new DiskRing<number>(files, { ...LIMITS, freeBytesMin: DISK_BYTES / 2 }, () => {});
   for (let n = 0; n < 100; n++) ring.append(Buffer.alloc(50_000), 10, n, 0);
   // Files take whole pages.

@@ -123,7 +123,11 @@ t.test('killed and restarted mid-stream: nothing acknowledged is lost, nothing i
   await until(() => buffer.empty, 'everything acknowledged');
   const { stats } = buffer;
   t.equal(stats.acknowledgedRows, stats.appendedRows);
-  t.same(stats.droppedRows, { 'byte-limit': 0, 'row-limit': 0, invalid: 0 });
+  t.same(
+    Object.values(stats.droppedRows).filter((rows) => rows > 0),
+    [],
+    'nothing is dropped, whatever the reason',
+  );
   for (const vm of vms) {
     const times = store.times(vm);
     t.equal(times.length, (time - 1_700_000_000_000) / 1000, 'every row, once each');
