@@ -15,6 +15,7 @@ import { obstacle, packagesToInstall, prepareMachine, thisMachine } from './mach
 import { leftOverDirectories, removeLeftOver } from './run-directory.ts';
 import { openRecords, startAggregator, startHostAgent } from './services.ts';
 import type { Setting, Stage } from './stage.ts';
+import { firstDayMs } from './workload/pattern.ts';
 
 /** Throws ENVIRONMENT when real guests cannot run here; says what will be installed and started. */
 export async function announce(say: (line: string) => void): Promise<void> {
@@ -55,11 +56,13 @@ async function startGuests(setting: Setting): Promise<string> {
   const { domainType, why } = await probeAcceleration(image.kernel, image.initrd);
   terminal.say(why);
   const [kernel, initrd, disk] = [run.copyIn(image.kernel), run.copyIn(image.initrd), run.copyIn(image.disk)];
+  const firstDay = firstDayMs(Date.now());
   for (const { name, role, memoryMiB, labels } of ROSTER) {
     setting.checkpoint();
     teardown.add(`remove ${name}`, () => removeGuest(name));
     const consoleLog = run.file(`${name}.console`);
-    await startGuest({ name, uuid: randomUUID(), role, domainType, memoryMiB, kernel, initrd, disk, consoleLog, labels }, run.path);
+    const boots = { kernel, initrd, disk, consoleLog, firstDayMs: firstDay };
+    await startGuest({ name, uuid: randomUUID(), role, domainType, memoryMiB, labels, ...boots }, run.path);
     terminal.say(`started guest ${name} (1 vCPU, ${memoryMiB} MiB)`);
   }
   return domainType === 'kvm' ? 'QEMU guests under libvirt, with KVM' : 'QEMU guests under libvirt, emulated (no working KVM here)';

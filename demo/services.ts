@@ -13,9 +13,9 @@ import { Api } from './api.ts';
 import { type Service, startService } from './child-processes.ts';
 import { NAME_PREFIX } from './guests/guests.ts';
 import { LIBVIRT_URI } from './machine/virsh.ts';
-import { demoPolicy, STEP_MS } from './policy.ts';
+import { demoPolicy } from './policy.ts';
 import type { Records, Setting } from './stage.ts';
-import { DAY_MS } from './workload/pattern.ts';
+import { DAY_MS, STEP_MS } from './workload/pattern.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 /** An aggregator opens its stores and listens within a second or two. */

@@ -13,6 +13,8 @@ export interface GuestDefinition {
   initrd: string;
   disk: string;
   consoleLog: string;
+  /** When the load's first day begins, ms since 1970. */
+  firstDayMs: number;
   /** Administrator's labels. */
   labels: Record<string, string>;
 }
@@ -36,7 +38,7 @@ export function domainXml(guest: GuestDefinition): string {
   const memoryKiB = guest.memoryMiB * KIB_PER_MIB;
   // psi=1: Debian's kernels leave pressure accounting off. Huge pages raise the kernel's own reserve by 60 MiB in a guest
   // this small, which would look like demand.
-  const commandLine = `console=ttyS0 quiet loglevel=3 panic=5 psi=1 transparent_hugepage=never headroom.role=${guest.role} headroom.memory=${guest.memoryMiB}`;
+  const commandLine = `console=ttyS0 quiet loglevel=3 panic=5 psi=1 transparent_hugepage=never headroom.role=${guest.role} headroom.memory=${guest.memoryMiB} headroom.first-day=${guest.firstDayMs}`;
   const labels = Object.entries(guest.labels)
     .map(([key, value]) => `<headroom:label name="${escapeXml(key)}" value="${escapeXml(value)}"/>`)
     .join('');

@@ -6,6 +6,7 @@
 import { chmodSync, copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { runChecked } from '../machine/run-command.ts';
+import { MEMINFO_AT_BOOT } from '../workload/meminfo-at-boot.ts';
 
 export interface RootDiskParts {
   busybox: string;
@@ -31,6 +32,7 @@ mount -t devtmpfs dev /dev
 mount -t tmpfs -o size=16m tmpfs /run
 mount -t tmpfs -o size=16m tmpfs /tmp
 mkdir -p /run/headroom
+cat /proc/meminfo > ${MEMINFO_AT_BOOT}
 export MALLOC_ARENA_MAX=1 PATH=/bin HOME=/tmp
 ip link set lo up
 for card in /sys/class/net/e*; do [ -e "$card" ] && ip link set "\${card##*/}" up; done

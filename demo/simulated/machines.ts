@@ -10,7 +10,7 @@ import { type VmId, vmId } from '../../shared/ids.ts';
 import { NS_PER_MS } from '../../shared/units.ts';
 import { AGENT_CHANNEL } from '../guests/domain-xml.ts';
 import { ROSTER, type RosterEntry } from '../guests/roster.ts';
-import { offerAt, type Role } from '../workload/pattern.ts';
+import { firstDayMs, type Offer, offerAt, type Role } from '../workload/pattern.ts';
 
 /** What a guest of the real demo costs before its workload does anything (measured there): agent, kernel, idle runtimes. */
 const BASE = { cores: 0.03, memoryMiB: 100 };
@@ -27,12 +27,19 @@ export const SIMULATED_GUESTS: readonly SimulatedGuest[] = ROSTER.map((entry, in
   id: vmId(`51300000-0000-4000-8000-${String(index + 1).padStart(12, '0')}`),
 }));
 
-const offered = (role: Role, wallMs: number): { cores: number; memoryMiB: number } => {
-  const offer = offerAt(role, wallMs);
-  return { cores: BASE.cores + offer.cores, memoryMiB: BASE.memoryMiB + offer.memoryMiB };
-};
+/** What a role's guest offers in all at a moment of the wall clock. */
+export type Offered = (role: Role, wallMs: number) => Offer;
 
-export function simulatedMachines(clock: Clock): SimulatedHypervisor {
+/** The load's first day begins as in the real demo, soon after now. */
+export function offeredFrom(nowMs: number): Offered {
+  const firstDay = firstDayMs(nowMs);
+  return (role, wallMs) => {
+    const offer = offerAt(role, wallMs - firstDay);
+    return { cores: BASE.cores + offer.cores, memoryMiB: BASE.memoryMiB + offer.memoryMiB };
+  };
+}
+
+export function simulatedMachines(clock: Clock, offered: Offered): SimulatedHypervisor {
   return createSimulatedHypervisor({
     clock,
     ...HOST,
@@ -80,7 +87,7 @@ export function hostCollector(hypervisor: SimulatedHypervisor): Collector {
 }
 
 /** What the guest and its workload would tell. */
-export function guestCollector(guest: SimulatedGuest, hypervisor: SimulatedHypervisor, clock: Clock): Collector {
+export function guestCollector(guest: SimulatedGuest, hypervisor: SimulatedHypervisor, clock: Clock, offered: Offered): Collector {
   return {
     name: 'simulated-guest',
     fields: ['vm_memory.guestTotalMiB', 'vm_memory.guestAvailableMiB', 'vm_app.offeredCores', 'vm_app.offeredMemoryMiB'],

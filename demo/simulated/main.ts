@@ -17,7 +17,7 @@ import { webSocketConnect } from '../../shared/net/websocket.ts';
 import { createPrng } from '../../shared/prng.ts';
 import { FRAME_BYTES_MAX, GUEST_FRAME_BYTES_MAX } from '../../shared/protocol/frames.ts';
 import { AGENT_CHANNEL } from '../guests/domain-xml.ts';
-import { guestCollector, hostCollector, SIMULATED_GUESTS, simulatedMachines } from './machines.ts';
+import { guestCollector, hostCollector, offeredFrom, SIMULATED_GUESTS, simulatedMachines } from './machines.ts';
 
 const [aggregator, stateDirectory] = process.argv.slice(2);
 if (aggregator === undefined || stateDirectory === undefined) {
@@ -28,7 +28,8 @@ if (aggregator === undefined || stateDirectory === undefined) {
 const clock = systemClock;
 const prng = createPrng(1);
 const log = createLogger((line) => void process.stdout.write(line), clock, 'info');
-const hypervisor = simulatedMachines(clock);
+const offered = offeredFrom(clock.wallMs());
+const hypervisor = simulatedMachines(clock, offered);
 const channels = new Map(
   SIMULATED_GUESTS.map((guest) => [
     guest.id as string,
@@ -79,7 +80,7 @@ const guests: GuestAgent[] = SIMULATED_GUESTS.map((guest) =>
     connect: channels.get(guest.id)!.connect,
     relayed: true,
     vm: guest.id,
-    collectors: [guestCollector(guest, hypervisor, clock)],
+    collectors: [guestCollector(guest, hypervisor, clock, offered)],
     setCpusOnline: (vcpus) => vcpus,
     sampleMs: 1000,
     log,

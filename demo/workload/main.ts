@@ -1,13 +1,14 @@
 /**
  * The workload of a demo guest: offers CPU and memory load after its role's pattern and tells the agent how much it offers.
- * Input: role and memory size on the kernel's command line; effects: load, and once a second a file of `name value` lines
+ * Input: role, memory size and the first day's beginning on the kernel's command line; effects: load, and once a second a file of `name value` lines
  * that the guest agent reports as `vm_app.NAME`. Those figures serve scoring only; nothing that decides reads them.
  */
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { BASE_READINGS, baseOf, type GuestBase, type GuestReading, SETTLE_MS } from './base.ts';
 import { createCpuLoad, SLICE_MS } from './cpu-load.ts';
 import { bootOption, busySeconds, guestMemory } from './guest-figures.ts';
+import { MEMINFO_AT_BOOT } from './meminfo-at-boot.ts';
 import { createMemoryLoad } from './memory-load.ts';
 import { METRICS_FILE } from './metrics-file.ts';
 import { offerAt, ROLES, type Role } from './pattern.ts';
@@ -16,13 +17,16 @@ const REPORT_MS = 1000;
 
 const role = bootOption('role') as Role | undefined;
 const givenMiB = Number(bootOption('memory'));
-if (role === undefined || !ROLES.includes(role) || !(givenMiB > 0)) {
-  console.error(`workload: the kernel command line must name headroom.role (${ROLES.join(', ')}) and headroom.memory (MiB)`);
+const firstDayMs = Number(bootOption('first-day'));
+if (role === undefined || !ROLES.includes(role) || !(givenMiB > 0) || !(firstDayMs > 0)) {
+  console.error(
+    `workload: the kernel command line must name headroom.role (${ROLES.join(', ')}), headroom.memory (MiB) and headroom.first-day (ms since 1970)`,
+  );
   process.exit(64);
 }
 
-// The balloon is not asked for anything before the agent has spoken: now MemTotal is all there is.
-const reservedMiB = givenMiB - guestMemory().totalMiB;
+// What the kernel told at boot: by now the balloon may have been asked for something.
+const reservedMiB = givenMiB - guestMemory(readFileSync(MEMINFO_AT_BOOT, 'utf8')).totalMiB;
 const monotonicMs = (): number => performance.now();
 const read = (): GuestReading => ({ monotonicMs: monotonicMs(), busySeconds: busySeconds(), memory: guestMemory() });
 const sleep = (delayMs: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, delayMs));
@@ -51,13 +55,13 @@ async function run(as: Role): Promise<void> {
   const cpu = createCpuLoad(monotonicMs);
   const memory = createMemoryLoad(givenMiB);
   setInterval(() => {
-    const offer = offerAt(as, Date.now());
+    const offer = offerAt(as, Date.now() - firstDayMs);
     const startMs = monotonicMs();
     memory.step(offer.memoryMiB, () => guestMemory().availableMiB);
     cpu.work(offer.cores, monotonicMs() - startMs);
   }, SLICE_MS);
   setInterval(() => {
-    const offer = offerAt(as, Date.now());
+    const offer = offerAt(as, Date.now() - firstDayMs);
     report({
       offeredCores: base.cores + offer.cores,
       offeredMemoryMiB: base.memoryMiB + offer.memoryMiB,

@@ -1,15 +1,28 @@
 /**
  * What each guest of the demo offers to do, as a function of time: a "day" of 100 seconds that repeats. Input: role and
- * wall clock; output: cores wanted by the workload and MiB it wants to hold. Pure, and the same for everyone who asks, so a
- * guest needs nothing but its clock to follow it.
+ * time since the first day began; output: cores wanted by the workload and MiB it wants to hold. Pure, and the same for
+ * everyone who asks, so a guest needs nothing but its clock and the first day's beginning to follow it.
  */
 import { createPrng } from '../../shared/prng.ts';
 
 export const ROLES = ['web', 'batch', 'idle', 'control'] as const;
 export type Role = (typeof ROLES)[number];
 
+/** The forecasting step that the day's events are laid out on. */
+export const STEP_MS = 5000;
 /** A demonstration shows several days within minutes: 100 s a day, a multiple of the 5 s step, seven of them in twelve minutes. */
 export const DAY_MS = 100_000;
+
+/** From the first guest's start until all agents are connected, about; emulated guests boot in 20 to 30 s. */
+const BOOT_MS = 40_000;
+
+/**
+ * When the first day begins, for a fleet whose first guest starts now: shortly after all are up, on a forecasting step's
+ * boundary. All that repeats then does so first in the learning cycles, at the same place of every run.
+ */
+export function firstDayMs(nowMs: number): number {
+  return Math.ceil((nowMs + BOOT_MS) / STEP_MS) * STEP_MS;
+}
 
 export interface Offer {
   cores: number;
@@ -23,7 +36,7 @@ interface Pattern {
   shape: Shape;
   low: Offer;
   high: Offer;
-  /** The day begins this much later than the wall clock's multiples of it do: keeps the sum of all guests low. */
+  /** The guest's own day begins this much later than the fleet's: keeps the sum of all guests low. */
   shiftMs: number;
   /** Uneven use: each five seconds are up to this share lower or higher. */
   noiseShare: number;
@@ -63,22 +76,22 @@ const RARE: Shape = [
  */
 const WEB: Pattern = {
   shape: INTERACTIVE,
-  low: { cores: 0.12, memoryMiB: 110 },
+  low: { cores: 0.22, memoryMiB: 110 },
   high: { cores: 0.5, memoryMiB: 232 },
-  shiftMs: 0,
+  shiftMs: 25_000,
   noiseShare: 0.04,
 };
 const PATTERNS: Record<Role, Pattern> = {
   web: WEB,
-  control: { ...WEB, shiftMs: DAY_MS / 2 },
+  control: { ...WEB, shiftMs: WEB.shiftMs + DAY_MS / 2 },
   batch: {
     shape: SCHEDULED,
     low: { cores: 0.06, memoryMiB: 16 },
     high: { cores: 0.48, memoryMiB: 232 },
-    shiftMs: 21_500,
+    shiftMs: 46_500,
     noiseShare: 0.02,
   },
-  idle: { shape: RARE, low: { cores: 0.02, memoryMiB: 8 }, high: { cores: 0.42, memoryMiB: 120 }, shiftMs: 1500, noiseShare: 0 },
+  idle: { shape: RARE, low: { cores: 0.02, memoryMiB: 8 }, high: { cores: 0.42, memoryMiB: 120 }, shiftMs: 66_500, noiseShare: 0 },
 };
 
 /** Noise changes this often: each forecasting step sees about one draw. */
@@ -102,9 +115,10 @@ function smoothNoise(slot: number): number {
   return draw(from) + (slot - from) * (draw(from + 1) - draw(from));
 }
 
-export function offerAt(role: Role, wallMs: number): Offer {
+/** `sinceMs`: since the first day began; may be negative. */
+export function offerAt(role: Role, sinceMs: number): Offer {
   const { shape, low, high, shiftMs, noiseShare } = PATTERNS[role];
-  const ownMs = wallMs - shiftMs;
+  const ownMs = sinceMs - shiftMs;
   const share = shareAt(shape, (((ownMs % DAY_MS) + DAY_MS) % DAY_MS) / 1000);
   // The control's noise at its own time of day is the web guest's, half a day earlier: the same load, shifted.
   const noise = 1 + noiseShare * smoothNoise(ownMs / NOISE_MS);

@@ -130,22 +130,29 @@ t.test('memory: short means all it has, at least; old pages coming home do not',
   t.ok(Number.isNaN(memoryDemand({ ...calm, workingSetMiB: Number.NaN, availableMiB: Number.NaN }).value), 'unknown stays unknown');
 });
 
-t.test('what a short guest wanted is what it held once it had enough; one still short wants all it has', async (t) => {
-  const step = (readings: [balloonMiB: number, availableMiB: number][]) => {
-    const demand = new DemandAccumulator({ stepMs: 10_000, windowMs: 5000, graceMs: 0 }, FACTS);
-    const startMs = START - (START % 10_000);
-    const rows = readings.map(([balloonMiB, availableMiB], i) => ({
-      timeMs: startMs + (i + 1) * 1000,
-      values: { 'vm_memory.balloonMiB': balloonMiB, 'vm_memory.availableMiB': availableMiB, 'vm_memory.statsAgeMs': 0 },
-    }));
-    demand.add(block('host', rows));
-    return demand.closeUntil(startMs + 10_000)[0]?.points.memory;
-  };
-  const rests = (balloonMiB: number, availableMiB: number) =>
-    Array.from({ length: 4 }, () => [balloonMiB, availableMiB] as [number, number]);
-  t.same(step([...rests(400, 20), ...rests(600, 240)]), { value: 380, usage: 380, suppressed: true }, 'not the 400 it was short in');
-  t.same(step([...rests(200, 100), ...rests(400, 20)]), { value: 400, usage: 380, suppressed: true });
-});
+t.test(
+  'what a short guest wanted is what it held once it had enough; one still short wants all it has, and a step of what it lately held',
+  async (t) => {
+    type Reading = [balloonMiB: number, availableMiB: number];
+    const step = (readings: readonly Reading[], before: readonly Reading[] = []) => {
+      const demand = new DemandAccumulator({ stepMs: 10_000, windowMs: 5000, graceMs: 0 }, FACTS);
+      const startMs = START - (START % 10_000);
+      const rows = [...before, ...readings].map(([balloonMiB, availableMiB], i) => ({
+        timeMs: startMs + (i + 1 - before.length) * 1000,
+        values: { 'vm_memory.balloonMiB': balloonMiB, 'vm_memory.availableMiB': availableMiB, 'vm_memory.statsAgeMs': 0 },
+      }));
+      demand.add(block('host', rows));
+      return demand.closeUntil(startMs + 10_000).at(-1)?.points.memory;
+    };
+    const rests = (balloonMiB: number, availableMiB: number) => Array.from({ length: 4 }, () => [balloonMiB, availableMiB] as Reading);
+    t.same(step([...rests(400, 20), ...rests(600, 240)]), { value: 380, usage: 380, suppressed: true }, 'not the 400 it was short in');
+    const short = [...rests(200, 100), ...rests(400, 20)];
+    t.same(step(short), { value: 400, usage: 380, suppressed: true }, 'nothing is known of earlier hours');
+    t.same(step(short, rests(900, 450)), { value: 450, usage: 380, suppressed: true }, 'it held 450 before');
+    t.same(step(short, rests(1200, 400)), { value: 500, usage: 380, suppressed: true }, 'a quarter more at most');
+    t.same(step(short, rests(300, 10)), { value: 400, usage: 380, suppressed: true }, 'what it held when short proves no less');
+  },
+);
 
 t.test('rates at their limit want more', async (t) => {
   t.same(rateDemand(100, Number.NaN), { value: 100, suppressed: false });

@@ -54,20 +54,21 @@ t.test('the definition is XML with the parts that Headroom needs', async (t) => 
     initrd: '/initrd',
     disk: '/disk',
     consoleLog: '/log',
+    firstDayMs: 1_800_000_000_000,
     labels: { role: 'web' },
   });
   const { domain } = new XMLParser({ ignoreAttributes: false }).parse(xml);
   t.equal(domain['@_type'], 'qemu');
   t.equal(domain.memory['#text'], 655360);
   t.equal(domain.os.kernel, '/run/<odd>&path');
-  t.match(domain.os.cmdline, /psi=1 .*headroom\.role=web headroom\.memory=640/);
+  t.match(domain.os.cmdline, /psi=1 .*headroom\.role=web headroom\.memory=640 headroom\.first-day=1800000000000/);
   t.equal(domain.devices.channel.target['@_name'], AGENT_CHANNEL);
   t.equal(domain.devices.memballoon.stats['@_period'], '1');
 });
 
 t.test('loads repeat daily, stay well below two cores together, and the control is web half a day later', async (t) => {
   for (let second = 0; second < DAY_MS / 1000; second++) {
-    const nowMs = 1_800_000_000_000 + second * 1000;
+    const nowMs = 3 * DAY_MS + second * 1000;
     const total = ROLES.reduce((sum, role) => sum + offerAt(role, nowMs).cores, 0);
     t.ok(total < 1.3, `${total} cores in second ${second}`);
     t.same(offerAt('control', nowMs + DAY_MS / 2), offerAt('web', nowMs));

@@ -101,7 +101,7 @@ const AVAILABLE_SHARE_MIN = 0.06;
 /** Swap-in or refaults with more than this share available are old pages coming home, not a lack. */
 const AVAILABLE_SHARE_AMPLE = 0.2;
 /** A guest that says it is short wants more than it has, by an unknown amount: the same step as the fast guard's. */
-const SHORT_GROWTH = 1.25;
+export const SHORT_GROWTH = 1.25;
 /** Refaulted pages per second (4 KiB each: 4 MiB/s) that mark thrashing rather than a cold cache. */
 const REFAULTS_PER_SECOND_MIN = 1000;
 

@@ -6,7 +6,7 @@
 import type { Resource } from '../../../shared/resources.ts';
 import type { TelemetryBlock } from '../../../shared/telemetry.ts';
 import { BalloonHistory, GuestSize } from './demand-balloon.ts';
-import { cpuDemand, memoryDemand, rateDemand } from './demand-estimate.ts';
+import { cpuDemand, memoryDemand, rateDemand, SHORT_GROWTH } from './demand-estimate.ts';
 
 export interface DemandOptions {
   stepMs: number;
@@ -50,6 +50,8 @@ export interface MemoryNow {
 const OPEN_STEPS_MAX = 4;
 /** A memory reading stays true this long: statistics come every few seconds, and memory moves slowly. */
 const MEMORY_HOLD_MS = 15_000;
+/** What a short guest may want is bounded by what it was seen to hold within this time, and the one before. */
+const RECENT_MS = 24 * 3_600_000;
 /** Share of a step, or of a window, that must be covered by rows. */
 const COVERAGE_MIN = 0.5;
 
@@ -78,6 +80,8 @@ interface OpenStep {
   /** Estimate of the newest reading. */
   memoryMiB: number;
   memoryTimeMs: number;
+  /** It was short at the newest reading: how much more it wanted, the step does not tell. */
+  endsShort: boolean;
 }
 
 interface Columns {
@@ -98,6 +102,8 @@ export class DemandAccumulator {
   readonly #vouchedSize = new GuestSize(this.#balloon);
   readonly #claimedSize = new GuestSize(this.#balloon);
   readonly #memory = { timeMs: Number.NaN, balloonMiB: Number.NaN, workingSetMiB: Number.NaN, value: Number.NaN, suppressed: false };
+  /** Largest working sets of guests that were not short: since `sinceMs`, and in the time before. */
+  readonly #recent = { sinceMs: Number.NEGATIVE_INFINITY, maxMiB: Number.NaN, earlierMaxMiB: Number.NaN };
   /** Claimed signals of the newest guest row. */
   readonly #guest = { timeMs: Number.NaN, swapIn: Number.NaN, refaults: Number.NaN, full: Number.NaN };
   #facts: DemandFacts;
@@ -184,7 +190,7 @@ export class DemandAccumulator {
     }
     const sums = new Float64Array(this.#windows * WIDTH);
     const memory = { workingSetMiB: Number.NaN, memorySuppressed: false, memoryMiB: Number.NaN, memoryTimeMs: Number.NEGATIVE_INFINITY };
-    const step = { startMs, sums, ...memory };
+    const step = { startMs, sums, ...memory, endsShort: false };
     this.#open.push(step);
     this.#open.sort((a, b) => a.startMs - b.startMs);
     return step;
@@ -293,7 +299,9 @@ export class DemandAccumulator {
     if (timeMs >= step.memoryTimeMs) {
       step.memoryTimeMs = timeMs;
       step.memoryMiB = estimate.value;
+      step.endsShort = estimate.suppressed;
     }
+    if (!estimate.suppressed) this.#noteRecent(timeMs, workingSetMiB);
     step.workingSetMiB = maxKnown(step.workingSetMiB, workingSetMiB);
     step.memorySuppressed ||= estimate.suppressed;
   }
@@ -308,13 +316,27 @@ export class DemandAccumulator {
     };
   }
 
+  #noteRecent(timeMs: number, workingSetMiB: number): void {
+    const recent = this.#recent;
+    if (timeMs - recent.sinceMs >= RECENT_MS) {
+      const follows = timeMs - recent.sinceMs < 2 * RECENT_MS;
+      recent.earlierMaxMiB = follows ? recent.maxMiB : Number.NaN;
+      recent.maxMiB = Number.NaN;
+      recent.sinceMs = timeMs;
+    }
+    recent.maxMiB = maxKnown(recent.maxMiB, workingSetMiB);
+  }
+
   /**
-   * A guest that was short and then had enough within the step has shown what it wanted; one that is still short at the end
-   * wants all it has, at least.
+   * A guest that was short and then had enough within the step has shown what it wanted. One that is still short at the end
+   * wants all it has and an unknown amount more: a step of the fast guard, but no more than it was lately seen to hold.
+   * Learning only what it had would have it short at this hour again.
    */
   #memoryPoint(step: OpenStep): DemandPoint {
     if (!Number.isNaN(step.memoryMiB)) {
-      const value = maxKnown(step.memoryMiB, step.workingSetMiB);
+      const seen = maxKnown(step.memoryMiB, step.workingSetMiB);
+      const held = maxKnown(this.#recent.maxMiB, this.#recent.earlierMaxMiB);
+      const value = step.endsShort && held > seen ? Math.min(held, seen * SHORT_GROWTH) : seen;
       return { value, usage: nullable(step.workingSetMiB), suppressed: step.memorySuppressed };
     }
     // No reading within the step: the newest earlier one holds for a while (short steps, slow statistics).
