@@ -13,9 +13,11 @@ import type { Prng } from '../shared/prng.ts';
 import { RESOURCES } from '../shared/resources.ts';
 import type { DecisionConfig } from './config.ts';
 import { forecasterFactory } from './core/forecast/registry.ts';
+import type { FleetSnapshot } from './core/plan/plan.ts';
+import { differenceLines, type PolicyDifferences } from './core/plan/policy-diff.ts';
 import { FleetState } from './core/state/fleet-state.ts';
 import { Executor } from './execute/executor.ts';
-import type { AggregatorService } from './http/service.ts';
+import type { AggregatorService, PolicyApplied } from './http/service.ts';
 import { createIngest, type Ingest } from './ingest/ingest.ts';
 import type { IngestLimits, IngestSink } from './ingest/peer-state.ts';
 import { Loop, loopMetrics } from './loops/loop.ts';
@@ -26,7 +28,8 @@ import { EventLog } from './service/event-log.ts';
 import { type KillScope, KillSwitches, scopeName } from './service/kill-switches.ts';
 import { LedgerQueue } from './service/ledger-queue.ts';
 import { ModelKeeper } from './service/model-keeper.ts';
-import { type MatchedVm, PolicyKeeper, type PolicySource } from './service/policy-keeper.ts';
+import { PolicyKeeper, type PolicySource } from './service/policy-keeper.ts';
+import { previewPlan } from './service/policy-preview.ts';
 import { planEntry, Reporter } from './service/reporter.ts';
 import { SteadyTime } from './service/steady-time.ts';
 import { hostViews, vmView } from './service/views.ts';
@@ -54,6 +57,13 @@ const OUTCOMES_READ_MAX = 2000;
 const PLAN_AFTER_STEP_MS_MAX = 500;
 /** The first plan need not wait for its turn: leases are renewed by it, and people wait for a first answer. */
 const FIRST_PLAN_MS_MAX = 5000;
+
+/** Lines of differences that a person still reads, in an answer and in an event; VMs whose changes are told as data. */
+const POLICY_CHANGES_TOLD_MAX = 200;
+const POLICY_CHANGES_IN_EVENT_MAX = 20;
+const POLICY_VMS_TOLD_MAX = 1000;
+
+type ApplyOptions = Parameters<AggregatorService['applyPolicies']>[2];
 
 /** Takes ownership (a new epoch) and the policy into force. Rejects when a store fails or the policy file is invalid. */
 export async function createAggregator(options: AggregatorOptions): Promise<Aggregator> {
@@ -313,7 +323,7 @@ export class Aggregator {
 
   async #maintain(): Promise<void> {
     const nowMs = this.#time.nowMs();
-    const reloaded = await this.#policies.reload(this.#matched(), nowMs);
+    const reloaded = await this.#policies.reload(() => this.#snapshot().vms, nowMs);
     if (reloaded !== null) {
       if ('changes' in reloaded) this.#policyChanged('the policy file', reloaded.changes);
       else this.#reporter.operator(null, null, `the policy file is not taken, the one in force stays: ${reloaded.problem}`, 'policy', {});
@@ -321,18 +331,36 @@ export class Aggregator {
     await this.#options.series.maintain(nowMs);
   }
 
-  #matched(): MatchedVm[] {
-    return this.state.vmIds().flatMap((vm) => this.state.vm(vm)?.matched ?? []);
+  #snapshot(): FleetSnapshot {
+    return this.state.snapshot(this.#time.nowMs(), this.#options.clock.monotonicMs());
   }
 
-  #policyChanged(by: string, changes: readonly string[]): void {
+  #policyChanged(by: string, differences: PolicyDifferences): void {
     this.state.setPolicy(this.#policies.policy);
     const { version } = this.#policies.policy;
-    this.#reporter.operator(null, null, `policy ${version} by ${by}: ${changes.length} changes`, 'policy', {
+    const changes = differences.fleet.length + differences.vms.length;
+    this.#reporter.operator(null, null, `policy ${version} by ${by}: ${changes} changes`, 'policy', {
       version,
       by,
-      changes: changes.slice(0, 20),
+      changes: differenceLines(differences, POLICY_CHANGES_IN_EVENT_MAX),
     });
+  }
+
+  async #applyPolicies(source: string, by: string, { dryRun, ifVersion }: ApplyOptions): Promise<PolicyApplied> {
+    const snapshot = this.#snapshot();
+    const told = (changes: PolicyDifferences): Pick<PolicyApplied, 'version' | 'changes' | 'vms'> => ({
+      version: this.#policies.policy.version,
+      changes: differenceLines(changes, POLICY_CHANGES_TOLD_MAX),
+      vms: changes.vms.slice(0, POLICY_VMS_TOLD_MAX),
+    });
+    if (dryRun) {
+      this.#policies.checkVersion(ifVersion);
+      const { policy, changes } = this.#policies.preview(source, snapshot.vms, snapshot.nowMs);
+      return { ...told(changes), nextPlan: previewPlan(snapshot, policy, this.#epoch, this.#options.prng) };
+    }
+    const changes = await this.#policies.apply(source, { by, ifVersion }, snapshot.vms, snapshot.nowMs);
+    this.#policyChanged(by, changes);
+    return { ...told(changes), nextPlan: null };
   }
 
   async #setKillSwitch(scope: KillScope, engaged: boolean, by: string, reason: string): Promise<void> {
@@ -356,11 +384,12 @@ export class Aggregator {
 
   #createService(startedAtMs: number): AggregatorService {
     const { clock, series, ledger, version } = this.#options;
-    const snapshot = () => this.state.snapshot(this.#time.nowMs(), clock.monotonicMs());
+    const snapshot = () => this.#snapshot();
     const view = (id: VmId) => {
       const record = this.state.vm(id);
-      const vm = record?.snapshot(this.state.policy, this.#time.nowMs(), clock.monotonicMs());
-      return record && vm ? vmView(vm, record, this.state.policy, this.#decisions) : null;
+      const nowMs = this.#time.nowMs();
+      const vm = record?.snapshot(this.state.policy, nowMs, clock.monotonicMs());
+      return record && vm ? vmView(vm, record, this.state.policy, this.#decisions, nowMs) : null;
     };
     return {
       version,
@@ -377,11 +406,10 @@ export class Aggregator {
       plans: (limit) => this.#decisions.plans(limit),
       plan: (id) => this.#decisions.plan(id),
       policies: () => this.#policies.view(),
-      applyPolicies: async (source, by, dryRun) => {
-        const changes = await this.#policies.apply(source, by, dryRun, this.#matched(), this.#time.nowMs());
-        if (!dryRun) this.#policyChanged(by, changes);
-        return { version: this.#policies.policy.version, changes };
-      },
+      applyPolicies: (source, by, applying) => this.#applyPolicies(source, by, applying),
+      policyVersions: (limit) => this.#policies.versions(limit),
+      slas: () => this.state.slas(this.#time.nowMs()),
+      policyVersion: (version) => this.#policies.version(version),
       setKillSwitch: (scope, engaged, by, reason) => this.#setKillSwitch(scope, engaged, by, reason),
       events: { recent: (limit) => this.#events.recent(limit), subscribe: (listener) => this.#events.subscribe(listener) },
       ledgerEntries: (query) => ledger.entries(query),

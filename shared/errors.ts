@@ -9,6 +9,7 @@ export type ErrorCode =
   | 'USAGE'
   | 'NOT_FOUND'
   | 'CONFLICT'
+  | 'VERSION_CHANGED'
   | 'UNAVAILABLE'
   | 'TIMEOUT'
   | 'FRAME_TOO_LARGE'

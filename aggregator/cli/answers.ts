@@ -1,7 +1,7 @@
 /** The API's answers, as the schemas it documents them with. */
 import type { Static } from 'typebox';
-import type { Event, Plan, Policies, PolicyChange, Verification } from '../http/schemas/decisions.ts';
-import type { Explanation, Host, Vm } from '../http/schemas/fleet.ts';
+import type { Event, Plan, Policies, PolicyChange, PolicyVersion, Verification } from '../http/schemas/decisions.ts';
+import type { Explanation, Host, Sla, Vm } from '../http/schemas/fleet.ts';
 
 export type VmAnswer = Static<typeof Vm>;
 export type HostAnswer = Static<typeof Host>;
@@ -9,5 +9,7 @@ export type PlanAnswer = Static<typeof Plan>;
 export type EventAnswer = Static<typeof Event>;
 export type PoliciesAnswer = Static<typeof Policies>;
 export type PolicyChangeAnswer = Static<typeof PolicyChange>;
+export type PolicyVersionAnswer = Static<typeof PolicyVersion>;
 export type VerificationAnswer = Static<typeof Verification>;
+export type SlaAnswer = Static<typeof Sla>;
 export type ExplanationAnswer = Static<typeof Explanation>;

@@ -26,7 +26,12 @@ export interface ApiClient {
   get<T>(path: string): Promise<T>;
   /** All pages of a list. */
   all<T>(path: string): Promise<T[]>;
-  send<T>(method: 'PUT' | 'DELETE', path: string, body: { text: string } | { json: unknown }): Promise<T>;
+  send<T>(
+    method: 'PUT' | 'POST' | 'DELETE',
+    path: string,
+    body: { text: string } | { json: unknown },
+    headers?: Record<string, string>,
+  ): Promise<T>;
   /** An answer that does not end; the signal ends it. */
   stream(path: string, headers: Record<string, string>, signal: AbortSignal): Promise<ReadableStream<Uint8Array>>;
 }
@@ -41,6 +46,7 @@ const PAGES_MAX = 1000;
 function codeOf(status: number): ErrorCode {
   if (status === 404) return 'NOT_FOUND';
   if (status === 409) return 'CONFLICT';
+  if (status === 412) return 'VERSION_CHANGED';
   if (status === 403) return 'PERMISSION';
   if (status === 422) return 'POLICY_INVALID';
   if (status === 502 || status === 503 || status === 504) return 'UNAVAILABLE';
@@ -111,9 +117,9 @@ export function createApiClient(address: string, fetcher: typeof fetch, stop: Ab
       }
       throw new HeadroomError('INVARIANT_BROKEN', `${url}${path} has no end after ${PAGES_MAX} pages`);
     },
-    send: (method, path, body) => {
+    send: (method, path, body, headers = {}) => {
       const [type, text] = 'text' in body ? ['application/yaml', body.text] : ['application/json', JSON.stringify(body.json)];
-      return json(path, { method, body: text, headers: { 'content-type': type } });
+      return json(path, { method, body: text, headers: { ...headers, 'content-type': type } });
     },
     async stream(path, headers, signal) {
       const { body } = await ask(path, { headers, signal });

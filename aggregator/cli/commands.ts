@@ -7,8 +7,10 @@ import { hostList } from './commands/host-list.ts';
 import { killSwitchOff, killSwitchOn, killSwitchStatus } from './commands/kill-switch.ts';
 import { lookCommand } from './commands/look.ts';
 import { planList, planShow } from './commands/plan.ts';
-import { policyApply, policyGet } from './commands/policy.ts';
+import { policyApply, policyDiff, policyGet, policyShow } from './commands/policy.ts';
+import { policyHistory, policyRollback } from './commands/policy-history.ts';
 import { simulate } from './commands/simulate.ts';
+import { slaList } from './commands/sla-list.ts';
 import { status } from './commands/status.ts';
 import { vmExplain } from './commands/vm-explain.ts';
 import { vmList } from './commands/vm-list.ts';
@@ -25,7 +27,12 @@ export const COMMANDS: readonly Command[] = [
   planShow,
   events,
   policyGet,
+  policyShow,
+  policyDiff,
   policyApply,
+  policyHistory,
+  policyRollback,
+  slaList,
   killSwitchOn,
   killSwitchOff,
   killSwitchStatus,

@@ -19,6 +19,7 @@ import { hostRoutes } from './routes/hosts.ts';
 import { killSwitchRoutes } from './routes/kill-switch.ts';
 import { planRoutes } from './routes/plans.ts';
 import { policyRoutes } from './routes/policies.ts';
+import { slaRoutes } from './routes/slas.ts';
 import { statusRoutes } from './routes/status.ts';
 import { vmRoutes } from './routes/vms.ts';
 import type { AggregatorService } from './service.ts';
@@ -82,6 +83,7 @@ export async function createHttpApp(service: AggregatorService, options: HttpApp
       vmRoutes,
       planRoutes,
       policyRoutes,
+      slaRoutes,
       auditRoutes,
       killSwitchRoutes,
       statusRoutes,

@@ -6,6 +6,15 @@ import { RESOURCES } from '../../shared/resources.ts';
 import { amountText, spanText } from './amounts.ts';
 import type { ResourceView, VmView } from './service.ts';
 
+/** Below this a score is the noise of any busy machine. */
+const CONTENTION_TOLD_MIN = 0.05;
+const PART_WORDS = {
+  cpuWait: 'waiting for a CPU',
+  steal: 'CPU stolen as the guest sees it',
+  memoryPressure: 'short of memory',
+  ioPressure: 'waiting for disks',
+  swap: 'swapping',
+} as const;
 const NAMES = { cpu: 'CPU', memory: 'Memory', network: 'Network', disk: 'Disk' } as const;
 /** Telemetry comes each second, some of it each minute: older than this is stale for a reader. */
 const STALE_MS = 120_000;
@@ -14,6 +23,11 @@ export function explain(vm: VmView): string[] {
   const agent = vm.guestAgent ? '' : ', without a guest agent';
   const sentences = [`${vm.name} on ${vm.host} is ${vm.state}${agent}.`];
   for (const resource of RESOURCES) sentences.push(...explainResource(NAMES[resource], vm.resources[resource]));
+  if (vm.contention !== null && vm.contention.score >= CONTENTION_TOLD_MIN) {
+    const parts = Object.entries(vm.contention.parts).filter(([, share]) => (share ?? 0) >= CONTENTION_TOLD_MIN / 2);
+    const words = parts.map(([part, share]) => `${PART_WORDS[part as keyof typeof PART_WORDS]} ${((share ?? 0) * 100).toFixed(0)} %`);
+    sentences.push(`It contends for resources, score ${vm.contention.score.toFixed(2)} of 1: ${words.join(', ')} of the time.`);
+  }
   if (vm.missingSignals.length > 0) sentences.push(`Signals it lacks: ${vm.missingSignals.join('; ')}.`);
   return sentences;
 }

@@ -41,6 +41,7 @@ const STATUS: Partial<Record<ErrorCode, [status: number, title: string]>> = {
   PERMISSION: [403, 'Not allowed'],
   NOT_FOUND: [404, 'Not found'],
   CONFLICT: [409, 'Conflict'],
+  VERSION_CHANGED: [412, 'It was changed meanwhile'],
   TIMEOUT: [504, 'It took too long'],
   UNAVAILABLE: [503, 'Not available'],
   STORE_UNAVAILABLE: [503, 'The series store is not available'],

@@ -4,7 +4,10 @@
  */
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { EligibilityMap, Mode, Resource, Setting, VmState } from '../../shared/resources.ts';
-import type { FleetSnapshot, ForecastView, HostSnapshot, LintFinding, Plan } from '../core/plan/plan.ts';
+import type { FleetSnapshot, ForecastView, HostSnapshot, LintFinding, Plan, PlanStep } from '../core/plan/plan.ts';
+import type { VmPolicyChange } from '../core/plan/policy-diff.ts';
+import type { SlaState } from '../core/plan/sla.ts';
+import type { Contention } from '../core/state/contention-score.ts';
 import type { LedgerEntry, LedgerStore } from '../store/ledger-store.ts';
 import type { SeriesStore } from '../store/series-store.ts';
 
@@ -37,6 +40,8 @@ export interface VmView {
   labels: Record<string, string>;
   guestAgent: boolean;
   missingSignals: string[];
+  /** How much it suffers from neighbours and limits, null = unknown. */
+  contention: Contention | null;
   resources: Record<Resource, ResourceView>;
 }
 
@@ -62,6 +67,32 @@ export type FleetEvent = {
   data: Record<string, unknown>;
 };
 
+/** The next plan as another policy would make it. */
+export interface PlanPreview {
+  steps: PlanStep[];
+  stepsAll: number;
+  /** Things not done, by what bound them. */
+  notDone: Record<string, number>;
+}
+
+export interface PolicyApplied {
+  /** In force now. */
+  version: number;
+  /** For people. */
+  changes: string[];
+  vms: VmPolicyChange[];
+  /** Only of a dry run. */
+  nextPlan: PlanPreview | null;
+}
+
+export interface PolicyVersionView {
+  version: number;
+  atMs: number;
+  by: string;
+  digest: string;
+  source: string | null;
+}
+
 export interface AggregatorService {
   readonly version: string;
   readonly startedAtMs: number;
@@ -77,8 +108,14 @@ export interface AggregatorService {
   plan(id: string): PlanView | null;
   /** The policy file in force, as its source text and parsed form. */
   policies(): { version: number; source: string; parsed: unknown };
-  /** Validates and (unless dryRun) takes into force; throws POLICY_INVALID naming line and field. */
-  applyPolicies(source: string, by: string, dryRun: boolean): Promise<{ version: number; changes: string[] }>;
+  /** Validates and (unless dryRun) takes into force; throws POLICY_INVALID naming line and field, VERSION_CHANGED. */
+  applyPolicies(source: string, by: string, options: { dryRun: boolean; ifVersion: number | null }): Promise<PolicyApplied>;
+  /** Newest first, without their texts. */
+  policyVersions(limit: number): Promise<PolicyVersionView[]>;
+  /** The policy's agreements on service, and how well they were kept. */
+  slas(): SlaState[];
+  /** Null: there was no such version. */
+  policyVersion(version: number): Promise<PolicyVersionView | null>;
   setKillSwitch(
     scope: { kind: 'fleet' } | { kind: 'host'; host: HostId } | { kind: 'vm'; vm: VmId },
     engaged: boolean,

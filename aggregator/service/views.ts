@@ -9,7 +9,7 @@ import type { DecisionLog } from './decision-log.ts';
 
 const UNITS: Readonly<Record<Resource, ResourceView['unit']>> = { cpu: 'cores', memory: 'MiB', network: 'bytes/s', disk: 'bytes/s' };
 
-export function vmView(vm: VmSnapshot, record: VmRecord, policy: FleetPolicy, decisions: DecisionLog): VmView {
+export function vmView(vm: VmSnapshot, record: VmRecord, policy: FleetPolicy, decisions: DecisionLog, nowMs: number): VmView {
   const resources = Object.fromEntries(RESOURCES.map((resource) => [resource, resourceView(vm, resource, policy, decisions)]));
   return {
     id: vm.id,
@@ -19,6 +19,7 @@ export function vmView(vm: VmSnapshot, record: VmRecord, policy: FleetPolicy, de
     labels: { ...vm.labels },
     guestAgent: record.inventory.guestAgent,
     missingSignals: [...record.inventory.missingSignals],
+    contention: record.contention(nowMs),
     resources: resources as VmView['resources'],
   };
 }

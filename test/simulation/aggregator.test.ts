@@ -136,13 +136,13 @@ t.test('observe and recommend send nothing; a new policy by API acts, and outliv
   const world = await worldOf(vms(1), policyText('observe'));
   await world.run(4 * DAY_MS);
   t.equal(world.host.commands.length, 0);
-  const dry = await world.aggregator.service.applyPolicies(policyText('recommend'), 'tester', true);
+  const dry = await world.aggregator.service.applyPolicies(policyText('recommend'), 'tester', { dryRun: true, ifVersion: null });
   t.ok(
     dry.changes.some((change) => change.includes('vm-1 cpu: mode observe → recommend')),
     dry.changes.join('\n'),
   );
   t.equal(world.aggregator.service.policies().version, 1, 'a dry run changes nothing');
-  await world.aggregator.service.applyPolicies(policyText('recommend'), 'tester', false);
+  await world.aggregator.service.applyPolicies(policyText('recommend'), 'tester', { dryRun: false, ifVersion: null });
   await world.run(DAY_MS);
   t.equal(world.host.commands.length, 0);
   const proposed = world.aggregator.service.plans(20).flatMap(({ notDone }) => notDone.filter(({ wouldBe }) => wouldBe !== null));
@@ -156,7 +156,7 @@ t.test('observe and recommend send nothing; a new policy by API acts, and outliv
   world.policy = policyText('auto');
   await world.run(CONFIG.maintainPeriodMs + 1000);
   t.equal(world.aggregator.service.policies().version, 3, 'a changed file wins');
-  await t.rejects(world.aggregator.service.applyPolicies('version: 1\nfleat: {}\n', 'tester', false), {
+  await t.rejects(world.aggregator.service.applyPolicies('version: 1\nfleat: {}\n', 'tester', { dryRun: false, ifVersion: null }), {
     code: 'POLICY_INVALID',
     message: /line 2, column 1/,
   });

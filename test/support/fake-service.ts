@@ -5,8 +5,17 @@
 
 import type { ForecastView } from '../../aggregator/core/plan/plan.ts';
 import { parsePolicyFile } from '../../aggregator/core/plan/policy-file.ts';
-import type { AggregatorService, FleetEvent, HostView, PlanView, ResourceView, VmView } from '../../aggregator/http/service.ts';
+import type {
+  AggregatorService,
+  FleetEvent,
+  HostView,
+  PlanView,
+  PolicyVersionView,
+  ResourceView,
+  VmView,
+} from '../../aggregator/http/service.ts';
 import { createMemoryLedgerStore } from '../../aggregator/store/sqlite/memory-ledger-store.ts';
+import { HeadroomError } from '../../shared/errors.ts';
 import type { HostId } from '../../shared/ids.ts';
 import { RESOURCES, type Resource, type Setting } from '../../shared/resources.ts';
 import { allocation, expectedDemand, MADE_HOSTS, MADE_VMS, type MadeVm, STEP_MS, stepDemand, usage } from './made-fleet.ts';
@@ -119,7 +128,7 @@ function resourceView(vm: MadeVm, resource: Resource, nowMs: number): ResourceVi
 export function vmView(vm: MadeVm, nowMs: number): VmView {
   const { id, name, host, state, labels, guestAgent, missingSignals } = vm;
   const resources = Object.fromEntries(RESOURCES.map((resource) => [resource, resourceView(vm, resource, nowMs)]));
-  return { id, name, host, state, labels, guestAgent, missingSignals, resources: resources as VmView['resources'] };
+  return { id, name, host, state, labels, guestAgent, missingSignals, contention: null, resources: resources as VmView['resources'] };
 }
 
 function hostView(host: (typeof MADE_HOSTS)[number], nowMs: number, killed: ReadonlySet<string>): HostView {
@@ -240,6 +249,7 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
   const listeners = new Set<(event: FleetEvent) => void>();
   const killed = new Set<string>();
   const policy = { version: 1, source: FAKE_POLICY };
+  const versions: PolicyVersionView[] = [{ version: 1, atMs: startedAtMs, by: 'start', digest: 'ab'.repeat(32), source: FAKE_POLICY }];
   const forecasters = ['aggregate', 'last-value'];
   const plans = (): PlanView[] => (options.empty ? [] : Array.from({ length: 41 }, (_, i) => planView(41 - i, nowMs())));
   const ledger = createMemoryLedgerStore();
@@ -261,12 +271,27 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
     plans: (limit) => plans().slice(0, limit),
     plan: (id) => plans().find((plan) => plan.id === id) ?? null,
     policies: () => ({ ...policy, parsed: parsePolicyFile(policy.source, { version: policy.version, forecasters }).document }),
-    async applyPolicies(source, _by, dryRun) {
+    async applyPolicies(source, by, { dryRun, ifVersion }) {
       const { document } = parsePolicyFile(source, { version: policy.version + 1, forecasters });
+      if (ifVersion !== null && ifVersion !== policy.version)
+        throw new HeadroomError('VERSION_CHANGED', `policy version ${policy.version} is in force, not ${ifVersion}`);
       const changes = [`${document.rules?.length ?? 0} rules would be in force`];
-      if (!dryRun) Object.assign(policy, { version: policy.version + 1, source });
-      return { version: policy.version, changes };
+      const nextPlan = dryRun ? { steps: planView(41, nowMs()).steps, stepsAll: 1, notDone: { mode: 2 } } : null;
+      if (!dryRun) {
+        Object.assign(policy, { version: policy.version + 1, source });
+        versions.unshift({ version: policy.version, atMs: nowMs(), by, digest: 'ab'.repeat(32), source });
+      }
+      return { version: policy.version, changes, vms: [], nextPlan };
     },
+    slas: () => [
+      {
+        ...{ name: 'shop-cpu', resource: 'cpu', objective: 0.99, windowMs: 604_800_000, vms: 1, steps: 200, sinceMs: startedAtMs },
+        ...{ attainment: 0.985, kept: false, budgetLeft: -0.5 },
+        worst: [{ vm: MADE_VMS[0]!.id, name: 'shop-web', attainment: 0.985, steps: 200 }],
+      },
+    ],
+    policyVersions: async (limit) => versions.slice(0, limit).map((each) => ({ ...each, source: null })),
+    policyVersion: async (version) => versions.find((each) => each.version === version) ?? null,
     async setKillSwitch(scope, engaged, by, reason) {
       const target = scope.kind === 'fleet' ? 'fleet' : scope.kind === 'host' ? scope.host : scope.vm;
       if (engaged) killed.add(target);

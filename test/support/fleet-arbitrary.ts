@@ -196,6 +196,10 @@ export const policySources: fc.Arbitrary<string> = fc
     reboot: fc.constantFrom(0, 1, 3),
     overcommit: fc.constantFrom(0.5, 1, 4),
     shrinkHorizon: fc.constantFrom('15s', '25s'),
+    oversubscribed: fc.constantFrom(1, 1, 0.4),
+    boost: fc.constantFrom(0, 0, 0.8),
+    soak: fc.constantFrom('1s', '1s', '1h'),
+    suspended: fc.constantFrom('nobody', 'nobody', 'vm-1*'),
   })
   .map(
     (p) => `version: 1
@@ -205,9 +209,11 @@ fleet:
   cpuOvercommit: ${p.overcommit}
   reserve: {memoryMiB: ${p.reserve}}
   blastRadius: {vmsPerPlan: ${p.perPlan}, vmsPerHostPerPlan: 5, vmsPerWindow: ${p.perWindow}, window: 1m}
+  canary: {share: 0.3, soak: ${p.soak}}
+  suspensions: [{match: {name: '${p.suspended}'}, from: '2000-01-01 00:00', to: '2100-01-01 00:00', timeZone: UTC, reason: test}]
 defaults:
-  cpu: {mode: ${p.cpuMode}, enforcement: ${p.enforcement}, ceiling: ${p.ceiling}, violationBudget: 0.05, lead: 10s, shrinkHorizon: ${p.shrinkHorizon}, stepLimitShrinkFraction: ${p.shrink}, stepLimitGrowFraction: ${p.grow}, cooldownShrink: ${p.cooldown}, cooldownGrow: ${p.cooldown}, deadBandFraction: ${p.deadBand}, guaranteedFraction: ${p.guaranteed}}
-  memory: {mode: ${p.memoryMode}, floor: ${p.memoryFloor}, violationBudget: 0.05, lead: 10s, shrinkHorizon: ${p.shrinkHorizon}, stepLimitShrinkFraction: ${p.shrink}, stepLimitGrowFraction: ${p.grow}, cooldownShrink: ${p.cooldown}, cooldownGrow: ${p.cooldown}, deadBandFraction: ${p.deadBand}, guaranteedFraction: ${p.guaranteed}}
+  cpu: {mode: ${p.cpuMode}, enforcement: ${p.enforcement}, ceiling: ${p.ceiling}, violationBudget: 0.05, lead: 10s, shrinkHorizon: ${p.shrinkHorizon}, stepLimitShrinkFraction: ${p.shrink}, stepLimitGrowFraction: ${p.grow}, cooldownShrink: ${p.cooldown}, cooldownGrow: ${p.cooldown}, deadBandFraction: ${p.deadBand}, guaranteedFraction: ${p.guaranteed}, oversubscribedFraction: ${p.oversubscribed}, startupBoostFraction: ${p.boost}}
+  memory: {mode: ${p.memoryMode}, floor: ${p.memoryFloor}, violationBudget: 0.05, lead: 10s, shrinkHorizon: ${p.shrinkHorizon}, stepLimitShrinkFraction: ${p.shrink}, stepLimitGrowFraction: ${p.grow}, cooldownShrink: ${p.cooldown}, cooldownGrow: ${p.cooldown}, deadBandFraction: ${p.deadBand}, guaranteedFraction: ${p.guaranteed}, oversubscribedFraction: ${p.oversubscribed}, startupBoostFraction: ${p.boost}}
   disk: {mode: auto, ceiling: 1000000000, lead: 10s, shrinkHorizon: 15s}
   network: {mode: auto, ceiling: 200000000, lead: 10s, shrinkHorizon: 15s}
 rules:

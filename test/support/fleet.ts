@@ -99,5 +99,5 @@ defaults:
 `;
 
 export function policyOf(source: string = AUTO_POLICY): FleetPolicy {
-  return parsePolicyFile(source, { version: 1, forecasters: FORECASTERS }).policy;
+  return parsePolicyFile(source, { version: 1, takenAtMs: NOW_MS - 60_000, forecasters: FORECASTERS }).policy;
 }

@@ -84,6 +84,29 @@ t.test('policy: what get prints can be applied; mistakes name file, line and col
   t.equal((await world.run('policy apply nowhere.yaml')).code, 3);
 });
 
+t.test('policy: history, show, diff, rollback; nobody is overwritten unseen', async (t) => {
+  const files = { 'new.yaml': 'version: 1\ndefaults:\n  disk: {mode: off}\n' };
+  const version = service.policies().version;
+  const diff = await world.run('policy diff new.yaml', files);
+  t.equal(diff.code, 0);
+  t.match(diff.out, /^not applied .*\n.*\nthe next plan would make 1 steps:\n {2}shop-web: CPU raised .*\nnot done, .*: mode 2\n$/);
+  t.match(await world.run(`policy apply new.yaml --if-version ${version + 5}`, files), { code: 1, err: /is in force, not/ });
+  t.equal((await world.run('policy apply new.yaml --if-version x', files)).code, 2);
+  t.equal((await world.run(`policy apply new.yaml --if-version ${version}`, files)).code, 0);
+  t.equal((await world.run('policy show')).out, files['new.yaml']);
+  t.equal((await world.run('policy show 1')).out, FAKE_POLICY);
+  t.equal((await world.run('policy show 99')).code, 3);
+  t.match((await world.run('policy history')).out, new RegExp(`VERSION +AT +BY +DIGEST\n +${version + 1} +2026-03-03 09:00:00Z +http`));
+  t.equal((await world.run('policy rollback --dry-run')).code, 0);
+  t.equal(service.policies().version, version + 1, 'a dry run takes nothing');
+  t.match(await world.run('policy rollback 1'), { code: 0, out: `policy version ${version + 2} is in force` });
+  t.equal(service.policies().source, FAKE_POLICY);
+});
+
+t.test('sla list: attainment beside the objective', async (t) => {
+  t.match((await world.run('sla list -o wide')).out, /shop-cpu +cpu +1 +99 % +98\.5 % +NO +-50 % .*shop-web 98\.5 %/);
+});
+
 t.test('kill switch: scope and reason reach the aggregator', async (t) => {
   t.match(await world.run('kill-switch on'), { code: 0, out: /engaged for the whole fleet/ });
   t.match((await world.run('kill-switch status')).out, 'ENGAGED');

@@ -51,6 +51,7 @@ const vm = (change: Partial<VmView['resources']> = {}): VmView => ({
   labels: {},
   guestAgent: true,
   missingSignals: [],
+  contention: null,
   resources: {
     cpu: view('cores', { allocation: 0.45, usage: 0.31, forecast }),
     memory: view('MiB', { allocation: 320, usage: 250 }),

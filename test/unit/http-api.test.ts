@@ -51,6 +51,9 @@ const GOOD: [url: string, path: string][] = [
   ['/v1/plans', '/v1/plans'],
   ['/v1/plans/plan-41', '/v1/plans/{id}'],
   ['/v1/policies', '/v1/policies'],
+  ['/v1/policies/versions', '/v1/policies/versions'],
+  ['/v1/policies/versions/1', '/v1/policies/versions/{version}'],
+  ['/v1/slas', '/v1/slas'],
   ['/v1/events?format=json', '/v1/events'],
   ['/v1/ledger', '/v1/ledger'],
   ['/v1/ledger?newestFirst=false&kind=outcome&vm=shop-web', '/v1/ledger'],
@@ -215,6 +218,13 @@ t.test('policies: applied, tried, refused with line, column and field of each mi
     { line: 4, field: 'defaults.memory.flor', detail: /unknown field "flor"/ },
   ]);
   t.match((await put('version: [1\n')).json, { status: 422, line: 2 });
+  const seen = await ask('GET', '/v1/policies', '/v1/policies');
+  t.equal(seen.headers.etag, '"3"');
+  const stale = { ...yaml, 'if-match': '"2"' } as typeof yaml;
+  t.match((await put('version: 1\n', '', stale)).json, { status: 412, code: 'VERSION_CHANGED' });
+  t.equal((await put('version: 1\n', '?dryRun=true', { ...yaml, 'if-match': '"3"' } as typeof yaml)).status, 200);
+  t.equal((await put('version: 1\n', '', { ...yaml, 'if-match': 'three' } as typeof yaml)).status, 400);
+  t.equal((await ask('GET', '/v1/policies/versions/99', '/v1/policies/versions/{version}')).status, 404);
   t.equal(service.policies().version, 3, 'a refused policy changes nothing');
 });
 

@@ -162,6 +162,26 @@ const BREAK: Record<string, [rule: string, change: (c: Case) => void][]> = {
     ['bounds-sent', (c) => (c.plan.steps[0]!.floor = 0)],
     ['bounds-sent', (c) => (c.plan.steps[0]!.floor = Number.NaN)],
   ],
+  maintenance: [
+    [
+      'maintenance',
+      (c) => {
+        const matches = ({ name }: { name: string }) => name === 'vm-1';
+        c.policy.suspensions = [{ fromMs: NOW_MS, toMs: NOW_MS + 1, timeZone: 'UTC', reason: 'a new disk', match: {}, matches }];
+      },
+    ],
+  ],
+  'policy-trial': [['policy-trial', (c) => Object.assign(c.policy, { canary: { share: 0, soakMs: 1000 }, takenAtMs: NOW_MS - 999 })]],
+  guarantee: [
+    ['guarantee', (c) => (c.resources.memory.oversubscribedFraction = 0.5)],
+    [
+      'guarantee',
+      (c) => {
+        c.resources.cpu.oversubscribedFraction = 0.6;
+        c.plan.steps[1] = cpuStep(c.snapshot.vms[0]!, 0.75);
+      },
+    ],
+  ],
   canary: [
     [
       'canary',

@@ -42,6 +42,7 @@ function text(vm: VmAnswer): string {
   const lines = [
     `${vm.name} (${vm.id}) on ${vm.host}: ${vm.state}`,
     `labels: ${labels.join(', ') || 'none'}; guest agent: ${vm.guestAgent ? 'connected' : 'none'}`,
+    ...(vm.contention === null ? [] : [`contention score: ${vm.contention.score.toFixed(2)} of 1`]),
     ...vm.missingSignals.map((signal) => `missing: ${signal}`),
     ...RESOURCES.flatMap((name) => resourceLines(name, vm.resources[name])),
   ];

@@ -1,5 +1,6 @@
 /** Rules of care: what is not wrong by its value but still too soon, too little, on too short a view, or without need. */
 import { gives, type LintedStep, type PlanRule, type StepRule, settingOf, takes } from './lint-rule.ts';
+import { drawn } from './policy-rules.ts';
 
 /** Resident memory this far above what is granted: the last shrink was not given back yet. */
 const UNCONFIRMED_MIB = 64;
@@ -79,9 +80,11 @@ export const forecastReaches: StepRule = ({ step, vm, policy }, { snapshot }) =>
 /** A canary that was harmed: others are not shrunk until it has cooled down. */
 export const canariesWell: PlanRule = (steps, { snapshot, policy }) =>
   steps.flatMap(({ index, step, policy: own }) => {
-    if (own.canary || !takes(step.from, step.to)) return [];
+    if (own.canary || !takes(step.from, step.to) || drawn(step.vm, policy.canary?.share ?? 0)) return [];
     const harmed = snapshot.vms.find(
-      (vm) => (vm.coolUntilMs[step.resource] ?? 0) > snapshot.nowMs && policy.resolve(vm, step.resource).canary,
+      (vm) =>
+        (vm.coolUntilMs[step.resource] ?? 0) > snapshot.nowMs &&
+        (policy.resolve(vm, step.resource).canary || drawn(vm.id, policy.canary?.share ?? 0)),
     );
     return harmed ? [{ step: index, message: `the canary ${harmed.name} cools down after a harmful shrink` }] : [];
   });

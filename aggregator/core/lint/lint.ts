@@ -7,6 +7,7 @@ import type { FleetSnapshot, LintFinding, NotDone, Plan } from '../plan/plan.ts'
 import type { FleetPolicy } from '../plan/policy.ts';
 import * as care from './care-rules.ts';
 import type { LintContext, LintedStep, PlanRule, StepRule } from './lint-rule.ts';
+import * as asked from './policy-rules.ts';
 import { blastRadius, cooledDown, oneStepEach, outsideFreeze, stepLimit } from './rate-rules.ts';
 import * as standing from './standing-rules.ts';
 import { cpuOfHost, guardGrants, memoryOfHost, memoryOfNumaNode } from './sum-rules.ts';
@@ -40,6 +41,9 @@ export const STEP_RULES: Readonly<Record<string, StepRule>> = {
   'step-limit': stepLimit,
   cooldown: cooledDown,
   freeze: outsideFreeze,
+  maintenance: asked.outsideMaintenance,
+  'policy-trial': asked.trialOver,
+  guarantee: asked.guaranteeKept,
   confirmed: care.lastShrinkConfirmed,
   margin: care.marginKept,
   'dead-band': care.outsideDeadBand,

@@ -7,13 +7,15 @@ import type { Prng } from '../../../shared/prng.ts';
 import { type Setting, sameSetting } from '../../../shared/resources.ts';
 import { amountOf, settingFor } from './amounts.ts';
 import { BlastRadius } from './blast-radius.ts';
+import { isCanary, trialEndsMs } from './canaries.ts';
 import type { CpuRoom } from './cpu-room.ts';
 import { freezeAt } from './freeze.ts';
 import type { MemoryRoom } from './memory-room.ts';
 import type { NotDone, PlanStep } from './plan.ts';
 import { notDone, type PlanContext, type Proposal, type Refusal } from './planning.ts';
+import type { FleetPolicy } from './policy.ts';
 import { reasonFor } from './reasons.ts';
-import { amountWords } from './words.ts';
+import { amountWords, timeWords } from './words.ts';
 
 export interface HostRooms {
   memory: MemoryRoom;
@@ -35,7 +37,7 @@ export function allot(proposals: readonly Proposal[], rooms: Map<string, HostRoo
   const blast = new BlastRadius(snapshot, policy.blastRadius);
   const freeze = freezeAt(snapshot.nowMs, policy.freezeWindows);
   const allotment: Allotment = { steps: [], notDone: [], rooms, vmsChanged: 0 };
-  for (const proposal of ordered(proposals, prng)) {
+  for (const proposal of ordered(proposals, policy, prng)) {
     const { vm, resource } = proposal.subject;
     const wouldBe = settingOf(proposal);
     const refuse = (refusal: Refusal): void => {
@@ -78,7 +80,13 @@ function sharedRefusal(proposal: Proposal, context: PlanContext, freeze: { reaso
   const why = (): string => reasonFor(proposal, settingOf(proposal), context.snapshot.nowMs);
   if (freeze !== null) return { constraint: 'freeze-window', reason: `frozen (${freeze.reason}): ${why()}` };
   const canary = context.canaryCooling.get(subject.resource);
-  if (proposal.direction === 'shrink' && canary !== undefined && !subject.policy.canary) {
+  const goesFirst = isCanary(subject.vm.id, subject.policy, context.policy);
+  const trialMs = trialEndsMs(context.policy, context.snapshot.nowMs);
+  if (proposal.direction === 'shrink' && trialMs !== null && !goesFirst) {
+    const trial = `policy ${context.policy.version} is tried with the canaries until ${timeWords(trialMs)}`;
+    return { constraint: 'canary', reason: `${trial}: ${why()}` };
+  }
+  if (proposal.direction === 'shrink' && canary !== undefined && !goesFirst) {
     return { constraint: 'canary', reason: `the canary ${canary} was harmed by a shrink and cools down: ${why()}` };
   }
   if (subject.policy.mode === 'recommend') return { constraint: 'mode', reason: `recommended only: ${why()}` };
@@ -86,14 +94,14 @@ function sharedRefusal(proposal: Proposal, context: PlanContext, freeze: { reaso
 }
 
 /** Urgent growth, then growth, then shrinks; canaries first, then priority (the unimportant shrink first), then the widest gap. */
-function ordered(proposals: readonly Proposal[], prng: Prng): Proposal[] {
+function ordered(proposals: readonly Proposal[], policy: FleetPolicy, prng: Prng): Proposal[] {
   const ranked = proposals.map((proposal) => {
     const { subject, direction, need, target } = proposal;
     const grows = direction === 'grow';
     return {
       proposal,
       group: grows ? (need.urgent ? 0 : 1) : 2,
-      canary: subject.policy.canary ? 0 : 1,
+      canary: isCanary(subject.vm.id, subject.policy, policy) ? 0 : 1,
       priority: grows ? -subject.policy.priority : subject.policy.priority,
       gap: -Math.abs(target / Math.max(subject.amount, 1e-9) - 1),
       // Equals take turns: a draw of each VM's own, so that the last by name are not always the last served.

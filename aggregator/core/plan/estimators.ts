@@ -146,6 +146,21 @@ export function withSuppression(inner: Estimator): Estimator {
   };
 }
 
+/** A VM that launches gets what its policy says before anything is seen of it; demand alone decides once it is ready. */
+export function withStartupBoost(inner: Estimator): Estimator {
+  return (subject, context) => {
+    const need = inner(subject, context);
+    const { policy, vm, bounds, resource } = subject;
+    if (vm.state !== 'launching' || policy.startupBoostFraction <= 0) return need;
+    const boost = policy.startupBoostFraction * bounds.ceiling;
+    if (need !== null && boost <= need.lead) return need;
+    const because = `it is launching, and rule "${policy.rule}" gives it ${amountWords(resource, boost)} until it is ready`;
+    const growOnly: Refusal = { constraint: 'state', reason: 'it is launching' };
+    const known = need ?? { demand: vm.demand[resource].now ?? boost, byMs: null, model: 'none', urgent: false };
+    return { ...known, lead: boost, hold: null, because, holdBecause: '', growOnly, constraint: 'startup' };
+  };
+}
+
 /** A shrink that did harm is taken back before anything else. */
 export function withRollback(inner: Estimator): Estimator {
   return (subject, context) => {
@@ -166,4 +181,4 @@ function rollbackAmount(subject: Subject): number | null {
 }
 
 /** The chain that decides, outermost last. */
-export const needOf: Estimator = withRollback(withSuppression(withMargin(forecastEstimator)));
+export const needOf: Estimator = withRollback(withStartupBoost(withSuppression(withMargin(forecastEstimator))));

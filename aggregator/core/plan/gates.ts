@@ -7,7 +7,8 @@ import { spokenDuration } from './durations.ts';
 import type { VmSnapshot } from './plan.ts';
 import type { PlanContext, Refusal } from './planning.ts';
 import type { ResourcePolicy } from './policy.ts';
-import { RESOURCE_WORDS } from './words.ts';
+import { suspensionOf } from './suspension.ts';
+import { localWords, RESOURCE_WORDS } from './words.ts';
 
 type Gate = (vm: VmSnapshot, resource: Resource, policy: ResourcePolicy, context: PlanContext) => Refusal | null;
 
@@ -30,6 +31,12 @@ const killSwitch: Gate = (vm, _resource, _policy, { snapshot, policy, hosts }) =
   if (snapshot.killSwitch) return no('kill-switch', 'the kill switch of the fleet is on');
   if (policy.killSwitch) return no('kill-switch', 'the policy file has the kill switch of the fleet on');
   return hosts.get(vm.host)?.killSwitch ? no('kill-switch', `the kill switch of host ${vm.host} is on`) : null;
+};
+
+const maintenance: Gate = (vm, _resource, _policy, { snapshot, policy }) => {
+  const suspension = suspensionOf(vm, policy, snapshot.nowMs);
+  if (suspension === null) return null;
+  return no('maintenance', `suspended until ${localWords(suspension.toMs, suspension.timeZone)}: ${suspension.reason}`);
 };
 
 const STATE_WORDS: Partial<Record<VmSnapshot['state'], string>> = {
@@ -74,7 +81,20 @@ const pending: Gate = (vm, resource) =>
   vm.pending[resource] === undefined ? null : no('pending', 'a command is under way; its result comes first');
 
 /** In the order in which a person would want to hear it. */
-const GATES: readonly Gate[] = [eligibility, balloonManager, observing, killSwitch, state, hostHere, holds, job, stale, current, pending];
+const GATES: readonly Gate[] = [
+  eligibility,
+  balloonManager,
+  observing,
+  killSwitch,
+  maintenance,
+  state,
+  hostHere,
+  holds,
+  job,
+  stale,
+  current,
+  pending,
+];
 
 export function gate(vm: VmSnapshot, resource: Resource, policy: ResourcePolicy, context: PlanContext): Refusal | null {
   for (const check of GATES) {

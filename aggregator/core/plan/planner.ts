@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import type { Prng } from '../../../shared/prng.ts';
 import { RESOURCES, type Resource } from '../../../shared/resources.ts';
 import { allot, type HostRooms } from './allot.ts';
+import { isCanary } from './canaries.ts';
 import { contentionOf } from './contention.ts';
 import { CpuRoom } from './cpu-room.ts';
 import { grantsOf } from './grants.ts';
@@ -80,7 +81,8 @@ function contextOf(snapshot: FleetSnapshot, policy: FleetPolicy, byHost: Readonl
   const canaryCooling = new Map<Resource, string>();
   for (const vm of snapshot.vms) {
     for (const resource of RESOURCES) {
-      if ((vm.coolUntilMs[resource] ?? 0) > snapshot.nowMs && policy.resolve(vm, resource).canary) canaryCooling.set(resource, vm.name);
+      if ((vm.coolUntilMs[resource] ?? 0) > snapshot.nowMs && isCanary(vm.id, policy.resolve(vm, resource), policy))
+        canaryCooling.set(resource, vm.name);
     }
   }
   return { snapshot, policy, hosts: new Map(snapshot.hosts.map((host) => [host.id, host])), contended, canaryCooling };

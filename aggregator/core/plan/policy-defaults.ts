@@ -29,6 +29,8 @@ const CPU: ResourcePolicy = {
   forecaster: 'aggregate',
   priority: 100,
   guaranteedFraction: 1,
+  oversubscribedFraction: 1,
+  startupBoostFraction: 0,
   canary: false,
 };
 

@@ -4,9 +4,11 @@
  * then each rule that matches, in order: later ones win field by field. Observe, unless the file says otherwise.
  */
 import { stringify } from 'yaml';
+import type { HeadroomError } from '../../../shared/errors.ts';
 import { RESOURCES, type Resource } from '../../../shared/resources.ts';
 import { formatDuration, parseDuration } from './durations.ts';
 import { minuteOfWeek, validTimeZone } from './freeze.ts';
+import { utcOfLocal } from './local-time.ts';
 import type { FleetPolicy, ResourcePolicy } from './policy.ts';
 import { FLEET_DEFAULTS, RESOURCE_DEFAULTS } from './policy-defaults.ts';
 import { compileSelector, type MatchedVm } from './policy-match.ts';
@@ -16,6 +18,8 @@ import { type PathPart, type PolicySource, readPolicySource } from './policy-sou
 export interface PolicyFileOptions {
   /** Revision of the policy in force, shown everywhere. */
   version: number;
+  /** When it takes force, UTC ms: a new policy is tried by canaries first. */
+  takenAtMs?: number;
   forecasters: readonly string[];
   /** Lease where the file names none. */
   leaseMs?: number;
@@ -48,6 +52,8 @@ function checkMeaning(read: PolicySource, options: PolicyFileOptions): void {
     checkSections(read, rule, ['rules', i], options);
   }
   checkSections(read, document.defaults ?? {}, ['defaults'], options);
+  checkSuspensions(read);
+  checkAgreements(read);
   for (const [i, window] of (document.fleet?.freezeWindows ?? []).entries()) {
     if (!validTimeZone(window.timeZone)) {
       throw read.mistakeAt(
@@ -58,6 +64,28 @@ function checkMeaning(read: PolicySource, options: PolicyFileOptions): void {
     if (window.from === window.to) {
       throw read.mistakeAt(['fleet', 'freezeWindows', i, 'to'], `it ends when it begins (${window.from}); name a later time`);
     }
+  }
+}
+
+function checkAgreements(read: PolicySource): void {
+  const names = new Set<string>();
+  for (const [i, { name, window }] of (read.document.fleet?.slas ?? []).entries()) {
+    if (names.has(name)) throw read.mistakeAt(['fleet', 'slas', i, 'name'], `"${name}" names two agreements; give each its own name`);
+    names.add(name);
+    if (parseDuration(window) === 0)
+      throw read.mistakeAt(['fleet', 'slas', i, 'window'], 'a window of nothing; name a duration such as 7d');
+  }
+}
+
+function checkSuspensions(read: PolicySource): void {
+  for (const [i, { from, to, timeZone }] of (read.document.fleet?.suspensions ?? []).entries()) {
+    const refuse = (field: string, what: string): HeadroomError => read.mistakeAt(['fleet', 'suspensions', i, field], what);
+    if (!validTimeZone(timeZone))
+      throw refuse('timeZone', `"${timeZone}" is not a known time zone; use a name such as Europe/Berlin or UTC`);
+    const [fromMs, toMs] = [utcOfLocal(from, timeZone, 'first'), utcOfLocal(to, timeZone, 'last')];
+    if (fromMs === null) throw refuse('from', `"${from}" is no day of the calendar`);
+    if (toMs === null) throw refuse('to', `"${to}" is no day of the calendar`);
+    if (toMs <= fromMs) throw refuse('to', `it ends (${to}) before it begins (${from}); name a later time`);
   }
 }
 
@@ -99,8 +127,39 @@ function fleetPolicy(document: PolicyDocument, options: PolicyFileOptions): Flee
       timeZone,
       reason,
     })),
+    ...newerFields(fleet, options.takenAtMs),
     killSwitch: fleet.killSwitch ?? base.killSwitch,
     resolve: resolver(document),
+  };
+}
+
+/** Left out where the file says nothing of them: what a plan rests on, and its digest, are then as they always were. */
+function newerFields(
+  { suspensions, canary, slas }: NonNullable<PolicyDocument['fleet']>,
+  takenAtMs: number | undefined,
+): Pick<FleetPolicy, 'suspensions' | 'slas' | 'canary' | 'takenAtMs'> {
+  return {
+    ...(suspensions === undefined
+      ? {}
+      : {
+          suspensions: suspensions.map(({ match = {}, from, to, timeZone, reason }) => ({
+            fromMs: utcOfLocal(from, timeZone, 'first') ?? 0,
+            toMs: utcOfLocal(to, timeZone, 'last') ?? 0,
+            timeZone,
+            reason,
+            match,
+            matches: compileSelector(match),
+          })),
+        }),
+    ...(slas === undefined
+      ? {}
+      : {
+          slas: slas.map(({ name, match = {}, resource, objective, window }) => {
+            return { name, match, matches: compileSelector(match), resource, objective, windowMs: parseDuration(window) };
+          }),
+        }),
+    ...(canary === undefined ? {} : { canary: { share: canary.share, soakMs: parseDuration(canary.soak) } }),
+    ...(canary === undefined || takenAtMs === undefined ? {} : { takenAtMs }),
   };
 }
 
@@ -163,7 +222,7 @@ function durationOr(text: string | undefined, otherwiseMs: number): number {
 }
 
 const TOP_LEVEL = ['version', 'fleet', 'defaults', 'rules', 'name', 'match', ...RESOURCES];
-const DURATION_FIELDS = new Set([...Object.keys(DURATIONS), 'staleAfter', 'lease', 'window']);
+const DURATION_FIELDS = new Set([...Object.keys(DURATIONS), 'staleAfter', 'lease', 'window', 'soak']);
 
 /** One text for one policy: fields in a fixed order, durations in their largest exact unit, nothing implied spelled out. */
 export function canonicalPolicy(document: PolicyDocument): string {

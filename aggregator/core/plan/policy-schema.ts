@@ -3,8 +3,9 @@
  * `description` completes "expected …"). Unknown keys are refused everywhere but in labels.
  */
 import Type, { type Static } from 'typebox';
-import { MODES } from '../../../shared/resources.ts';
+import { MODES, RESOURCES } from '../../../shared/resources.ts';
 import { DURATION_PATTERN } from './durations.ts';
+import { LOCAL_TIME_PATTERN } from './local-time.ts';
 import { CPU_ENFORCEMENTS } from './policy.ts';
 
 const closed = { additionalProperties: false } as const;
@@ -40,6 +41,8 @@ const COMMON = {
   forecaster: Type.String({ minLength: 1, maxLength: 64, description: 'the name of a forecaster, such as aggregate' }),
   priority: Type.Integer({ minimum: 0, maximum: 1_000_000, description: 'a whole number from 0 to 1000000; larger goes first' }),
   guaranteedFraction: share,
+  oversubscribedFraction: share,
+  startupBoostFraction: share,
   canary: yesNo,
 };
 
@@ -77,6 +80,10 @@ const weekTime = Type.String({
   description: 'a day and time, such as Fri 18:00',
 });
 
+const localTime = Type.String({ pattern: LOCAL_TIME_PATTERN, description: 'a date and time, such as 2026-03-28 22:00' });
+const timeZone = Type.String({ minLength: 1, maxLength: 64, description: 'a time zone, such as Europe/Berlin or UTC' });
+const reason = Type.String({ minLength: 1, maxLength: 256, description: 'the reason, in words' });
+
 const Fleet = Type.Partial(
   Type.Object(
     {
@@ -104,12 +111,30 @@ const Fleet = Type.Partial(
           {
             from: weekTime,
             to: weekTime,
-            timeZone: Type.String({ minLength: 1, maxLength: 64, description: 'a time zone, such as Europe/Berlin or UTC' }),
-            reason: Type.String({ minLength: 1, maxLength: 256, description: 'the reason, in words' }),
+            timeZone,
+            reason,
           },
           closed,
         ),
         { maxItems: 100, description: 'a list of at most 100 freeze windows' },
+      ),
+      suspensions: Type.Array(Type.Object({ match: Type.Optional(Selector), from: localTime, to: localTime, timeZone, reason }, closed), {
+        maxItems: 1000,
+        description: 'a list of at most 1000 suspensions for maintenance',
+      }),
+      canary: Type.Object({ share, soak: duration }, closed),
+      slas: Type.Array(
+        Type.Object(
+          {
+            name: Type.String({ minLength: 1, maxLength: 128, description: "the agreement's name" }),
+            match: Type.Optional(Selector),
+            resource: Type.Enum(RESOURCES, { description: `one of ${RESOURCES.join(', ')}` }),
+            objective: Type.Number({ minimum: 0.5, maximum: 1, description: 'a share from 0.5 to 1, such as 0.999' }),
+            window: duration,
+          },
+          closed,
+        ),
+        { maxItems: 100, description: 'a list of at most 100 agreements' },
       ),
     },
     closed,

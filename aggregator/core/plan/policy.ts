@@ -39,6 +39,10 @@ export interface ResourcePolicy {
   priority: number;
   /** Share of the baseline (or of the ceiling, where there is none) that claimed signals may raise it to. */
   guaranteedFraction: number;
+  /** Share of the ceiling that may be taken away in favour of others; the rest is granted whatever demand there is. */
+  oversubscribedFraction: number;
+  /** While it launches: at least this share of the ceiling, before any demand is seen; 0 = none. */
+  startupBoostFraction: number;
   /** Goes first; while a canary cools down after a harmful shrink, others are not shrunk. */
   canary: boolean;
 }
@@ -57,6 +61,30 @@ export interface FleetPolicy {
   staleAfterMs: number;
   leaseMs: number;
   freezeWindows: readonly { fromMinuteOfWeek: number; toMinuteOfWeek: number; timeZone: string; reason: string }[];
+  /** Maintenance: the VMs meant are left as they are between two moments. Absent = none. */
+  suspensions?: readonly {
+    fromMs: number;
+    toMs: number;
+    timeZone: string;
+    reason: string;
+    /** What it means, as written; `matches` is the same, ready to be asked. */
+    match: object;
+    matches: (vm: Pick<VmSnapshot, 'id' | 'name' | 'host' | 'labels'>) => boolean;
+  }[];
+  /** Agreements on service: shown, and decide nothing. Absent = none. */
+  slas?: readonly {
+    name: string;
+    resource: Resource;
+    /** Share of steps in which demand must be covered, e.g. 0.999. */
+    objective: number;
+    windowMs: number;
+    match: object;
+    matches: (vm: Pick<VmSnapshot, 'id' | 'name' | 'host' | 'labels'>) => boolean;
+  }[];
+  /** A share of the fleet goes first, alone for `soakMs` after a new policy. Absent = only what rules name. */
+  canary?: { share: number; soakMs: number };
+  /** When this policy took force, UTC ms; absent = long ago. */
+  takenAtMs?: number;
   killSwitch: boolean;
   /** The policy for one VM and resource, and the name of the rule that gave it. */
   resolve(vm: Pick<VmSnapshot, 'id' | 'name' | 'host' | 'labels'>, resource: Resource): ResourcePolicy & { rule: string };

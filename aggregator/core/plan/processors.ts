@@ -63,6 +63,16 @@ export const bounds: Processor = (proposal) => {
   return proposal;
 };
 
+/** What of the ceiling is not oversubscribed stays granted, wanted or not. */
+export const guaranteed: Processor = (proposal) => {
+  const { subject, target } = proposal;
+  const { policy, bounds: limits, resource } = subject;
+  const kept = Math.min(limits.ceiling, (1 - policy.oversubscribedFraction) * limits.ceiling);
+  if (target >= kept) return proposal;
+  const note = `not below ${amountWords(resource, kept)}: only ${percentWords(policy.oversubscribedFraction)} of it may be lent out`;
+  return limited(proposal, kept, 'guaranteed', note);
+};
+
 /** What only the guest says raises it to its guaranteed share and no further. */
 export const claimed: Processor = (proposal) => {
   const { subject, target, direction } = proposal;
@@ -183,4 +193,14 @@ function noteWords({ notes }: Proposal): string {
 }
 
 /** In order: what is right, then what is allowed, then how fast. */
-export const PROCESSORS: readonly Processor[] = [memoryFloor, claimed, bounds, growOnly, unconfirmed, cooldown, stepLimit, worthIt];
+export const PROCESSORS: readonly Processor[] = [
+  memoryFloor,
+  guaranteed,
+  claimed,
+  bounds,
+  growOnly,
+  unconfirmed,
+  cooldown,
+  stepLimit,
+  worthIt,
+];

@@ -28,6 +28,12 @@ export function timeWords(ms: number): string {
   return new Date(ms).toISOString().slice(11, 19);
 }
 
+/** Date and time of day where the administrator lives, with the zone's name. */
+export function localWords(ms: number, timeZone: string): string {
+  const options = { timeZone, dateStyle: 'medium', timeStyle: 'short', hourCycle: 'h23' } as const;
+  return `${new Intl.DateTimeFormat('en-GB', options).format(ms)} ${timeZone}`;
+}
+
 /** `95 %`, `99.99 %`: as many digits as the share needs. */
 export function percentWords(share: number): string {
   return `${Number((share * 100).toPrecision(6))} %`;

@@ -10,19 +10,23 @@ const VERSION = 1;
 export interface VmCheckpoint {
   models: { resource: Resource; name: string; lastMs: number; bytes: Uint8Array }[];
   peaks: [number, number][];
+  /** By the agreement's name; what older programs wrote has none. */
+  attainment?: Record<string, [startMs: number, steps: number, met: number][]>;
 }
 
 interface Header {
   version: number;
   models: { resource: Resource; name: string; lastMs: number; length: number }[];
   peaks: [number, number][];
+  attainment?: VmCheckpoint['attainment'];
 }
 
-export function packCheckpoint({ models, peaks }: VmCheckpoint): Uint8Array {
+export function packCheckpoint({ models, peaks, attainment = {} }: VmCheckpoint): Uint8Array {
   const header: Header = {
     version: VERSION,
     models: models.map(({ resource, name, lastMs, bytes }) => ({ resource, name, lastMs, length: bytes.length })),
     peaks,
+    attainment,
   };
   const text = new TextEncoder().encode(JSON.stringify(header));
   const packed = new Uint8Array(4 + text.length + models.reduce((sum, { bytes }) => sum + bytes.length, 0));
@@ -45,7 +49,7 @@ export function unpackCheckpoint(packed: Uint8Array): VmCheckpoint {
     at += length;
     return { resource, name, lastMs, bytes };
   });
-  return { models, peaks: header.peaks };
+  return { models, peaks: header.peaks, attainment: header.attainment ?? {} };
 }
 
 function readHeader(packed: Uint8Array): Header & { headerLength: number } {
@@ -57,10 +61,10 @@ function readHeader(packed: Uint8Array): Header & { headerLength: number } {
   } catch (cause) {
     throw corrupt('its header is not JSON', cause);
   }
-  const { version, models, peaks } = header as Partial<Header>;
+  const { version, models, peaks, attainment = {} } = header as Partial<Header>;
   if (version !== VERSION || !Array.isArray(models) || !Array.isArray(peaks))
     throw corrupt(`its version is ${version}, this build reads ${VERSION}`);
-  return { version, models, peaks, headerLength: length };
+  return { version, models, peaks, attainment, headerLength: length };
 }
 
 function corrupt(what: string, cause?: unknown): HeadroomError {

@@ -10,6 +10,7 @@ import type { TelemetryBlock } from '../../../shared/telemetry.ts';
 import type { ForecasterFactory } from '../forecast/forecaster.ts';
 import type { FleetSnapshot, HostGrant, HostSnapshot } from '../plan/plan.ts';
 import type { FleetPolicy } from '../plan/policy.ts';
+import { type SlaState, slaState } from '../plan/sla.ts';
 import { HostRecord } from './host-record.ts';
 import { VmRecord, type VmRecordOptions } from './vm-record.ts';
 
@@ -253,6 +254,17 @@ export class FleetState {
       .filter((host): host is HostSnapshot => host !== null);
     const vms = [...this.#vms.values()].map((vm) => vm.snapshot(this.#policy, nowMs, nowMonoMs));
     return { nowMs, hosts, vms, recentChanges: [...this.#changes], killSwitch: this.killSwitch };
+  }
+
+  /** How well the policy's agreements were kept. */
+  slas(nowMs: number): SlaState[] {
+    return (this.#policy.slas ?? []).map((sla) => {
+      const members = [...this.#vms.values()].filter((vm) => sla.matches(vm.matched));
+      return slaState(
+        sla,
+        members.map((vm) => ({ vm: vm.id, name: vm.inventory.name, ...vm.kept(sla.name, nowMs) })),
+      );
+    });
   }
 
   #hostRecord(id: HostId): HostRecord {

@@ -8,7 +8,9 @@ import { comparePairs, type Pair, RESOURCES, type Resource, type Setting } from 
 import { type TelemetryBlock, tellsDemand } from '../../../shared/telemetry.ts';
 import { type DemandView, type ForecastView, type Hold, headline, type VmSnapshot } from '../plan/plan.ts';
 import type { FleetPolicy, ResourcePolicy } from '../plan/policy.ts';
+import { Attainment, type Kept } from './attainment.ts';
 import { packCheckpoint, unpackCheckpoint } from './checkpoint.ts';
+import { type Contention, ContentionScore } from './contention-score.ts';
 import { DemandAccumulator, type DemandFacts, type DemandOptions, type DemandPoint } from './demand.ts';
 import { DemandModels, type ModelOptions } from './demand-models.ts';
 import { stepBlock } from './series-rows.ts';
@@ -57,6 +59,9 @@ export class VmRecord {
   readonly #options: VmRecordOptions;
   readonly #demand: DemandAccumulator;
   readonly #peaks: WorkingSetPeaks;
+  readonly #contention = new ContentionScore();
+  /** By the agreement's name. */
+  readonly #attainment = new Map<string, Attainment>();
   readonly #sampledMonoMs = perResource(() => Number.NEGATIVE_INFINITY);
   readonly #vouchedMonoMs = perResource(() => Number.NEGATIVE_INFINITY);
   readonly #forecasts: Partial<Record<Resource, ForecastView>> = {};
@@ -129,6 +134,7 @@ export class VmRecord {
   addBlock(block: TelemetryBlock, nowMs: number, nowMonoMs: number): void {
     if (!tellsDemand(block)) return;
     this.#demand.add(block);
+    this.#contention.add(block);
     for (const resource of RESOURCES) {
       if (block.source === 'host' && hasKnown(block, VOUCHED_FIELD[resource])) {
         this.#vouchedMonoMs[resource] = nowMonoMs - (resource === 'memory' ? statsAgeMs(block) : 0);
@@ -162,11 +168,35 @@ export class VmRecord {
         const forecast = this.models.forecast(resource, wishes);
         if (forecast) this.#forecasts[resource] = forecast;
       }
+      this.#noteAgreements(step.startMs, step.points, policy);
       const { id, current } = this;
       const block = stepBlock({ vm: id, startMs: step.startMs, demand, current, forecasts: this.#forecasts, foretold, levels });
       if (block) blocks.push(block);
     }
     return blocks;
+  }
+
+  /** Was what is granted enough in this step? Counted where both are known. */
+  #noteAgreements(startMs: number, points: Record<Resource, DemandPoint>, policy: FleetPolicy): void {
+    for (const { name, resource, windowMs, matches } of policy.slas ?? []) {
+      const { value, suppressed } = points[resource];
+      const granted = this.current[resource];
+      if (value === null || granted === undefined || !matches(this.matched)) continue;
+      const known = this.#attainment.get(name) ?? new Attainment(windowMs);
+      this.#attainment.set(name, known);
+      known.setWindow(windowMs);
+      known.add(startMs, !suppressed && value <= headline(granted, Number.POSITIVE_INFINITY));
+    }
+  }
+
+  /** Of one agreement, over its window. */
+  kept(agreement: string, nowMs: number): Kept {
+    return this.#attainment.get(agreement)?.kept(nowMs) ?? { steps: 0, met: 0, sinceMs: null };
+  }
+
+  /** Null: nothing is known of late. */
+  contention(nowMs: number): Contention | null {
+    return this.#contention.view(nowMs);
   }
 
   get latestStep(): { startMs: number; points: Record<Resource, DemandPoint> } | null {
@@ -187,13 +217,19 @@ export class VmRecord {
   }
 
   checkpoint(): Uint8Array {
-    return packCheckpoint({ models: this.models.serialise(), peaks: this.#peaks.toJSON() });
+    const attainment = Object.fromEntries([...this.#attainment].map(([name, each]) => [name, each.toJSON()]));
+    return packCheckpoint({ models: this.models.serialise(), peaks: this.#peaks.toJSON(), attainment });
   }
 
   /** Answers how many models were taken over; STORE_CORRUPT when the bytes are no checkpoint. */
   restore(bytes: Uint8Array, policy: FleetPolicy): number {
-    const { models, peaks } = unpackCheckpoint(bytes);
+    const { models, peaks, attainment = {} } = unpackCheckpoint(bytes);
     this.#peaks.restore(peaks);
+    for (const { name, windowMs } of policy.slas ?? []) {
+      const known = this.#attainment.get(name) ?? new Attainment(windowMs);
+      known.restore(attainment[name] ?? []);
+      this.#attainment.set(name, known);
+    }
     let restored = 0;
     for (const { resource, name, lastMs, bytes: state } of models) {
       if (!this.models.restore(resource, name, lastMs, state)) continue;

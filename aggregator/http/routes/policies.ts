@@ -1,15 +1,39 @@
-/** GET and PUT /v1/policies: the policy file in force. */
+/** /v1/policies: the policy file in force (its version is the ETag), a new one by PUT, and every version there was. */
 import Type, { type Static } from 'typebox';
-import { Policies, PolicyChange } from '../schemas/decisions.ts';
+import { HeadroomError } from '../../../shared/errors.ts';
+import { Policies, PolicyChange, PolicyVersion } from '../schemas/decisions.ts';
 import { answers, type Routes } from './route-options.ts';
 
 const PutQuery = Type.Object({ dryRun: Type.Optional(Type.Boolean({ default: false, description: 'only tell what would change' })) });
+const PutHeaders = Type.Object({
+  'if-match': Type.Optional(
+    Type.String({ maxLength: 64, description: 'the ETag of the policy that was looked at; 412 when another is in force by now' }),
+  ),
+});
+const ListQuery = Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 100 })) });
+const VersionParams = Type.Object({ version: Type.Integer({ minimum: 1 }) });
+
+const etagOf = (version: number): string => `"${version}"`;
+
+/** Null: any version will do. */
+function versionOf(etag: string | undefined): number | null {
+  if (etag === undefined || etag.trim() === '*') return null;
+  const version = /^\s*(?:W\/)?"?(\d{1,15})"?\s*$/.exec(etag)?.[1];
+  if (version === undefined) throw new HeadroomError('USAGE', `If-Match ${etag}: expected the ETag of a policy, such as "3"`);
+  return Number(version);
+}
 
 export const policyRoutes: Routes = (app, service) => {
-  app.get('/v1/policies', { schema: { summary: 'The policy file in force', tags: ['policies'], response: answers(Policies) } }, () =>
-    service.policies(),
+  app.get(
+    '/v1/policies',
+    { schema: { summary: 'The policy file in force', tags: ['policies'], response: answers(Policies) } },
+    (_request, reply) => {
+      const policies = service.policies();
+      reply.header('etag', etagOf(policies.version));
+      return policies;
+    },
   );
-  app.put<{ Querystring: Static<typeof PutQuery>; Body: string }>(
+  app.put<{ Querystring: Static<typeof PutQuery>; Headers: Static<typeof PutHeaders>; Body: string }>(
     '/v1/policies',
     {
       schema: {
@@ -17,14 +41,40 @@ export const policyRoutes: Routes = (app, service) => {
         tags: ['policies'],
         consumes: ['application/yaml', 'text/plain'],
         querystring: PutQuery,
+        headers: PutHeaders,
         body: Type.String(),
         response: answers(PolicyChange),
       },
     },
-    async (request) => {
+    async (request, reply) => {
       const dryRun = request.query.dryRun ?? false;
-      const { version, changes } = await service.applyPolicies(request.body, `http ${request.ip}`, dryRun);
-      return { version, changes, dryRun };
+      const ifVersion = versionOf(request.headers['if-match']);
+      const applied = await service.applyPolicies(request.body, `http ${request.ip}`, { dryRun, ifVersion });
+      reply.header('etag', etagOf(applied.version));
+      return { ...applied, dryRun };
+    },
+  );
+  app.get<{ Querystring: Static<typeof ListQuery> }>(
+    '/v1/policies/versions',
+    {
+      schema: {
+        summary: 'Every policy that was in force, newest first',
+        tags: ['policies'],
+        querystring: ListQuery,
+        response: answers(Type.Object({ items: Type.Array(PolicyVersion) })),
+      },
+    },
+    async (request) => ({ items: await service.policyVersions(request.query.limit ?? 100) }),
+  );
+  app.get<{ Params: Static<typeof VersionParams> }>(
+    '/v1/policies/versions/:version',
+    { schema: { summary: 'One of them, with its text', tags: ['policies'], params: VersionParams, response: answers(PolicyVersion) } },
+    async (request) => {
+      const { version } = request.params;
+      const found = await service.policyVersion(version);
+      if (found === null)
+        throw new HeadroomError('NOT_FOUND', `there was no policy version ${version}; GET /v1/policies/versions lists them`);
+      return found;
     },
   );
 };

@@ -51,7 +51,37 @@ export const Plan = Type.Object(
 );
 
 export const Policies = Type.Object({ version: Type.Integer(), source: Type.String(), parsed: Type.Any() }, { $id: 'Policies' });
-export const PolicyChange = Type.Object({ version: Type.Integer(), changes: Type.Array(Type.String()), dryRun: Type.Boolean() });
+const VmPolicyChange = Type.Object({
+  vm: Type.String(),
+  name: Type.String(),
+  host: Type.String(),
+  resource: ResourceName,
+  fields: Type.Array(Type.Object({ field: Type.String(), before: Type.Any(), after: Type.Any() }), {
+    description: 'Mode, floor and ceiling as they will bind this VM, then the rest',
+  }),
+});
+export const PolicyChange = Type.Object({
+  version: Type.Integer({ description: 'In force now' }),
+  changes: Type.Array(Type.String(), { description: 'For people' }),
+  dryRun: Type.Boolean(),
+  vms: Type.Array(VmPolicyChange, { description: 'At most 1000' }),
+  nextPlan: Nullable(
+    Type.Object(
+      { steps: Type.Array(Step), stepsAll: Type.Integer(), notDone: Type.Record(Type.String(), Type.Integer()) },
+      { description: 'Only of a dry run: the plan that would be made now, at most 200 of its steps' },
+    ),
+  ),
+});
+export const PolicyVersion = Type.Object(
+  {
+    version: Type.Integer(),
+    atMs: UtcMs,
+    by: Type.String(),
+    digest: Type.String({ description: "SHA-256 of its canonical text, as the ledger's chain has it" }),
+    source: Nullable(Type.String({ description: 'null in lists, and where it is no longer kept' })),
+  },
+  { $id: 'PolicyVersion' },
+);
 
 export const Event = Type.Object(
   {

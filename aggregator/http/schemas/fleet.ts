@@ -1,6 +1,6 @@
 /** Schemas of hosts and VMs. */
 import Type from 'typebox';
-import { Forecast, ModeName, Nullable, Setting, UtcMs, VmStateName } from './words.ts';
+import { Forecast, ModeName, Nullable, ResourceName, Setting, UtcMs, VmStateName } from './words.ts';
 
 const Eligibility = Type.Union([
   Type.Object({ allowed: Type.Literal(true) }),
@@ -59,6 +59,38 @@ const ResourceState = Type.Object({
   ),
 });
 
+const Share = Type.Number({ minimum: 0, maximum: 1 });
+const Contention = Type.Object(
+  {
+    score: Share,
+    parts: Type.Object({
+      cpuWait: Nullable(Share),
+      steal: Nullable(Share),
+      memoryPressure: Nullable(Share),
+      ioPressure: Nullable(Share),
+      swap: Nullable(Share),
+    }),
+  },
+  { description: "Shares of time that something waits, over about a minute; steal is the guest's own word; the score joins them" },
+);
+
+export const Sla = Type.Object(
+  {
+    name: Type.String(),
+    resource: ResourceName,
+    objective: Type.Number(),
+    windowMs: Type.Number(),
+    vms: Type.Integer(),
+    steps: Type.Integer({ description: 'Steps of VMs in which demand and allocation are known' }),
+    attainment: Nullable(Type.Number({ description: 'Share of them in which the allocation covered the demand' })),
+    kept: Nullable(Type.Boolean()),
+    budgetLeft: Nullable(Type.Number({ description: 'Share of the steps that may fall short and have not yet; negative: overdrawn' })),
+    sinceMs: Nullable(UtcMs),
+    worst: Type.Array(Type.Object({ vm: Type.String(), name: Type.String(), attainment: Type.Number(), steps: Type.Integer() })),
+  },
+  { $id: 'Sla' },
+);
+
 export const Vm = Type.Object(
   {
     id: Type.String(),
@@ -68,6 +100,7 @@ export const Vm = Type.Object(
     labels: Type.Record(Type.String(), Type.String()),
     guestAgent: Type.Boolean(),
     missingSignals: Type.Array(Type.String()),
+    contention: Nullable(Contention),
     resources: Type.Object({ cpu: ResourceState, memory: ResourceState, network: ResourceState, disk: ResourceState }),
   },
   { $id: 'Vm' },
