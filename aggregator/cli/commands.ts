@@ -2,6 +2,7 @@
 import type { Command } from './command.ts';
 import { auditVerify } from './commands/audit-verify.ts';
 import { backtest } from './commands/backtest.ts';
+import { detect } from './commands/detect.ts';
 import { events } from './commands/events.ts';
 import { hostList } from './commands/host-list.ts';
 import { killSwitchOff, killSwitchOn, killSwitchStatus } from './commands/kill-switch.ts';
@@ -38,5 +39,6 @@ export const COMMANDS: readonly Command[] = [
   killSwitchStatus,
   auditVerify,
   backtest,
+  detect,
   simulate,
 ];

@@ -9,7 +9,7 @@ export interface Progress {
   end(): void;
 }
 
-export function createProgress(io: CliIo, whole: number): Progress {
+export function createProgress(io: CliIo, whole: number, ofWhat = 'VMs'): Progress {
   const startMs = io.clock.monotonicMs();
   return {
     show(done, what) {
@@ -17,7 +17,7 @@ export function createProgress(io: CliIo, whole: number): Progress {
       const filled = Math.round((WIDTH * done) / whole);
       const leftSeconds = done === 0 ? null : (((io.clock.monotonicMs() - startMs) / done) * (whole - done)) / 1000;
       const left = leftSeconds === null ? '' : `, ${spoken(leftSeconds)} left`;
-      io.err(`\r\u001b[K[${'#'.repeat(filled)}${'.'.repeat(WIDTH - filled)}] ${done} of ${whole} VMs${left}: ${what}`);
+      io.err(`\r\u001b[K[${'#'.repeat(filled)}${'.'.repeat(WIDTH - filled)}] ${done} of ${whole} ${ofWhat}${left}: ${what}`);
     },
     end() {
       if (io.terminal) io.err('\r\u001b[K');

@@ -25,7 +25,8 @@ export async function readTrace(path: string, resource: BacktestResource): Promi
   return parseTrace(vm, await textOf(path), resource);
 }
 
-async function textOf(path: string): Promise<string> {
+/** A whole file as text, gunzipped where its name says so. Throws USAGE when it cannot be read. */
+export async function textOf(path: string): Promise<string> {
   try {
     const bytes = await readFile(path);
     const plain = path.endsWith('.gz') ? await promisify(gunzip)(bytes, { maxOutputLength: BYTES_MAX }) : bytes;
