@@ -12,6 +12,7 @@ import type { Transport } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
 import { RESOURCES } from '../shared/resources.ts';
 import type { DecisionConfig } from './config.ts';
+import type { FitService, Fitting } from './core/forecast/fitted/fit.ts';
 import { forecasterFactory } from './core/forecast/registry.ts';
 import type { FleetSnapshot } from './core/plan/plan.ts';
 import { differenceLines, type PolicyDifferences } from './core/plan/policy-diff.ts';
@@ -20,6 +21,7 @@ import { Executor } from './execute/executor.ts';
 import type { AggregatorService, PolicyApplied } from './http/service.ts';
 import { createIngest, type Ingest } from './ingest/ingest.ts';
 import type { IngestLimits, IngestSink } from './ingest/peer-state.ts';
+import { runFits } from './loops/fit-loop.ts';
 import { Loop, loopMetrics } from './loops/loop.ts';
 import { type PlanMade, runPlan } from './loops/plan-loop.ts';
 import { runStep, untilAfterEnd } from './loops/step-loop.ts';
@@ -46,6 +48,8 @@ export interface AggregatorOptions {
   log: Logger;
   version: string;
   ingestLimits?: Partial<IngestLimits>;
+  /** Fits of heavy models; absent: models that want any are served without. */
+  fits?: FitService;
 }
 
 /** Nothing sent this long ago can still arrive: sessions end after three silent heartbeats of 5 s. */
@@ -53,6 +57,8 @@ const SETTLE_MS = 20_000;
 /** Changes of before a restart that still count against the blast radius are looked for in so many entries. */
 const OUTCOMES_READ_MAX = 2000;
 
+/** Heavy models that are due are looked for this often: they are fitted once a season. */
+const FIT_PERIOD_MS = 10_000;
 /** A plan begins this long after the step's end and grace: its forecasts take some time. */
 const PLAN_AFTER_STEP_MS_MAX = 500;
 /** The first plan need not wait for its turn: leases are renewed by it, and people wait for a first answer. */
@@ -85,6 +91,7 @@ interface Loops {
   plan: Loop;
   maintain: Loop;
   checkpoint: Loop;
+  fit: Loop;
 }
 
 interface Recovered {
@@ -112,7 +119,8 @@ export class Aggregator {
   readonly #models: ModelKeeper;
   readonly #reporter: Reporter;
   readonly #loops: Loops;
-  readonly #counters = { lintFindings: 0, rowsNotStored: 0 };
+  readonly #counters = { lintFindings: 0, rowsNotStored: 0, fits: 0 };
+  #stopping = false;
 
   constructor(options: AggregatorOptions, { time, epoch, policies, kills }: Recovered) {
     const { clock, config, ledger, log } = options;
@@ -169,8 +177,9 @@ export class Aggregator {
 
   /** Drains: no new plan, what has arrived is committed and acknowledged, models are kept. Stores stay the owner's to close. */
   async stop(): Promise<void> {
-    const { plan, step, maintain, checkpoint } = this.#loops;
-    await Promise.all([plan.stop(), maintain.stop(), step.stop(), checkpoint.stop()]);
+    this.#stopping = true;
+    const { plan, step, maintain, checkpoint, fit } = this.#loops;
+    await Promise.all([plan.stop(), maintain.stop(), step.stop(), checkpoint.stop(), fit.stop()]);
     this.executor.stop();
     await this.ingest.stop();
     await this.#models.checkpoint(() => Promise.resolve());
@@ -282,6 +291,7 @@ export class Aggregator {
       plan: make('plan', planPeriodMs, () => this.#plan(), planDelayMs),
       maintain: make('maintain', config.maintainPeriodMs, () => this.#maintain()),
       checkpoint: make('checkpoint', config.checkpointPeriodMs, () => this.#models.checkpoint(() => sleep(clock, 0))),
+      fit: make('fit', FIT_PERIOD_MS, () => this.#fit()),
     };
   }
 
@@ -314,6 +324,17 @@ export class Aggregator {
       },
       onStoreError: this.#notStored,
     });
+  }
+
+  async #fit(): Promise<void> {
+    const { fits: service, log } = this.#options;
+    if (!service) return;
+    const onFailure = (error: unknown): void => log.warn('a model could not be fitted', { problem: errorText(error) });
+    this.#counters.fits += await runFits({ due: this.#fitsDue(), service, stopped: () => this.#stopping, onFailure });
+  }
+
+  *#fitsDue(): Iterable<Fitting> {
+    for (const vm of this.state.vmIds()) yield* this.state.vm(vm)?.models.fitsDue() ?? [];
   }
 
   readonly #notStored = (error: unknown, rows: number): void => {
@@ -433,6 +454,7 @@ export class Aggregator {
       ledger_waiting: this.#queue.waiting,
       ledger_dropped_total: this.#queue.dropped,
       ledger_failed_total: this.#queue.failed,
+      model_fits_total: this.#counters.fits,
       models_restored_total: this.#models.restored,
       models_refused_total: this.#models.refused,
       models_written_total: this.#models.written,

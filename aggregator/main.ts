@@ -13,6 +13,7 @@ import { createPrng } from '../shared/prng.ts';
 import { FRAME_BYTES_MAX } from '../shared/protocol/frames.ts';
 import { type Aggregator, createAggregator } from './aggregator.ts';
 import { AGGREGATOR_HELP, type AggregatorConfig, parseFlags, resolveConfig } from './config.ts';
+import { FitPool } from './fit/fit-pool.ts';
 import { createHttpServer } from './http/server.ts';
 import { serveAgents } from './ingest/serve-agents.ts';
 import { openSeriesStore } from './open-series-store.ts';
@@ -41,6 +42,10 @@ function readConfig(file: string | null): string | null {
   }
 }
 
+/** One thread, a quarter of a core on average: a series' heavy models take some 0.2 s a day, so that serves 100,000. */
+const FIT_THREADS = 1;
+const FIT_CPU_SHARE = 0.25;
+
 /** Everything that was opened, to be closed in the opposite order. */
 type Closers = (() => Promise<void> | void)[];
 
@@ -57,10 +62,13 @@ async function open(config: AggregatorConfig, log: Logger, closers: Closers): Pr
     onReport: (message) => log.warn(message),
   });
   closers.push(() => series.close());
+  const fits = new FitPool({ clock: systemClock, threads: FIT_THREADS, cpuShare: FIT_CPU_SHARE });
+  closers.push(() => fits.close());
   const aggregator = await createAggregator({
     clock: systemClock,
     prng,
     series,
+    fits,
     ledger,
     policySource: policySource(config.policyFile),
     config,

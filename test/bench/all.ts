@@ -1,8 +1,9 @@
 /** The benchmarks by name. */
 import type { Benchmark } from './benchmark.ts';
+import { families } from './families.ts';
 import { forecast } from './forecast.ts';
 import { ingest } from './ingest.ts';
 import { planning } from './plan.ts';
 import { query } from './query.ts';
 
-export const BENCHMARKS: Readonly<Record<string, Benchmark>> = { forecast, ingest, plan: planning, query };
+export const BENCHMARKS: Readonly<Record<string, Benchmark>> = { families, forecast, ingest, plan: planning, query };

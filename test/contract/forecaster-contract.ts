@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import type t from 'tap';
-import type { Forecaster, ForecasterOptions } from '../../aggregator/core/forecast/forecaster.ts';
+import type { Forecaster, ForecasterFactory, ForecasterOptions } from '../../aggregator/core/forecast/forecaster.ts';
 import { forecasterFactory } from '../../aggregator/core/forecast/registry.ts';
 import { isHeadroomError } from '../../shared/errors.ts';
 import { createPrng } from '../../shared/prng.ts';
@@ -50,8 +50,9 @@ const SPECIAL: readonly (readonly [name: string, values: readonly number[]])[] =
   ['a long outage', [...seasonal(1, 200), ...new Array(5000).fill(Number.NaN), ...seasonal(2, 100)]],
 ];
 
-export function forecasterContract(tap: typeof t, name: string): void {
-  const factory = forecasterFactory(name);
+/** `effort` scales the number of random series, for forecasters whose fits take their time. */
+export function forecasterContract(tap: typeof t, name: string, factory: ForecasterFactory = forecasterFactory(name), effort = 1): void {
+  const runs = (n: number): number => Math.max(2, Math.round(n * effort));
   const fresh = (): Forecaster => factory.create(OPTIONS);
 
   tap.test(`${name}: says nothing before the first point, and is called what it was asked for by`, async (t) => {
@@ -70,7 +71,7 @@ export function forecasterContract(tap: typeof t, name: string): void {
       feed(other, values.slice(steps), steps);
       return before && JSON.stringify(answer(one)) === JSON.stringify(answer(other));
     });
-    fc.assert(property, { numRuns: 12, seed: 1 });
+    fc.assert(property, { numRuns: runs(12), seed: 1 });
   });
 
   tap.test(`${name}: refuses bytes that are not its own`, async (t) => {
@@ -110,7 +111,7 @@ export function forecasterContract(tap: typeof t, name: string): void {
       }
       return JSON.stringify(answer(one)) !== JSON.stringify(answer(two));
     });
-    fc.assert(property, { numRuns: 5, seed: 2 });
+    fc.assert(property, { numRuns: runs(5), seed: 2 });
   });
 
   tap.test(`${name}: asking changes nothing`, async (t) => {
@@ -139,7 +140,7 @@ export function forecasterContract(tap: typeof t, name: string): void {
   tap.test(`${name}: quantiles never cross, never below zero, always numbers, at every horizon`, async () => {
     const value = fc.oneof(fc.double({ min: 0, max: 100, noNaN: true }), fc.constant(0), fc.constant(Number.NaN), fc.constant(1e9));
     const property = fc.property(fc.array(value, { minLength: 1, maxLength: 200 }), (values) => sound(feed(fresh(), values)));
-    fc.assert(property, { numRuns: 40, seed: 3 });
+    fc.assert(property, { numRuns: runs(40), seed: 3 });
   });
 
   for (const [what, values] of SPECIAL) {

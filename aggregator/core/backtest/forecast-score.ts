@@ -68,6 +68,12 @@ export class ForecastScorer {
     this.#waiting.delete(timeMs);
   }
 
+  /** Mean demand of the samples scored at a horizon (its place in `horizons`). */
+  meanDemand(horizon: number): number {
+    const cell = horizon * SCORED_QUANTILES.length;
+    return this.#demand[cell]! / this.#seen[cell]!;
+  }
+
   /** Null where nothing was scored. */
   scores(): ForecastScore[] | null {
     if (this.#seen[0] === 0) return null;

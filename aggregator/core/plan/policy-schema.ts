@@ -38,7 +38,7 @@ const COMMON = {
   lead: duration,
   shrinkHorizon: duration,
   growOnly: yesNo,
-  forecaster: Type.String({ minLength: 1, maxLength: 64, description: 'the name of a forecaster, such as aggregate' }),
+  forecaster: Type.String({ minLength: 1, maxLength: 64, description: 'the name of a forecaster, such as aggregate or ensemble' }),
   priority: Type.Integer({ minimum: 0, maximum: 1_000_000, description: 'a whole number from 0 to 1000000; larger goes first' }),
   guaranteedFraction: share,
   oversubscribedFraction: share,

@@ -4,6 +4,7 @@
  */
 import { HeadroomError, isHeadroomError } from '../../../shared/errors.ts';
 import type { Resource } from '../../../shared/resources.ts';
+import type { Fitting } from '../forecast/fitted/fit.ts';
 import type { Forecaster, ForecasterFactory, ForecasterOptions } from '../forecast/forecaster.ts';
 import type { ForecastView } from '../plan/plan.ts';
 import type { ResourcePolicy } from '../plan/policy.ts';
@@ -70,6 +71,11 @@ export class DemandModels {
     };
   }
 
+  /** Models that want a fit by now. */
+  fitsDue(): Fitting[] {
+    return Object.values(this.#models).flatMap(({ forecaster }) => (isFitting(forecaster) && forecaster.fitDue ? [forecaster] : []));
+  }
+
   get stateBytes(): number {
     return Object.values(this.#models).reduce((sum, { forecaster }) => sum + forecaster.stateBytes, 0);
   }
@@ -104,6 +110,10 @@ export class DemandModels {
     const { stepMs, seasonsMs } = this.#options;
     return { stepMs, seasonsMs, ...(resolution === undefined ? {} : { resolution }) };
   }
+}
+
+function isFitting(forecaster: Forecaster): forecaster is Forecaster & Fitting {
+  return 'fitWanted' in forecaster;
 }
 
 /** Horizons that cover this far ahead, and a little more. */
