@@ -103,7 +103,7 @@ t.test('what cannot be done is said', async (t) => {
     ['backtest --traces x --resource gpu', 2, /--resource gpu: there are cpu, memory, cpumax/],
     ['backtest --trace x', 2, /--trace/],
     [`backtest --traces ${empty}/nowhere`, 3, /cannot be read/],
-    [`backtest --traces ${empty}`, 3, /no file/],
+    [`backtest --traces ${empty}`, 3, /nothing in/],
     [`backtest --traces ${tracesDirectory()} --resource memory`, process.env.HEADROOM_TRACES === undefined ? 3 : 0, /./],
   ] as const) {
     const run = await headroom(line);

@@ -1,12 +1,12 @@
 /**
- * `headroom backtest --traces`: reads traces one by one, replays each through the core, writes what would have been granted
+ * `headroom backtest`: reads traces one by one, replays each through the core, writes what would have been granted
  * and tells how it did. One bad file is told and skipped, and the exit code says so at the end. Holds one VM's
  * samples at a time, however many files there are.
  */
-import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
-import { errorText, HeadroomError, isHeadroomError } from '../../../shared/errors.ts';
+import { HeadroomError, isHeadroomError } from '../../../shared/errors.ts';
 import type { BacktestResource } from '../../core/backtest/allocator.ts';
 import { BASELINES, type Baseline, baselineAllocations } from '../../core/backtest/baselines.ts';
 import { replay } from '../../core/backtest/replay.ts';
@@ -17,10 +17,10 @@ import { EXIT } from '../exit-codes.ts';
 import { createProgress } from './progress.ts';
 import { type Chart, chartOf, reportHtml } from './report-html.ts';
 import { type Failure, failuresText, summaryOf, summaryText, type VmResult } from './summary.ts';
-import { readTrace, TRACE_FILE } from './trace-file.ts';
+import type { TraceSource } from './trace-source.ts';
 
 export interface BacktestArguments {
-  traces: string;
+  source: TraceSource;
   resource: BacktestResource;
   violationBudget: number;
   out?: string | undefined;
@@ -28,9 +28,17 @@ export interface BacktestArguments {
   json: boolean;
 }
 
-/** NOT_FOUND when the directory cannot be read or holds no trace of this resource. */
+/** NOT_FOUND when the source cannot be read or holds no trace of this resource. The source is closed at the end. */
 export async function runBacktest(args: BacktestArguments, io: CliIo): Promise<number> {
-  const files = await traceFiles(args.traces);
+  try {
+    return await judgeAll(args, io);
+  } finally {
+    await args.source.close();
+  }
+}
+
+async function judgeAll(args: BacktestArguments, io: CliIo): Promise<number> {
+  const files = await args.source.names();
   if (args.out !== undefined) await mkdir(args.out, { recursive: true });
   const results: VmResult[] = [];
   const charts: Chart[] = [];
@@ -43,7 +51,7 @@ export async function runBacktest(args: BacktestArguments, io: CliIo): Promise<n
     await setImmediate();
     if (io.stop.aborted) break;
     try {
-      const trace = await readTrace(join(args.traces, file), args.resource);
+      const trace = await args.source.read(file, args.resource);
       if (trace === null) continue;
       const { result, allocation } = judged(trace, args);
       if (args.out !== undefined) await writeFile(join(args.out, `${trace.vm}.csv`), allocationCsv(trace, allocation));
@@ -56,22 +64,14 @@ export async function runBacktest(args: BacktestArguments, io: CliIo): Promise<n
   }
   progress.end();
   io.err(failuresText(failures));
-  if (io.stop.aborted) throw new HeadroomError('CANCELLED', `backtest: interrupted after ${results.length} of ${files.length} files`);
+  if (io.stop.aborted) throw new HeadroomError('CANCELLED', `backtest: interrupted after ${results.length} of ${files.length} VMs`);
   if (results.length === 0) {
-    throw new HeadroomError('NOT_FOUND', `backtest: no file in ${args.traces} has a week and more of ${args.resource}`);
+    throw new HeadroomError('NOT_FOUND', `backtest: nothing in ${args.source.place} has a week and more of ${args.resource}`);
   }
   const summary = summaryOf(results, failures, args.resource, args.violationBudget);
   if (args.html !== undefined) await writeFile(args.html, reportHtml(summary, results, charts));
   io.out(args.json ? `${JSON.stringify(summary)}\n` : summaryText(summary, results));
   return failures.length > 0 ? EXIT.failed : EXIT.ok;
-}
-
-async function traceFiles(directory: string): Promise<string[]> {
-  try {
-    return (await readdir(directory)).filter((file) => TRACE_FILE.test(file)).sort();
-  } catch (error) {
-    throw new HeadroomError('NOT_FOUND', `backtest: ${directory} cannot be read: ${errorText(error)}`, { cause: error });
-  }
 }
 
 function judged(trace: Trace, { resource, violationBudget }: BacktestArguments): { result: VmResult; allocation: Float64Array } {

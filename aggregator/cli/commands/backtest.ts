@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { errorText, HeadroomError } from '../../../shared/errors.ts';
 import type { BacktestResource } from '../../core/backtest/allocator.ts';
+import type { TraceSource } from '../backtest/trace-source.ts';
 import type { CliIo, OwnCommand } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 
@@ -10,6 +11,8 @@ const HELP = `headroom backtest [OPTIONS]: what Headroom would have granted, and
 
   --traces DIR          one CSV (or .csv.gz) a VM: timestamp (s), cpu_cores_used, cpu_cores_alloc, mem_mib_used,
                         mem_mib_alloc, cpu_cores_used_max; an empty field or a missing row is unknown
+  --from-store PLACE    the same out of a series store: the aggregator's configuration file, or its data directory
+                        (while it is stopped, or a copy); demand in bins of five minutes
   --resource RESOURCE   cpu (default), memory or cpumax (the maximum within each sample)
   --violation-budget F  share of samples in which demand may exceed the allocation (default 0.01)
   --out DIR             writes DIR/VM.csv: timestamp,allocation
@@ -26,6 +29,7 @@ function parsed(argv: readonly string[]) {
       args: [...argv],
       options: {
         traces: { type: 'string' },
+        'from-store': { type: 'string' },
         resource: { type: 'string', default: 'cpu' },
         'violation-budget': { type: 'string', default: '0.01' },
         out: { type: 'string' },
@@ -59,6 +63,14 @@ async function stream(violationBudget: number, io: CliIo): Promise<number> {
   return EXIT.ok;
 }
 
+async function sourceOf(traces: string | undefined, store: string | undefined, io: CliIo): Promise<TraceSource> {
+  if (traces !== undefined && store !== undefined) throw usage('--traces and --from-store exclude each other');
+  if (traces !== undefined) return (await import('../backtest/trace-source.ts')).directorySource(traces);
+  if (store === undefined) throw usage('--traces DIR is missing, or --from-store PLACE');
+  const { storeSource } = await import('../backtest/store-source.ts');
+  return storeSource(store, io.clock, (message) => io.err(`headroom: ${message}\n`));
+}
+
 export const backtest: OwnCommand = {
   kind: 'own',
   name: 'backtest',
@@ -74,9 +86,9 @@ export const backtest: OwnCommand = {
     const { BACKTEST_RESOURCES } = await import('../../core/backtest/allocator.ts');
     const resource = BACKTEST_RESOURCES.find((one) => one === values.resource);
     if (resource === undefined) throw usage(`--resource ${values.resource}: there are ${BACKTEST_RESOURCES.join(', ')}`);
-    const { traces, out, html, json } = values;
-    if (traces === undefined) throw usage('--traces DIR is missing');
+    const { out, html, json } = values;
+    const source = await sourceOf(values.traces, values['from-store'], io);
     const { runBacktest } = await import('../backtest/run-backtest.ts');
-    return runBacktest({ traces, out, html, json, resource: resource satisfies BacktestResource, violationBudget }, io);
+    return runBacktest({ source, out, html, json, resource: resource satisfies BacktestResource, violationBudget }, io);
   },
 };
