@@ -30,6 +30,7 @@ const ConfigFile = Type.Object(
     planPeriodMs: Type.Optional(periodMs(100)),
     demandWindowMs: Type.Optional(periodMs(50)),
     graceMs: Type.Optional(periodMs(0)),
+    settleMs: Type.Optional(periodMs(0)),
     seasonsMs: Type.Optional(Type.Array(periodMs(1000), { maxItems: 8 })),
     leaseMs: Type.Optional(periodMs(500)),
     commandRetryMs: Type.Optional(periodMs(50)),
@@ -58,6 +59,8 @@ export interface DecisionConfig {
   planPeriodMs: number;
   demandWindowMs: number;
   graceMs: number;
+  /** How long after a VM became ready, or was first seen, what it does teaches its models nothing. */
+  settleMs: number;
   seasonsMs: readonly number[];
   leaseMs: number;
   commandRetryMs: number;
@@ -108,6 +111,7 @@ export function decisionConfig(given: Partial<DecisionConfig>): DecisionConfig {
     planPeriodMs,
     demandWindowMs: Math.min(DEMAND_WINDOW_MS_MAX, stepMs / 2),
     graceMs: Math.min(GRACE_MS_MAX, stepMs / 5),
+    settleMs: stepMs,
     seasonsMs: [DAY_MS, 7 * DAY_MS],
     leaseMs: LEASE_PLANS * planPeriodMs,
     commandRetryMs: Math.min(RETRY_MS_MAX, Math.max(RETRY_MS_MIN, planPeriodMs / 4)),

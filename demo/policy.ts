@@ -37,7 +37,7 @@ const POLICY = {
   },
   defaults: {
     // A guest's own housekeeping comes in bursts: a cap below this floor would stop it at each of them.
-    cpu: { ...QUICK, violationBudget: 0.35, marginFraction: 0.1, floor: 0.3, enforcement: 'cap-always' },
+    cpu: { ...QUICK, violationBudget: 0.5, marginFraction: 0.2, floor: 0.3, enforcement: 'cap-always' },
     // A guest with less than 6 % available counts as short: the margin must leave it more.
     // The working set repeats to the MiB: the margin covers what differs.
     memory: { ...QUICK, violationBudget: 0.4, marginFraction: 0.1, workingSetWindow: '5s' },
@@ -48,7 +48,7 @@ const POLICY = {
     {
       name: 'rare bursts are covered, too',
       match: { labels: { role: 'idle' } },
-      cpu: { violationBudget: 0.1, lead: LEAD_AT_ONCE },
+      cpu: { violationBudget: 0.15, lead: LEAD_AT_ONCE },
       memory: { violationBudget: 0.1, lead: LEAD_AT_ONCE },
     },
     {

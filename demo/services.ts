@@ -15,7 +15,7 @@ import { NAME_PREFIX } from './guests/guests.ts';
 import { LIBVIRT_URI } from './machine/virsh.ts';
 import { demoPolicy } from './policy.ts';
 import type { Records, Setting } from './stage.ts';
-import { DAY_MS, STEP_MS } from './workload/pattern.ts';
+import { DAY_MS, STEP_MS, WORKLOAD_SETTLE_MS } from './workload/pattern.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 /** An aggregator opens its stores and listens within a second or two. */
@@ -41,6 +41,8 @@ export async function startAggregator(setting: Setting): Promise<{ service: Serv
     seasonsMs: [DAY_MS],
     // Emulated guests on two cores are restless within a step; its mean is what a day's pattern shows in.
     demandWindowMs: STEP_MS,
+    // A guest compiles its programs and measures itself first; its load begins then.
+    settleMs: WORKLOAD_SETTLE_MS,
     // A shrink that did harm is left alone for a tenth of a day; half an hour in a real one.
     verdictCooldownMs: DAY_MS / 10,
   };

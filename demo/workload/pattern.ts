@@ -13,6 +13,8 @@ export const STEP_MS = 5000;
 /** A demonstration shows several days within minutes: 100 s a day, a multiple of the 5 s step, seven of them in twelve minutes. */
 export const DAY_MS = 100_000;
 
+/** From the moment an agent is connected until its workload offers load: it settles, and measures its guest's base. */
+export const WORKLOAD_SETTLE_MS = 45_000;
 /** From the first guest's start until all agents are connected, about; emulated guests boot in 20 to 30 s. */
 const BOOT_MS = 40_000;
 
@@ -91,7 +93,7 @@ const PATTERNS: Record<Role, Pattern> = {
     shiftMs: 46_500,
     noiseShare: 0.02,
   },
-  idle: { shape: RARE, low: { cores: 0.02, memoryMiB: 8 }, high: { cores: 0.42, memoryMiB: 120 }, shiftMs: 66_500, noiseShare: 0 },
+  idle: { shape: RARE, low: { cores: 0.02, memoryMiB: 8 }, high: { cores: 0.52, memoryMiB: 120 }, shiftMs: 66_500, noiseShare: 0 },
 };
 
 /** Noise changes this often: each forecasting step sees about one draw. */

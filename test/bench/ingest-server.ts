@@ -33,7 +33,7 @@ export interface ServerFigures {
 }
 
 const STEP_MS = 5 * MINUTE_MS;
-const STATE = { stepMs: STEP_MS, demandWindowMs: MINUTE_MS, graceMs: 10_000, seasonsMs: [DAY_MS, 7 * DAY_MS] };
+const STATE = { stepMs: STEP_MS, demandWindowMs: MINUTE_MS, graceMs: 10_000, settleMs: 0, seasonsMs: [DAY_MS, 7 * DAY_MS] };
 const VERDICTS = { verdictWindowMs: STEP_MS, verdictCooldownMs: STEP_MS };
 
 let rows = 0;

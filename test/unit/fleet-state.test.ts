@@ -22,6 +22,7 @@ const OPTIONS = {
   stepMs: STEP_MS,
   demandWindowMs: 2500,
   graceMs: 1000,
+  settleMs: 0,
   seasonsMs: [120_000],
   verdictWindowMs: 10_000,
   verdictCooldownMs: 30_000,

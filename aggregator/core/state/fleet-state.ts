@@ -21,6 +21,8 @@ export interface FleetStateOptions {
   demandWindowMs: number;
   /** How long after its end a step still takes rows. */
   graceMs: number;
+  /** How long after a VM became ready, or was first seen, its steps teach nothing. */
+  settleMs: number;
   seasonsMs: readonly number[];
   /** Harm seen within this time after a shrink is laid to its charge; then no shrink for so long. */
   verdictWindowMs: number;
@@ -61,13 +63,14 @@ export class FleetState {
   constructor(options: FleetStateOptions, policy: FleetPolicy) {
     this.#options = options;
     this.#policy = policy;
-    const { stepMs, demandWindowMs, graceMs, seasonsMs, verdictWindowMs, verdictCooldownMs, factory } = options;
+    const { stepMs, demandWindowMs, graceMs, settleMs, seasonsMs, verdictWindowMs, verdictCooldownMs, factory } = options;
     this.#recordOptions = {
       stepMs,
       seasonsMs,
       factory,
       demand: { stepMs, windowMs: demandWindowMs, graceMs },
       verdicts: { windowMs: verdictWindowMs, cooldownMs: verdictCooldownMs },
+      settleMs,
     };
   }
 

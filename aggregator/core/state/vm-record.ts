@@ -13,6 +13,7 @@ import { packCheckpoint, unpackCheckpoint } from './checkpoint.ts';
 import { type Contention, ContentionScore } from './contention-score.ts';
 import { DemandAccumulator, type DemandFacts, type DemandOptions, type DemandPoint } from './demand.ts';
 import { DemandModels, type ModelOptions } from './demand-models.ts';
+import { LearningGate } from './learning-gate.ts';
 import { stepBlock } from './series-rows.ts';
 import { type VerdictOptions, Verdicts } from './verdicts.ts';
 import { WorkingSetPeaks } from './working-set-peaks.ts';
@@ -20,6 +21,8 @@ import { WorkingSetPeaks } from './working-set-peaks.ts';
 export interface VmRecordOptions extends ModelOptions {
   demand: DemandOptions;
   verdicts: VerdictOptions;
+  /** How long after a VM became ready, or was first seen, its steps teach nothing. */
+  settleMs: number;
 }
 
 interface HeldUntil {
@@ -58,6 +61,7 @@ export class VmRecord {
   readonly models: DemandModels;
   readonly #options: VmRecordOptions;
   readonly #demand: DemandAccumulator;
+  readonly #learning: LearningGate;
   readonly #peaks: WorkingSetPeaks;
   readonly #contention = new ContentionScore();
   /** By the agreement's name. */
@@ -78,6 +82,7 @@ export class VmRecord {
     this.inventory = inventory;
     this.#options = options;
     this.#demand = new DemandAccumulator(options.demand, factsOf(inventory, null, this.current));
+    this.#learning = new LearningGate(options.settleMs);
     this.#peaks = new WorkingSetPeaks(1);
     this.verdicts = new Verdicts(options.verdicts);
     const resolution = {
@@ -158,12 +163,14 @@ export class VmRecord {
       const demand: Partial<Record<Resource, number>> = {};
       const levels: Partial<Record<Resource, number>> = {};
       const foretold = { ...this.#forecasts };
+      const teaches = this.#learning.teaches(step.startMs, this.#options.demand.stepMs, this.inventory.state);
       for (const resource of RESOURCES) {
         const { value } = step.points[resource];
         const wishes = policy.resolve(this.matched, resource);
         levels[resource] = 1 - wishes.violationBudget;
         if (value === null || wishes.mode === 'off') continue;
         demand[resource] = value;
+        if (!teaches) continue;
         this.models.observe(resource, wishes.forecaster, step.startMs, value);
         const forecast = this.models.forecast(resource, wishes);
         if (forecast) this.#forecasts[resource] = forecast;
@@ -237,6 +244,7 @@ export class VmRecord {
       const forecast = this.models.forecast(resource, policy.resolve(this.matched, resource));
       if (forecast) this.#forecasts[resource] = forecast;
     }
+    if (restored > 0) this.#learning.open();
     return restored;
   }
 
