@@ -1,9 +1,19 @@
 /** The benchmarks by name. */
 import type { Benchmark } from './benchmark.ts';
+import { detecting } from './detect.ts';
 import { families } from './families.ts';
 import { forecast } from './forecast.ts';
+import { incidents } from './incidents.ts';
 import { ingest } from './ingest.ts';
 import { planning } from './plan.ts';
 import { query } from './query.ts';
 
-export const BENCHMARKS: Readonly<Record<string, Benchmark>> = { families, forecast, ingest, plan: planning, query };
+export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
+  detect: detecting,
+  families,
+  forecast,
+  incidents,
+  ingest,
+  plan: planning,
+  query,
+};

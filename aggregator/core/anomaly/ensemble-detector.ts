@@ -21,7 +21,7 @@ import { Tails } from './tails.ts';
 const TAG = 'ensemble-detector 1';
 const CONTRIBUTORS_MAX = 3;
 
-class EnsembleDetector implements Detector {
+export class EnsembleDetector implements Detector {
   readonly name = 'ensemble';
   readonly #reader = new SignalReader();
   readonly #tails = new Tails(SIGNALS.map(({ bothSides }) => bothSides));
@@ -43,6 +43,16 @@ class EnsembleDetector implements Detector {
     for (let i = 0; i < out.length; i++) this.#surprises[i] = Number.isNaN(out[i]!) ? 0 : this.#tails.next(i, out[i]!, finest);
     const score = this.#likelihood.next(this.#surprises);
     return score === 0 ? QUIET : this.#judgement(score);
+  }
+
+  /** How far the newest point lies above what is usual, also while an alarm rests: for those who weigh points together. */
+  get evidence(): number {
+    return this.#likelihood.evidence;
+  }
+
+  /** The families behind `evidence`, the strongest first. */
+  get reasons(): Judgement {
+    return this.#judgement(ALARM_SCORE);
   }
 
   serialise(): Uint8Array {

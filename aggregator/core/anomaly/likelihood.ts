@@ -22,6 +22,8 @@ const WORTH_A_WORD = 0.01;
 const REST_SHARE = 0.03;
 const REST_MIN = 60;
 const REST_MAX = 400;
+/** A suspicion below an alarm is told again within so many points only when it is stronger: 300 to 900 score alike. */
+const HELD_POINTS = 600;
 
 /** Places in `#state`. */
 const USUAL = 0;
@@ -33,6 +35,8 @@ const HELD = 4;
 export class Likelihood {
   readonly #state = Float64Array.of(1, 0, 0, 0, 0);
   readonly arrays: readonly StateArray[] = [this.#state];
+  /** Surprise of the newest point above what is usual for the series, whether an alarm rests or not; 0 and less is ordinary. */
+  evidence = 0;
   /** Each family's part of the newest surprise, squared. */
   readonly parts = new Float64Array(FAMILIES.length);
 
@@ -41,6 +45,7 @@ export class Likelihood {
     const s = this.#state;
     const surprise = this.#combined(surprises);
     const above = surprise - USUAL_SHARE * s[USUAL]!;
+    this.evidence = above;
     s[POINTS]! += 1;
     const gain = Math.max(USUAL_GAIN_MIN, 1 / s[POINTS]!) * 8;
     s[USUAL]! += gain * (surprise > s[USUAL]! ? USUAL_QUANTILE : USUAL_QUANTILE - 1);
@@ -69,7 +74,7 @@ export class Likelihood {
     const rest = Math.max(REST_MIN, Math.min(REST_MAX, REST_SHARE * now));
     if (likelihood >= ALARM_SCORE) s[RESTS_UNTIL] = now + rest;
     else {
-      s[HELD_UNTIL] = now + REST_MIN;
+      s[HELD_UNTIL] = now + HELD_POINTS;
       s[HELD] = likelihood;
     }
     return likelihood;

@@ -1,0 +1,79 @@
+/**
+ * Incidents of a whole fleet: one watch a VM, known events explained away, incidents of one host at one time held together,
+ * and a storm over the fleet recognised for what it is (a bad collector, a clock step): then nobody is woken for each VM. Input:
+ * instants of VMs in the order they arrive; output: what changed, and who is to be told.
+ */
+import type { Incident, VmPoint } from './incident.ts';
+import { type KnownEvent, KnownEvents } from './known-events.ts';
+import { type IncidentChange, type VmIdentity, VmIncidents } from './vm-incidents.ts';
+
+/** Incidents that begin within this time of each other may have one cause. */
+const TOGETHER_MS = 15 * 60_000;
+/** A storm: this share of at least so many VMs, on more than one host unless there is only one. */
+const STORM_SHARE = 0.3;
+const STORM_VMS_MIN = 5;
+
+export interface FleetChange extends IncidentChange {
+  /** False: explained, part of a storm, or one more VM of an incident already told for its host. */
+  alert: boolean;
+  /** VMs of the same host whose incidents began within a quarter of an hour, this one included. */
+  together: readonly string[];
+}
+
+export class FleetIncidents {
+  readonly #vms = new Map<string, VmIncidents>();
+  readonly #known = new KnownEvents();
+  /** Until when a storm is assumed to go on, ms. */
+  #stormUntilMs = Number.NEGATIVE_INFINITY;
+
+  /** Our own resizes go here too, before their effect can be seen. */
+  addKnownEvent(event: KnownEvent): void {
+    this.#known.add(event);
+  }
+
+  /** Forgets a VM that is gone. */
+  remove(vm: string): void {
+    this.#vms.delete(vm);
+  }
+
+  /** Every open incident, the oldest first. */
+  get open(): Incident[] {
+    const open = [...this.#vms.values()].flatMap((incidents) => incidents.open ?? []);
+    return open.sort((a, b) => a.startMs - b.startMs);
+  }
+
+  observe(identity: VmIdentity, point: VmPoint): FleetChange | null {
+    let incidents = this.#vms.get(identity.vm);
+    if (incidents === undefined) {
+      incidents = new VmIncidents(identity);
+      this.#vms.set(identity.vm, incidents);
+    }
+    // It may have moved or been resized since.
+    incidents.identity = identity;
+    const change = incidents.observe(point, this.#explain(identity.vm, point.timeMs));
+    if (change === null) return null;
+    const together = this.#recent(point.timeMs).filter(({ host }) => host === identity.host);
+    const first = together.every(({ vm, startMs }) => vm === identity.vm || startMs > change.incident.startMs);
+    const told = change.incident.explainedBy !== null || this.#storms(point.timeMs);
+    return { ...change, alert: !told && (first || change.change === 'closed'), together: together.map(({ vm }) => vm) };
+  }
+
+  #explain(vm: string, atMs: number): string | null {
+    if (this.#storms(atMs)) return 'a storm over the fleet: so many VMs at once point to a collector, a clock or the network';
+    return this.#known.explain(vm, atMs);
+  }
+
+  #recent(atMs: number): Incident[] {
+    return this.open.filter(({ startMs, explainedBy }) => atMs - startMs <= TOGETHER_MS && explainedBy === null);
+  }
+
+  #storms(atMs: number): boolean {
+    if (atMs <= this.#stormUntilMs) return true;
+    const recent = this.#recent(atMs);
+    const hosts = new Set([...this.#vms.values()].map(({ identity }) => identity.host)).size;
+    const struck = new Set(recent.map(({ host }) => host)).size;
+    if (recent.length < Math.max(STORM_VMS_MIN, STORM_SHARE * this.#vms.size) || (struck < 2 && hosts > 1)) return false;
+    this.#stormUntilMs = atMs + TOGETHER_MS;
+    return true;
+  }
+}

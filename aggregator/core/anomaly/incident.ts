@@ -1,0 +1,46 @@
+/**
+ * The words of incidents: what went wrong with a VM from when to when, why it is believed, and what it probably was.
+ * Plain data; times are UTC ms.
+ */
+import type { Contributor } from './detector.ts';
+
+export const VM_METRICS = ['cpu', 'memory', 'steal', 'pressure', 'diskRead', 'diskWrite', 'netReceive', 'netSend'] as const;
+export type VmMetric = (typeof VM_METRICS)[number];
+
+/** One instant of a VM. An absent or NaN metric did not come; null everywhere is silence. */
+export interface VmPoint {
+  timeMs: number;
+  values: Readonly<Partial<Record<VmMetric, number>>>;
+}
+
+export type IncidentKind =
+  | 'spike'
+  | 'level shift'
+  | 'leak'
+  | 'saturation'
+  | 'silence'
+  | 'noisy neighbour'
+  | 'runaway process'
+  | 'stuck'
+  | 'unusual';
+
+/** `page` wakes someone, `warning` waits for the morning, `info` is for the record. */
+export type Severity = 'info' | 'warning' | 'page';
+
+export interface Incident {
+  vm: string;
+  host: string;
+  kind: IncidentKind;
+  severity: Severity;
+  startMs: number;
+  peakMs: number;
+  /** Null while it goes on. */
+  endMs: number | null;
+  /** 0..1 at the peak. */
+  likelihood: number;
+  contributors: readonly Contributor[];
+  /** Likely cause, for people. */
+  cause: string;
+  /** Why nobody is alerted: our own resize, a deployment, a storm. Null = it counts. */
+  explainedBy: string | null;
+}

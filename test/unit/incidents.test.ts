@@ -1,0 +1,158 @@
+/**
+ * Goal: evidence becomes the right incidents: one a fault, named for what it is, opened and closed once; our own resizes and
+ * storms over the fleet wake nobody; silence is an incident, a VM still being learnt has none.
+ */
+import t from 'tap';
+import { FleetIncidents } from '../../aggregator/core/anomaly/fleet-incidents.ts';
+import type { VmPoint } from '../../aggregator/core/anomaly/incident.ts';
+import { nameIncident, type Situation } from '../../aggregator/core/anomaly/incident-kind.ts';
+import { type IncidentChange, VmIncidents } from '../../aggregator/core/anomaly/vm-incidents.ts';
+import { createPrng } from '../../shared/prng.ts';
+
+const STEP_MS = 300_000;
+const DAY = 288;
+const START_MS = 1_400_000_000_000;
+const FAULT_AT = 4 * DAY;
+const sizes = { cpu: 4, memory: 4096 };
+
+type Strike = (values: Record<'cpu' | 'memory' | 'steal' | 'netReceive', number>, points: number) => VmPoint['values'];
+
+function pointsOf(vm: string, count: number, strike: Strike | null, lasts = 72): VmPoint[] {
+  const random = createPrng(9, vm);
+  return Array.from({ length: count }, (_, i) => {
+    const wave = 1 + 0.5 * Math.sin((i / DAY) * 2 * Math.PI);
+    const values = {
+      cpu: wave + 0.2 * random.next(),
+      memory: 1500 + 100 * wave + 20 * random.next(),
+      steal: 0.01 * random.next(),
+      netReceive: 1e5 * wave * (0.8 + 0.4 * random.next()),
+    };
+    const since = i - FAULT_AT;
+    return { timeMs: START_MS + i * STEP_MS, values: strike !== null && since >= 0 && since < lasts ? strike(values, since) : values };
+  });
+}
+
+function changesOf(vm: string, strike: Strike | null, lasts?: number, explain: string | null = null): IncidentChange[] {
+  const incidents = new VmIncidents({ vm, host: 'h', sizes });
+  const found: IncidentChange[] = [];
+  for (const point of pointsOf(vm, FAULT_AT + DAY, strike, lasts)) {
+    const change = incidents.observe(point, explain);
+    if (change !== null && change.incident.startMs >= START_MS + FAULT_AT * STEP_MS) found.push(change);
+  }
+  return found;
+}
+
+const FAULTS: readonly [name: string, kind: string, top: RegExp, strike: Strike][] = [
+  ['a process that runs away', 'runaway process', /^cpu: /, (v) => ({ ...v, cpu: Math.min(4, v.cpu + 2.8) })],
+  ['a leak', 'leak', /^memory: /, (v, i) => ({ ...v, memory: v.memory + 25 * (i + 1) })],
+  ['stolen CPU time', 'noisy neighbour', /^steal: /, (v) => ({ ...v, steal: v.steal + 0.2, cpu: v.cpu * 0.8 })],
+  ['silence', 'silence', /./, () => ({})],
+  ['more load than it can carry', 'saturation', /./, (v) => ({ ...v, cpu: 4, netReceive: 5 * v.netReceive })],
+];
+
+for (const [name, kind, top, strike] of FAULTS) {
+  t.test(`${name}: one incident within an hour, named, with its metric first, closed when over`, async (t) => {
+    for (const vm of ['a', 'b', 'c']) {
+      const changes = changesOf(vm, strike);
+      const opened = changes.filter(({ change }) => change === 'opened');
+      t.ok(opened.length >= 1 && opened.length <= 2, `${vm}: opened ${opened.length} times`);
+      t.ok((opened[0]?.incident.startMs ?? Number.NaN) <= START_MS + (FAULT_AT + 12) * STEP_MS, 'within an hour');
+      const kinds = changes.map(({ incident }) => incident.kind as string);
+      t.ok(kinds.includes(kind), `${vm}: ${kinds.join(', ')}`);
+      const named = changes.find(({ incident }) => incident.kind === kind)?.incident;
+      t.match(named?.contributors[0]?.name ?? (kind === 'silence' ? 'silence' : ''), top);
+      t.ok((named?.cause.length ?? 0) > 20, named?.cause);
+      t.equal(changes.at(-1)?.change, 'closed');
+      const end = changes.at(-1)?.incident;
+      t.ok(end !== undefined && end.endMs !== null && end.endMs > end.peakMs && end.peakMs >= end.startMs);
+    }
+  });
+}
+
+t.test('without a fault: nothing; while learning: nothing', async (t) => {
+  for (const vm of ['a', 'b', 'c']) t.same(changesOf(vm, null), [], vm);
+  const incidents = new VmIncidents({ vm: 'new', host: 'h', sizes });
+  for (const [i, point] of pointsOf('new', 250, null).entries()) {
+    const values = i > 150 ? { ...point.values, cpu: 4 } : point.values;
+    t.equal(incidents.observe({ ...point, values }, null), null);
+  }
+});
+
+t.test('a known event explains an incident: it is kept, and nobody is woken', async (t) => {
+  const resize: Strike = (v) => ({ ...v, memory: 0.5 * v.memory });
+  const fleet = new FleetIncidents();
+  fleet.addKnownEvent({
+    vm: 'a',
+    fromMs: START_MS + FAULT_AT * STEP_MS,
+    toMs: START_MS + (FAULT_AT + 1) * STEP_MS,
+    why: 'our own resize of memory from 4096 to 2048 MiB',
+  });
+  const alerts = { a: 0, b: 0 };
+  const explained: (string | null)[] = [];
+  for (const vm of ['a', 'b'] as const) {
+    for (const point of pointsOf(vm, FAULT_AT + 60, resize)) {
+      const change = fleet.observe({ vm, host: vm, sizes }, point);
+      if (change?.alert) alerts[vm] += 1;
+      if (change?.change === 'opened') explained.push(change.incident.explainedBy);
+    }
+  }
+  t.equal(alerts.a, 0);
+  t.ok(alerts.b > 0, 'the same without the event is told');
+  t.same(explained, ['our own resize of memory from 4096 to 2048 MiB', null]);
+});
+
+function fleetRun(vms: number, hosts: number, hit: (vm: number) => boolean) {
+  const fleet = new FleetIncidents();
+  const alerts: string[] = [];
+  const opened: string[] = [];
+  const steal: Strike = (v) => ({ ...v, steal: v.steal + 0.3 });
+  const all = Array.from({ length: vms }, (_, n) => pointsOf(`vm${n}`, FAULT_AT + 12, hit(n) ? steal : null));
+  for (let i = 0; i < FAULT_AT + 12; i++) {
+    for (const [n, points] of all.entries()) {
+      const change = fleet.observe({ vm: `vm${n}`, host: `h${n % hosts}`, sizes }, points[i]!);
+      if (change?.change === 'opened') opened.push(change.incident.vm);
+      if (change?.alert && change.change === 'opened') alerts.push(change.incident.vm);
+    }
+  }
+  return { alerts, opened, fleet };
+}
+
+t.test('VMs of one host struck together are told once, each by name', async (t) => {
+  const { alerts, opened } = fleetRun(20, 5, (vm) => vm % 5 === 2);
+  t.same(opened.length, 4);
+  t.equal(alerts.length, 1, `told of ${alerts.join(', ')}`);
+});
+
+t.test('a storm over the fleet is recognised: after the first few nobody is told, and later ones carry the reason', async (t) => {
+  const { alerts, opened, fleet } = fleetRun(40, 10, () => true);
+  t.ok(opened.length >= 38, `${opened.length} of 40 incidents are kept`);
+  t.ok(alerts.length <= 10, `${alerts.length} alerts for 10 hosts`);
+  const stormy = fleet.open.filter(({ explainedBy }) => explainedBy?.includes('storm'));
+  t.ok(stormy.length >= 25, `${stormy.length} explained by the storm`);
+});
+
+t.test('names, one by one', async (t) => {
+  const base: Situation = {
+    silent: false,
+    contributors: [{ name: 'cpu: value', share: 1 }],
+    before: { cpu: 1, memory: 1000, netReceive: 100 },
+    now: { cpu: 4, memory: 1000, netReceive: 100 },
+    sizes,
+    memoryRose: 0.5,
+    points: 5,
+  };
+  const of = (name: string): Situation['contributors'] => [{ name, share: 1 }];
+  const table: [Partial<Situation>, string][] = [
+    [{}, 'runaway process'],
+    [{ now: { cpu: 4, netReceive: 900 } }, 'saturation'],
+    [{ now: { cpu: 1.8 } }, 'level shift'],
+    [{ now: { cpu: 0.1 } }, 'level shift'],
+    [{ points: 1 }, 'spike'],
+    [{ silent: true }, 'silence'],
+    [{ contributors: of('memory: value'), now: { memory: 2000 }, memoryRose: 0.9 }, 'leak'],
+    [{ contributors: of('memory: value'), now: { memory: 4090 }, memoryRose: 0.1 }, 'saturation'],
+    [{ contributors: of('steal: jump'), now: { steal: 0.3 }, before: { steal: 0 } }, 'noisy neighbour'],
+    [{ contributors: of('cpu: same value again'), now: { cpu: 1 } }, 'stuck'],
+  ];
+  for (const [change, kind] of table) t.equal(nameIncident({ ...base, ...change }).kind, kind, JSON.stringify(change));
+});
