@@ -61,7 +61,7 @@ for (const [name, kind, top, strike] of FAULTS) {
       t.ok(kinds.includes(kind), `${vm}: ${kinds.join(', ')}`);
       const named = changes.find(({ incident }) => incident.kind === kind)?.incident;
       t.match(named?.contributors[0]?.name ?? (kind === 'silence' ? 'silence' : ''), top);
-      t.ok((named?.cause.length ?? 0) > 20, named?.cause);
+      t.ok((named?.cause.length ?? 0) > 20, String(named?.cause));
       t.equal(changes.at(-1)?.change, 'closed');
       const end = changes.at(-1)?.incident;
       t.ok(end !== undefined && end.endMs !== null && end.endMs > end.peakMs && end.peakMs >= end.startMs);
