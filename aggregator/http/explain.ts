@@ -22,6 +22,8 @@ const STALE_MS = 120_000;
 export function explain(vm: VmView): string[] {
   const agent = vm.guestAgent ? '' : ', without a guest agent';
   const sentences = [`${vm.name} on ${vm.host} is ${vm.state}${agent}.`];
+  const work = workOf(vm);
+  if (work !== null) sentences.push(work);
   for (const resource of RESOURCES) sentences.push(...explainResource(NAMES[resource], vm.resources[resource]));
   if (vm.contention !== null && vm.contention.score >= CONTENTION_TOLD_MIN) {
     const parts = Object.entries(vm.contention.parts).filter(([, share]) => (share ?? 0) >= CONTENTION_TOLD_MIN / 2);
@@ -30,6 +32,22 @@ export function explain(vm: VmView): string[] {
   }
   if (vm.missingSignals.length > 0) sentences.push(`Signals it lacks: ${vm.missingSignals.join('; ')}.`);
   return sentences;
+}
+
+const WORK = {
+  web: 'web server',
+  database: 'database',
+  application: 'application server',
+  batch: 'batch worker',
+  idle: 'VM that idles',
+  desktop: 'desktop',
+} as const;
+
+function workOf({ workload }: VmView): string | null {
+  if (workload.class === null) return null;
+  const what = `${/^[aeiou]/.test(WORK[workload.class]) ? 'an' : 'a'} ${WORK[workload.class]}`;
+  if (workload.setByHand) return `It is ${what}, as its label says.`;
+  return `It seems to be ${what} (confidence ${workload.confidence.toFixed(2)}): ${workload.reasons.join('; ')}.`;
 }
 
 function explainResource(name: string, view: ResourceView): string[] {

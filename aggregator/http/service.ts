@@ -4,6 +4,7 @@
  */
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { EligibilityMap, Mode, Resource, Setting, VmState } from '../../shared/resources.ts';
+import type { Classification } from '../core/classify/workload-class.ts';
 import type { FleetSnapshot, ForecastView, HostSnapshot, LintFinding, Plan, PlanStep } from '../core/plan/plan.ts';
 import type { VmPolicyChange } from '../core/plan/policy-diff.ts';
 import type { SlaState } from '../core/plan/sla.ts';
@@ -42,6 +43,8 @@ export interface VmView {
   missingSignals: string[];
   /** How much it suffers from neighbours and limits, null = unknown. */
   contention: Contention | null;
+  /** Which kind of work it does. */
+  workload: Classification;
   resources: Record<Resource, ResourceView>;
 }
 

@@ -20,6 +20,7 @@ export function vmView(vm: VmSnapshot, record: VmRecord, policy: FleetPolicy, de
     guestAgent: record.inventory.guestAgent,
     missingSignals: [...record.inventory.missingSignals],
     contention: record.contention(nowMs),
+    workload: record.workload,
     resources: resources as VmView['resources'],
   };
 }

@@ -128,7 +128,19 @@ function resourceView(vm: MadeVm, resource: Resource, nowMs: number): ResourceVi
 export function vmView(vm: MadeVm, nowMs: number): VmView {
   const { id, name, host, state, labels, guestAgent, missingSignals } = vm;
   const resources = Object.fromEntries(RESOURCES.map((resource) => [resource, resourceView(vm, resource, nowMs)]));
-  return { id, name, host, state, labels, guestAgent, missingSignals, contention: null, resources: resources as VmView['resources'] };
+  const workload = { class: 'web' as const, confidence: 0.82, setByHand: false, reasons: ['its name is "shop-web"'] };
+  return {
+    id,
+    name,
+    host,
+    state,
+    labels,
+    guestAgent,
+    missingSignals,
+    contention: null,
+    workload,
+    resources: resources as VmView['resources'],
+  };
 }
 
 function hostView(host: (typeof MADE_HOSTS)[number], nowMs: number, killed: ReadonlySet<string>): HostView {

@@ -52,6 +52,7 @@ const vm = (change: Partial<VmView['resources']> = {}): VmView => ({
   guestAgent: true,
   missingSignals: [],
   contention: null,
+  workload: { class: null, confidence: 0, setByHand: false, reasons: [] },
   resources: {
     cpu: view('cores', { allocation: 0.45, usage: 0.31, forecast }),
     memory: view('MiB', { allocation: 320, usage: 250 }),

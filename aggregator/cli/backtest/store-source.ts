@@ -78,7 +78,7 @@ export function tracesOf(store: SeriesStore, place: string, nowMs: number): Trac
 function traceOf(vm: string, timesMs: Float64Array, used: readonly Float64Array[], size: readonly Float64Array[]): Trace | null {
   const values = Float64Array.from(timesMs, (_, i) => used.find((column) => !Number.isNaN(column[i]!))?.[i] ?? Number.NaN);
   if (values.every(Number.isNaN)) return null;
-  const largest = size.map((column) => column.reduce((most, value) => (value > most ? value : most), 0));
+  const largest = size.map((column) => column.reduce((most, value) => (Number.isNaN(value) ? most : Math.max(most, value)), 0));
   const granted = largest.find((value) => value > 0);
   if (granted === undefined)
     throw new HeadroomError('USAGE', "the VM's size is not in the store, and without it there is nothing to compare with");

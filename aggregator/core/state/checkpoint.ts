@@ -12,6 +12,8 @@ export interface VmCheckpoint {
   peaks: [number, number][];
   /** By the agreement's name; what older programs wrote has none. */
   attainment?: Record<string, [startMs: number, steps: number, met: number][]>;
+  /** Of its use, as UsageShape keeps it; what older programs wrote has none. */
+  shape?: number[];
 }
 
 interface Header {
@@ -19,14 +21,16 @@ interface Header {
   models: { resource: Resource; name: string; lastMs: number; length: number }[];
   peaks: [number, number][];
   attainment?: VmCheckpoint['attainment'];
+  shape?: VmCheckpoint['shape'];
 }
 
-export function packCheckpoint({ models, peaks, attainment = {} }: VmCheckpoint): Uint8Array {
+export function packCheckpoint({ models, peaks, attainment = {}, shape = [] }: VmCheckpoint): Uint8Array {
   const header: Header = {
     version: VERSION,
     models: models.map(({ resource, name, lastMs, bytes }) => ({ resource, name, lastMs, length: bytes.length })),
     peaks,
     attainment,
+    shape,
   };
   const text = new TextEncoder().encode(JSON.stringify(header));
   const packed = new Uint8Array(4 + text.length + models.reduce((sum, { bytes }) => sum + bytes.length, 0));
@@ -49,7 +53,7 @@ export function unpackCheckpoint(packed: Uint8Array): VmCheckpoint {
     at += length;
     return { resource, name, lastMs, bytes };
   });
-  return { models, peaks: header.peaks, attainment: header.attainment ?? {} };
+  return { models, peaks: header.peaks, attainment: header.attainment ?? {}, shape: header.shape ?? [] };
 }
 
 function readHeader(packed: Uint8Array): Header & { headerLength: number } {
@@ -61,10 +65,10 @@ function readHeader(packed: Uint8Array): Header & { headerLength: number } {
   } catch (cause) {
     throw corrupt('its header is not JSON', cause);
   }
-  const { version, models, peaks, attainment = {} } = header as Partial<Header>;
+  const { version, models, peaks, attainment = {}, shape = [] } = header as Partial<Header>;
   if (version !== VERSION || !Array.isArray(models) || !Array.isArray(peaks))
     throw corrupt(`its version is ${version}, this build reads ${VERSION}`);
-  return { version, models, peaks, attainment, headerLength: length };
+  return { version, models, peaks, attainment, shape: Array.isArray(shape) ? shape : [], headerLength: length };
 }
 
 function corrupt(what: string, cause?: unknown): HeadroomError {

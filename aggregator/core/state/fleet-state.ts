@@ -7,6 +7,7 @@ import type { HostId, VmId } from '../../../shared/ids.ts';
 import type { FrameOf, VmInventory } from '../../../shared/protocol/frames.ts';
 import type { Resource, Setting, VmState } from '../../../shared/resources.ts';
 import type { TelemetryBlock } from '../../../shared/telemetry.ts';
+import { PeerProfiles } from '../classify/peer-profiles.ts';
 import type { ForecasterFactory } from '../forecast/forecaster.ts';
 import type { FleetSnapshot, HostGrant, HostSnapshot } from '../plan/plan.ts';
 import type { FleetPolicy } from '../plan/policy.ts';
@@ -71,6 +72,7 @@ export class FleetState {
       demand: { stepMs, windowMs: demandWindowMs, graceMs },
       verdicts: { windowMs: verdictWindowMs, cooldownMs: verdictCooldownMs },
       settleMs,
+      peers: new PeerProfiles(),
     };
   }
 
@@ -149,6 +151,7 @@ export class FleetState {
     const vm = this.#vms.get(id);
     if (vm === undefined || vm.host !== host) return;
     this.#vms.delete(id);
+    this.#recordOptions.peers.forget(id);
     this.#tell({ kind: 'vm-gone', vm: id, host, message: `${vm.inventory.name} is no longer on ${host}` });
   }
 

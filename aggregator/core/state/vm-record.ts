@@ -6,6 +6,8 @@ import type { HostId, VmId } from '../../../shared/ids.ts';
 import type { VmInventory } from '../../../shared/protocol/frames.ts';
 import { comparePairs, type Pair, RESOURCES, type Resource, type Setting } from '../../../shared/resources.ts';
 import { type TelemetryBlock, tellsDemand } from '../../../shared/telemetry.ts';
+import type { PeerProfiles } from '../classify/peer-profiles.ts';
+import type { Classification } from '../classify/workload-class.ts';
 import { type DemandView, type ForecastView, type Hold, headline, type VmSnapshot } from '../plan/plan.ts';
 import type { FleetPolicy, ResourcePolicy } from '../plan/policy.ts';
 import { Attainment, type Kept } from './attainment.ts';
@@ -17,12 +19,15 @@ import { LearningGate } from './learning-gate.ts';
 import { stepBlock } from './series-rows.ts';
 import { type VerdictOptions, Verdicts } from './verdicts.ts';
 import { WorkingSetPeaks } from './working-set-peaks.ts';
+import { Workload, type WorkloadFacts } from './workload.ts';
 
 export interface VmRecordOptions extends ModelOptions {
   demand: DemandOptions;
   verdicts: VerdictOptions;
   /** How long after a VM became ready, or was first seen, its steps teach nothing. */
   settleMs: number;
+  /** What VMs of a kind need: shared by all. */
+  peers: PeerProfiles;
 }
 
 interface HeldUntil {
@@ -64,6 +69,7 @@ export class VmRecord {
   readonly #learning: LearningGate;
   readonly #peaks: WorkingSetPeaks;
   readonly #contention = new ContentionScore();
+  readonly #workload: Workload;
   /** By the agreement's name. */
   readonly #attainment = new Map<string, Attainment>();
   readonly #sampledMonoMs = perResource(() => Number.NEGATIVE_INFINITY);
@@ -85,6 +91,7 @@ export class VmRecord {
     this.#learning = new LearningGate(options.settleMs);
     this.#peaks = new WorkingSetPeaks(1);
     this.verdicts = new Verdicts(options.verdicts);
+    this.#workload = new Workload(options.peers);
     const resolution = {
       cpu: RESOLUTION_SHARE * Math.max(1, inventory.vcpus),
       memory: Math.max(1, RESOLUTION_SHARE * inventory.bootMemoryMiB),
@@ -137,7 +144,10 @@ export class VmRecord {
 
   /** Rows of this VM, times already ours. */
   addBlock(block: TelemetryBlock, nowMs: number, nowMonoMs: number): void {
-    if (!tellsDemand(block)) return;
+    if (!tellsDemand(block)) {
+      this.#workload.addBlock(block);
+      return;
+    }
     this.#demand.add(block);
     this.#contention.add(block);
     for (const resource of RESOURCES) {
@@ -164,6 +174,8 @@ export class VmRecord {
       const levels: Partial<Record<Resource, number>> = {};
       const foretold = { ...this.#forecasts };
       const teaches = this.#learning.teaches(step.startMs, this.#options.demand.stepMs, this.inventory.state);
+      const facts = this.#workloadFacts();
+      if (teaches) this.#workload.closeStep(step.points, facts);
       for (const resource of RESOURCES) {
         const { value } = step.points[resource];
         const wishes = policy.resolve(this.matched, resource);
@@ -173,7 +185,9 @@ export class VmRecord {
         if (!teaches) continue;
         this.models.observe(resource, wishes.forecaster, step.startMs, value);
         const forecast = this.models.forecast(resource, wishes);
-        if (forecast) this.#forecasts[resource] = forecast;
+        if (!forecast) continue;
+        const mends = resource === 'cpu' || resource === 'memory';
+        this.#forecasts[resource] = mends ? this.#workload.mend(resource, forecast, value, facts) : forecast;
       }
       this.#noteAgreements(step.startMs, step.points, policy);
       const { id, current } = this;
@@ -201,6 +215,16 @@ export class VmRecord {
     return this.#attainment.get(agreement)?.kept(nowMs) ?? { steps: 0, met: 0, sinceMs: null };
   }
 
+  #workloadFacts(): WorkloadFacts {
+    const { name, vcpus, bootMemoryMiB } = this.inventory;
+    return { id: this.id, name, labels: this.#labels, vcpus, bootMemoryMiB };
+  }
+
+  /** Which kind of work it does, and how sure that is. */
+  get workload(): Classification {
+    return this.#workload.classification(this.#workloadFacts());
+  }
+
   /** Null: nothing is known of late. */
   contention(nowMs: number): Contention | null {
     return this.#contention.view(nowMs);
@@ -225,13 +249,19 @@ export class VmRecord {
 
   checkpoint(): Uint8Array {
     const attainment = Object.fromEntries([...this.#attainment].map(([name, each]) => [name, each.toJSON()]));
-    return packCheckpoint({ models: this.models.serialise(), peaks: this.#peaks.toJSON(), attainment });
+    return packCheckpoint({
+      models: this.models.serialise(),
+      peaks: this.#peaks.toJSON(),
+      attainment,
+      shape: this.#workload.shape.toJSON(),
+    });
   }
 
   /** Answers how many models were taken over; STORE_CORRUPT when the bytes are no checkpoint. */
   restore(bytes: Uint8Array, policy: FleetPolicy): number {
-    const { models, peaks, attainment = {} } = unpackCheckpoint(bytes);
+    const { models, peaks, attainment = {}, shape = [] } = unpackCheckpoint(bytes);
     this.#peaks.restore(peaks);
+    this.#workload.shape.restore(shape);
     for (const { name, windowMs } of policy.slas ?? []) {
       const known = this.#attainment.get(name) ?? new Attainment(windowMs);
       known.restore(attainment[name] ?? []);

@@ -1,5 +1,6 @@
 /** Schemas of hosts and VMs. */
 import Type from 'typebox';
+import { WORKLOAD_CLASSES } from '../../core/classify/workload-class.ts';
 import { Forecast, ModeName, Nullable, ResourceName, Setting, UtcMs, VmStateName } from './words.ts';
 
 const Eligibility = Type.Union([
@@ -91,6 +92,16 @@ export const Sla = Type.Object(
   { $id: 'Sla' },
 );
 
+const Workload = Type.Object(
+  {
+    class: Nullable(Type.Enum(WORKLOAD_CLASSES)),
+    confidence: Type.Number({ minimum: 0, maximum: 1, description: '1 = set by hand, 0 = nothing tells' }),
+    setByHand: Type.Boolean({ description: 'The label "class" of the VM says so' }),
+    reasons: Type.Array(Type.String(), { description: 'What it rests on, most telling first' }),
+  },
+  { description: 'Which kind of work the VM does, from its name and labels, its processes, and how it uses what it has' },
+);
+
 export const Vm = Type.Object(
   {
     id: Type.String(),
@@ -101,6 +112,7 @@ export const Vm = Type.Object(
     guestAgent: Type.Boolean(),
     missingSignals: Type.Array(Type.String()),
     contention: Nullable(Contention),
+    workload: Workload,
     resources: Type.Object({ cpu: ResourceState, memory: ResourceState, network: ResourceState, disk: ResourceState }),
   },
   { $id: 'Vm' },
