@@ -5,13 +5,13 @@
  * Angelopoulos, Candès, Tibshirani, 2023). Points in, quantiles of the coming steps out. Fixed memory, no refitting.
  */
 import { assert } from '../../../shared/assert.ts';
-import { EXPERTS, type Expert, opinion } from './experts.ts';
+import { EXPERTS, type Expert } from './experts.ts';
 import type { Forecast, Forecaster, ForecasterOptions, ForecastPoint } from './forecaster.ts';
 import { Mixture } from './mixture.ts';
 import { QuantileRegression } from './quantile-regression.ts';
 import { addResidual, fillPrior, SKETCH_BINS, sketchQuantiles } from './residual-sketch.ts';
 import { SeasonSearch } from './season-search.ts';
-import { FEATURES, SeriesFeatures } from './series-features.ts';
+import { FEATURES, PHASE_END, PHASE_FROM, SeriesFeatures } from './series-features.ts';
 import { bytesOf, packState, type StateArray, unpackState } from './state-bytes.ts';
 
 /**
@@ -45,6 +45,10 @@ const CYCLES_TO_TRUST = 1.5;
 /** With no season given: this many steps stand in for a cycle. */
 const CYCLE_WITHOUT_SEASON = 24;
 
+/** The explanation names the heaviest experts: so many, from this weight on. */
+const NAMED_MAX = 3;
+const NAMED_WEIGHT_MIN = 0.1;
+
 export interface ExpertSet {
   name: string;
   experts: readonly string[];
@@ -55,6 +59,24 @@ export interface ExpertSet {
   correct: boolean;
 }
 
+/** Experts at most, the regression included. */
+const MOST = EXPERTS.length + 1;
+/**
+ * Scratch, not state: shared by all forecasters, none of which is half-way through when another one runs. One each would be a
+ * quarter more memory for a fleet, fetched from far away every tick.
+ */
+const quantilesNow = new Float32Array(MOST * J);
+/** A constant, then a factor for each feature. */
+const LINE = 1 + FEATURES;
+/** Mixtures as linear functions of the features [leads × levels × LINE], and up to which level each lead's hold (-1 = none). */
+const linear = { lines: new Float64Array(LEADS.length * J * LINE), tops: new Int32Array(LEADS.length) };
+const mixedNow = new Float64Array(J);
+const expectedNow = new Float64Array(J);
+const otherNow = new Float64Array(J);
+const rowNow = new Float32Array(FEATURES + 1);
+/** The row with unknown features as no difference. */
+const knownNow = new Float64Array(FEATURES);
+
 const PENDING = LEADS.reduce<number>((sum, lead) => sum + lead, 0);
 const PENDING_AT = LEADS.map((_, i) => LEADS.slice(0, i).reduce<number>((sum, lead) => sum + lead, 0));
 const S = { originMs: 0, covered: 1, weight: 2 } as const;
@@ -64,6 +86,9 @@ export class ExpertForecaster implements Forecaster {
   readonly #options: ForecasterOptions;
   readonly #set: ExpertSet;
   readonly #experts: readonly Expert[];
+  /** Each expert's feature column and its weight. */
+  readonly #columns: Int32Array;
+  readonly #shares: Float64Array;
   readonly #features: SeriesFeatures;
   readonly #regression: QuantileRegression;
   readonly #mixture: Mixture;
@@ -79,16 +104,13 @@ export class ExpertForecaster implements Forecaster {
   readonly #s = new Float64Array(3);
   readonly #count: number;
   // Scratch, not state.
-  readonly #quantiles: Float32Array;
-  readonly #awake: Uint8Array;
   /** Residual quantiles [leads × experts × levels], and which leads' still hold: many horizons share a lead. */
   readonly #sketched: Float32Array;
   readonly #sketchedNow = new Uint8Array(LEADS.length);
-  readonly #weights: Float64Array;
-  readonly #regrets: Float64Array;
-  readonly #mixed = new Float64Array(J);
-  readonly #expected = new Float64Array(J);
-  readonly #row = new Float32Array(ROW);
+  /** Weights [leads × experts × levels], which experts were awake (a bit each; -1 = not worked out) and up to which level. */
+  readonly #weights: Float32Array;
+  readonly #weighedAwake = new Int32Array(LEADS.length).fill(-1);
+  readonly #weighedTop = new Int32Array(LEADS.length);
 
   constructor(options: ForecasterOptions, set: ExpertSet) {
     assert(options.stepMs > 0, `step length ${options.stepMs} ms must be positive`);
@@ -96,6 +118,8 @@ export class ExpertForecaster implements Forecaster {
     this.#options = options;
     this.#set = set;
     this.#experts = EXPERTS.filter((expert) => set.experts.includes(expert.name));
+    this.#columns = Int32Array.from(this.#experts, ({ term }) => term[0]);
+    this.#shares = Float64Array.from(this.#experts, ({ term }) => term[1]);
     this.#count = this.#experts.length + (set.regression ? 1 : 0);
     const seasons = options.seasonsMs.map((ms) => Math.round(ms / options.stepMs));
     const wanted = Math.min(HISTORY_MAX, Math.max(HISTORY_MIN, 8 * Math.max(0, ...seasons)));
@@ -110,11 +134,8 @@ export class ExpertForecaster implements Forecaster {
     for (let i = 0; i < this.#bins.length; i += SKETCH_BINS) fillPrior(this.#bins, i, 1);
     this.#s[S.weight] = 1;
     this.#awakeEver = new Int32Array(LEADS.length);
-    this.#quantiles = new Float32Array(this.#count * J);
-    this.#awake = new Uint8Array(this.#count);
+    this.#weights = new Float32Array(LEADS.length * this.#count * J);
     this.#sketched = new Float32Array(LEADS.length * this.#experts.length * J);
-    this.#weights = new Float64Array(this.#count);
-    this.#regrets = new Float64Array(this.#count);
   }
 
   get #arrays(): StateArray[] {
@@ -141,6 +162,7 @@ export class ExpertForecaster implements Forecaster {
     unpackState(this.#tag, bytes, this.#arrays);
     this.#features.restored();
     this.#sketchedNow.fill(0);
+    this.#weighedAwake.fill(-1);
   }
 
   observe(point: ForecastPoint): void {
@@ -174,48 +196,42 @@ export class ExpertForecaster implements Forecaster {
     const row = this.#pending;
     const last = row[at + FEATURES]!;
     const y = this.#features.last;
-    this.#predict(lead, row, at);
-    for (let j = 0; j < J; j++) this.#learnLevel(lead, j, y);
-    const error = Math.abs(y - this.#mixed[1]!);
+    const awake = this.#predict(lead, row, at);
+    this.#mixture.learnLevels(lead * J, LEVELS, awake, y, quantilesNow, mixedNow);
+    this.#weighedAwake[lead] = -1;
+    const error = Math.abs(y - mixedNow[1]!);
     this.#scales[lead]! += SCALE_RATE * (error - this.#scales[lead]!);
-    if (lead === 0) this.#s[S.covered]! += SCALE_RATE * ((y <= this.#mixed[MID]! + this.#corrections[MID]! ? 1 : 0) - this.#s[S.covered]!);
-    for (let j = 0; j < J; j++) this.#correct(lead, j, y);
-    for (let k = 0; k < this.#experts.length; k++) {
-      const base = last + opinion(this.#experts[k]!, row, at);
-      if (!Number.isNaN(base)) addResidual(this.#bins, (lead * this.#experts.length + k) * SKETCH_BINS, y - base, this.#s[S.weight]!);
+    if (lead === 0) this.#s[S.covered]! += SCALE_RATE * ((y <= mixedNow[MID]! + this.#corrections[MID]! ? 1 : 0) - this.#s[S.covered]!);
+    if (this.#set.correct) for (let j = 0; j < J; j++) this.#correct(lead, j, y);
+    const experts = this.#experts.length;
+    for (let k = 0; k < experts; k++) {
+      if ((awake & (1 << k)) === 0) continue;
+      const base = last + this.#shares[k]! * row[at + this.#columns[k]!]!;
+      addResidual(this.#bins, (lead * experts + k) * SKETCH_BINS, y - base, this.#s[S.weight]!);
     }
     this.#sketchedNow[lead] = 0;
     if (this.#set.regression) {
-      const k = this.#experts.length;
-      for (let j = 0; j < J; j++) this.#quantiles[k * J + j]! -= last;
-      this.#regression.learn(lead, row, at, y - last, this.#quantiles, k * J);
+      for (let j = 0; j < J; j++) quantilesNow[experts * J + j]! -= last;
+      this.#regression.learn(lead, row, at, y - last, quantilesNow, experts * J);
     }
   }
 
-  #learnLevel(lead: number, j: number, y: number): void {
-    const q = LEVELS[j]!;
-    const group = lead * J + j;
-    const gradient = (y < this.#mixed[j]! ? 1 : 0) - q;
-    for (let k = 0; k < this.#count; k++) this.#regrets[k] = gradient * (this.#mixed[j]! - this.#quantiles[k * J + j]!);
-    this.#mixture.learn(group, this.#awake, this.#regrets);
-  }
-
   #correct(lead: number, j: number, y: number): void {
-    if (!this.#set.correct) return;
     const at = lead * J + j;
-    const missed = y > this.#mixed[j]! + this.#corrections[at]! ? 1 : 0;
+    const missed = y > mixedNow[j]! + this.#corrections[at]! ? 1 : 0;
     this.#corrections[at]! += CORRECTION_RATE * this.#scales[lead]! * (missed - (1 - LEVELS[j]!));
   }
 
   /** Writes down what is known now for the steps ahead that will be judged. */
   #note(step: number): void {
+    this.#features.fillNow(rowNow, 0);
+    rowNow[FEATURES] = this.#features.last;
     for (let lead = 0; lead < LEADS.length; lead++) {
       const ahead = LEADS[lead]!;
       const slot = PENDING_AT[lead]! + ((step + ahead) % ahead);
       const at = slot * ROW;
-      this.#features.fillNow(this.#pending, at);
-      this.#features.fillAhead(this.#pending, at, ahead);
-      this.#pending[at + FEATURES] = this.#features.last;
+      this.#features.fillAhead(rowNow, 0, ahead);
+      this.#pending.set(rowNow, at);
       this.#pendingSteps[slot] = step + ahead;
       this.#wake(lead, at);
     }
@@ -223,12 +239,15 @@ export class ExpertForecaster implements Forecaster {
 
   /** An expert's first opinion starts its sketch and resets the weights of its lead: see Mixture.reset. */
   #wake(lead: number, at: number): void {
-    for (let k = 0; k < this.#experts.length; k++) {
-      if (this.#awakeEver[lead]! & (1 << k) || Number.isNaN(opinion(this.#experts[k]!, this.#pending, at))) continue;
+    const experts = this.#experts.length;
+    if (this.#awakeEver[lead]! === (1 << experts) - 1) return;
+    for (let k = 0; k < experts; k++) {
+      if ((this.#awakeEver[lead]! & (1 << k)) !== 0 || Number.isNaN(this.#pending[at + this.#columns[k]!]!)) continue;
       this.#awakeEver[lead]! |= 1 << k;
       fillPrior(this.#bins, (lead * this.#experts.length + k) * SKETCH_BINS, this.#s[S.weight]!);
       this.#sketchedNow[lead] = 0;
       for (let j = 0; j < J; j++) this.#mixture.reset(lead * J + j);
+      this.#weighedAwake[lead] = -1;
     }
   }
 
@@ -239,28 +258,93 @@ export class ExpertForecaster implements Forecaster {
     this.#sketchedNow[lead] = 1;
   }
 
-  /** Every expert's quantiles and the mixture's, log scale, into the scratch arrays. */
-  #predict(lead: number, row: Float32Array, at: number): void {
+  /** Weights of a lead's experts awake, for levels up to `top`. */
+  #weigh(lead: number, awake: number, top: number): void {
+    if (this.#weighedAwake[lead] === awake && this.#weighedTop[lead]! >= top) return;
+    this.#mixture.levelWeights(lead * J, J, top, awake, this.#weights, lead * this.#count * J);
+    this.#weighedAwake[lead] = awake;
+    this.#weighedTop[lead] = top;
+    linear.tops[lead] = -1;
+  }
+
+  /** Every expert's quantiles and the mixture's, log scale, into the scratch; the experts awake, a bit each. */
+  #predict(lead: number, row: Float32Array, at: number): number {
     const last = row[at + FEATURES]!;
     const experts = this.#experts.length;
+    const sketched = this.#sketched;
     this.#sketch(lead);
+    let awake = 0;
     for (let k = 0; k < experts; k++) {
-      const base = last + opinion(this.#experts[k]!, row, at);
-      this.#awake[k] = Number.isNaN(base) ? 0 : 1;
+      const base = last + this.#shares[k]! * row[at + this.#columns[k]!]!;
       if (Number.isNaN(base)) continue;
+      awake |= 1 << k;
       const from = (lead * experts + k) * J;
-      for (let j = 0; j < J; j++) this.#quantiles[k * J + j] = this.#sketched[from + j]! + base;
+      for (let j = 0; j < J; j++) quantilesNow[k * J + j] = sketched[from + j]! + base;
     }
     if (this.#set.regression) {
-      this.#awake[experts] = 1;
-      this.#regression.predict(lead, row, at, this.#quantiles, experts * J);
-      for (let j = 0; j < J; j++) this.#quantiles[experts * J + j]! += last;
+      awake |= 1 << experts;
+      for (let i = 0; i < FEATURES; i++) knownNow[i] = Number.isNaN(row[at + i]!) ? 0 : row[at + i]!;
+      this.#regression.predict(lead, knownNow, quantilesNow, experts * J);
+      for (let j = 0; j < J; j++) quantilesNow[experts * J + j]! += last;
     }
-    for (let j = 0; j < J; j++) {
-      this.#mixture.weights(lead * J + j, this.#awake, this.#weights);
-      let sum = 0;
-      for (let k = 0; k < this.#count; k++) if (this.#weights[k]! > 0) sum += this.#weights[k]! * this.#quantiles[k * J + j]!;
-      this.#mixed[j] = sum;
+    this.#weigh(lead, awake, J - 1);
+    mixedNow.fill(0);
+    for (let k = 0; k < this.#count; k++) {
+      if ((awake & (1 << k)) === 0) continue;
+      const from = (lead * this.#count + k) * J;
+      for (let j = 0; j < J; j++) mixedNow[j]! += this.#weights[from + j]! * quantilesNow[k * J + j]!;
+    }
+    return awake;
+  }
+
+  /** The experts with an opinion on the row in scratch, a bit each. */
+  #awakeNow(): number {
+    let awake = this.#set.regression ? 1 << this.#experts.length : 0;
+    for (let k = 0; k < this.#experts.length; k++) if (!Number.isNaN(rowNow[this.#columns[k]!]!)) awake |= 1 << k;
+    return awake;
+  }
+
+  /**
+   * One lead's mixture for the row in scratch as a linear function of its features: experts and regression are linear in them,
+   * and the weights of those awake sum to one. Levels up to `top`: [levels × (1 + FEATURES)], the first the value where the
+   * features that depend on the step are zero. Many horizons share a lead, and it is worked out once.
+   */
+  #linear(lead: number, awake: number, top: number): void {
+    if (this.#weighedAwake[lead] === awake && linear.tops[lead]! >= top) return;
+    const experts = this.#experts.length;
+    this.#sketch(lead);
+    this.#weigh(lead, awake, top);
+    const sketched = this.#sketched;
+    for (let j = 0; j <= top; j++) {
+      const out = (lead * J + j) * LINE;
+      let constant = 0;
+      if (this.#set.regression) {
+        const share = this.#weights[(lead * this.#count + experts) * J + j]!;
+        const { weights } = this.#regression;
+        const from = (lead * J + j) * FEATURES;
+        for (let i = 0; i < FEATURES; i++) linear.lines[out + 1 + i] = share * weights[from + i]!;
+      } else linear.lines.fill(0, out, out + LINE);
+      for (let k = 0; k < experts; k++) {
+        const weight = this.#weights[(lead * this.#count + k) * J + j]!;
+        constant += weight * sketched[(lead * experts + k) * J + j]!;
+        linear.lines[out + 1 + this.#columns[k]!]! += weight * this.#shares[k]!;
+      }
+      // What is the same for every step ahead goes into the constant: the row in scratch is of this moment.
+      for (let i = 0; i < FEATURES; i++) if (i < PHASE_FROM || i >= PHASE_END) constant += linear.lines[out + 1 + i]! * knownNow[i]!;
+      linear.lines[out] = constant + rowNow[FEATURES]!;
+    }
+    linear.tops[lead] = top;
+  }
+
+  /** Corrected quantiles of one lead for the row in scratch, levels up to `top`, into `out`. */
+  #expectLead(lead: number, top: number, out: Float64Array): void {
+    this.#linear(lead, this.#awakeNow(), top);
+    const { lines } = linear;
+    for (let j = 0; j <= top; j++) {
+      const at = (lead * J + j) * LINE;
+      let sum = lines[at]!;
+      for (let i = PHASE_FROM; i < PHASE_END; i++) sum += lines[at + 1 + i]! * knownNow[i]!;
+      out[j] = sum + this.#corrections[lead * J + j]!;
     }
   }
 
@@ -268,33 +352,33 @@ export class ExpertForecaster implements Forecaster {
     const features = this.#features;
     if (features.count === 0) return null;
     const values = new Float64Array(horizons.length * quantiles.length);
-    features.fillNow(this.#row, 0);
-    this.#row[FEATURES] = features.last;
-    horizons.forEach((ahead, i) => {
-      features.fillAhead(this.#row, 0, ahead);
-      this.#expect(ahead);
-      quantiles.forEach((q, j) => {
-        values[i * quantiles.length + j] = features.unscaled(interpolate(this.#expected, q));
-      });
-    });
+    const places = quantiles.map(placeOf);
+    const top = Math.max(...places.map(({ above }) => above));
+    linear.tops.fill(-1);
+    // What was noted for the next step holds all that is the same for every step ahead.
+    rowNow.set(this.#pending.subarray(0, ROW));
+    for (let i = 0; i < horizons.length; i++) {
+      features.fillAhead(rowNow, 0, horizons[i]!);
+      for (let f = 0; f < FEATURES; f++) knownNow[f] = Number.isNaN(rowNow[f]!) ? 0 : rowNow[f]!;
+      this.#expect(horizons[i]!, top);
+      for (let j = 0; j < places.length; j++) values[i * places.length + j] = features.unscaled(valueAt(expectedNow, places[j]!));
+    }
     return { quantiles, horizons, values, confidence: this.#confidence(), explanation: this.#explain(horizons[0] ?? 1) };
   }
 
-  /** Corrected quantiles of one horizon, in order, into `#expected`; the row is filled. */
-  #expect(ahead: number): void {
+  /** Corrected quantiles of one horizon, in order, levels up to `top`, into the scratch; the row is filled. */
+  #expect(ahead: number, top: number): void {
     const lead = leadOf(ahead);
-    const out = this.#expected;
-    this.#predict(lead, this.#row, 0);
-    for (let j = 0; j < J; j++) out[j] = this.#mixed[j]! + this.#corrections[lead * J + j]!;
+    const out = expectedNow;
+    this.#expectLead(lead, top, out);
     if (lead > 0 && ahead < LEADS[lead]!) {
-      this.#predict(lead - 1, this.#row, 0);
-      for (let j = 0; j < J; j++) {
-        const other = this.#mixed[j]! + this.#corrections[(lead - 1) * J + j]!;
-        if (LEVELS[j]! > 0.5) out[j] = Math.max(out[j]!, other);
-        else if (LEVELS[j]! < 0.5) out[j] = Math.min(out[j]!, other);
+      this.#expectLead(lead - 1, top, otherNow);
+      for (let j = 0; j <= top; j++) {
+        if (LEVELS[j]! > 0.5) out[j] = Math.max(out[j]!, otherNow[j]!);
+        else if (LEVELS[j]! < 0.5) out[j] = Math.min(out[j]!, otherNow[j]!);
       }
     }
-    for (let j = 1; j < J; j++) out[j] = Math.max(out[j - 1]!, out[j]!);
+    for (let j = 1; j <= top; j++) out[j] = Math.max(out[j - 1]!, out[j]!);
   }
 
   #confidence(): number {
@@ -305,13 +389,28 @@ export class ExpertForecaster implements Forecaster {
     return Math.min(1, 0.4 + 0.6 * Math.min(1, cycles / 7)) * (0.5 + 0.5 * calibrated);
   }
 
+  /** In words, which experts the upper quantiles of a horizon rest on; a forecast has just been made. */
   #explain(ahead: number): string {
     const lead = leadOf(ahead);
-    const words = [...this.#experts.map((expert) => expert.words), 'a regression on recent values and past cycles'];
-    this.#mixture.weights(lead * J + MID, this.#awake, this.#weights);
-    const ranked = [...this.#weights.keys()].filter((k) => this.#weights[k]! >= 0.1).sort((a, b) => this.#weights[b]! - this.#weights[a]!);
-    const parts = ranked.slice(0, 3).map((k) => `${words[k]} (${Math.round(this.#weights[k]! * 100)} %)`);
-    return `from ${this.#features.count} steps: ${parts.length > 0 ? parts.join(', ') : 'all experts alike'}`;
+    this.#weigh(lead, Math.max(0, this.#weighedAwake[lead]!), MID);
+    const from = lead * this.#count * J + MID;
+    let text = '';
+    let named = 0;
+    for (let n = 0; n < NAMED_MAX; n++) {
+      let best = -1;
+      let most = NAMED_WEIGHT_MIN;
+      for (let k = 0; k < this.#count; k++) {
+        const weight = this.#weights[from + k * J]!;
+        if ((named & (1 << k)) !== 0 || weight < most || (best >= 0 && weight === most)) continue;
+        best = k;
+        most = weight;
+      }
+      if (best < 0) break;
+      named |= 1 << best;
+      const words = this.#experts[best]?.words ?? 'a regression on recent values and past cycles';
+      text += `${n > 0 ? ', ' : ''}${words} (${Math.round(most * 100)} %)`;
+    }
+    return `from ${this.#features.count} steps: ${text || 'all experts alike'}`;
   }
 }
 
@@ -321,11 +420,15 @@ function leadOf(ahead: number): number {
   return found < 0 ? LEADS.length - 1 : found;
 }
 
-/** Value at level q between the learnt levels, linear on the logit scale, held beyond the ends. */
-function interpolate(values: Float64Array, q: number): number {
+/** Where a level lies between two learnt ones, on the logit scale; held beyond the ends. */
+function placeOf(q: number): { above: number; share: number } {
   const logit = Math.log(q / (1 - q));
-  let j = 1;
-  while (j < J - 1 && LOGITS[j]! < logit) j++;
-  const share = Math.min(1, Math.max(0, (logit - LOGITS[j - 1]!) / (LOGITS[j]! - LOGITS[j - 1]!)));
-  return values[j - 1]! + share * (values[j]! - values[j - 1]!);
+  let above = 1;
+  while (above < J - 1 && LOGITS[above]! < logit) above++;
+  const share = (logit - LOGITS[above - 1]!) / (LOGITS[above]! - LOGITS[above - 1]!);
+  return { above, share: Math.min(1, Math.max(0, share)) };
+}
+
+function valueAt(values: Float64Array, { above, share }: { above: number; share: number }): number {
+  return values[above - 1]! + share * (values[above]! - values[above - 1]!);
 }

@@ -10,6 +10,8 @@ const RATE = 0.15;
 /** Squared gradients are forgotten slowly, so that learning never stops (half-life about 4,000 steps). */
 const KEEP = 0.99983;
 const SOFT = 1e-3;
+/** Scratch: the step along each feature. */
+const steps = new Float64Array(FEATURES);
 
 /** Weights of one lead: [levels × FEATURES] and squared feature sums [FEATURES], inside shared arrays. */
 export class QuantileRegression {
@@ -23,38 +25,34 @@ export class QuantileRegression {
     this.squares = new Float32Array(leads * FEATURES);
   }
 
-  /** Quantiles relative to the last value, for one lead, into `out` from `outAt`. Unknown features count as no difference. */
-  predict(lead: number, row: Float32Array, at: number, out: Float32Array, outAt: number): void {
+  /** Quantiles relative to the last value, for one lead, into `out` from `outAt`; in `row` unknown features are zero: no difference. */
+  predict(lead: number, row: Float64Array, out: Float32Array, outAt: number): void {
     const { weights } = this;
     const levels = this.#levels.length;
     let w = lead * levels * FEATURES;
     for (let j = 0; j < levels; j++) {
       let sum = 0;
-      for (let i = 0; i < FEATURES; i++) {
-        const x = row[at + i]!;
-        if (!Number.isNaN(x)) sum += weights[w]! * x;
-        w++;
-      }
+      for (let i = 0; i < FEATURES; i++) sum += weights[w++]! * row[i]!;
       out[outAt + j] = sum;
     }
   }
 
-  /** One gradient step towards `target` (relative to the last value), given the predictions made for it. */
+  /** One gradient step towards `target` (relative to the last value), given the predictions made for it. Unknown features are NaN. */
   learn(lead: number, row: Float32Array, at: number, target: number, predicted: Float32Array, predictedAt: number): void {
     const { weights, squares } = this;
     const levels = this.#levels.length;
     for (let i = 0; i < FEATURES; i++) {
       const x = row[at + i]!;
+      steps[i] = 0;
       if (Number.isNaN(x)) continue;
       const s = lead * FEATURES + i;
       squares[s] = KEEP * squares[s]! + x * x;
-      const step = (RATE * x) / Math.sqrt(squares[s]! + SOFT);
-      let w = lead * levels * FEATURES + i;
-      for (let j = 0; j < levels; j++) {
-        const miss = target > predicted[predictedAt + j]! ? 1 : 0;
-        weights[w]! += step * (this.#levels[j]! - 1 + miss);
-        w += FEATURES;
-      }
+      steps[i] = (RATE * x) / Math.sqrt(squares[s]! + SOFT);
+    }
+    let w = lead * levels * FEATURES;
+    for (let j = 0; j < levels; j++) {
+      const pull = this.#levels[j]! - 1 + (target > predicted[predictedAt + j]! ? 1 : 0);
+      for (let i = 0; i < FEATURES; i++) weights[w++]! += steps[i]! * pull;
     }
   }
 }

@@ -39,22 +39,34 @@ export function addResidual(bins: Float32Array, at: number, residual: number, we
   bins[at + binOf(residual)]! += weight;
 }
 
+/** The last bin whose lower edge is not above the residual. */
 function binOf(residual: number): number {
-  const u = Math.asinh(Math.abs(residual) / FINE) / STRETCH;
-  if (residual < 0) return Math.max(0, BINS_BELOW - 1 - Math.floor(u * BINS_BELOW));
-  return Math.min(SKETCH_BINS - 1, BINS_BELOW + Math.floor(u * BINS_ABOVE));
+  let from = 0;
+  let to = SKETCH_BINS;
+  while (to - from > 1) {
+    const middle = (from + to) >> 1;
+    if (residual >= EDGES[middle]!) from = middle;
+    else to = middle;
+  }
+  return from;
 }
+
+/** Scratch: weight of the bins up to and including each. */
+const sums = new Float64Array(SKETCH_BINS);
 
 /** Quantiles at ascending levels of the sketch at `at`, into `out` from `outAt`; linear within a bin. */
 export function sketchQuantiles(bins: Float32Array, at: number, levels: readonly number[], out: Float32Array, outAt: number): void {
   let total = 0;
-  for (let i = at; i < at + SKETCH_BINS; i++) total += bins[i]!;
-  let below = 0;
+  for (let i = 0; i < SKETCH_BINS; i++) {
+    total += bins[at + i]!;
+    sums[i] = total;
+  }
   let bin = 0;
   for (let j = 0; j < levels.length; j++) {
     const wanted = levels[j]! * total;
-    while (bin < SKETCH_BINS - 1 && below + bins[at + bin]! < wanted) below += bins[at + bin++]!;
+    while (bin < SKETCH_BINS - 1 && sums[bin]! < wanted) bin++;
     const mass = bins[at + bin]!;
+    const below = bin > 0 ? sums[bin - 1]! : 0;
     const share = mass > 0 ? Math.min(1, Math.max(0, (wanted - below) / mass)) : 0;
     out[outAt + j] = EDGES[bin]! + share * (EDGES[bin + 1]! - EDGES[bin]!);
   }

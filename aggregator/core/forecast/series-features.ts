@@ -32,8 +32,9 @@ export const FEATURE = {
 } as const;
 export const FEATURES = 16;
 /** The first feature that depends on how far ahead one looks, and the end of those. */
-const PHASE_FROM = FEATURE.seasonLast;
+export const PHASE_FROM = FEATURE.seasonLast;
 const PHASE_COUNT = 7;
+export const PHASE_END = PHASE_FROM + PHASE_COUNT;
 
 /** Half-lives in steps: half an hour and a day of five-minute steps; both only have to be "short" and "long". */
 const SMOOTH_RATE = 1 - 2 ** (-1 / 6);
