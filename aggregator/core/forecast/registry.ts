@@ -44,9 +44,14 @@ export interface FamilyParts {
 
 /** All families together. */
 export function ensembleOf(options: ForecasterOptions, { fitter, network }: FamilyParts): FamilyEnsemble {
-  const aggregate = SETS.find(({ name }) => name === AGGREGATE)!;
+  const [aggregate, regression] = [AGGREGATE, 'quantile-regression'].map((name) => SETS.find((set) => set.name === name)!) as [
+    ExpertSet,
+    ExpertSet,
+  ];
   const members = [
     { words: 'the online experts', forecaster: new ExpertForecaster(options, aggregate) },
+    // Alone as well: uncorrected and unmixed it is the best family on some VMs.
+    { words: 'the regression alone', forecaster: new ExpertForecaster(options, regression) },
     { words: 'a decaying histogram', forecaster: new DecayingHistogramForecaster(options) },
     ...(network ? [{ words: 'a network trained on many VMs', forecaster: new LstmForecaster(options, network) }] : []),
     // Fitted by the ensemble's owner: the ensemble decides which earn it.
