@@ -32,6 +32,8 @@ interface Wall {
 /** The only places that build adapters and may look into every room. */
 const ROOTS = [
   'agent/main.ts',
+  'agent/programs.ts',
+  'agent/guest-program.ts',
   'aggregator/main.ts',
   'aggregator/open-series-store.ts',
   'aggregator/cli/',
@@ -64,7 +66,7 @@ const WALLS: readonly Wall[] = [
   },
   {
     room: ['agent/'],
-    except: ['agent/main.ts', 'agent/hypervisor/libvirt/'],
+    except: ['agent/main.ts', 'agent/programs.ts', 'agent/guest-program.ts', 'agent/hypervisor/libvirt/'],
     mayImport: ['agent/', ...WORDS],
     why: 'the agent knows neither the aggregator nor other rooms',
   },

@@ -7,7 +7,7 @@ import { PROCESS_MEASUREMENT } from '../../shared/telemetry.ts';
 import { bytesToMiB } from '../../shared/units.ts';
 import { type Collector, noData, reading } from './collector.ts';
 import type { KernelFiles } from './files.ts';
-import { numbers } from './parse.ts';
+import { leadingNumber } from './parse.ts';
 
 /** By CPU, and as many by memory. */
 const TOP = 5;
@@ -97,13 +97,26 @@ function parseStat(text: string): { name: string; ticks: number; rssPages: numbe
   const open = text.indexOf('(');
   const close = text.lastIndexOf(')');
   if (open < 0 || close < open) return null;
-  // From field 3 on: utime is field 14, stime 15, starttime 22, rss 24.
-  const rest = numbers(text.slice(close + 2));
-  const ticks = (rest[11] ?? Number.NaN) + (rest[12] ?? Number.NaN);
-  const rssPages = rest[21] ?? Number.NaN;
-  const startTicks = rest[19] ?? Number.NaN;
+  // Field 3 begins after the bracket: utime is field 14, stime 15, starttime 22, rss 24.
+  const userAt = fieldAt(text, close + 2, 11);
+  const systemAt = fieldAt(text, userAt, 1);
+  const startAt = fieldAt(text, systemAt, 7);
+  const ticks = leadingNumber(text, userAt) + leadingNumber(text, systemAt);
+  const startTicks = leadingNumber(text, startAt);
+  const rssPages = leadingNumber(text, fieldAt(text, startAt, 2));
   if (Number.isNaN(ticks + rssPages + startTicks)) return null;
   return { name: plainName(text.slice(open + 1, close)), ticks, rssPages, startTicks };
+}
+
+/** Where the field begins that is `count` fields behind the one at `from`; the text's end when there are fewer. */
+function fieldAt(text: string, from: number, count: number): number {
+  let at = from;
+  for (let i = 0; i < count; i++) {
+    const blank = text.indexOf(' ', at);
+    if (blank < 0) return text.length;
+    at = blank + 1;
+  }
+  return at;
 }
 
 /** The base name of the first argument. */

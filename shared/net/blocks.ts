@@ -3,7 +3,6 @@
  * use, numbers travel as little-endian Float64 bytes: no object is made per row. Encoder and decoder belong to one
  * connection, like the codec.
  */
-import { endianness } from 'node:os';
 import { HeadroomError } from '../errors.ts';
 import type { FrameOf } from '../protocol/frames.ts';
 import type { TelemetryBlock } from '../telemetry.ts';
@@ -19,7 +18,7 @@ export const GUEST_FIELD_SETS_MAX = 64;
 const BYTES = 8;
 /** V8 keeps typed arrays of up to 64 bytes inside the object; touching their buffer would move them out. */
 const SMALL_MAX = 8;
-const LITTLE_ENDIAN = endianness() === 'LE';
+const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 const HOST_ID = /^[a-zA-Z0-9]([a-zA-Z0-9._-]{0,126}[a-zA-Z0-9])?$/;
 const VM_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 

@@ -2,25 +2,9 @@
  * Checks frames before anything reads them. Input: a decoded value of any kind. Output: the same value as a Frame, or
  * FRAME_INVALID naming the path, the rule and what was found. Also says which frames each end may receive.
  */
-import { Compile } from 'typebox/compile';
 import { HeadroomError } from '../errors.ts';
-import { FRAMES, type Frame, type FrameType } from './frames.ts';
-
-interface CompiledFrame {
-  Check(value: unknown): boolean;
-  Errors(value: unknown): { instancePath: string; message: string }[];
-}
-
-/** Compiled when a frame of their type is first checked: a guest sees few of them, and each takes memory that is its tenant's. */
-const VALIDATORS = new Map<string, CompiledFrame>();
-
-function validatorOf(type: string): CompiledFrame | undefined {
-  const known = VALIDATORS.get(type);
-  if (known !== undefined || !Object.hasOwn(FRAMES, type)) return known;
-  const compiled: CompiledFrame = Compile(FRAMES[type as FrameType]);
-  VALIDATORS.set(type, compiled);
-  return compiled;
-}
+import { checkOf } from './frame-checks.ts';
+import type { Frame, FrameType } from './frames.ts';
 
 /** Where a connection ends, which decides what may arrive there. */
 export type Receiver = 'host-agent' | 'guest-agent' | 'aggregator' | 'host-agent-from-guest';
@@ -35,6 +19,11 @@ const RECEIVES: Record<Receiver, ReadonlySet<FrameType>> = {
   'host-agent-from-guest': new Set([...BOTH_WAYS, 'hello', 'telemetry', 'result']),
 };
 
+/** Every type that may arrive at `receiver`. */
+export function receivable(receiver: Receiver): FrameType[] {
+  return [...RECEIVES[receiver]];
+}
+
 export function mayReceive(receiver: Receiver, type: FrameType): boolean {
   return RECEIVES[receiver].has(type);
 }
@@ -45,11 +34,11 @@ export function checkFrame(value: unknown): Frame {
     throw new HeadroomError('FRAME_INVALID', `a frame must be an object with a type; got ${kindOf(value)}`);
   }
   const type = (value as { type?: unknown }).type;
-  const validator = typeof type === 'string' ? validatorOf(type) : undefined;
-  if (!validator) throw new HeadroomError('FRAME_INVALID', `unknown frame type ${shown(type)}; this end speaks protocol version 1`);
-  if (validator.Check(value)) return value as Frame;
-  const error = validator.Errors(value)[0];
-  const path = error?.instancePath ?? '';
+  const check = typeof type === 'string' ? checkOf(type) : undefined;
+  if (!check) throw new HeadroomError('FRAME_INVALID', `unknown frame type ${shown(type)}; this end speaks protocol version 1`);
+  if (check.holds(value)) return value as Frame;
+  const error = check.firstError(value);
+  const path = error?.path ?? '';
   throw new HeadroomError(
     'FRAME_INVALID',
     `frame "${String(type)}" is invalid at ${path === '' ? '/' : path.slice(0, 200)}: ${(error?.message ?? 'does not match the schema').slice(0, 300)}; got ${kindOf(at(value, path))}`,

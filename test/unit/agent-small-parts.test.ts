@@ -7,12 +7,15 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { parse } from 'yaml';
 import { setCpusOnline } from '../../agent/actuators/cpus-online.ts';
 import { createVmQueues, VM_QUEUE_MAX } from '../../agent/actuators/vm-queue.ts';
-import { GUEST_OPTIONS, HOST_OPTIONS, optionHelp, parseOptions, RESTORE_OPTIONS } from '../../agent/config.ts';
+import { HOST_OPTIONS, RESTORE_OPTIONS } from '../../agent/config.ts';
 import { matchesAny } from '../../agent/core/name-pattern.ts';
 import { smoothedCostMs, statsPeriodMs } from '../../agent/core/stats-pace.ts';
 import { vmState } from '../../agent/core/vm-state.ts';
+import { GUEST_OPTIONS } from '../../agent/guest-options.ts';
+import { optionHelp, parseOptions } from '../../agent/options.ts';
 import { VERSION } from '../../agent/version.ts';
 import { virtioPortPath } from '../../agent/virtio-port-path.ts';
 import { vmId } from '../../shared/ids.ts';
@@ -23,12 +26,12 @@ const noFile = (): string => {
 
 t.test('configuration: defaults, file, flags, in that order', async (t) => {
   t.equal((await parseOptions(HOST_OPTIONS, [], noFile)).statsSeconds, 10);
-  const file = () => 'host: kvm-7\nstatsSeconds: 20\nballoonStatsSeconds: 2\ninclude: [web-*, db-*]\n';
+  const file = () => parse('host: kvm-7\nstatsSeconds: 20\nballoonStatsSeconds: 2\ninclude: [web-*, db-*]\n');
   const config = await parseOptions(HOST_OPTIONS, ['--config', '/x', '--stats-seconds', '30', '--memory-reserve-mib=64'], file);
   t.same([config.host, config.statsSeconds, config.balloonStatsSeconds, config.memoryReserveMiB], ['kvm-7', 30, 2, 64]);
   t.same(config.include, ['web-*', 'db-*']);
   t.same((await parseOptions(HOST_OPTIONS, ['--include', 'a*', '--include', 'b'], noFile)).include, ['a*', 'b']);
-  t.same((await parseOptions(HOST_OPTIONS, ['--config', '/x'], () => '{"host": "json-1"}')).host, 'json-1', 'JSON too');
+  t.same((await parseOptions(HOST_OPTIONS, ['--config', '/x'], () => parse('{"host": "json-1"}'))).host, 'json-1', 'JSON too');
   t.equal((await parseOptions(RESTORE_OPTIONS, ['--all'], noFile)).all, true);
 });
 
@@ -36,6 +39,9 @@ t.test('configuration: what is wrong is named, with its value', async (t) => {
   const wrong: [string[], () => string, string, RegExp][] = [
     [['--stats-seconds', 'soon'], noFile, 'CONFIG_INVALID', /statsSeconds = "soon"/],
     [['--stats-seconds', '0'], noFile, 'CONFIG_INVALID', /statsSeconds = 0/],
+    [['--include', ''], noFile, 'CONFIG_INVALID', /include = \[""\]/],
+    [['--balloon-settle-seconds', '61'], noFile, 'CONFIG_INVALID', /balloonSettleSeconds = 61: must be a number from 0 to 60/],
+    [['--config', '/x'], () => 'include: web\n', 'CONFIG_INVALID', /include = "web": must be a list/],
     [['--host', 'a b'], noFile, 'CONFIG_INVALID', /host = "a b"/],
     [['--log-level', 'loud'], noFile, 'CONFIG_INVALID', /logLevel = "loud"/],
     [['--nonsense'], noFile, 'USAGE', /nonsense/],
@@ -46,7 +52,11 @@ t.test('configuration: what is wrong is named, with its value', async (t) => {
     [['--config', '/gone'], noFile, 'CONFIG_INVALID', /\/gone.*no such file/],
   ];
   for (const [args, read, code, message] of wrong)
-    await t.rejects(parseOptions(HOST_OPTIONS, args, read), { code, message }, args.join(' '));
+    await t.rejects(
+      parseOptions(HOST_OPTIONS, args, () => parse(read())),
+      { code, message },
+      args.join(' '),
+    );
   t.match(optionHelp(GUEST_OPTIONS), /--workload-metrics PATH/);
 });
 

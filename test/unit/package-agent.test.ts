@@ -2,7 +2,7 @@
  * Goal: the packaged agent is one file that runs on Node alone, holds nothing of the aggregator, and answers for itself.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -11,7 +11,7 @@ import { packageAgent } from '../../scripts/package.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'headroom-package-'));
 t.teardown(() => rmSync(directory, { recursive: true, force: true }));
-const { path, bytes, inputs } = await packageAgent(directory);
+const { path, bytes, inputs, leanInputs } = await packageAgent(directory);
 const run = (...args: string[]) => spawnSync(process.execPath, [path, ...args], { encoding: 'utf8', cwd: directory, timeout: 30_000 });
 
 t.test('one file, and what is in it', async (t) => {
@@ -20,6 +20,25 @@ t.test('one file, and what is in it', async (t) => {
   t.ok(inputs.includes('agent/host-agent.ts') && inputs.includes('agent/guest-agent.ts'));
   t.same(
     inputs.filter((input) => /^(aggregator|simulation|demo|test)\//.test(input) || /fastify|uplot|prom-client|pino/.test(input)),
+    [],
+  );
+});
+
+t.test('a plain guest agent loads none of what only hosts need', async (t) => {
+  t.ok(leanInputs.includes('agent/guest-agent.ts'));
+  t.same(
+    leanInputs.filter((input) => /libvirt|websocket|host-agent|node_modules\/(ws|yaml|fast-xml-parser)\//.test(input)),
+    [],
+  );
+  t.same(
+    leanInputs.filter((input) => /node_modules\/typebox\//.test(input) && !/typebox\/build\/guard\//.test(input)),
+    [],
+    'of the schema library only what generated checks call',
+  );
+  // Each of these brings streams, workers or ciphers with it.
+  const lean = readFileSync(path, 'utf8').split('/*headroom-programs ')[0]!;
+  t.same(
+    ['node:util', 'node:os', 'node:perf_hooks', 'node:crypto', 'performance.now'].filter((name) => lean.includes(name)),
     [],
   );
 });
@@ -34,6 +53,12 @@ t.test('the commands that need nothing', async (t) => {
   const wrong = run('host', '--stats-seconds', 'soon');
   t.equal(wrong.status, 64);
   t.match(wrong.stderr, /statsSeconds = "soon"/);
+  const lean = run('guest', '--vm', 'nobody');
+  t.equal(lean.status, 64);
+  t.match(lean.stderr, /"nobody" is not a VM UUID/);
+  const whole = run('guest', '--config', '/nowhere.yaml');
+  t.equal(whole.status, 64);
+  t.match(whole.stderr, /\/nowhere\.yaml: ENOENT/);
   const away = run('restore', '--all', '--connect', 'qemu:///system?socket=/nowhere', '--state-dir', join(directory, 'state'));
   t.equal(away.status, 69, away.stderr);
   const both = run('restore', '--state-dir', join(directory, 'state'));

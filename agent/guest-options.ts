@@ -1,0 +1,48 @@
+/**
+ * The options of the guest's role, and what they share with the others. Input: none; output: a table for `parseOptions` and
+ * `optionHelp`. Keys are the file's; flags are the same in kebab-case.
+ */
+import { LOG_LEVELS } from '../shared/log.ts';
+import { number, type Option, type Options, oneOf, orNull, text, texts } from './options.ts';
+
+export const seconds = (least: number) => number(least, 86_400 * 30);
+
+export const LOG_LEVEL = {
+  kind: oneOf(LOG_LEVELS),
+  default: 'info',
+  value: 'LEVEL',
+  help: `least level that is logged: ${LOG_LEVELS.join(', ')}`,
+} satisfies Option;
+
+export const GUEST_OPTIONS = {
+  channel: { kind: text, default: 'org.headroom.agent.0', value: 'NAME', help: 'virtio-serial port to the host agent' },
+  aggregator: { kind: orNull(text), default: null, value: 'URL', help: 'connect there by WebSocket instead of the channel' },
+  vm: { kind: orNull(text), default: null, value: 'UUID', help: "this VM's UUID (default: as DMI tells it)" },
+  stateDir: { kind: text, default: '/var/lib/headroom-agent', value: 'DIR', help: 'samples that wait on disk (WebSocket only)' },
+  ringMiB: {
+    kind: number(0, 65_536),
+    default: 16,
+    value: 'N',
+    help: 'disk that samples may take while the aggregator is away (WebSocket only); 0 = memory only',
+  },
+  workloadMetrics: {
+    kind: orNull(text),
+    default: null,
+    value: 'PATH',
+    help: 'file of `name value` lines, sent as vm_app.NAME (claimed)',
+  },
+  statsd: {
+    kind: orNull(text),
+    default: null,
+    value: 'ADDRESS',
+    help: 'takes StatsD metrics there, sent as vm_app.NAME: 127.0.0.1:PORT (UDP) or the path of a Unix socket (lines)',
+  },
+  scrape: {
+    kind: texts(16),
+    default: [],
+    value: 'URL',
+    help: 'Prometheus text of a local application, fetched every 15 s, sent as vm_app.NAME; may be given several times',
+  },
+  sampleSeconds: { kind: seconds(0.1), default: 1, value: 'N', help: 'pace of samples' },
+  logLevel: LOG_LEVEL,
+} satisfies Options;

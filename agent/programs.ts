@@ -1,0 +1,235 @@
+/**
+ * Everything `headroom-agent` can do: builds the adapters of one role or command and runs it. Input: arguments,
+ * configuration, signals; output: the service, or a one-shot command's lines, and the exit code.
+ */
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { systemClock } from '../shared/clock.ts';
+import { HeadroomError } from '../shared/errors.ts';
+import { hostId, vmId } from '../shared/ids.ts';
+import type { Connect } from '../shared/net/transport.ts';
+import { createPrng, type Prng } from '../shared/prng.ts';
+import { FRAME_BYTES_MAX, GUEST_FRAME_BYTES_MAX } from '../shared/protocol/frames.ts';
+import { noData } from './collectors/collector.ts';
+import { openKernelFiles } from './collectors/files.ts';
+import { createHostCollectors, createSlowHostCollectors } from './collectors/machine.ts';
+import { pageSizeBytes } from './collectors/page-size.ts';
+import { HOST_OPTIONS, LIFT_OPTIONS, LOOK_OPTIONS, RESTORE_OPTIONS, SWITCH_OPTIONS } from './config.ts';
+import type { Spill } from './core/backlog.ts';
+import { HOST_BUFFER_LIMITS, type SampleBufferLimits } from './core/sample-buffer.ts';
+import { EXIT_USAGE, exitCodeOf } from './exit-codes.ts';
+import { GUEST_OPTIONS } from './guest-options.ts';
+import { type GuestParts, runGuest } from './guest-program.ts';
+import type { HostAgentSettings } from './loops/host-context.ts';
+import { type Options, optionHelp, parseOptions, type Values } from './options.ts';
+import { newUuid, randomSeed, readText, secondsToMs, selfUsage, stdoutLogger, untilStopped } from './service.ts';
+import { openStateDir } from './state-dir.ts';
+import { VERSION } from './version.ts';
+
+/* Each role loads its own parts when it runs, and no others. */
+const parts = {
+  hostAgent: () => import('./host-agent.ts'),
+  libvirt: () => import('./hypervisor/libvirt/adapter.ts'),
+  look: () => import('./look.ts'),
+  restore: () => import('./restore.ts'),
+  webSocket: () => import('../shared/net/websocket.ts'),
+  virtioChannel: () => import('../shared/net/virtio-channel.ts'),
+  vmCounters: () => import('./collectors/vm-counters.ts'),
+  balloonManager: () => import('./collectors/balloon-manager.ts'),
+  spill: () => import('./spill.ts'),
+};
+
+/** A look reads twice, as far apart as its sample is long. */
+const LOOK_GAP_MS_MAX = 120_000;
+/** Readings farther apart than this many samples give no rate. */
+const GAP_SAMPLES = 5;
+/** The same for collectors that run every 15 s. */
+const SLOW_GAP_MS_MAX = 75_000;
+
+interface Command {
+  help: string;
+  options: Options;
+  run: (args: readonly string[]) => Promise<number>;
+}
+
+const COMMANDS: Record<string, Command> = {
+  host: { help: 'runs on a KVM host beside libvirt', options: HOST_OPTIONS, run: runHost },
+  guest: { help: 'runs inside a guest', options: GUEST_OPTIONS, run: (args) => runGuest(args, GUEST_PARTS) },
+  restore: { help: 'puts back the values from before Headroom, without service or aggregator', options: RESTORE_OPTIONS, run: runRestore },
+  kill: { help: 'stops all writes of the host agent within a second', options: SWITCH_OPTIONS, run: (args) => runSwitch(args, true) },
+  unkill: { help: 'takes the kill switch off', options: SWITCH_OPTIONS, run: (args) => runSwitch(args, false) },
+  look: { help: 'a first look at this host: reads only, needs no aggregator', options: LOOK_OPTIONS, run: runLook },
+  lift: { help: "ends a VM's holds after foreign writes", options: LIFT_OPTIONS, run: runLift },
+};
+
+/** JSON is YAML. Loaded only where there is a file to read. */
+async function readConfig(path: string): Promise<unknown> {
+  const { parse } = await import('yaml');
+  return parse(readText(path));
+}
+
+const GUEST_PARTS: GuestParts = { readConfig, webSocket: guestWebSocket, spill: spillBelow };
+
+async function runHost(args: readonly string[]): Promise<number> {
+  const [{ createHostAgent }, { createLibvirtHypervisor }, { webSocketConnect }, { VirtioChannel }] = await Promise.all([
+    parts.hostAgent(),
+    parts.libvirt(),
+    parts.webSocket(),
+    parts.virtioChannel(),
+  ]);
+  const [{ createVmCounterSource }, { findBalloonManager }] = await Promise.all([parts.vmCounters(), parts.balloonManager()]);
+  const config = await parseOptions(HOST_OPTIONS, args, readConfig);
+  const log = stdoutLogger(config.logLevel);
+  const files = openKernelFiles('/');
+  const prng = createPrng(randomSeed());
+  const counters = createVmCounterSource(files, pageSizeBytes(files));
+  const agent = createHostAgent({
+    hypervisor: createLibvirtHypervisor({ uri: config.connect, clock: systemClock, prng: prng.stream('libvirt') }),
+    clock: systemClock,
+    prng,
+    connect: webSocketConnect(config.aggregator, FRAME_BYTES_MAX),
+    openChannel: ({ path, name }, onSession) => {
+      const own = prng.stream(`channel/${name}`);
+      return new VirtioChannel({ path, name, onSession, maxBytes: GUEST_FRAME_BYTES_MAX, clock: systemClock, prng: own });
+    },
+    channelName: config.channel,
+    collectors: createHostCollectors(files, { self: selfUsage, gapMsMax: GAP_SAMPLES * secondsToMs(config.sampleSeconds) }),
+    slowCollectors: createSlowHostCollectors(files, SLOW_GAP_MS_MAX),
+    counters: {
+      read: (_vm, processId) => (processId === null ? noData('its hypervisor process is not on this machine') : counters.read(processId)),
+      forget: (_vm, processId) => {
+        if (processId !== null) counters.forget(processId);
+      },
+    },
+    files: openStateDir(config.stateDir),
+    settings: hostSettings(config),
+    log,
+    bootId: newUuid(),
+    version: VERSION,
+    balloonManager: () => findBalloonManager(files),
+    spill: await spillBelow(config.stateDir, config.ringMiB, HOST_BUFFER_LIMITS),
+  });
+  await agent.start();
+  return untilStopped(log, () => agent.stop());
+}
+
+function hostSettings(config: Values<typeof HOST_OPTIONS>): HostAgentSettings {
+  return {
+    host: hostId(config.host ?? hostname()),
+    include: config.include,
+    sampleMs: secondsToMs(config.sampleSeconds),
+    statsMs: secondsToMs(config.statsSeconds),
+    balloonStatsMs: secondsToMs(config.balloonStatsSeconds),
+    settingsMs: secondsToMs(config.settingsSeconds),
+    inventoryMs: secondsToMs(config.inventorySeconds),
+    bootDeadlineMs: secondsToMs(config.bootDeadlineSeconds),
+    foreignHoldMs: secondsToMs(config.foreignHoldSeconds),
+    foreignRestMs: secondsToMs(config.foreignRestSeconds),
+    balloonSettleMs: secondsToMs(config.balloonSettleSeconds),
+    memoryReserveMiB: config.memoryReserveMiB,
+    failSafeGrowthsPerMinute: config.failSafeGrowthsPerMinute,
+    startupLeaseMs: secondsToMs(config.startupLeaseSeconds),
+  };
+}
+
+async function runRestore(args: readonly string[]): Promise<number> {
+  const [{ restore }, { createLibvirtHypervisor }] = await Promise.all([parts.restore(), parts.libvirt()]);
+  const config = await parseOptions(RESTORE_OPTIONS, args, readConfig);
+  if (config.all === (config.vm !== null)) throw new HeadroomError('USAGE', 'say which VMs: either --all or --vm UUID');
+  const only = config.vm === null ? null : vmId(config.vm);
+  const prng: Prng = createPrng(randomSeed());
+  const hypervisor = createLibvirtHypervisor({ uri: config.connect, clock: systemClock, prng });
+  await hypervisor.connect();
+  try {
+    const lines = await restore(hypervisor, openStateDir(config.stateDir), only);
+    for (const { name, vm, what, ok, detail } of lines) console.log(`${ok ? 'ok  ' : 'FAIL'} ${name} ${vm} ${what}: ${detail}`);
+    if (lines.length === 0) console.log('nothing to restore: Headroom has written nothing that is in force here');
+    return lines.every(({ ok }) => ok) ? 0 : 1;
+  } finally {
+    await hypervisor.close();
+  }
+}
+
+async function runLook(args: readonly string[]): Promise<number> {
+  const [{ look }, { createLibvirtHypervisor }] = await Promise.all([parts.look(), parts.libvirt()]);
+  const [{ createVmCounterSource }, { findBalloonManager }] = await Promise.all([parts.vmCounters(), parts.balloonManager()]);
+  const config = await parseOptions(LOOK_OPTIONS, args, readConfig);
+  const files = openKernelFiles('/');
+  const counters = createVmCounterSource(files, pageSizeBytes(files));
+  await look({
+    hypervisor: createLibvirtHypervisor({ uri: config.connect, readOnly: true, clock: systemClock, prng: createPrng(1) }),
+    hostName: hostname(),
+    collectors: createHostCollectors(files, { self: selfUsage, gapMsMax: LOOK_GAP_MS_MAX }),
+    counters: (processId) => counters.read(processId),
+    balloonManager: () => findBalloonManager(files),
+    clock: systemClock,
+    ...config,
+    out: (line) => console.log(line),
+  });
+  return 0;
+}
+
+async function runSwitch(args: readonly string[], engaged: boolean): Promise<number> {
+  const config = await parseOptions(SWITCH_OPTIONS, args, readConfig);
+  const vm = config.vm === null ? null : vmId(config.vm);
+  openStateDir(config.stateDir).setKill(vm, engaged ? config.reason : null);
+  console.log(`kill switch of ${vm ?? 'this host'} is ${engaged ? 'on' : 'off'}`);
+  return 0;
+}
+
+async function runLift(args: readonly string[]): Promise<number> {
+  const config = await parseOptions(LIFT_OPTIONS, args, readConfig);
+  if (config.vm === null) throw new HeadroomError('USAGE', 'say whose holds end: --vm UUID');
+  openStateDir(config.stateDir).requestLift({ vm: vmId(config.vm), resource: config.resource });
+  console.log('asked; the running host agent lifts the holds within a second');
+  return 0;
+}
+
+async function spillBelow(directory: string, ringMiB: number, limits: SampleBufferLimits): Promise<Spill | null> {
+  if (ringMiB === 0) return null;
+  const { openSpill } = await parts.spill();
+  return openSpill(join(directory, 'ring'), ringMiB, limits);
+}
+
+async function guestWebSocket(url: string): Promise<Connect> {
+  const { webSocketConnect } = await parts.webSocket();
+  return webSocketConnect(url, GUEST_FRAME_BYTES_MAX);
+}
+
+function help(name: string | undefined): string {
+  const command = name === undefined ? undefined : COMMANDS[name];
+  if (command) return `headroom-agent ${name}: ${command.help}\n\n${optionHelp(command.options)}`;
+  const rows = Object.entries(COMMANDS).map(([key, { help: text }]) => `  ${key.padEnd(10)}${text}`);
+  return [
+    `headroom-agent ${VERSION}: tells what this machine needs and carries out what the aggregator decides.`,
+    '',
+    ...rows,
+    '  help      this text, or `help COMMAND`',
+    '  version   the version',
+    '',
+    '`headroom-agent COMMAND --help` lists the options of a command.',
+  ].join('\n');
+}
+
+/** Resolves to the exit code. Packaged, this is a program of its own: its errors end here, where their class is known. */
+export function run(args: readonly string[]): Promise<number> {
+  return exitCodeOf(runCommand(args));
+}
+
+async function runCommand(args: readonly string[]): Promise<number> {
+  const [name = 'help', ...rest] = args;
+  if (name === 'version' || name === '--version') {
+    console.log(VERSION);
+    return 0;
+  }
+  if (name === 'help' || name === '--help' || rest.includes('--help')) {
+    console.log(help(name === 'help' ? rest[0] : name));
+    return 0;
+  }
+  const command = COMMANDS[name];
+  if (!command) {
+    console.error(`headroom-agent: unknown command "${name}"\n\n${help(undefined)}`);
+    return EXIT_USAGE;
+  }
+  return command.run(rest);
+}
