@@ -99,13 +99,24 @@ t.test('the budget is spent where covering is expensive', async (t) => {
   t.ok((missed.get(0.4) ?? 0) > 1.5 * (missed.get(0.05) ?? 0), `violations by width: ${JSON.stringify([...missed])}`);
 });
 
-t.test('resizes keep to their budget', async (t) => {
+t.test('resizes keep to their budget, and to half as much again where a change is worth a lot', async (t) => {
   for (const resizeBudget of [0.02, 0.07, 0.2]) {
     const random = createPrng(4, 'widths');
     const { resizes, steps } = played({ ...OPTIONS, resizeBudget }, 5, 10_000, () => 0.05 + 0.4 * random.next());
     const share = resizes / steps;
-    t.ok(share <= 1.1 * resizeBudget && share > 0.5 * resizeBudget, `budget ${resizeBudget}: ${share.toFixed(4)}`);
+    t.ok(share <= 1.5 * 1.1 * resizeBudget && share > 0.5 * resizeBudget, `budget ${resizeBudget}: ${share.toFixed(4)}`);
   }
+});
+
+t.test('who gains more by changing changes more often, within a bound', async (t) => {
+  const share = (wide: number): number => {
+    // A burst every thirteen steps, for which the sizer could grow and shrink again.
+    const { resizes, steps } = played(OPTIONS, 6, 10_000, (step) => (step % 13 === 0 ? wide : 0.02));
+    return resizes / steps / OPTIONS.resizeBudget;
+  };
+  const [calm, wild] = [share(0.03), share(1)];
+  t.ok(calm <= 1.05, `calm: ${calm.toFixed(2)} of the budget`);
+  t.ok(wild > 1.2 && wild <= 1.6, `wild: ${wild.toFixed(2)} of the budget`);
 });
 
 t.test('floor and ceiling hold', async (t) => {

@@ -13,7 +13,7 @@ export const BACKTEST_RESOURCES = ['cpu', 'memory', 'cpumax'] as const;
 export type BacktestResource = (typeof BACKTEST_RESOURCES)[number];
 
 /** Changes of a VM and day that are aimed at: under one an hour; a balloon moves less often than a quota. */
-const RESIZES_PER_DAY: Readonly<Record<BacktestResource, number>> = { cpu: 22, memory: 14, cpumax: 22 };
+const RESIZES_PER_DAY: Readonly<Record<BacktestResource, number>> = { cpu: 21, memory: 14, cpumax: 21 };
 /** Floor and least difference that matters, as a share of the size. */
 const FLOOR_SHARE = 0.01;
 const SEASONS_MS = [DAY_MS, 7 * DAY_MS];
