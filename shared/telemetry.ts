@@ -143,7 +143,7 @@ export const PROCESS_MEASUREMENT = 'vm_process';
 export const NUMA_MEASUREMENT = 'host_numa';
 
 /** A block of what demand is estimated from, and not of names that vary. */
-export function tellsDemand({ fields }: TelemetryBlock): boolean {
+export function tellsDemand({ fields }: Pick<TelemetryBlock, 'fields'>): boolean {
   return !/^(vm_app|vm_process|vm_user|vm_gpu|host_numa)\./.test(fields[0] ?? '');
 }
 

@@ -4,6 +4,7 @@
  * independent: 1 − Π(1 − part). It is shown, and decides nothing.
  */
 import type { TelemetryBlock } from '../../../shared/telemetry.ts';
+import { fieldPlan } from './field-plan.ts';
 
 /** Time constant of the smoothing: the window of the kernel's own middle pressure average. */
 const SMOOTH_MS = 60_000;
@@ -37,40 +38,58 @@ const HOST_SIGNALS: Readonly<Record<string, Signal>> = {
 };
 const GUEST_SIGNALS: Readonly<Record<string, Signal>> = { 'vm_cpu.guestStealFraction': { part: 'steal', share: asIs } };
 
+const columnsOf = (signals: Readonly<Record<string, Signal>>) =>
+  fieldPlan((fields) =>
+    fields.flatMap((field, column) => {
+      const signal = Object.hasOwn(signals, field) ? signals[field]! : null;
+      return signal === null ? [] : [{ column, part: CONTENTION_PARTS.indexOf(signal.part), share: signal.share }];
+    }),
+  );
+const HOST_COLUMNS = columnsOf(HOST_SIGNALS);
+const GUEST_COLUMNS = columnsOf(GUEST_SIGNALS);
+
+/** How much a new share counts after so long; rows come at an even pace, so mostly the last answer stands. */
+const newest = { elapsedMs: 0, weight: 0 };
+function weightAfter(elapsedMs: number): number {
+  if (newest.elapsedMs !== elapsedMs) {
+    newest.elapsedMs = elapsedMs;
+    newest.weight = 1 - Math.exp(-elapsedMs / SMOOTH_MS);
+  }
+  return newest.weight;
+}
+
 export class ContentionScore {
-  readonly #parts = new Map<ContentionPart, { value: number; atMs: number }>();
+  /** By place in CONTENTION_PARTS; a time that is NaN = never known. */
+  readonly #shares = new Float64Array(CONTENTION_PARTS.length);
+  readonly #timesMs = new Float64Array(CONTENTION_PARTS.length).fill(Number.NaN);
 
   add({ source, fields, timesMs, values }: TelemetryBlock): void {
-    const signals = source === 'host' ? HOST_SIGNALS : GUEST_SIGNALS;
-    for (const [column, field] of fields.entries()) {
-      const signal = signals[field];
-      if (signal === undefined) continue;
-      for (const [row, timeMs] of timesMs.entries()) {
+    const columns = source === 'host' ? HOST_COLUMNS(fields) : GUEST_COLUMNS(fields);
+    for (let i = 0; i < columns.length; i++) {
+      const { column, part, share } = columns[i]!;
+      for (let row = 0; row < timesMs.length; row++) {
         const value = values[row * fields.length + column]!;
-        if (!Number.isNaN(value)) this.#note(signal.part, Math.min(1, Math.max(0, signal.share(value))), timeMs);
+        if (!Number.isNaN(value)) this.#note(part, Math.min(1, Math.max(0, share(value))), timesMs[row]!);
       }
     }
   }
 
-  #note(part: ContentionPart, share: number, atMs: number): void {
-    const known = this.#parts.get(part);
-    if (known === undefined || atMs - known.atMs > FRESH_MS) {
-      this.#parts.set(part, { value: share, atMs });
+  #note(part: number, share: number, atMs: number): void {
+    const elapsedMs = atMs - this.#timesMs[part]!;
+    if (Number.isNaN(elapsedMs) || elapsedMs > FRESH_MS) {
+      this.#shares[part] = share;
+      this.#timesMs[part] = atMs;
       return;
     }
-    if (atMs <= known.atMs) return;
-    const weight = 1 - Math.exp(-(atMs - known.atMs) / SMOOTH_MS);
-    known.value += weight * (share - known.value);
-    known.atMs = atMs;
+    if (elapsedMs <= 0) return;
+    this.#shares[part]! += weightAfter(elapsedMs) * (share - this.#shares[part]!);
+    this.#timesMs[part] = atMs;
   }
 
   /** Null: nothing is known of late. */
   view(nowMs: number): Contention | null {
     const parts = Object.fromEntries(
-      CONTENTION_PARTS.map((part) => {
-        const known = this.#parts.get(part);
-        return [part, known !== undefined && nowMs - known.atMs <= FRESH_MS ? known.value : null];
-      }),
+      CONTENTION_PARTS.map((part, i) => [part, nowMs - this.#timesMs[i]! <= FRESH_MS ? this.#shares[i]! : null]),
     ) as Contention['parts'];
     const known = Object.values(parts).filter((part) => part !== null);
     return known.length === 0 ? null : { score: 1 - known.reduce((left, part) => left * (1 - part), 1), parts };

@@ -6,7 +6,9 @@
 import type { Resource } from '../../../shared/resources.ts';
 import type { TelemetryBlock } from '../../../shared/telemetry.ts';
 import { BalloonHistory, GuestSize } from './demand-balloon.ts';
+import { type DemandColumns, demandColumns, SIGNAL, SIGNALS } from './demand-columns.ts';
 import { cpuDemand, memoryDemand, rateDemand, SHORT_GROWTH } from './demand-estimate.ts';
+import { cell } from './field-plan.ts';
 
 export interface DemandOptions {
   stepMs: number;
@@ -56,17 +58,6 @@ const RECENT_MS = 24 * 3_600_000;
 const COVERAGE_MIN = 0.5;
 
 /** Per window: [span, Σ value × span] of each signal. */
-const SIGNALS = ['cpu', 'throttled', 'wait', 'cap', 'vcpus', 'steal', 'runQueue', 'network', 'disk'] as const;
-const FIELDS: Record<string, string> = {
-  'vm_cpu.usageCores': 'cpu',
-  'vm_cpu.throttledFraction': 'throttled',
-  'vm_cpu.waitFraction': 'wait',
-  'vm_cpu.capCores': 'cap',
-  'vm_cpu.vcpusOnline': 'vcpus',
-  'vm_cpu.guestStealFraction': 'steal',
-  'vm_cpu.guestRunQueue': 'runQueue',
-};
-const SIGNAL = Object.fromEntries(SIGNALS.map((name, i) => [name, i])) as Record<(typeof SIGNALS)[number], number>;
 const WIDTH = SIGNALS.length * 2;
 
 interface OpenStep {
@@ -84,18 +75,10 @@ interface OpenStep {
   endsShort: boolean;
 }
 
-interface Columns {
-  fields: readonly string[];
-  /** Signal of each column, -1 = not a plain signal. */
-  signals: Int8Array;
-  at: (name: string) => number;
-}
-
 export class DemandAccumulator {
   readonly #options: DemandOptions;
   readonly #windows: number;
   readonly #open: OpenStep[] = [];
-  readonly #columns: { host: Columns | null; guest: Columns | null } = { host: null, guest: null };
   /** Newest time at which each signal was known: a row covers the time since then. */
   readonly #lastMs = new Float64Array(SIGNALS.length).fill(Number.NaN);
   readonly #balloon = new BalloonHistory();
@@ -125,19 +108,16 @@ export class DemandAccumulator {
 
   /** Takes every row of a block of this VM. Unknown fields are ignored, NaN is unknown. */
   add(block: TelemetryBlock): void {
-    let columns = this.#columns[block.source];
-    if (columns === null || !sameFields(columns.fields, block.fields)) {
-      columns = columnsOf(block.fields);
-      this.#columns[block.source] = columns;
-    }
-    for (let row = 0; row < block.timesMs.length; row++) {
-      const timeMs = block.timesMs[row]!;
+    const { fields, timesMs, values, source } = block;
+    const columns = demandColumns(fields);
+    for (let row = 0; row < timesMs.length; row++) {
+      const timeMs = timesMs[row]!;
       const step = this.#stepAt(timeMs);
       if (step === null) continue;
-      const values = block.values.subarray(row * block.fields.length, (row + 1) * block.fields.length);
-      this.#addSignals(step, columns, values, timeMs);
-      if (block.source === 'host') this.#addHostMemory(step, columns, values, timeMs);
-      else this.#addGuestMemory(step, columns, values, timeMs);
+      const at = row * fields.length;
+      this.#addSignals(step, columns, values, at, timeMs);
+      if (source === 'host') this.#addHostMemory(step, columns, values, at, timeMs);
+      else this.#addGuestMemory(step, columns, values, at, timeMs);
     }
   }
 
@@ -159,13 +139,26 @@ export class DemandAccumulator {
   }
 
   memoryNow(nowMs: number): MemoryNow {
-    const fresh = nowMs - this.#memory.timeMs <= Math.max(MEMORY_HOLD_MS, this.#options.stepMs);
+    const fresh = this.#memoryFresh(nowMs);
     const orNull = (value: number) => (fresh && !Number.isNaN(value) ? value : null);
     return {
       balloonMiB: orNull(this.#memory.balloonMiB),
       workingSetMiB: orNull(this.#memory.workingSetMiB),
       pressure: fresh && this.#memory.suppressed,
     };
+  }
+
+  /** Two of `memoryNow`'s figures that are asked for with every block, without an object. NaN = unknown. */
+  workingSetNowMiB(nowMs: number): number {
+    return this.#memoryFresh(nowMs) ? this.#memory.workingSetMiB : Number.NaN;
+  }
+
+  shortNow(nowMs: number): boolean {
+    return this.#memoryFresh(nowMs) && this.#memory.suppressed;
+  }
+
+  #memoryFresh(nowMs: number): boolean {
+    return nowMs - this.#memory.timeMs <= Math.max(MEMORY_HOLD_MS, this.#options.stepMs);
   }
 
   #stepAt(timeMs: number): OpenStep | null {
@@ -180,8 +173,8 @@ export class DemandAccumulator {
       this.rowsLate++;
       return null;
     }
-    const found = this.#open.find((step) => step.startMs === startMs);
-    if (found) return found;
+    // From the newest on: that is where nearly all rows belong.
+    for (let i = this.#open.length - 1; i >= 0; i--) if (this.#open[i]!.startMs === startMs) return this.#open[i]!;
     const newest = this.#open.at(-1);
     // Steps beyond the limit wait for closeUntil; a lone far-away row must not close steps that still fill.
     if (newest && (this.#open.length >= OPEN_STEPS_MAX || Math.abs(startMs - newest.startMs) > OPEN_STEPS_MAX * stepMs)) {
@@ -196,38 +189,41 @@ export class DemandAccumulator {
     return step;
   }
 
-  #addSignals(step: OpenStep, columns: Columns, values: Float64Array, timeMs: number): void {
-    for (let column = 0; column < values.length; column++) {
-      const signal = columns.signals[column]!;
-      if (signal >= 0) this.#addSignal(step, signal, values[column]!, timeMs);
-    }
-    const sum = (a: string, b: string) => (values[columns.at(a)] ?? Number.NaN) + (values[columns.at(b)] ?? Number.NaN);
-    this.#addSignal(step, SIGNAL.network, sum('vm_network.receiveBytesPerSecond', 'vm_network.transmitBytesPerSecond'), timeMs);
-    this.#addSignal(step, SIGNAL.disk, sum('vm_disk.readBytesPerSecond', 'vm_disk.writeBytesPerSecond'), timeMs);
+  #addSignals(step: OpenStep, columns: DemandColumns, values: Float64Array, rowAt: number, timeMs: number): void {
+    const { plainColumns, plainSignals } = columns;
+    const at = this.#windowAt(step, timeMs);
+    for (let i = 0; i < plainColumns.length; i++) this.#addSignal(step, at, plainSignals[i]!, values[rowAt + plainColumns[i]!]!, timeMs);
+    const network = cell(values, rowAt, columns.receive) + cell(values, rowAt, columns.transmit);
+    this.#addSignal(step, at, SIGNAL.network, network, timeMs);
+    this.#addSignal(step, at, SIGNAL.disk, cell(values, rowAt, columns.read) + cell(values, rowAt, columns.write), timeMs);
   }
 
-  #addSignal(step: OpenStep, signal: number, value: number, timeMs: number): void {
+  /** Where the sums of the row's window begin. */
+  #windowAt(step: OpenStep, timeMs: number): number {
+    const into = Math.max(0, timeMs - step.startMs - 1) / this.#options.stepMs;
+    return Math.min(this.#windows - 1, Math.floor(into * this.#windows)) * WIDTH;
+  }
+
+  #addSignal(step: OpenStep, windowAt: number, signal: number, value: number, timeMs: number): void {
     if (!(value >= 0)) return;
-    const { stepMs, windowMs } = this.#options;
+    const { windowMs } = this.#options;
     const since = timeMs - this.#lastMs[signal]!;
     // The first row, and one out of order, covers a second (the agents' pace); no row covers more than a window.
     const spanMs = since > 0 ? Math.min(since, windowMs) : since === 0 ? 0 : Math.min(1000, windowMs);
     if (!(since <= 0)) this.#lastMs[signal] = timeMs;
-    const into = Math.max(0, timeMs - step.startMs - 1) / stepMs;
-    const at = Math.min(this.#windows - 1, Math.floor(into * this.#windows)) * WIDTH + signal * 2;
+    const at = windowAt + signal * 2;
     step.sums[at]! += spanMs;
     step.sums[at + 1]! += spanMs * value;
   }
 
-  #addHostMemory(step: OpenStep, columns: Columns, values: Float64Array, timeMs: number): void {
-    const value = (name: string) => values[columns.at(name)] ?? Number.NaN;
-    const balloonMiB = value('vm_memory.balloonMiB');
+  #addHostMemory(step: OpenStep, columns: DemandColumns, values: Float64Array, rowAt: number, timeMs: number): void {
+    const balloonMiB = cell(values, rowAt, columns.balloon);
     this.#balloon.add(timeMs, balloonMiB);
-    const availableMiB = value('vm_memory.availableMiB');
+    const availableMiB = cell(values, rowAt, columns.available);
     if (Number.isNaN(availableMiB) && Number.isNaN(balloonMiB)) return;
-    const totalMiB = value('vm_memory.totalMiB');
+    const totalMiB = cell(values, rowAt, columns.total);
     this.#vouchedSize.learn(timeMs, balloonMiB, totalMiB);
-    const ageMs = value('vm_memory.statsAgeMs');
+    const ageMs = cell(values, rowAt, columns.statsAge);
     const hadMiB = this.#vouchedSize.at(timeMs - (Number.isNaN(ageMs) ? 0 : Math.max(0, ageMs)), totalMiB);
     const workingSetMiB = availableMiB >= 0 ? Math.max(0, hadMiB - availableMiB) : Number.NaN;
     const guestFresh = timeMs - this.#guest.timeMs <= MEMORY_HOLD_MS;
@@ -237,8 +233,8 @@ export class DemandAccumulator {
       { balloonMiB, hadMiB, workingSetMiB },
       {
         availableMiB: Number.isNaN(workingSetMiB) ? Number.NaN : availableMiB,
-        swapInMiBPerSecond: value('vm_memory.swapInMiBPerSecond'),
-        pressureFullFraction: value('vm_pressure.memoryFullFraction'),
+        swapInMiBPerSecond: cell(values, rowAt, columns.swapIn),
+        pressureFullFraction: cell(values, rowAt, columns.pressureFull),
         guestSwapInMiBPerSecond: guestFresh ? this.#guest.swapIn : Number.NaN,
         guestRefaultsPerSecond: guestFresh ? this.#guest.refaults : Number.NaN,
         guestPressureFullFraction: guestFresh ? this.#guest.full : Number.NaN,
@@ -246,18 +242,17 @@ export class DemandAccumulator {
     );
   }
 
-  #addGuestMemory(step: OpenStep, columns: Columns, values: Float64Array, timeMs: number): void {
-    const value = (name: string) => values[columns.at(name)] ?? Number.NaN;
-    const totalMiB = value('vm_memory.guestTotalMiB');
-    const availableMiB = value('vm_memory.guestAvailableMiB');
+  #addGuestMemory(step: OpenStep, columns: DemandColumns, values: Float64Array, rowAt: number, timeMs: number): void {
+    const totalMiB = cell(values, rowAt, columns.guestTotal);
+    const availableMiB = cell(values, rowAt, columns.guestAvailable);
     this.#claimedSize.learn(timeMs, this.#balloon.newestMiB, totalMiB);
     const sizeMiB = this.#claimedSize.at(timeMs, totalMiB);
     const workingSetMiB = Math.max(0, (Number.isNaN(sizeMiB) ? totalMiB : sizeMiB) - availableMiB);
     const guest = this.#guest;
     guest.timeMs = timeMs;
-    guest.swapIn = value('vm_memory.guestSwapInMiBPerSecond');
-    guest.refaults = value('vm_memory.guestRefaultsPerSecond');
-    guest.full = value('vm_pressure.guestMemoryFullFraction');
+    guest.swapIn = cell(values, rowAt, columns.guestSwapIn);
+    guest.refaults = cell(values, rowAt, columns.guestRefaults);
+    guest.full = cell(values, rowAt, columns.guestPressureFull);
     // The host's own word counts where there is one; the guest's fills in where balloon statistics are missing.
     if (timeMs - this.#memory.timeMs <= MEMORY_HOLD_MS && !Number.isNaN(this.#memory.workingSetMiB)) return;
     const guaranteed = this.#facts.guaranteedMiB ?? Number.NaN;
@@ -402,14 +397,4 @@ function nullable(value: number): number | null {
 
 function maxKnown(a: number, b: number): number {
   return Number.isNaN(a) ? b : Number.isNaN(b) ? a : Math.max(a, b);
-}
-
-function columnsOf(fields: readonly string[]): Columns {
-  const index = new Map(fields.map((name, i) => [name, i]));
-  const signals = Int8Array.from(fields, (name) => SIGNAL[FIELDS[name] as keyof typeof SIGNAL] ?? -1);
-  return { fields: [...fields], signals, at: (name) => index.get(name) ?? -1 };
-}
-
-function sameFields(a: readonly string[], b: readonly string[]): boolean {
-  return a.length === b.length && a.every((name, i) => name === b[i]);
 }

@@ -157,7 +157,10 @@ export class FleetState {
 
   applyBlocks(host: HostId, blocks: readonly TelemetryBlock[], nowMs: number, nowMonoMs: number): void {
     const record = this.#hostRecord(host);
-    const newestMs = blocks.reduce((newest, block) => Math.max(newest, block.source === 'host' ? (block.timesMs.at(-1) ?? 0) : 0), 0);
+    let newestMs = 0;
+    for (const { source, timesMs } of blocks) {
+      if (source === 'host' && timesMs.length > 0) newestMs = Math.max(newestMs, timesMs[timesMs.length - 1]!);
+    }
     if (newestMs > 0) record.skew.observe(nowMs - newestMs);
     const { skewMs } = record.skew;
     for (const block of blocks) {

@@ -15,6 +15,7 @@ import { packCheckpoint, unpackCheckpoint } from './checkpoint.ts';
 import { type Contention, ContentionScore } from './contention-score.ts';
 import { DemandAccumulator, type DemandFacts, type DemandOptions, type DemandPoint } from './demand.ts';
 import { DemandModels, type ModelOptions } from './demand-models.ts';
+import { fieldPlan } from './field-plan.ts';
 import { LearningGate } from './learning-gate.ts';
 import { stepBlock } from './series-rows.ts';
 import { type VerdictOptions, Verdicts } from './verdicts.ts';
@@ -144,25 +145,28 @@ export class VmRecord {
 
   /** Rows of this VM, times already ours. */
   addBlock(block: TelemetryBlock, nowMs: number, nowMonoMs: number): void {
-    if (!tellsDemand(block)) {
+    const columns = recordColumns(block.fields);
+    if (!columns.tellsDemand) {
       this.#workload.addBlock(block);
       return;
     }
     this.#demand.add(block);
     this.#contention.add(block);
-    for (const resource of RESOURCES) {
-      if (block.source === 'host' && hasKnown(block, VOUCHED_FIELD[resource])) {
-        this.#vouchedMonoMs[resource] = nowMonoMs - (resource === 'memory' ? statsAgeMs(block) : 0);
-        this.#sampledMonoMs[resource] = Math.max(this.#sampledMonoMs[resource], this.#vouchedMonoMs[resource]);
-      }
-      const claimed = CLAIMED_FIELD[resource];
-      if (block.source === 'guest' && claimed !== undefined && hasKnown(block, claimed)) this.#sampledMonoMs[resource] = nowMonoMs;
+    if (block.source === 'guest') {
+      for (const [resource, column] of columns.claimed) if (!Number.isNaN(newest(block, column))) this.#sampledMonoMs[resource] = nowMonoMs;
+      return;
     }
-    if (block.source !== 'host') return;
-    this.#rssMiB = newest(block, 'vm_memory.rssMiB') ?? this.#rssMiB;
-    this.#balloonMiB = newest(block, 'vm_memory.balloonMiB') ?? this.#balloonMiB;
-    const { workingSetMiB } = this.#demand.memoryNow(nowMs);
-    if (workingSetMiB !== null) this.#peaks.add(nowMs, workingSetMiB);
+    for (const [resource, column] of columns.vouched) {
+      if (Number.isNaN(newest(block, column))) continue;
+      this.#vouchedMonoMs[resource] = nowMonoMs - (resource === 'memory' ? statsAgeMs(block, columns.statsAge) : 0);
+      this.#sampledMonoMs[resource] = Math.max(this.#sampledMonoMs[resource], this.#vouchedMonoMs[resource]);
+    }
+    const rssMiB = newest(block, columns.rss);
+    if (!Number.isNaN(rssMiB)) this.#rssMiB = rssMiB;
+    const balloonMiB = newest(block, columns.balloon);
+    if (!Number.isNaN(balloonMiB)) this.#balloonMiB = balloonMiB;
+    const workingSetMiB = this.#demand.workingSetNowMiB(nowMs);
+    if (!Number.isNaN(workingSetMiB)) this.#peaks.add(nowMs, workingSetMiB);
   }
 
   /** Closes finished steps, teaches the models, forecasts. Series rows of the closed steps come back. */
@@ -236,7 +240,7 @@ export class VmRecord {
 
   /** The guest is short of memory as the host sees it, now. */
   memoryPressure(nowMs: number, nowMonoMs: number, staleAfterMs: number): boolean {
-    return this.#vouched('memory', nowMonoMs, staleAfterMs) && this.#demand.memoryNow(nowMs).pressure;
+    return this.#vouched('memory', nowMonoMs, staleAfterMs) && this.#demand.shortNow(nowMs);
   }
 
   #vouched(resource: Resource, nowMonoMs: number, staleAfterMs: number): boolean {
@@ -372,25 +376,40 @@ function factsOf(
   };
 }
 
-function column(block: TelemetryBlock, field: string): number {
-  return block.fields.indexOf(field);
+interface RecordColumns {
+  tellsDemand: boolean;
+  /** Of each resource whose field is there. */
+  vouched: readonly (readonly [Resource, number])[];
+  claimed: readonly (readonly [Resource, number])[];
+  statsAge: number;
+  rss: number;
+  balloon: number;
 }
 
-/** Newest known value of a field, null when no row has one. */
-function newest(block: TelemetryBlock, field: string): number | null {
-  const at = column(block, field);
-  if (at < 0) return null;
-  for (let row = block.timesMs.length - 1; row >= 0; row--) {
-    const value = block.values[row * block.fields.length + at]!;
+const recordColumns = fieldPlan((fields): RecordColumns => {
+  const present = (names: Partial<Record<Resource, string>>) =>
+    RESOURCES.map((resource) => [resource, fields.indexOf(names[resource] ?? '')] as const).filter(([, column]) => column >= 0);
+  return {
+    tellsDemand: tellsDemand({ fields }),
+    vouched: present(VOUCHED_FIELD),
+    claimed: present(CLAIMED_FIELD),
+    statsAge: fields.indexOf('vm_memory.statsAgeMs'),
+    rss: fields.indexOf('vm_memory.rssMiB'),
+    balloon: fields.indexOf('vm_memory.balloonMiB'),
+  };
+});
+
+/** Newest known value of a column, NaN when no row has one. */
+function newest({ timesMs, values, fields }: TelemetryBlock, column: number): number {
+  if (column < 0) return Number.NaN;
+  for (let row = timesMs.length - 1; row >= 0; row--) {
+    const value = values[row * fields.length + column]!;
     if (!Number.isNaN(value)) return value;
   }
-  return null;
+  return Number.NaN;
 }
 
-function hasKnown(block: TelemetryBlock, field: string): boolean {
-  return newest(block, field) !== null;
-}
-
-function statsAgeMs(block: TelemetryBlock): number {
-  return Math.max(0, newest(block, 'vm_memory.statsAgeMs') ?? 0);
+function statsAgeMs(block: TelemetryBlock, column: number): number {
+  const ageMs = newest(block, column);
+  return Number.isNaN(ageMs) ? 0 : Math.max(0, ageMs);
 }

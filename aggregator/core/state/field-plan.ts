@@ -1,0 +1,21 @@
+/**
+ * Where the fields of a block stand, looked up once per field list and not once per row. Input: how to look them up;
+ * output: the same by field list. Lists are told apart by identity: whoever makes blocks keeps its lists and does not
+ * change them, and a list that nobody holds any more is forgotten with what was found in it.
+ */
+export function fieldPlan<Plan>(make: (fields: readonly string[]) => Plan): (fields: readonly string[]) => Plan {
+  const known = new WeakMap<readonly string[], Plan>();
+  return (fields) => {
+    let plan = known.get(fields);
+    if (plan === undefined) {
+      plan = make(fields);
+      known.set(fields, plan);
+    }
+    return plan;
+  };
+}
+
+/** The value at a column of a row; a column that is not there (-1) is unknown. */
+export function cell(values: Float64Array, rowAt: number, column: number): number {
+  return column < 0 ? Number.NaN : values[rowAt + column]!;
+}
