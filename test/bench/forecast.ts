@@ -7,6 +7,7 @@
 import type { Forecaster } from '../../aggregator/core/forecast/forecaster.ts';
 import { AGGREGATE, forecasterFactory } from '../../aggregator/core/forecast/registry.ts';
 import { horizonsFor } from '../../aggregator/core/state/demand-models.ts';
+import { fitInPlace } from '../../aggregator/fit/fitters.ts';
 import { createPrng } from '../../shared/prng.ts';
 import { RESOURCES } from '../../shared/resources.ts';
 import { type Benchmark, DAY_MS, HOUR_MS, MINUTE_MS, measured, median, rounded } from './benchmark.ts';
@@ -54,6 +55,23 @@ async function tickSeconds(vms: number): Promise<{ seconds: number; stateBytesPe
   return { seconds: median(seconds), stateBytesPerVm: bytes / vms };
 }
 
+/** Models that are refitted from history instead: what one fit and its path of an hour take. */
+const PEERS = ['mstl', 'prophet'] as const;
+const PEER_SERIES = 5;
+
+/** CPU seconds a series, of a fit to a week of five-minute steps; the first fit, which loads the library, is left out. */
+async function peerSeconds(family: (typeof PEERS)[number]): Promise<number> {
+  const seconds: number[] = [];
+  for (let n = 0; n <= PEER_SERIES; n++) {
+    const { value } = madeSeries(n);
+    const values = Float64Array.from({ length: 7 * STEPS_PER_DAY }, (_, step) => Math.log(value(step)));
+    const request = { family, fromStep: 0, stepMs: STEP_MS, values, seasons: [STEPS_PER_DAY], ahead: HOUR_MS / STEP_MS };
+    const { cpuSeconds } = await measured(() => fitInPlace(request));
+    if (n > 0) seconds.push(cpuSeconds);
+  }
+  return rounded(median(seconds));
+}
+
 export const forecast: Benchmark = {
   about: 'a tick of all live forecasters: seconds for 10,000 VMs × 4 resources on one core, state a VM',
   async run(tell) {
@@ -65,12 +83,20 @@ export const forecast: Benchmark = {
       stateBytesPerVm = bytes;
       scaling.push({ vms, tickSeconds: rounded(seconds) });
     }
+    tell(`peers: fits of ${PEER_SERIES} series each`);
+    const [mstl, prophet] = [await peerSeconds('mstl'), await peerSeconds('prophet')];
     const last = scaling.at(-1)!;
     return {
       tickSeconds: rounded((last.tickSeconds * ASKED_VMS) / last.vms),
       tickSecondsFor: `${ASKED_VMS} VMs × ${RESOURCES.length} resources, extrapolated from ${last.vms} VMs measured`,
       stateBytesPerVm,
       scaling,
+      peersSecondsPerSeries: { mstl, prophet },
+      peersTickSeconds: {
+        mstl: rounded(mstl * ASKED_VMS * RESOURCES.length),
+        prophet: rounded(prophet * ASKED_VMS * RESOURCES.length),
+      },
+      peersTickSecondsFor: `a fit of a week (Prophet of means of 15 minutes) and a path of an hour for as many series, extrapolated from ${PEER_SERIES} series measured`,
       horizons: HORIZONS.length,
       quantiles: QUANTILES.length,
     };
