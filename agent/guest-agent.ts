@@ -8,15 +8,17 @@ import type { VmId } from '../shared/ids.ts';
 import type { Logger } from '../shared/log.ts';
 import type { Connect } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
-import { type FrameOf, PROTOCOL_VERSION } from '../shared/protocol/frames.ts';
+import { type FrameOf, POOL_CAPABILITY, PROTOCOL_VERSION } from '../shared/protocol/frames.ts';
 import { comparePairs, type Pair } from '../shared/resources.ts';
 import { VM_GUEST_FIELDS } from '../shared/telemetry.ts';
 import { type Collector, runCollectors } from './collectors/collector.ts';
 import type { Spill } from './core/backlog.ts';
 import { ExtraRows } from './core/extra-rows.ts';
 import { GUEST_BUFFER_LIMITS, SampleBuffer } from './core/sample-buffer.ts';
+import type { GuestFiles } from './guest-files.ts';
 import { CollectorReports, roundHealth } from './loops/collector-reports.ts';
 import { createGuestLink } from './loops/guest-link.ts';
+import { createGuestSharing } from './loops/guest-sharing.ts';
 
 export interface GuestAgentOptions {
   clock: Clock;
@@ -31,6 +33,8 @@ export interface GuestAgentOptions {
   slowMs?: number;
   /** Brings so many vCPUs online and says how many are; throws when the kernel refuses. */
   setCpusOnline: (vcpus: number) => number;
+  /** What the VM's own programs may see, and what they expect to need; absent: neither. */
+  shared?: GuestFiles;
   sampleMs: number;
   log: Logger;
   bootId: string;
@@ -57,6 +61,7 @@ export function createGuestAgent(options: GuestAgentOptions): GuestAgent {
   let slowAtMs = Number.NEGATIVE_INFINITY;
   let timer: Timer | undefined;
   let highest: Pair | null = null;
+  const sharing = createGuestSharing(options.shared, vm, options.bootId, log);
 
   const link = createGuestLink({
     connect: options.connect,
@@ -68,6 +73,7 @@ export function createGuestAgent(options: GuestAgentOptions): GuestAgent {
     onGuestCommand: (command) => {
       link.send(carryOut(command));
     },
+    onPool: sharing.onPool,
     onWelcome: () => log.info('connected'),
     onDisconnected: (error) => log.warn('not connected', { error: error?.message }),
   });
@@ -112,6 +118,7 @@ export function createGuestAgent(options: GuestAgentOptions): GuestAgent {
       timer = clock.setInterval(() => {
         try {
           sample();
+          sharing.passHints(link);
         } catch (error) {
           log.error('sample failed', { error: errorText(error) });
         }
@@ -129,7 +136,7 @@ function finiteOrUnknown(value: number | undefined): number {
   return value !== undefined && Number.isFinite(value) ? value : Number.NaN;
 }
 
-function hello({ clock, vm, bootId, version }: GuestAgentOptions): FrameOf<'hello'> {
+function hello({ clock, vm, bootId, version, shared }: GuestAgentOptions): FrameOf<'hello'> {
   return {
     type: 'hello',
     versions: [PROTOCOL_VERSION],
@@ -138,7 +145,7 @@ function hello({ clock, vm, bootId, version }: GuestAgentOptions): FrameOf<'hell
     vm,
     bootId,
     agentVersion: version,
-    capabilities: ['cpus-online'],
+    capabilities: shared ? ['cpus-online', POOL_CAPABILITY] : ['cpus-online'],
     wallMs: clock.wallMs(),
     monotonicMs: clock.monotonicMs(),
     highestPairs: [],

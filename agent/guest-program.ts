@@ -19,6 +19,7 @@ import { createGuestCollectors, createSlowGuestCollectors } from './collectors/m
 import type { Spill } from './core/backlog.ts';
 import { GUEST_BUFFER_LIMITS, type SampleBufferLimits } from './core/sample-buffer.ts';
 import { createGuestAgent } from './guest-agent.ts';
+import { GUEST_DIRECTORY, openGuestFiles } from './guest-files.ts';
 import { GUEST_OPTIONS } from './guest-options.ts';
 import { parseOptions, type Values } from './options.ts';
 import { newUuid, randomSeed, readText, secondsToMs, selfUsage, stdoutLogger, untilStopped } from './service.ts';
@@ -71,6 +72,7 @@ export async function runGuest(args: readonly string[], parts: GuestParts | null
       ...apps.slowCollectors,
     ],
     setCpusOnline: (vcpus) => setCpusOnline('/', vcpus),
+    shared: openGuestFiles(GUEST_DIRECTORY),
     sampleMs: secondsToMs(config.sampleSeconds),
     log,
     bootId: newUuid(),

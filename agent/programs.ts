@@ -18,6 +18,7 @@ import { HOST_OPTIONS, LIFT_OPTIONS, LOOK_OPTIONS, RESTORE_OPTIONS, SWITCH_OPTIO
 import type { Spill } from './core/backlog.ts';
 import { HOST_BUFFER_LIMITS, type SampleBufferLimits } from './core/sample-buffer.ts';
 import { EXIT_USAGE, exitCodeOf } from './exit-codes.ts';
+import { GUEST_DIRECTORY, leaveHint } from './guest-files.ts';
 import { GUEST_OPTIONS } from './guest-options.ts';
 import { type GuestParts, runGuest } from './guest-program.ts';
 import type { HostAgentSettings } from './loops/host-context.ts';
@@ -60,6 +61,7 @@ const COMMANDS: Record<string, Command> = {
   unkill: { help: 'takes the kill switch off', options: SWITCH_OPTIONS, run: (args) => runSwitch(args, false) },
   look: { help: 'a first look at this host: reads only, needs no aggregator', options: LOOK_OPTIONS, run: runLook },
   lift: { help: "ends a VM's holds after foreign writes", options: LIFT_OPTIONS, run: runLift },
+  hint: { help: 'in a guest: says what will be needed, such as `hint cpu=4 in=10m for=1h`', options: {}, run: runHint },
 };
 
 /** JSON is YAML. Loaded only where there is a file to read. */
@@ -174,6 +176,12 @@ async function runSwitch(args: readonly string[], engaged: boolean): Promise<num
   const vm = config.vm === null ? null : vmId(config.vm);
   openStateDir(config.stateDir).setKill(vm, engaged ? config.reason : null);
   console.log(`kill switch of ${vm ?? 'this host'} is ${engaged ? 'on' : 'off'}`);
+  return 0;
+}
+
+async function runHint(args: readonly string[]): Promise<number> {
+  const { resource, amount } = leaveHint(GUEST_DIRECTORY, args, newUuid());
+  console.log(`left for the agent of this guest: ${amount} ${resource === 'cpu' ? 'cores' : 'MiB'} of ${resource}; a claim, not a command`);
   return 0;
 }
 

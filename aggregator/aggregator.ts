@@ -10,6 +10,7 @@ import type { HostId, VmId } from '../shared/ids.ts';
 import type { Logger } from '../shared/log.ts';
 import type { Transport } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
+import { POOL_CAPABILITY } from '../shared/protocol/frames.ts';
 import { RESOURCES } from '../shared/resources.ts';
 import type { DecisionConfig } from './config.ts';
 import type { FitService, Fitting } from './core/forecast/fitted/fit.ts';
@@ -25,13 +26,17 @@ import { runFits } from './loops/fit-loop.ts';
 import { Loop, loopMetrics } from './loops/loop.ts';
 import { type PlanMade, runPlan } from './loops/plan-loop.ts';
 import { runStep, untilAfterEnd } from './loops/step-loop.ts';
+import type { Notifier } from './notify/notifier.ts';
 import { DecisionLog } from './service/decision-log.ts';
 import { EventLog } from './service/event-log.ts';
 import { type KillScope, KillSwitches, scopeName } from './service/kill-switches.ts';
 import { LedgerQueue } from './service/ledger-queue.ts';
 import { ModelKeeper } from './service/model-keeper.ts';
+import { type KnownVm, NotificationLog } from './service/notification-log.ts';
 import { PolicyKeeper, type PolicySource } from './service/policy-keeper.ts';
 import { previewPlan } from './service/policy-preview.ts';
+import { Pools } from './service/pools.ts';
+import { recalledNotifications } from './service/recalled-notifications.ts';
 import { planEntry, Reporter } from './service/reporter.ts';
 import { SteadyTime } from './service/steady-time.ts';
 import { hostViews, vmView } from './service/views.ts';
@@ -48,6 +53,8 @@ export interface AggregatorOptions {
   log: Logger;
   version: string;
   ingestLimits?: Partial<IngestLimits>;
+  /** Who else is told of what happens to VMs. */
+  notifiers?: readonly Notifier[];
   /** Fits of heavy models; absent: models that want any are served without. */
   fits?: FitService;
 }
@@ -115,6 +122,13 @@ export class Aggregator {
   readonly #kills: KillSwitches;
   readonly #events = new EventLog();
   readonly #decisions = new DecisionLog();
+  readonly #notifications: NotificationLog;
+  /** Hosts whose agent passes pools on to guests. */
+  readonly #poolHosts = new Set<HostId>();
+  readonly #pools = new Pools({
+    send: (host, frame) => this.ingest.send(host, frame),
+    takes: (host, vm) => this.#poolHosts.has(host) && this.state.vm(vm)?.inventory.guestAgent === true,
+  });
   readonly #queue: LedgerQueue;
   readonly #models: ModelKeeper;
   readonly #reporter: Reporter;
@@ -132,7 +146,8 @@ export class Aggregator {
     this.#queue = new LedgerQueue(ledger, (error) =>
       log.error('an entry could not be written to the ledger', { problem: errorText(error) }),
     );
-    this.#reporter = new Reporter(this.#events, this.#queue, log, () => time.nowMs());
+    this.#notifications = new NotificationLog(time.nowMs(), options.notifiers ?? [], (vm) => this.#known(vm));
+    this.#reporter = new Reporter(this.#events, this.#queue, this.#notifications, log, () => time.nowMs());
     this.state = new FleetState({ ...config, epoch, factory: forecasterFactory }, policies.policy);
     this.state.killSwitch = kills.fleetEngaged;
     this.#models = new ModelKeeper(ledger, this.state, log);
@@ -158,6 +173,12 @@ export class Aggregator {
       body.kind === 'outcome' && body.outcome === 'applied' && timeMs > sinceMs ? [{ vm: body.vm, host: body.host, atMs: timeMs }] : [],
     );
     this.state.restoreChanges(changes.reverse());
+    this.#notifications.recall(recalledNotifications(entries), this.#time.nowMs());
+  }
+
+  #known(vm: VmId): KnownVm | null {
+    const matched = this.state.vm(vm)?.matched;
+    return matched ? { name: matched.name, host: matched.host, labels: matched.labels } : null;
   }
 
   /** Begins the loops; connections may be taken before. */
@@ -206,7 +227,12 @@ export class Aggregator {
   #sink(): IngestSink {
     const { clock } = this.#options;
     return {
-      onHello: (host, hello) => this.state.applyHello(host, hello),
+      onHello: (host, hello) => {
+        if (hello.capabilities.includes(POOL_CAPABILITY)) this.#poolHosts.add(host);
+        else this.#poolHosts.delete(host);
+        this.state.applyHello(host, hello);
+      },
+      onHint: (_host, hint) => this.state.applyHint(hint, this.#time.nowMs()),
       onConnected: (host) => {
         this.state.setConnected(host, true);
         this.#reporter.agent(host, `host ${host} is connected`);
@@ -316,11 +342,12 @@ export class Aggregator {
       series,
       send: (host, frame) => this.ingest.send(host, frame),
       entryOf: planEntry,
-      onPlan: (made) => {
+      onPlan: (made, snapshot) => {
         this.latest = made;
         this.#counters.lintFindings += made.findings.length;
         this.#decisions.addPlan(made.plan, made.findings);
         this.#reporter.plan(made.plan, made.findings);
+        this.#pools.tell(snapshot, this.state.policy);
       },
       onStoreError: this.#notStored,
     });
@@ -432,6 +459,10 @@ export class Aggregator {
       slas: () => this.state.slas(this.#time.nowMs()),
       policyVersion: (version) => this.#policies.version(version),
       setKillSwitch: (scope, engaged, by, reason) => this.#setKillSwitch(scope, engaged, by, reason),
+      notifications: {
+        recent: (vm, limit) => this.#notifications.recent(vm, limit),
+        subscribe: (vm, listener) => this.#notifications.subscribe(vm, listener),
+      },
       events: { recent: (limit) => this.#events.recent(limit), subscribe: (listener) => this.#events.subscribe(listener) },
       ledgerEntries: (query) => ledger.entries(query),
       metrics: () => this.#metrics(),
@@ -463,6 +494,7 @@ export class Aggregator {
     };
     for (const [name, count] of Object.entries(executor.counters)) metrics[`commands_${snake(name)}_total`] = count;
     for (const loop of Object.values(this.#loops)) Object.assign(metrics, loopMetrics(loop));
+    for (const notifier of this.#options.notifiers ?? []) Object.assign(metrics, notifier.metrics());
     return Object.assign(metrics, this.ingest.metrics());
   }
 }

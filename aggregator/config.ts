@@ -10,6 +10,7 @@ import { parse as parseYaml } from 'yaml';
 import { errorText, HeadroomError } from '../shared/errors.ts';
 import { LOG_LEVELS } from '../shared/log.ts';
 import { resolveStore, type StoreConfig } from './store-config.ts';
+import { resolveWebhooks, type WebhooksConfig } from './webhook-config.ts';
 
 const closed = { additionalProperties: false } as const;
 const periodMs = (minimum: number) => Type.Integer({ minimum, maximum: 366 * 86_400_000 });
@@ -43,6 +44,9 @@ const ConfigFile = Type.Object(
     forecastBudgetMs: Type.Optional(periodMs(1)),
     /** Where series are kept: see store-config.ts, which checks it. */
     store: Type.Optional(Type.Unknown()),
+    /** Who is told of what happens to VMs, and addresses they may have beyond the usual: see webhook-config.ts, which checks them. */
+    webhooks: Type.Optional(Type.Unknown()),
+    webhookTargets: Type.Optional(Type.Unknown()),
     seriesBytesMax: Type.Optional(Type.Integer({ minimum: 16 * 1024 * 1024 })),
     rawRetentionMs: Type.Optional(periodMs(3_600_000)),
     seed: Type.Optional(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })),
@@ -79,6 +83,7 @@ export interface AggregatorConfig extends DecisionConfig {
   dataDir: string;
   policyFile: string | null;
   store: StoreConfig;
+  webhooks: WebhooksConfig;
   seriesBytesMax: number | null;
   rawRetentionMs: number | null;
   seed: number;
@@ -183,7 +188,21 @@ export function parseFlags(args: readonly string[]): Flags {
 /** `source`: the file's text, null without a file. Throws CONFIG_INVALID. */
 export function resolveConfig(source: string | null, flags: Flags): AggregatorConfig {
   const file = source === null ? {} : readConfigFile(source);
-  const { listen, agents, hostNames, dataDir, policyFile, store, seriesBytesMax, rawRetentionMs, seed, logLevel, ...decision } = file;
+  const {
+    listen,
+    agents,
+    hostNames,
+    dataDir,
+    policyFile,
+    store,
+    webhooks,
+    webhookTargets,
+    seriesBytesMax,
+    rawRetentionMs,
+    seed,
+    logLevel,
+    ...decision
+  } = file;
   const config: AggregatorConfig = {
     ...decisionConfig(decision),
     listen: { host: flags.host ?? listen?.host ?? '127.0.0.1', port: flags.port ?? listen?.port ?? PORT_DEFAULT },
@@ -192,6 +211,7 @@ export function resolveConfig(source: string | null, flags: Flags): AggregatorCo
     dataDir: flags.dataDir ?? dataDir ?? 'headroom-data',
     policyFile: flags.policy ?? policyFile ?? null,
     store: resolveStore(store),
+    webhooks: resolveWebhooks(webhooks, webhookTargets),
     seriesBytesMax: seriesBytesMax ?? null,
     rawRetentionMs: rawRetentionMs ?? null,
     seed: seed ?? 1,

@@ -16,6 +16,7 @@ import { AGGREGATOR_HELP, type AggregatorConfig, parseFlags, resolveConfig } fro
 import { FitPool } from './fit/fit-pool.ts';
 import { createHttpServer } from './http/server.ts';
 import { serveAgents } from './ingest/serve-agents.ts';
+import { openWebhooks } from './notify/open-webhooks.ts';
 import { openSeriesStore } from './open-series-store.ts';
 import type { PolicySource } from './service/policy-keeper.ts';
 import { lockDirectory } from './store/sqlite/directory-lock.ts';
@@ -64,6 +65,8 @@ async function open(config: AggregatorConfig, log: Logger, closers: Closers): Pr
   closers.push(() => series.close());
   const fits = new FitPool({ clock: systemClock, threads: FIT_THREADS, cpuShare: FIT_CPU_SHARE });
   closers.push(() => fits.close());
+  const webhooks = openWebhooks(config.webhooks, systemClock, prng.stream('webhooks'), (message) => log.warn(message));
+  if (webhooks !== null) closers.push(() => webhooks.stop());
   const aggregator = await createAggregator({
     clock: systemClock,
     prng,
@@ -74,6 +77,7 @@ async function open(config: AggregatorConfig, log: Logger, closers: Closers): Pr
     config,
     log,
     version: packageVersion(),
+    notifiers: webhooks === null ? [] : [webhooks],
   });
   closers.push(() => aggregator.stop());
   return aggregator;

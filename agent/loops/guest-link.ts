@@ -19,6 +19,7 @@ export interface GuestLinkOptions {
   hello: () => FrameOf<'hello'>;
   buffer: SampleBuffer;
   onGuestCommand: (command: FrameOf<'guest-command'>) => void;
+  onPool?: (pool: FrameOf<'pool'>) => void;
   onWelcome?: (welcome: FrameOf<'welcome'>) => void;
   onDisconnected?: (error: HeadroomError | null) => void;
   /** Relayed by the host agent: it answers for every batch, however long the aggregator is away, so none is sent twice. */
@@ -30,7 +31,7 @@ export interface GuestLinkOptions {
 const RELAYED_BACKOFF = { baseMs: 250, capMs: 5000 };
 
 export function createGuestLink(options: GuestLinkOptions): Uplink {
-  const { connect, clock, prng, hello, buffer, onGuestCommand, onWelcome, onDisconnected } = options;
+  const { connect, clock, prng, hello, buffer, onGuestCommand, onPool, onWelcome, onDisconnected } = options;
   return createUplink({
     role: 'guest',
     connect,
@@ -38,7 +39,12 @@ export function createGuestLink(options: GuestLinkOptions): Uplink {
     prng,
     hello,
     buffer,
-    handlers: { onGuestCommand, ...(onWelcome ? { onWelcome } : {}), ...(onDisconnected ? { onDisconnected } : {}) },
+    handlers: {
+      onGuestCommand,
+      ...(onPool ? { onPool } : {}),
+      ...(onWelcome ? { onWelcome } : {}),
+      ...(onDisconnected ? { onDisconnected } : {}),
+    },
     maxBytes: GUEST_FRAME_BYTES_MAX,
     fieldSetsMax: GUEST_FIELD_SETS_MAX,
     ...(options.relayed ? { ackTimeoutMs: null, backoff: RELAYED_BACKOFF } : {}),

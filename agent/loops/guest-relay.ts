@@ -30,6 +30,7 @@ export interface GuestRelayOptions {
   /** The epoch of the aggregator's last welcome, 0 before the first. */
   epoch: () => number;
   onResult: (result: FrameOf<'result'>) => void;
+  onHint?: (hint: FrameOf<'hint'>) => unknown;
   onGuest?: (
     event: { vm: VmId; connected: true; agentVersion: string } | { vm: VmId; connected: false; error: HeadroomError | null },
   ) => void;
@@ -39,6 +40,8 @@ export interface GuestRelayOptions {
 const ROWS_PER_SECOND = { ratePerSecond: 100, burst: 2000 };
 /** Telemetry, heartbeats and results together are some three frames a second. */
 const FRAMES_PER_SECOND = { ratePerSecond: 20, burst: 200 };
+/** People and schedulers hint now and then; a burst of a few at a job's start. */
+const HINTS_PER_SECOND = { ratePerSecond: 0.1, burst: 8 };
 /** Commands a guest may leave unanswered; the oldest is forgotten, its late result refused. */
 const PENDING_COMMANDS_MAX = 64;
 
@@ -59,6 +62,8 @@ export class GuestRelay {
     refusedFields: 0,
     refusedTimes: 0,
     refusedResults: 0,
+    hints: 0,
+    refusedHints: 0,
     protocolErrors: 0,
   };
 
@@ -93,6 +98,11 @@ export class GuestRelay {
     return true;
   }
 
+  /** What the VM has, for its own agent; false: none is connected that takes it. */
+  sendPool(pool: FrameOf<'pool'>): boolean {
+    return this.#guests.get(pool.vm as VmId)?.session?.send(pool) === true;
+  }
+
   stop(): void {
     for (const guest of [...this.#guests.values()]) this.#remove(guest, 'the host agent stops');
   }
@@ -109,6 +119,8 @@ export class GuestRelay {
       relay_refused_fields_rows_total: this.#counters.refusedFields,
       relay_refused_times_rows_total: this.#counters.refusedTimes,
       relay_refused_results_total: this.#counters.refusedResults,
+      relay_hints_total: this.#counters.hints,
+      relay_refused_hints_total: this.#counters.refusedHints,
       relay_protocol_errors_total: this.#counters.protocolErrors,
     };
   }
@@ -123,6 +135,7 @@ export class GuestRelay {
       gate: new GuestFieldGate(),
       guestClock: new GuestClock(),
       pendingCommands: new Set(),
+      hintBudget: new TokenBucket(HINTS_PER_SECOND, nowMs),
       heldBytes: 0,
     };
     const guest: Guest = { channel, state, link: { close: () => undefined }, session: undefined };
@@ -137,7 +150,7 @@ export class GuestRelay {
   }
 
   #session(guest: Guest, transport: Transport): void {
-    const { clock, buffer, epoch, onResult, onGuest } = this.#options;
+    const { clock, buffer, epoch, onResult, onHint, onGuest } = this.#options;
     guest.session?.close('a new session began');
     const { vm } = guest.channel;
     let ready = false;
@@ -149,6 +162,7 @@ export class GuestRelay {
       epoch,
       counters: this.#counters,
       onResult,
+      onHint: (hint) => onHint?.(hint),
       onReady: (hello) => {
         ready = true;
         onGuest?.({ vm, connected: true, agentVersion: hello.agentVersion });

@@ -10,7 +10,7 @@ import type { VmId } from '../../shared/ids.ts';
 import { GUEST_FIELD_SETS_MAX } from '../../shared/net/blocks.ts';
 import { chooseVersion, Session } from '../../shared/net/session.ts';
 import type { Transport } from '../../shared/net/transport.ts';
-import { type Frame, type FrameOf, GUEST_FRAME_BYTES_MAX } from '../../shared/protocol/frames.ts';
+import { type Frame, type FrameOf, GUEST_FRAME_BYTES_MAX, HINT_CAPABILITY, POOL_CAPABILITY } from '../../shared/protocol/frames.ts';
 import type { TelemetryBlock } from '../../shared/telemetry.ts';
 import type { TokenBucket } from '../../shared/token-bucket.ts';
 import type { GuestClock } from '../core/guest-clock.ts';
@@ -26,6 +26,8 @@ export interface GuestState {
   guestClock: GuestClock;
   /** Commands sent to this very VM and not yet answered. */
   pendingCommands: Set<string>;
+  /** Hints are rare: what comes faster is dropped. */
+  hintBudget: TokenBucket;
   /** Bytes of this guest in the host's buffer. */
   heldBytes: number;
 }
@@ -37,6 +39,8 @@ export interface GuestCounters {
   refusedFields: number;
   refusedTimes: number;
   refusedResults: number;
+  hints: number;
+  refusedHints: number;
   protocolErrors: number;
 }
 
@@ -50,6 +54,7 @@ export interface GuestSessionOptions {
   counters: GuestCounters;
   onReady: (hello: FrameOf<'hello'>) => void;
   onResult: (result: FrameOf<'result'>) => void;
+  onHint: (hint: FrameOf<'hint'>) => void;
   onClose: (error?: HeadroomError) => void;
 }
 
@@ -65,6 +70,7 @@ export class GuestSession {
   readonly #options: GuestSessionOptions;
   readonly #session: Session;
   #bootId: string | undefined;
+  #capabilities: readonly string[] = [];
   /** Batches received and not yet acknowledged, by lane and number. */
   readonly #held = new Map<string, number>();
   #resumeTimer: Timer | undefined;
@@ -87,7 +93,8 @@ export class GuestSession {
     return this.#session.ready;
   }
 
-  send(frame: FrameOf<'guest-command'>): boolean {
+  send(frame: FrameOf<'guest-command'> | FrameOf<'pool'>): boolean {
+    if (frame.type === 'pool' && !this.#capabilities.includes(POOL_CAPABILITY)) return false;
     return this.#session.ready && this.#session.send(frame);
   }
 
@@ -104,6 +111,7 @@ export class GuestSession {
       if (!this.#session.transport.lossy) throw new HeadroomError('FRAME_OUT_OF_ORDER', `"${frame.type}" before hello`);
     } else if (frame.type === 'telemetry') this.#telemetry(frame, this.#bootId);
     else if (frame.type === 'result') this.#result(frame);
+    else if (frame.type === 'hint') this.#hint(frame);
     else if (frame.type === 'goodbye') this.#session.close('the guest agent stops');
   }
 
@@ -117,6 +125,7 @@ export class GuestSession {
     const { clock } = this.#options;
     const version = chooseVersion(hello.versions);
     this.#bootId = hello.bootId;
+    this.#capabilities = hello.capabilities;
     this.#session.send({
       type: 'welcome',
       version,
@@ -126,6 +135,7 @@ export class GuestSession {
       window: GUEST_WINDOW,
       backlogRowsPerSecond: GUEST_BACKLOG_ROWS_PER_SECOND,
       wallMs: clock.wallMs(),
+      capabilities: [HINT_CAPABILITY],
     });
     this.#session.established(GUEST_HEARTBEAT_MS);
     this.#options.onReady(hello);
@@ -194,6 +204,19 @@ export class GuestSession {
       return;
     }
     onResult(frame);
+  }
+
+  /** Under the VM's own identity, whatever the guest claims. */
+  #hint(frame: FrameOf<'hint'>): void {
+    const { guest, counters, clock, onHint } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (frame.vm !== guest.vm || guest.hintBudget.available(nowMs) < 1) {
+      counters.refusedHints++;
+      return;
+    }
+    guest.hintBudget.take(1, nowMs);
+    counters.hints++;
+    onHint(frame);
   }
 
   /** Stops reading for a while: the guest's own pipe fills, nobody else's. */

@@ -12,7 +12,7 @@ import type { Prng } from '../../shared/prng.ts';
 import { FRAME_BYTES_MAX, type Frame, type FrameOf } from '../../shared/protocol/frames.ts';
 import { checkFrame, type Receiver } from '../../shared/protocol/validate.ts';
 import { TokenBucket } from '../../shared/token-bucket.ts';
-import { Outbox } from '../core/outbox.ts';
+import { Outbox, type OutboxFrame } from '../core/outbox.ts';
 import type { SampleBuffer } from '../core/sample-buffer.ts';
 
 export interface UplinkHandlers {
@@ -22,6 +22,7 @@ export interface UplinkHandlers {
   onGuestCommand?: (command: FrameOf<'guest-command'>) => void;
   onLease?: (lease: FrameOf<'lease'>) => void;
   onKillSwitch?: (frame: FrameOf<'kill-switch'>) => void;
+  onPool?: (frame: FrameOf<'pool'>) => unknown;
   /** For logs and health: why the connection ended or could not be made; null when it was closed cleanly. */
   onDisconnected?: (error: HeadroomError | null) => void;
 }
@@ -109,6 +110,11 @@ export class Uplink {
     return this.#session?.ready === true;
   }
 
+  /** The other end says so; false while there is none. */
+  understands(capability: string): boolean {
+    return this.#welcome?.capabilities?.includes(capability) ?? false;
+  }
+
   start(): void {
     if (this.#running) return;
     this.#running = true;
@@ -121,7 +127,7 @@ export class Uplink {
    * is not: without a connection the answer is false and the next `onWelcome` asks for a full one.
    * Throws FRAME_INVALID on a frame the other side would refuse: a bug of the caller, not worth the connection.
    */
-  send(frame: FrameOf<'inventory'> | FrameOf<'event'> | FrameOf<'result'>): boolean {
+  send(frame: FrameOf<'inventory'> | OutboxFrame): boolean {
     try {
       checkFrame(frame);
     } catch (error) {
@@ -263,6 +269,7 @@ export class Uplink {
     else if (frame.type === 'guest-command') handlers.onGuestCommand?.(frame);
     else if (frame.type === 'lease') handlers.onLease?.(frame);
     else if (frame.type === 'kill-switch') handlers.onKillSwitch?.(frame);
+    else if (frame.type === 'pool') handlers.onPool?.(frame);
   }
 
   #welcomed(welcome: FrameOf<'welcome'>): void {

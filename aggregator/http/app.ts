@@ -17,6 +17,7 @@ import { eventRoutes } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
 import { hostRoutes } from './routes/hosts.ts';
 import { killSwitchRoutes } from './routes/kill-switch.ts';
+import { notificationRoutes } from './routes/notifications.ts';
 import { planRoutes } from './routes/plans.ts';
 import { policyRoutes } from './routes/policies.ts';
 import { slaRoutes } from './routes/slas.ts';
@@ -57,6 +58,7 @@ export async function createHttpApp(service: AggregatorService, options: HttpApp
     ajv: { customOptions: { coerceTypes: 'array', removeAdditional: false, useDefaults: true } },
   });
   const streams = new Set<ServerResponse>();
+  const streaming = { streams, heartbeatMs: options.heartbeatMs ?? HEARTBEAT_MS };
   app.addContentTypeParser(['application/yaml', 'text/yaml', 'text/plain'], { parseAs: 'string' }, (_request, body, done) =>
     done(null, body),
   );
@@ -88,7 +90,8 @@ export async function createHttpApp(service: AggregatorService, options: HttpApp
       killSwitchRoutes,
       statusRoutes,
       healthRoutes,
-      eventRoutes(streams, options.heartbeatMs ?? HEARTBEAT_MS),
+      notificationRoutes(streaming),
+      eventRoutes(streaming),
     ]) {
       routes(scope, service);
     }

@@ -9,6 +9,7 @@ import type { FleetSnapshot, ForecastView, HostSnapshot, LintFinding, Plan, Plan
 import type { VmPolicyChange } from '../core/plan/policy-diff.ts';
 import type { SlaState } from '../core/plan/sla.ts';
 import type { Contention } from '../core/state/contention-score.ts';
+import type { Notification } from '../notify/notifier.ts';
 import type { LedgerEntry, LedgerStore } from '../store/ledger-store.ts';
 import type { SeriesStore } from '../store/series-store.ts';
 
@@ -126,6 +127,11 @@ export interface AggregatorService {
     reason: string,
   ): Promise<void>;
   events: { recent(limit: number): FleetEvent[]; subscribe(listener: (event: FleetEvent) => void): () => void };
+  /** What the owners of VMs are told; newest last. */
+  notifications: {
+    recent(vm: VmId, limit: number): Notification[];
+    subscribe(vm: VmId, listener: (notification: Notification) => void): () => void;
+  };
   readonly series: SeriesStore;
   readonly ledger: LedgerStore;
   ledgerEntries(query: Parameters<LedgerStore['entries']>[0]): Promise<LedgerEntry[]>;

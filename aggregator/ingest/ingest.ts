@@ -45,7 +45,7 @@ export interface IngestOptions {
   onProblem?: (peer: string, error: HeadroomError) => void;
 }
 
-export type DownFrame = FrameOf<'command'> | FrameOf<'lease'> | FrameOf<'kill-switch'> | FrameOf<'guest-command'>;
+export type DownFrame = FrameOf<'command'> | FrameOf<'lease'> | FrameOf<'kill-switch'> | FrameOf<'guest-command'> | FrameOf<'pool'>;
 
 export class Ingest implements ConnectionOwner {
   readonly options: IngestOptions;

@@ -9,7 +9,14 @@ import { GuestFieldGate } from '../../shared/guest-fields.ts';
 import type { HostId, VmId } from '../../shared/ids.ts';
 import { chooseVersion, Session } from '../../shared/net/session.ts';
 import type { Transport } from '../../shared/net/transport.ts';
-import { FRAME_BYTES_MAX, type Frame, type FrameOf, GUEST_FRAME_BYTES_MAX, type Lane } from '../../shared/protocol/frames.ts';
+import {
+  FRAME_BYTES_MAX,
+  type Frame,
+  type FrameOf,
+  GUEST_FRAME_BYTES_MAX,
+  HINT_CAPABILITY,
+  type Lane,
+} from '../../shared/protocol/frames.ts';
 import type { TelemetryBlock } from '../../shared/telemetry.ts';
 import type { Committer } from './committer.ts';
 import type { DropReason, IngestCounters, IngestLimits, IngestSink, PeerLink, PeerState } from './peer-state.ts';
@@ -123,6 +130,9 @@ export class PeerConnection implements PeerLink {
       case 'result':
         if (this.#mayReport(frame.vm, peer)) this.#owner.options.sink.onResult?.(peer.host, frame);
         break;
+      case 'hint':
+        if (this.#mayReport(frame.vm, peer)) this.#owner.options.sink.onHint?.(peer.host, frame);
+        break;
       case 'goodbye':
         this.#leaving = true;
         this.relieved();
@@ -158,6 +168,7 @@ export class PeerConnection implements PeerLink {
       window,
       backlogRowsPerSecond: this.#owner.backlogShare(),
       wallMs: clock.wallMs(),
+      capabilities: [HINT_CAPABILITY],
     });
     this.#session.established(heartbeatMs);
     if (peer.kind === 'host') sink.onConnected?.(peer.host);

@@ -20,6 +20,8 @@ export interface IngestSink {
   onEvent?(host: HostId, event: FrameOf<'event'>): void;
   /** At least once each, known by commandId. */
   onResult?(host: HostId, result: FrameOf<'result'>): void;
+  /** At least once each, known by hintId. */
+  onHint?(host: HostId, hint: FrameOf<'hint'>): void;
   /** Fresh rows, before they are stored: never backlog, never repetitions. */
   onBlocks?(host: HostId, blocks: readonly TelemetryBlock[], receivedMonotonicMs: number): void;
 }

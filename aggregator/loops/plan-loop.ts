@@ -27,7 +27,7 @@ export interface PlanLoopOptions {
   series: SeriesStore;
   send: (host: HostId, frame: FrameOf<'lease'>) => boolean;
   entryOf: (plan: Plan, findings: readonly LintFinding[]) => LedgerBody | null;
-  onPlan: (made: PlanMade) => void;
+  onPlan: (made: PlanMade, snapshot: FleetSnapshot) => void;
   onStoreError: (error: unknown, rows: number) => void;
 }
 
@@ -46,7 +46,7 @@ export async function runPlan(options: PlanLoopOptions): Promise<void> {
   const carriedOut = withoutFindings(made.plan, findings);
   const entry = options.entryOf(carriedOut, findings);
   if (entry !== null) await ledger.append(snapshot.nowMs, entry);
-  options.onPlan({ plan: carriedOut, report: made.report, findings });
+  options.onPlan({ plan: carriedOut, report: made.report, findings }, snapshot);
   grantLeases(options, carriedOut.grants, snapshot);
   // It may have been engaged while the ledger wrote.
   if (!state.killSwitch) {

@@ -4,13 +4,16 @@
  */
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
+import { changeNotice } from '../core/notify/change-words.ts';
 import type { LintFinding, Plan } from '../core/plan/plan.ts';
 import type { News } from '../core/state/fleet-state.ts';
 import type { StepOutcome } from '../execute/executor.ts';
 import type { FleetEvent } from '../http/service.ts';
+import type { NotificationKind } from '../notify/notifier.ts';
 import type { LedgerBody } from '../store/ledger-store.ts';
 import type { EventLog } from './event-log.ts';
 import type { LedgerQueue } from './ledger-queue.ts';
+import type { NotificationLog } from './notification-log.ts';
 
 /** Proposals not carried out that an entry names one by one; the rest is in the plan's digest. */
 const NOT_DONE_KEPT_MAX = 500;
@@ -25,14 +28,25 @@ const EVENT_KINDS: Readonly<Record<News['kind'], FleetEvent['kind']>> = {
   'agent-event': 'agent',
 };
 
+/** What of the news the VM's owner should hear. */
+const NEWS_NOTIFIED: Partial<Record<News['kind'], NotificationKind>> = {
+  'vm-state': 'state',
+  'foreign-writer': 'hands-off',
+  verdict: 'harm',
+  hold: 'hands-off',
+  'agent-event': 'guard',
+};
+
 export class Reporter {
   readonly #events: EventLog;
   readonly #queue: LedgerQueue;
+  readonly #notifications: NotificationLog;
   readonly #log: Logger;
   readonly #nowMs: () => number;
 
-  constructor(events: EventLog, queue: LedgerQueue, log: Logger, nowMs: () => number) {
+  constructor(events: EventLog, queue: LedgerQueue, notifications: NotificationLog, log: Logger, nowMs: () => number) {
     this.#events = events;
+    this.#notifications = notifications;
     this.#queue = queue;
     this.#log = log;
     this.#nowMs = nowMs;
@@ -42,6 +56,9 @@ export class Reporter {
     const nowMs = this.#nowMs();
     this.#events.add(nowMs, { kind: EVENT_KINDS[kind], vm, host, message, data: { event: kind, resource, after } });
     this.#queue.append(nowMs, { kind: 'event', event: kind, vm, host, resource, message, after });
+    const told = NEWS_NOTIFIED[kind];
+    if (vm !== null && told !== undefined)
+      this.#notifications.add({ timeMs: nowMs, vm, kind: told, resource, message, data: { event: kind } });
     if (kind === 'foreign-writer' || kind === 'verdict') this.#log.warn(message, { vm, host, resource });
   }
 
@@ -67,6 +84,12 @@ export class Reporter {
     const words = outcome === 'applied' ? step.reason : `${resource} not changed (${outcome}): ${reason}`;
     const message = `${step.vmName}: ${words}`;
     this.#events.add(nowMs, { kind: 'outcome', vm, host, message, data });
+    this.#notifications.add({
+      ...{ timeMs: nowMs, vm, resource },
+      kind: outcome === 'applied' ? 'change' : 'not-changed',
+      message: outcome === 'applied' ? changeNotice(step, nowMs) : words,
+      data: { planId, before: from, after: readBack, outcome },
+    });
     if (outcome === 'applied') this.#events.add(nowMs, { kind: 'notification', vm, host, message, data: { planId, resource } });
     else this.#log.info(message, { plan: planId, vm, host });
   }

@@ -61,6 +61,8 @@ export const WelcomeFrame = Type.Object({
   /** Rows per second the agent may replay from its backlog: limited fleet-wide. */
   backlogRowsPerSecond: Type.Number({ minimum: 0 }),
   wallMs: Type.Number(),
+  /** Frames beyond the first ones of this version that the other end understands; absent = none. */
+  capabilities: Type.Optional(Type.Array(text(64), { maxItems: 64 })),
 });
 
 /**
@@ -233,6 +235,43 @@ export const KillSwitchFrame = Type.Object({
   reason: text(256),
 });
 
+/** In `capabilities` of hello and welcome: this end understands `pool` or `hint` frames. Others would end the connection by them. */
+export const POOL_CAPABILITY = 'pool';
+export const HINT_CAPABILITY = 'hint';
+
+/** Aggregator → host agent → guest agent: what the VM has and may expect. */
+export const PoolFrame = Type.Object({
+  type: Type.Literal('pool'),
+  vm: uuid,
+  atMs: Type.Number(),
+  entries: Type.Array(
+    Type.Object({
+      resource: ResourceSchema,
+      unit: Type.Enum(['cores', 'MiB', 'bytes/s'] as const),
+      guaranteed: Type.Number({ minimum: 0 }),
+      granted: limit,
+      borrowed: limit,
+      expected: Type.Array(Type.Object({ atMs: Type.Number(), amount: Type.Number({ minimum: 0 }) }), { maxItems: 16 }),
+    }),
+    { maxItems: 4 },
+  ),
+});
+
+const HINTED = ['cpu', 'memory'] as const;
+export type HintedResource = (typeof HINTED)[number];
+const dayMs = Type.Number({ minimum: 0, maximum: 86_400_000 });
+
+/** Guest agent → host agent → aggregator: somebody in the guest expects to need so much. A claim, never a command. */
+export const HintFrame = Type.Object({
+  type: Type.Literal('hint'),
+  hintId: text(64),
+  vm: uuid,
+  resource: Type.Enum(HINTED),
+  amount: Type.Number({ minimum: 0, maximum: 1e7 }),
+  inMs: dayMs,
+  forMs: dayMs,
+});
+
 export const PingFrame = Type.Object({ type: Type.Literal('ping'), id: unsigned });
 export const PongFrame = Type.Object({ type: Type.Literal('pong'), id: unsigned });
 /** The sender drains: it will send nothing new and closes once what is under way is acknowledged. */
@@ -252,6 +291,8 @@ export const FRAMES = {
   result: ResultFrame,
   lease: LeaseFrame,
   'kill-switch': KillSwitchFrame,
+  pool: PoolFrame,
+  hint: HintFrame,
   ping: PingFrame,
   pong: PongFrame,
   goodbye: GoodbyeFrame,

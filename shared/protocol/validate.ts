@@ -13,10 +13,10 @@ export type Receiver = 'host-agent' | 'guest-agent' | 'aggregator' | 'host-agent
 const BOTH_WAYS: readonly FrameType[] = ['ping', 'pong', 'goodbye', 'error'];
 
 const RECEIVES: Record<Receiver, ReadonlySet<FrameType>> = {
-  'host-agent': new Set([...BOTH_WAYS, 'welcome', 'ack', 'command', 'guest-command', 'lease', 'kill-switch']),
-  'guest-agent': new Set([...BOTH_WAYS, 'welcome', 'ack', 'guest-command']),
-  aggregator: new Set([...BOTH_WAYS, 'hello', 'telemetry', 'inventory', 'event', 'result']),
-  'host-agent-from-guest': new Set([...BOTH_WAYS, 'hello', 'telemetry', 'result']),
+  'host-agent': new Set([...BOTH_WAYS, 'welcome', 'ack', 'command', 'guest-command', 'lease', 'kill-switch', 'pool']),
+  'guest-agent': new Set([...BOTH_WAYS, 'welcome', 'ack', 'guest-command', 'pool']),
+  aggregator: new Set([...BOTH_WAYS, 'hello', 'telemetry', 'inventory', 'event', 'result', 'hint']),
+  'host-agent-from-guest': new Set([...BOTH_WAYS, 'hello', 'telemetry', 'result', 'hint']),
 };
 
 /** Every type that may arrive at `receiver`. */

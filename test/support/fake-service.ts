@@ -14,9 +14,10 @@ import type {
   ResourceView,
   VmView,
 } from '../../aggregator/http/service.ts';
+import type { Notification } from '../../aggregator/notify/notifier.ts';
 import { createMemoryLedgerStore } from '../../aggregator/store/sqlite/memory-ledger-store.ts';
 import { HeadroomError } from '../../shared/errors.ts';
-import type { HostId } from '../../shared/ids.ts';
+import type { HostId, VmId } from '../../shared/ids.ts';
 import { RESOURCES, type Resource, type Setting } from '../../shared/resources.ts';
 import { allocation, expectedDemand, MADE_HOSTS, MADE_VMS, type MadeVm, STEP_MS, stepDemand, usage } from './made-fleet.ts';
 import { madeSeries } from './made-series.ts';
@@ -32,6 +33,8 @@ export interface FakeServiceOptions {
 export interface FakeService extends AggregatorService {
   /** Makes an event happen; subscribers are told. */
   emit(event: Omit<FleetEvent, 'id' | 'timeMs'>): FleetEvent;
+  /** Tells the owner of a VM something. */
+  tell(vm: VmId, message: string): void;
   /** What the kill switch was set to, in order. */
   killSwitchCalls: { scope: string; engaged: boolean; by: string; reason: string }[];
   /** How many listeners the event stream has now. */
@@ -260,6 +263,8 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
   const events: FleetEvent[] = [];
   const listeners = new Set<(event: FleetEvent) => void>();
   const killed = new Set<string>();
+  const told: Notification[] = [];
+  const toldListeners = new Set<(notification: Notification) => void>();
   const policy = { version: 1, source: FAKE_POLICY };
   const versions: PolicyVersionView[] = [{ version: 1, atMs: startedAtMs, by: 'start', digest: 'ab'.repeat(32), source: FAKE_POLICY }];
   const forecasters = ['aggregate', 'last-value'];
@@ -311,6 +316,29 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
       service.killSwitchCalls.push({ scope: target, engaged, by, reason });
     },
     killSwitchCalls: [],
+    notifications: {
+      recent: (vm, limit) => told.filter((each) => each.vm === vm).slice(-limit),
+      subscribe(vm, listener) {
+        const own = (each: Notification): void => (each.vm === vm ? listener(each) : undefined);
+        toldListeners.add(own);
+        return () => toldListeners.delete(own);
+      },
+    },
+    tell(vm, message) {
+      const vmName = MADE_VMS.find((each) => each.id === vm)?.name ?? '';
+      const made: Notification = {
+        id: (told.at(-1)?.id ?? 0) + 1,
+        timeMs: nowMs(),
+        vm,
+        vmName,
+        kind: 'change',
+        resource: 'cpu',
+        message,
+        data: {},
+      };
+      told.push(made);
+      for (const listener of toldListeners) listener(made);
+    },
     events: {
       recent: (limit) => events.slice(-limit),
       subscribe(listener) {

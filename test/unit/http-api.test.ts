@@ -54,6 +54,7 @@ const GOOD: [url: string, path: string][] = [
   ['/v1/policies/versions', '/v1/policies/versions'],
   ['/v1/policies/versions/1', '/v1/policies/versions/{version}'],
   ['/v1/slas', '/v1/slas'],
+  [`/v1/vms/${WEB}/notifications`, '/v1/vms/{id}/notifications'],
   ['/v1/events?format=json', '/v1/events'],
   ['/v1/ledger', '/v1/ledger'],
   ['/v1/ledger?newestFirst=false&kind=outcome&vm=shop-web', '/v1/ledger'],
@@ -232,10 +233,10 @@ t.test('kill switch: fleet, host and VM by name, on and off', async (t) => {
   const { ask, service } = await world(t);
   const set = (method: 'PUT' | 'DELETE', payload: object) => ask(method, '/v1/kill-switch', '/v1/kill-switch', { payload });
   t.same((await set('PUT', { reason: 'drill' })).json, { scope: 'fleet', engaged: true });
-  t.same((await ask('GET', '/v1/kill-switch', '/v1/kill-switch')).json, { fleet: true, hosts: [] });
+  t.same((await ask('GET', '/v1/kill-switch', '/v1/kill-switch')).json, { fleet: true, hosts: [], vms: [] });
   t.equal((await ask('GET', '/v1/status', '/v1/status')).json.killSwitch, true);
   t.same((await set('PUT', { host: 'rack1-kvm02', reason: 'drill' })).json, { scope: 'host', engaged: true });
-  t.same((await ask('GET', '/v1/kill-switch', '/v1/kill-switch')).json, { fleet: true, hosts: ['rack1-kvm02'] });
+  t.same((await ask('GET', '/v1/kill-switch', '/v1/kill-switch')).json, { fleet: true, hosts: ['rack1-kvm02'], vms: [] });
   t.same((await set('DELETE', { vm: 'shop-web', reason: 'over' })).json, { scope: 'vm', engaged: false });
   t.match(service.killSwitchCalls, [
     { scope: 'fleet', engaged: true, by: /^http /, reason: 'drill' },

@@ -52,9 +52,10 @@ export const killSwitchStatus: ApiCommand = {
   summary: 'where it is engaged',
   args: [],
   async run(context) {
-    const state = await context.api.get<{ fleet: boolean; hosts: string[] }>('/v1/kill-switch');
+    const state = await context.api.get<{ fleet: boolean; hosts: string[]; vms: { name: string }[] }>('/v1/kill-switch');
     const hosts = state.hosts.length === 0 ? '' : `; hosts: ${state.hosts.join(', ')}`;
-    show(context, state, () => `the whole fleet: ${state.fleet ? 'ENGAGED' : 'not engaged'}${hosts}\n`);
+    const vms = state.vms.length === 0 ? '' : `; VMs: ${state.vms.map(({ name }) => name).join(', ')}`;
+    show(context, state, () => `the whole fleet: ${state.fleet ? 'ENGAGED' : 'not engaged'}${printable(hosts + vms)}\n`);
     return EXIT.ok;
   },
 };

@@ -180,6 +180,7 @@ function stepOf(proposal: Proposal, { snapshot }: PlanContext): PlanStep {
     mode: policy.mode,
     constraint,
     reason: reasonFor(proposal, to, snapshot.nowMs),
+    ...(need.byMs === null ? {} : { expectedByMs: need.byMs }),
     predictedDemand: need.demand,
     model: need.model,
   };

@@ -146,6 +146,34 @@ export function withSuppression(inner: Estimator): Estimator {
   };
 }
 
+/**
+ * Somebody in the guest expects to need more: a claim, so it raises what is needed to the guaranteed share at most, never
+ * lowers it, and counts only while it lasts. What nothing is known of, it does not make known.
+ */
+export function withHints(inner: Estimator): Estimator {
+  return (subject, context) => {
+    const need = inner(subject, context);
+    const { vm, resource, policy, bounds } = subject;
+    if (need === null || vm.hints === undefined) return need;
+    const { nowMs } = context.snapshot;
+    const most = Math.max(bounds.floor, policy.guaranteedFraction * bounds.ceiling);
+    const within = (aheadMs: number): number => {
+      const counting = vm.hints!.filter((hint) => hint.resource === resource && hint.fromMs <= nowMs + aheadMs && hint.untilMs > nowMs);
+      return Math.min(most, Math.max(0, ...counting.map(({ amount }) => amount)));
+    };
+    const lead = within(policy.leadMs);
+    const hold = need.hold === null ? null : Math.max(need.hold, within(Math.max(policy.leadMs, policy.shrinkHorizonMs)));
+    if (lead <= need.lead) return { ...need, hold };
+    return {
+      ...need,
+      lead,
+      hold,
+      because: `the guest expects to need ${amountWords(resource, lead)} (its own word)`,
+      constraint: 'claimed',
+    };
+  };
+}
+
 /** A VM that launches gets what its policy says before anything is seen of it; demand alone decides once it is ready. */
 export function withStartupBoost(inner: Estimator): Estimator {
   return (subject, context) => {
@@ -181,4 +209,4 @@ function rollbackAmount(subject: Subject): number | null {
 }
 
 /** The chain that decides, outermost last. */
-export const needOf: Estimator = withRollback(withStartupBoost(withSuppression(withMargin(forecastEstimator))));
+export const needOf: Estimator = withRollback(withStartupBoost(withSuppression(withHints(withMargin(forecastEstimator)))));

@@ -77,6 +77,8 @@ export interface VmSnapshot {
   lastChange: Partial<Record<Resource, { atMs: number; direction: 'grow' | 'shrink' }>>;
   /** Verdict cool-downs and the like, per resource, UTC ms. */
   coolUntilMs: Partial<Record<Resource, number>>;
+  /** What somebody in the guest expects to need; absent = nobody said anything. Claimed. */
+  hints?: readonly { resource: Resource; amount: number; fromMs: number; untilMs: number }[];
   /** A shrink that did harm: what it should get back, and what was seen. */
   rollback: Partial<Record<Resource, { to: Setting; reason: string }>>;
 }
@@ -158,6 +160,8 @@ export interface PlanStep {
   mode: Mode;
   constraint: Constraint;
   reason: string;
+  /** End of the step in which that demand is expected, UTC ms; absent where it is wanted now. */
+  expectedByMs?: number;
   /** Demand quantile that was aimed at, headline unit. */
   predictedDemand: number;
   model: string;

@@ -209,6 +209,10 @@ export class FleetState {
     vm.applyPolicy(this.#policy);
   }
 
+  applyHint({ vm, hintId, resource, amount, inMs, forMs }: FrameOf<'hint'>, nowMs: number): void {
+    this.#vms.get(vm as VmId)?.hints.add(hintId, { resource, amount, fromMs: nowMs + inMs, untilMs: nowMs + inMs + forMs });
+  }
+
   setPending(id: VmId, resource: Resource, target: Setting | null): void {
     const vm = this.#vms.get(id);
     if (vm === undefined) return;

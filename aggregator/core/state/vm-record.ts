@@ -16,6 +16,7 @@ import { type Contention, ContentionScore } from './contention-score.ts';
 import { DemandAccumulator, type DemandFacts, type DemandOptions, type DemandPoint } from './demand.ts';
 import { DemandModels, type ModelOptions } from './demand-models.ts';
 import { fieldPlan } from './field-plan.ts';
+import { Hints } from './hints.ts';
 import { LearningGate } from './learning-gate.ts';
 import { stepBlock } from './series-rows.ts';
 import { type VerdictOptions, Verdicts } from './verdicts.ts';
@@ -71,6 +72,7 @@ export class VmRecord {
   readonly #peaks: WorkingSetPeaks;
   readonly #contention = new ContentionScore();
   readonly #workload: Workload;
+  readonly hints = new Hints();
   /** By the agreement's name. */
   readonly #attainment = new Map<string, Attainment>();
   readonly #sampledMonoMs = perResource(() => Number.NEGATIVE_INFINITY);
@@ -284,6 +286,7 @@ export class VmRecord {
 
   snapshot(policy: FleetPolicy, nowMs: number, nowMonoMs: number): VmSnapshot {
     const { inventory } = this;
+    const hints = this.hints.live(nowMs);
     return {
       id: this.id,
       name: inventory.name,
@@ -307,6 +310,7 @@ export class VmRecord {
       lastChange: { ...this.lastChange },
       coolUntilMs: { ...this.verdicts.coolUntilMs },
       rollback: { ...this.verdicts.rollback },
+      ...(hints.length === 0 ? {} : { hints }),
     };
   }
 

@@ -17,6 +17,7 @@ function scopeOf(service: AggregatorService, { host, vm }: Body): Parameters<Agg
 const State = Type.Object({
   fleet: Type.Boolean(),
   hosts: Type.Array(Type.String(), { description: 'Hosts whose agent says that its switch is engaged' }),
+  vms: Type.Array(Type.Object({ id: Type.String(), name: Type.String() }), { description: 'VMs whose own switch is, as their host says' }),
 });
 
 export const killSwitchRoutes: Routes = (app, service) => {
@@ -24,8 +25,12 @@ export const killSwitchRoutes: Routes = (app, service) => {
     '/v1/kill-switch',
     { schema: { summary: 'Where the kill switch is engaged', tags: ['operations'], response: answers(State) } },
     () => {
-      const { killSwitch, hosts } = service.snapshot();
-      return { fleet: killSwitch, hosts: hosts.filter((host) => host.killSwitch).map(({ id }) => id) };
+      const { killSwitch, hosts, vms } = service.snapshot();
+      return {
+        fleet: killSwitch,
+        hosts: hosts.filter((host) => host.killSwitch).map(({ id }) => id),
+        vms: vms.filter(({ holds }) => holds.some(({ reason }) => reason.startsWith('kill switch'))).map(({ id, name }) => ({ id, name })),
+      };
     },
   );
   for (const [method, engaged, summary] of [

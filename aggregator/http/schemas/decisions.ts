@@ -15,6 +15,7 @@ const Step = Type.Object({
   mode: ModeName,
   constraint: Type.String(),
   reason: Type.String(),
+  expectedByMs: Type.Optional(UtcMs),
   predictedDemand: Type.Number(),
   model: Type.String(),
 });

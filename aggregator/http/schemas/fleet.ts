@@ -1,6 +1,7 @@
 /** Schemas of hosts and VMs. */
 import Type from 'typebox';
 import { WORKLOAD_CLASSES } from '../../core/classify/workload-class.ts';
+import { NOTIFICATION_KINDS } from '../../notify/notifier.ts';
 import { Forecast, ModeName, Nullable, ResourceName, Setting, UtcMs, VmStateName } from './words.ts';
 
 const Eligibility = Type.Union([
@@ -116,6 +117,20 @@ export const Vm = Type.Object(
     resources: Type.Object({ cpu: ResourceState, memory: ResourceState, network: ResourceState, disk: ResourceState }),
   },
   { $id: 'Vm' },
+);
+
+export const Notification = Type.Object(
+  {
+    id: Type.Integer({ description: 'Rises, also over restarts' }),
+    timeMs: UtcMs,
+    vm: Type.String(),
+    vmName: Type.String(),
+    kind: Type.Enum(NOTIFICATION_KINDS),
+    resource: Nullable(ResourceName),
+    message: Type.String({ description: "One sentence for the VM's owner; times in it are UTC" }),
+    data: Type.Record(Type.String(), Type.Any()),
+  },
+  { $id: 'Notification' },
 );
 
 /** Arrays of one length; null = unknown at that time. */
