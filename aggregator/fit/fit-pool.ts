@@ -97,7 +97,10 @@ export class FitPool implements FitService {
   }
 
   #start(): Worker {
-    const worker = new Worker(new URL('./fit-worker.ts', import.meta.url), { name: 'fit' });
+    // The libraries tell of each failed optimisation; that is an answer without a path, and nothing for a log.
+    const worker = new Worker(new URL('./fit-worker.ts', import.meta.url), { name: 'fit', stdout: true, stderr: true });
+    worker.stdout.resume();
+    worker.stderr.resume();
     worker.unref();
     this.#workers.add(worker);
     return worker;
