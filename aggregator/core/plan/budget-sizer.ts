@@ -42,10 +42,10 @@ const THRESHOLD_MAX = 1;
 const THRESHOLD_RATE = 0.1;
 /**
  * A threshold that ends up above the usual one says that changes are worth more there, so more of them are aimed at: as the
- * square of their ratio, up to a factor. On Azure's public traces VMs that burst every hour take half as many changes again, which
+ * square of their ratio, up to a factor. On Azure's public traces VMs that burst every hour take up to 1.5 times as many changes, which
  * leaves a point less idle in the mean over all. The usual threshold is this × √budget.
  */
-const THRESHOLD_USUAL = 4.5;
+const THRESHOLD_USUAL = 5;
 const RESIZES_FACTOR_MAX = 1.5;
 /** Candidates between two neighbouring levels, and beyond the last, in widths of the last two. */
 const BETWEEN = 2;
