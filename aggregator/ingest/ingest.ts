@@ -29,7 +29,8 @@ export const INGEST_LIMITS: IngestLimits = {
   // Well under the 200 ms an acknowledgement may wait; long enough that a fleet's flushes share a transaction.
   collectMs: 50,
   heartbeatMs: 5000,
-  peersMax: 5000,
+  // Above the connections a server takes, so that those who come back after an outage are still remembered.
+  peersMax: 20_000,
 };
 
 export interface IngestOptions {

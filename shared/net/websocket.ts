@@ -18,8 +18,8 @@ const CLOSE_CODE_NORMAL = 1000;
 const CLOSE_CODE_UNSUPPORTED = 1003;
 const CLOSE_CODE_TOO_LARGE = 1009;
 const CLOSE_REASON_BYTES_MAX = 123;
-/** Connections one server takes: ten for each of a thousand hosts would still fit, a descriptor leak would not. */
-const CONNECTIONS_MAX = 10_000;
+/** Connections one server takes: a fleet of ten thousand hosts and half as many again coming back; a descriptor leak would not fit. */
+const CONNECTIONS_MAX = 15_000;
 
 class WebSocketTransport extends ChannelBase implements Transport {
   readonly peer: string;

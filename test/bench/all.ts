@@ -2,6 +2,7 @@
 import type { Benchmark } from './benchmark.ts';
 import { detecting } from './detect.ts';
 import { families } from './families.ts';
+import { fleet } from './fleet.ts';
 import { forecast } from './forecast.ts';
 import { incidents } from './incidents.ts';
 import { ingest } from './ingest.ts';
@@ -11,6 +12,7 @@ import { query } from './query.ts';
 export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   detect: detecting,
   families,
+  fleet,
   forecast,
   incidents,
   ingest,
