@@ -27,6 +27,7 @@ import { Loop, loopMetrics } from './loops/loop.ts';
 import { type PlanMade, runPlan } from './loops/plan-loop.ts';
 import { runStep, untilAfterEnd } from './loops/step-loop.ts';
 import type { Notifier } from './notify/notifier.ts';
+import { AnomalyWatch } from './service/anomaly-watch.ts';
 import { DecisionLog } from './service/decision-log.ts';
 import { EventLog } from './service/event-log.ts';
 import { type KillScope, KillSwitches, scopeName } from './service/kill-switches.ts';
@@ -123,6 +124,7 @@ export class Aggregator {
   readonly #events = new EventLog();
   readonly #decisions = new DecisionLog();
   readonly #notifications: NotificationLog;
+  readonly #anomalies: AnomalyWatch;
   /** Hosts whose agent passes pools on to guests. */
   readonly #poolHosts = new Set<HostId>();
   readonly #pools = new Pools({
@@ -148,6 +150,7 @@ export class Aggregator {
     );
     this.#notifications = new NotificationLog(time.nowMs(), options.notifiers ?? [], (vm) => this.#known(vm));
     this.#reporter = new Reporter(this.#events, this.#queue, this.#notifications, log, () => time.nowMs());
+    this.#anomalies = new AnomalyWatch(config.stepMs, (change, incident) => this.#reporter.incident(change, incident));
     this.state = new FleetState({ ...config, epoch, factory: forecasterFactory }, policies.policy);
     this.state.killSwitch = kills.fleetEngaged;
     this.#models = new ModelKeeper(ledger, this.state, log);
@@ -219,6 +222,7 @@ export class Aggregator {
       onSent: (step) => this.state.noteChange(step.vm, step.host, this.#time.nowMs()),
       onOutcome: (outcome) => {
         this.#decisions.addOutcome(outcome);
+        if (outcome.outcome === 'applied') this.#anomalies.noteChange(outcome.step, this.#time.nowMs());
         this.#reporter.outcome(outcome);
       },
     });
@@ -277,6 +281,7 @@ export class Aggregator {
       if (news.kind === 'vm-gone') {
         this.executor.abort((step) => step.vm === vm, 'the VM is gone');
         this.#decisions.forget(vm, RESOURCES);
+        this.#anomalies.remove(vm);
         this.#queue.remove(vm);
       }
     }
@@ -290,7 +295,7 @@ export class Aggregator {
   }
 
   #tellKillSwitches(host: HostId): void {
-    const here = this.state.vmIds().filter((vm) => this.state.vm(vm)?.host === host);
+    const here = (): VmId[] => this.state.vmIds().filter((vm) => this.state.vm(vm)?.host === host);
     for (const frame of this.#kills.framesFor(host, here)) this.ingest.send(host, frame);
   }
 
@@ -327,6 +332,7 @@ export class Aggregator {
     const nowMs = (): number => this.#time.nowMs();
     await runStep({ clock, nowMs, state: this.state, series, stepMs, graceMs, budgetMs, onStoreError: this.#notStored });
     this.#takeNews();
+    this.#anomalies.step(this.#snapshot());
   }
 
   async #plan(): Promise<void> {
@@ -456,6 +462,7 @@ export class Aggregator {
       policies: () => this.#policies.view(),
       applyPolicies: (source, by, applying) => this.#applyPolicies(source, by, applying),
       policyVersions: (limit) => this.#policies.versions(limit),
+      incidents: () => this.#anomalies.incidents(),
       slas: () => this.state.slas(this.#time.nowMs()),
       policyVersion: (version) => this.#policies.version(version),
       setKillSwitch: (scope, engaged, by, reason) => this.#setKillSwitch(scope, engaged, by, reason),

@@ -1,5 +1,6 @@
 /** The API's answers, as the schemas it documents them with. */
 import type { Static } from 'typebox';
+import type { Incident } from '../http/schemas/anomalies.ts';
 import type { Event, Plan, Policies, PolicyChange, PolicyVersion, Verification } from '../http/schemas/decisions.ts';
 import type { Explanation, Host, Sla, Vm } from '../http/schemas/fleet.ts';
 
@@ -11,5 +12,6 @@ export type PoliciesAnswer = Static<typeof Policies>;
 export type PolicyChangeAnswer = Static<typeof PolicyChange>;
 export type PolicyVersionAnswer = Static<typeof PolicyVersion>;
 export type VerificationAnswer = Static<typeof Verification>;
+export type IncidentAnswer = Static<typeof Incident>;
 export type SlaAnswer = Static<typeof Sla>;
 export type ExplanationAnswer = Static<typeof Explanation>;

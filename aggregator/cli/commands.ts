@@ -1,5 +1,6 @@
 /** The table of commands, in the order in which help shows them. */
 import type { Command } from './command.ts';
+import { anomalyList } from './commands/anomaly-list.ts';
 import { auditVerify } from './commands/audit-verify.ts';
 import { backtest } from './commands/backtest.ts';
 import { detect } from './commands/detect.ts';
@@ -34,6 +35,7 @@ export const COMMANDS: readonly Command[] = [
   policyHistory,
   policyRollback,
   slaList,
+  anomalyList,
   killSwitchOn,
   killSwitchOff,
   killSwitchStatus,

@@ -12,6 +12,7 @@ import { docsPage, type OpenApiDocument } from './docs-page.ts';
 import { addGuard, SECURITY_HEADERS } from './guard.ts';
 import { metricsText } from './metrics.ts';
 import { problemOf } from './problem.ts';
+import { anomalyRoutes } from './routes/anomalies.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { eventRoutes } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -86,6 +87,7 @@ export async function createHttpApp(service: AggregatorService, options: HttpApp
       planRoutes,
       policyRoutes,
       slaRoutes,
+      anomalyRoutes,
       auditRoutes,
       killSwitchRoutes,
       statusRoutes,

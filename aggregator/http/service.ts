@@ -2,8 +2,10 @@
  * What the HTTP API, the event stream and the metrics read: implemented by the aggregator's composition root over live
  * state, stores and loops. Plain data in the API's own words; nothing here decides.
  */
+
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { EligibilityMap, Mode, Resource, Setting, VmState } from '../../shared/resources.ts';
+import type { Incident } from '../core/anomaly/incident.ts';
 import type { Classification } from '../core/classify/workload-class.ts';
 import type { FleetSnapshot, ForecastView, HostSnapshot, LintFinding, Plan, PlanStep } from '../core/plan/plan.ts';
 import type { VmPolicyChange } from '../core/plan/policy-diff.ts';
@@ -71,6 +73,12 @@ export type FleetEvent = {
   data: Record<string, unknown>;
 };
 
+/** What is or was wrong with a VM. */
+export interface IncidentView extends Incident {
+  id: string;
+  vmName: string;
+}
+
 /** The next plan as another policy would make it. */
 export interface PlanPreview {
   steps: PlanStep[];
@@ -116,6 +124,8 @@ export interface AggregatorService {
   applyPolicies(source: string, by: string, options: { dryRun: boolean; ifVersion: number | null }): Promise<PolicyApplied>;
   /** Newest first, without their texts. */
   policyVersions(limit: number): Promise<PolicyVersionView[]>;
+  /** What is or was wrong with VMs, newest first. */
+  incidents(): IncidentView[];
   /** The policy's agreements on service, and how well they were kept. */
   slas(): SlaState[];
   /** Null: there was no such version. */

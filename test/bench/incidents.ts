@@ -44,7 +44,7 @@ async function vmOf(directory: string, file: string, n: number): Promise<Vm | nu
     const traffic = (1e4 + (1e6 * used) / sizes.cpu) * (0.8 + 0.4 * random.next());
     return {
       timeMs,
-      values: { cpu: used, memory: memory === null ? made : memoryAt.get(timeMs)!, steal: 0.01 * random.next() ** 2, netReceive: traffic },
+      values: { cpu: used, memory: memory === null ? made : memoryAt.get(timeMs)!, steal: 0.01 * random.next() ** 2, network: traffic },
     };
   });
   return { identity: { vm: file.replace(TRACE_FILE, ''), host: `host-${Math.floor(n / VMS_PER_HOST)}`, sizes }, sizes, points };

@@ -9,6 +9,7 @@ import type {
   AggregatorService,
   FleetEvent,
   HostView,
+  IncidentView,
   PlanView,
   PolicyVersionView,
   ResourceView,
@@ -256,6 +257,22 @@ function fill(service: FakeService, nowMs: number): Promise<unknown> {
 /** Events remembered, as many as the real service keeps for replay. */
 const EVENTS_MAX = 1000;
 
+const MADE_INCIDENT: IncidentView = {
+  id: 'leak-1',
+  vm: MADE_VMS[0]!.id,
+  vmName: 'shop-web',
+  host: 'alpha',
+  kind: 'leak',
+  severity: 'page',
+  startMs: 1_700_000_000_000,
+  peakMs: 1_700_000_600_000,
+  endMs: null,
+  likelihood: 0.8,
+  contributors: [{ name: 'memory: level over 24 points', share: 0.9 }],
+  cause: 'memory went from 1000 to 1900 and keeps rising: memory is taken and not given back',
+  explainedBy: null,
+};
+
 export async function fakeService(options: FakeServiceOptions = {}): Promise<FakeService> {
   const nowMs = options.nowMs ?? (() => Date.now());
   const startedAtMs = nowMs();
@@ -300,6 +317,7 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
       }
       return { version: policy.version, changes, vms: [], nextPlan };
     },
+    incidents: () => (options.empty ? [] : [MADE_INCIDENT]),
     slas: () => [
       {
         ...{ name: 'shop-cpu', resource: 'cpu', objective: 0.99, windowMs: 604_800_000, vms: 1, steps: 200, sinceMs: startedAtMs },

@@ -42,7 +42,7 @@ t.test('vm show and explain: by name and UUID; holds, nevers and missing signals
   t.match(batch.out, 'hands off   someone else changed it (virsh setmem)');
   t.match((await world.run('vm show 5f0c1a3e-0000-4000-8000-000000000003')).out, /never +a passed-through device/);
   t.match((await world.run('vm show gpu-render')).out, 'missing: guest agent: none is connected');
-  t.match((await world.run('vm explain shop-web')).out, /shop-web on rack1-kvm01 is ready\.\nCPU: /);
+  t.match((await world.run('vm explain shop-web')).out, /shop-web on rack1-kvm01 is ready\.\n(It seems to be .*\n)?CPU: /);
   const none = await world.run('vm show nobody');
   t.equal(none.code, 3);
   t.match(none.err, 'headroom: no VM "nobody" is known');
@@ -101,6 +101,11 @@ t.test('policy: history, show, diff, rollback; nobody is overwritten unseen', as
   t.equal(service.policies().version, version + 1, 'a dry run takes nothing');
   t.match(await world.run('policy rollback 1'), { code: 0, out: `policy version ${version + 2} is in force` });
   t.equal(service.policies().source, FAKE_POLICY);
+});
+
+t.test('anomaly list: kind, since when, likely cause', async (t) => {
+  t.match((await world.run('anomaly list -o wide')).out, /shop-web +alpha +leak +page +2023-11-14 22:13:20 +goes on +memory went .*90 %/);
+  t.match((await world.run('anomaly list --open -o json')).out, /"kind": *"leak"/);
 });
 
 t.test('sla list: attainment beside the objective', async (t) => {

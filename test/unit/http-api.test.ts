@@ -54,6 +54,8 @@ const GOOD: [url: string, path: string][] = [
   ['/v1/policies/versions', '/v1/policies/versions'],
   ['/v1/policies/versions/1', '/v1/policies/versions/{version}'],
   ['/v1/slas', '/v1/slas'],
+  ['/v1/anomalies', '/v1/anomalies'],
+  ['/v1/anomalies?open=true&limit=1', '/v1/anomalies'],
   [`/v1/vms/${WEB}/notifications`, '/v1/vms/{id}/notifications'],
   ['/v1/events?format=json', '/v1/events'],
   ['/v1/ledger', '/v1/ledger'],

@@ -15,7 +15,7 @@ const START_MS = 1_400_000_000_000;
 const FAULT_AT = 4 * DAY;
 const sizes = { cpu: 4, memory: 4096 };
 
-type Strike = (values: Record<'cpu' | 'memory' | 'steal' | 'netReceive', number>, points: number) => VmPoint['values'];
+type Strike = (values: Record<'cpu' | 'memory' | 'steal' | 'network', number>, points: number) => VmPoint['values'];
 
 function pointsOf(vm: string, count: number, strike: Strike | null, lasts = 72): VmPoint[] {
   const random = createPrng(9, vm);
@@ -25,7 +25,7 @@ function pointsOf(vm: string, count: number, strike: Strike | null, lasts = 72):
       cpu: wave + 0.2 * random.next(),
       memory: 1500 + 100 * wave + 20 * random.next(),
       steal: 0.01 * random.next(),
-      netReceive: 1e5 * wave * (0.8 + 0.4 * random.next()),
+      network: 1e5 * wave * (0.8 + 0.4 * random.next()),
     };
     const since = i - FAULT_AT;
     return { timeMs: START_MS + i * STEP_MS, values: strike !== null && since >= 0 && since < lasts ? strike(values, since) : values };
@@ -47,7 +47,7 @@ const FAULTS: readonly [name: string, kind: string, top: RegExp, strike: Strike]
   ['a leak', 'leak', /^memory: /, (v, i) => ({ ...v, memory: v.memory + 25 * (i + 1) })],
   ['stolen CPU time', 'noisy neighbour', /^steal: /, (v) => ({ ...v, steal: v.steal + 0.2, cpu: v.cpu * 0.8 })],
   ['silence', 'silence', /./, () => ({})],
-  ['more load than it can carry', 'saturation', /./, (v) => ({ ...v, cpu: 4, netReceive: 5 * v.netReceive })],
+  ['more load than it can carry', 'saturation', /./, (v) => ({ ...v, cpu: 4, network: 5 * v.network })],
 ];
 
 for (const [name, kind, top, strike] of FAULTS) {
@@ -135,8 +135,8 @@ t.test('names, one by one', async (t) => {
   const base: Situation = {
     silent: false,
     contributors: [{ name: 'cpu: value', share: 1 }],
-    before: { cpu: 1, memory: 1000, netReceive: 100 },
-    now: { cpu: 4, memory: 1000, netReceive: 100 },
+    before: { cpu: 1, memory: 1000, network: 100 },
+    now: { cpu: 4, memory: 1000, network: 100 },
     sizes,
     memoryRose: 0.5,
     points: 5,
@@ -144,7 +144,7 @@ t.test('names, one by one', async (t) => {
   const of = (name: string): Situation['contributors'] => [{ name, share: 1 }];
   const table: [Partial<Situation>, string][] = [
     [{}, 'runaway process'],
-    [{ now: { cpu: 4, netReceive: 900 } }, 'saturation'],
+    [{ now: { cpu: 4, network: 900 } }, 'saturation'],
     [{ now: { cpu: 1.8 } }, 'level shift'],
     [{ now: { cpu: 0.1 } }, 'level shift'],
     [{ points: 1 }, 'spike'],

@@ -22,6 +22,8 @@ export interface FleetChange extends IncidentChange {
 
 export class FleetIncidents {
   readonly #vms = new Map<string, VmIncidents>();
+  /** Few beside the fleet: looked through at every point. */
+  readonly #open = new Map<string, Incident>();
   readonly #known = new KnownEvents();
   /** Until when a storm is assumed to go on, ms. */
   #stormUntilMs = Number.NEGATIVE_INFINITY;
@@ -34,12 +36,12 @@ export class FleetIncidents {
   /** Forgets a VM that is gone. */
   remove(vm: string): void {
     this.#vms.delete(vm);
+    this.#open.delete(vm);
   }
 
   /** Every open incident, the oldest first. */
   get open(): Incident[] {
-    const open = [...this.#vms.values()].flatMap((incidents) => incidents.open ?? []);
-    return open.sort((a, b) => a.startMs - b.startMs);
+    return [...this.#open.values()].sort((a, b) => a.startMs - b.startMs);
   }
 
   observe(identity: VmIdentity, point: VmPoint): FleetChange | null {
@@ -52,6 +54,8 @@ export class FleetIncidents {
     incidents.identity = identity;
     const change = incidents.observe(point, this.#explain(identity.vm, point.timeMs));
     if (change === null) return null;
+    if (change.change === 'closed') this.#open.delete(identity.vm);
+    else this.#open.set(identity.vm, change.incident);
     const together = this.#recent(point.timeMs).filter(({ host }) => host === identity.host);
     const first = together.every(({ vm, startMs }) => vm === identity.vm || startMs > change.incident.startMs);
     const told = change.incident.explainedBy !== null || this.#storms(point.timeMs);
@@ -64,15 +68,16 @@ export class FleetIncidents {
   }
 
   #recent(atMs: number): Incident[] {
-    return this.open.filter(({ startMs, explainedBy }) => atMs - startMs <= TOGETHER_MS && explainedBy === null);
+    return [...this.#open.values()].filter(({ startMs, explainedBy }) => atMs - startMs <= TOGETHER_MS && explainedBy === null);
   }
 
   #storms(atMs: number): boolean {
     if (atMs <= this.#stormUntilMs) return true;
     const recent = this.#recent(atMs);
+    if (recent.length < STORM_VMS_MIN) return false;
     const hosts = new Set([...this.#vms.values()].map(({ identity }) => identity.host)).size;
     const struck = new Set(recent.map(({ host }) => host)).size;
-    if (recent.length < Math.max(STORM_VMS_MIN, STORM_SHARE * this.#vms.size) || (struck < 2 && hosts > 1)) return false;
+    if (recent.length < STORM_SHARE * this.#vms.size || (struck < 2 && hosts > 1)) return false;
     this.#stormUntilMs = atMs + TOGETHER_MS;
     return true;
   }

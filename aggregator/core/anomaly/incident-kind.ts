@@ -58,7 +58,7 @@ const changeOf = (metric: VmMetric, { before, now }: Situation): string =>
 
 /** More CPU with more work coming in is load; without, something runs away. */
 function busy({ before, now, sizes }: Situation, change: string): Named {
-  const work = (['netReceive', 'netSend', 'diskRead', 'diskWrite'] as const).some(
+  const work = (['network', 'disk'] as const).some(
     (metric) => (now[metric] ?? 0) > MORE_WORK * (before[metric] ?? Number.POSITIVE_INFINITY),
   );
   const full = sizes.cpu !== undefined && now.cpu! >= FULL * sizes.cpu;

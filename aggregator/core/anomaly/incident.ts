@@ -4,7 +4,7 @@
  */
 import type { Contributor } from './detector.ts';
 
-export const VM_METRICS = ['cpu', 'memory', 'steal', 'pressure', 'diskRead', 'diskWrite', 'netReceive', 'netSend'] as const;
+export const VM_METRICS = ['cpu', 'memory', 'steal', 'pressure', 'disk', 'network'] as const;
 export type VmMetric = (typeof VM_METRICS)[number];
 
 /** One instant of a VM. An absent or NaN metric did not come; null everywhere is silence. */

@@ -57,10 +57,6 @@ export class VmIncidents {
     return change;
   }
 
-  get open(): Incident | null {
-    return this.#open;
-  }
-
   get stateBytes(): number {
     return this.#watch.stateBytes + 160;
   }

@@ -1,0 +1,76 @@
+/**
+ * Goal: the live watch sees what it should in snapshots of the fleet and tells it once: a leak with its contributors, silence of one
+ * VM but not of a host that is gone, our own shrinking explained away; ordinary life tells nothing.
+ */
+import t from 'tap';
+import type { FleetChange } from '../../aggregator/core/anomaly/fleet-incidents.ts';
+import type { FleetSnapshot, PlanStep, VmSnapshot } from '../../aggregator/core/plan/plan.ts';
+import type { IncidentView } from '../../aggregator/http/service.ts';
+import { AnomalyWatch } from '../../aggregator/service/anomaly-watch.ts';
+import { createPrng } from '../../shared/prng.ts';
+
+const STEP_MS = 60_000;
+const START_MS = 1_400_000_000_000;
+const STEPS = 600;
+const FAULT_AT = 500;
+
+interface Usage {
+  cpu: number;
+  memory: number;
+  ageMs?: number;
+}
+
+/** Usage a step of the one VM; whether its host is connected. */
+function run(usageAt: (step: number, usual: Usage) => Usage, options: { connected?: (step: number) => boolean; shrunk?: boolean } = {}) {
+  const told: { change: FleetChange; incident: IncidentView }[] = [];
+  const watch = new AnomalyWatch(STEP_MS, (change, incident) => told.push({ change, incident }));
+  const random = createPrng(4, 'watch');
+  for (let step = 0; step < STEPS; step++) {
+    const usual = { cpu: 1 + 0.2 * random.next(), memory: 1500 + 20 * random.next() };
+    const { cpu, memory, ageMs = 0 } = usageAt(step, usual);
+    const view = (usage: number | null) => ({ now: usage, usage, ageMs, vouched: true, suppressed: false, forecast: null });
+    const demand = { cpu: view(cpu), memory: view(memory), network: view(null), disk: view(null) };
+    const vm = { id: 'vm-1', name: 'web', host: 'h', state: 'ready', vcpus: 4, bootMemoryMiB: 4096, demand } as unknown as VmSnapshot;
+    const hosts = [{ id: 'h', connected: options.connected?.(step) ?? true }];
+    const nowMs = START_MS + step * STEP_MS;
+    if (options.shrunk && step === FAULT_AT) {
+      const setting = (memoryMiB: number) => ({ resource: 'memory', memoryMiB });
+      watch.noteChange(
+        { vm: 'vm-1', resource: 'memory', direction: 'shrink', from: setting(4096), to: setting(2048) } as unknown as PlanStep,
+        nowMs,
+      );
+    }
+    watch.step({ nowMs, vms: [vm], hosts } as unknown as FleetSnapshot);
+  }
+  return { told, watch };
+}
+
+const leak = (step: number, usual: Usage): Usage => ({ ...usual, memory: usual.memory + 20 * Math.max(0, step - FAULT_AT) });
+
+t.test('ordinary life tells nothing', async (t) => {
+  const { told, watch } = run((_, usual) => usual);
+  t.same(told, []);
+  t.same(watch.incidents(), []);
+});
+
+t.test('a leak: told as one, memory first, in the list with the name of its VM', async (t) => {
+  const { told, watch } = run(leak);
+  t.equal(told.filter(({ change }) => change.change === 'opened' && change.alert).length, 1);
+  const [incident] = watch.incidents();
+  t.match(incident, { vmName: 'web', host: 'h', kind: 'leak', explainedBy: null });
+  t.match(incident?.contributors[0]?.name ?? '', /^memory: /);
+  t.ok((incident?.startMs ?? Number.NaN) <= START_MS + (FAULT_AT + 30) * STEP_MS, 'within half an hour');
+});
+
+t.test('a VM whose samples are old is silent; one whose host is gone is not', async (t) => {
+  const stale = (step: number, usual: Usage): Usage => (step > FAULT_AT ? { ...usual, ageMs: 10 * STEP_MS } : usual);
+  t.match(run(stale).watch.incidents(), [{ kind: 'silence', severity: 'page' }]);
+  t.same(run(stale, { connected: (step) => step <= FAULT_AT }).watch.incidents(), []);
+});
+
+t.test('what follows our own shrinking is kept and explained, and alerts nobody', async (t) => {
+  const drop = (step: number, usual: Usage): Usage => (step > FAULT_AT ? { ...usual, memory: 0.6 * usual.memory } : usual);
+  const { told, watch } = run(drop, { shrunk: true });
+  t.match(watch.incidents(), [{ explainedBy: 'our own resize of memory from 4096 to 2048', severity: 'info' }]);
+  t.notOk(told.some(({ change }) => change.alert));
+});
