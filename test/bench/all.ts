@@ -1,4 +1,5 @@
 /** The benchmarks by name. */
+import { agentCost } from './agent.ts';
 import type { Benchmark } from './benchmark.ts';
 import { density } from './density.ts';
 import { detecting } from './detect.ts';
@@ -10,6 +11,7 @@ import { planning } from './plan.ts';
 import { query } from './query.ts';
 
 export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
+  agent: agentCost,
   density,
   detect: detecting,
   families,
