@@ -4,6 +4,7 @@ import type { Benchmark } from './benchmark.ts';
 import { density } from './density.ts';
 import { detecting } from './detect.ts';
 import { families } from './families.ts';
+import { fleet } from './fleet.ts';
 import { forecast } from './forecast.ts';
 import { incidents } from './incidents.ts';
 import { ingest } from './ingest.ts';
@@ -15,6 +16,7 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   density,
   detect: detecting,
   families,
+  fleet,
   forecast,
   incidents,
   ingest,
