@@ -47,13 +47,15 @@ export class KillSwitches {
   }
 
   /** What a host should be told now, of everything that concerns it. */
-  framesFor(host: HostId, vms: readonly VmId[]): FrameOf<'kill-switch'>[] {
+  framesFor(host: HostId, vms: () => readonly VmId[]): FrameOf<'kill-switch'>[] {
     const fleet = this.#switches.get('fleet');
     const own = this.#switches.get(`host ${host}`);
     const frames: FrameOf<'kill-switch'>[] = [];
     const whole = own?.engaged ? own : fleet?.engaged ? fleet : (own ?? fleet);
     if (whole) frames.push(frame(null, whole));
-    for (const vm of vms) {
+    // Mostly no VM has one, and then nobody need go through a fleet for those of a host.
+    if (![...this.#switches.keys()].some((scope) => scope.startsWith('vm '))) return frames;
+    for (const vm of vms()) {
       const each = this.#switches.get(`vm ${vm}`);
       if (each) frames.push(frame(vm, each));
     }

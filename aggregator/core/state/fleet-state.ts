@@ -120,10 +120,13 @@ export class FleetState {
   }
 
   applyInventory(host: HostId, frame: FrameOf<'inventory'>, nowMonoMs: number): void {
-    this.#hostRecord(host).setFacts(frame.host);
+    const record = this.#hostRecord(host);
+    // Only its own inventories put VMs on a host: at the first one there is none to look for among all of the fleet's.
+    const first = record.facts === null;
+    record.setFacts(frame.host);
     for (const inventory of frame.vms) this.#applyVm(host, inventory, nowMonoMs);
     for (const vm of frame.gone) this.#remove(vm as VmId, host);
-    if (!frame.full) return;
+    if (!frame.full || first) return;
     const present = new Set<string>(frame.vms.map(({ vm }) => vm));
     for (const [id, vm] of this.#vms) if (vm.host === host && !present.has(id)) this.#remove(id, host);
   }
