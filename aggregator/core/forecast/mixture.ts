@@ -99,7 +99,8 @@ export class Mixture {
       scores[k] = weight;
       total += weight;
     }
-    for (let k = 0; k < n; k++) out[at + k * stride] = scores[k]! / total;
+    // With nobody awake all weights are zero.
+    for (let k = 0; k < n; k++) out[at + k * stride] = total > 0 ? scores[k]! / total : 0;
   }
 
   /**
