@@ -37,7 +37,7 @@ export function timelyBlocks(
   mostMs: number,
   refused: Record<string, number>,
 ): readonly TelemetryBlock[] {
-  if (allWithin(blocks, leastMs, mostMs)) return blocks;
+  if (blocks.every(({ timesMs }) => timesMs.every((time) => time >= leastMs && time <= mostMs))) return blocks;
   return blocks.flatMap((block) => {
     const rows: number[] = [];
     for (const [row, time] of block.timesMs.entries()) {
@@ -47,13 +47,6 @@ export function timelyBlocks(
     }
     return rows.length === 0 ? [] : [pickRows(block, rows)];
   });
-}
-
-function allWithin(blocks: readonly TelemetryBlock[], leastMs: number, mostMs: number): boolean {
-  for (const { timesMs } of blocks) {
-    for (let i = 0; i < timesMs.length; i++) if (!(timesMs[i]! >= leastMs && timesMs[i]! <= mostMs)) return false;
-  }
-  return true;
 }
 
 function pickRows(block: TelemetryBlock, rows: readonly number[]): TelemetryBlock {

@@ -8,14 +8,12 @@
  */
 import { assert } from '../../../shared/assert.ts';
 import { HeadroomError } from '../../../shared/errors.ts';
-import type { Source, Subject, TelemetryBlock } from '../../../shared/telemetry.ts';
+import { type Source, type Subject, seriesKey, type TelemetryBlock } from '../../../shared/telemetry.ts';
 import { checkShape } from '../blocks.ts';
 
 const VERSION = 1;
 const HEADER_BYTES = 16;
 const BLOCK_HEADER_BYTES = 16;
-/** Rows of up to two dozen fields, one or two at a time: for these the call costs more than the numbers. */
-const COPIED_SINGLY_MAX = 64;
 
 interface Names {
   layouts: (readonly string[])[];
@@ -29,7 +27,7 @@ const decoder = new TextDecoder();
 export function encodeBlocks(blocks: readonly TelemetryBlock[]): Uint8Array<ArrayBuffer> {
   const names: Names = { layouts: [], series: [] };
   const layoutNumbers = new Map<readonly string[], number>();
-  const seriesNumbers: SeriesNumbers = { vm: { host: new Map(), guest: new Map() }, host: { host: new Map(), guest: new Map() } };
+  const seriesNumbers = new Map<string, number>();
   const heads = new Uint32Array(blocks.length * 2);
   let bytes = 0;
   let rows = 0;
@@ -44,29 +42,19 @@ export function encodeBlocks(blocks: readonly TelemetryBlock[]): Uint8Array<Arra
   const named = encoder.encode(JSON.stringify(names));
   const bodyAt = (HEADER_BYTES + named.length + 7) & ~7;
   const out = new Uint8Array(bodyAt + bytes);
-  // Two views of the whole: one for each block would cost more than its numbers.
-  const words = new Uint32Array(out.buffer);
-  const numbers = new Float64Array(out.buffer);
-  words.set([VERSION, named.length, blocks.length, rows]);
+  new Uint32Array(out.buffer, 0, 4).set([VERSION, named.length, blocks.length, rows]);
   out.set(named, HEADER_BYTES);
-  let at = bodyAt / 8;
+  let at = bodyAt;
   for (let i = 0; i < blocks.length; i++) {
     const { timesMs, values } = blocks[i]!;
-    words[2 * at] = heads[2 * i]!;
-    words[2 * at + 1] = heads[2 * i + 1]!;
-    words[2 * at + 2] = timesMs.length;
-    at += BLOCK_HEADER_BYTES / 8;
-    at = copyNumbers(timesMs, numbers, at);
-    at = copyNumbers(values, numbers, at);
+    new Uint32Array(out.buffer, at, 3).set([heads[2 * i]!, heads[2 * i + 1]!, timesMs.length]);
+    at += BLOCK_HEADER_BYTES;
+    new Float64Array(out.buffer, at, timesMs.length).set(timesMs);
+    at += 8 * timesMs.length;
+    new Float64Array(out.buffer, at, values.length).set(values);
+    at += 8 * values.length;
   }
   return out;
-}
-
-/** Answers where the next ones go. A few numbers are copied faster one by one than by a call. */
-function copyNumbers(from: Float64Array, to: Float64Array, at: number): number {
-  if (from.length > COPIED_SINGLY_MAX) to.set(from, at);
-  else for (let i = 0; i < from.length; i++) to[at + i] = from[i]!;
-  return at + from.length;
 }
 
 /** Views into `bytes`; blocks of one field list share one array. Throws STORE_CORRUPT on bytes that `encodeBlocks` did not write. */
@@ -79,37 +67,32 @@ export function decodeBlocks(bytes: Uint8Array): TelemetryBlock[] {
 }
 
 function readBlocks(bytes: Uint8Array): TelemetryBlock[] {
-  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 2);
-  const namesBytes = words[1]!;
-  const count = words[2]!;
-  assert(words[0] === VERSION, `block bytes of version ${words[0]}`);
+  const [version, namesBytes, count] = new Uint32Array(bytes.buffer, bytes.byteOffset, 4) as unknown as [number, number, number];
+  assert(version === VERSION, `block bytes of version ${version}`);
   const names: Names = JSON.parse(decoder.decode(bytes.subarray(HEADER_BYTES, HEADER_BYTES + namesBytes)));
   const subjects = names.series.map(([kind, id]): Subject => ({ kind, id }));
-  let at = (HEADER_BYTES + namesBytes + 7) & ~7;
+  let at = bytes.byteOffset + ((HEADER_BYTES + namesBytes + 7) & ~7);
   const blocks: TelemetryBlock[] = [];
   for (let i = 0; i < count; i++) {
-    const series = words[at >> 2]!;
-    const fields = names.layouts[words[(at >> 2) + 1]!]!;
-    const rows = words[(at >> 2) + 2]!;
+    const [series, layout, rows] = new Uint32Array(bytes.buffer, at, 3) as unknown as [number, number, number];
+    const fields = names.layouts[layout]!;
     at += BLOCK_HEADER_BYTES;
-    const timesMs = new Float64Array(bytes.buffer, bytes.byteOffset + at, rows);
+    const timesMs = new Float64Array(bytes.buffer, at, rows);
     at += 8 * rows;
-    const values = new Float64Array(bytes.buffer, bytes.byteOffset + at, rows * fields.length);
+    const values = new Float64Array(bytes.buffer, at, rows * fields.length);
     at += 8 * values.length;
     blocks.push({ subject: subjects[series]!, source: names.series[series]![2], fields, timesMs, values });
   }
   return blocks;
 }
 
-type SeriesNumbers = Record<Subject['kind'], Record<Source, Map<string, number>>>;
-
-function seriesNumber({ subject, source }: TelemetryBlock, names: Names, numbers: SeriesNumbers): number {
-  const known = numbers[subject.kind][source];
-  let number = known.get(subject.id);
+function seriesNumber(block: TelemetryBlock, names: Names, numbers: Map<string, number>): number {
+  const key = seriesKey(block.subject, block.source);
+  let number = numbers.get(key);
   if (number === undefined) {
     number = names.series.length;
-    known.set(subject.id, number);
-    names.series.push([subject.kind, subject.id, source]);
+    numbers.set(key, number);
+    names.series.push([block.subject.kind, block.subject.id, block.source]);
   }
   return number;
 }

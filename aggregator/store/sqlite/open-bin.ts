@@ -27,8 +27,6 @@ interface Segment {
 
 /** Rows that a segment has room for at first: a few frames' worth. */
 const ROWS_FIRST = 16;
-/** Rows of up to two dozen fields, one or two at a time: for these the call costs more than the numbers. */
-const COPIED_SINGLY_MAX = 64;
 /** What the objects around a segment weigh, about. */
 const SEGMENT_BYTES = 400;
 
@@ -56,7 +54,7 @@ export class OpenBin {
       if (at > 0 && time <= segment.timesMs[at - 1]!) segment.ascending = false;
       segment.timesMs[at] = time;
     }
-    copyRows(values, from * width, to * width, segment.values, segment.rows * width);
+    segment.values.set(values.subarray(from * width, to * width), segment.rows * width);
     segment.rows += count;
   }
 
@@ -139,12 +137,6 @@ export class OpenBin {
     segment.timesMs = timesMs;
     segment.values = values;
   }
-}
-
-/** A row or two are copied faster number by number than through a view. */
-function copyRows(from: Float64Array, start: number, end: number, to: Float64Array, at: number): void {
-  if (end - start > COPIED_SINGLY_MAX) to.set(from.subarray(start, end), at);
-  else for (let i = start; i < end; i++) to[at++] = from[i]!;
 }
 
 function columnOf(out: Columns, name: string): Float64Array {

@@ -39,13 +39,6 @@ export class RowTable {
   /** Nothing is due before this. */
   #nextDueMs = Number.POSITIVE_INFINITY;
   readonly #layouts = new Map<string, Layout>();
-  /** The same by list: blocks of one entry of the log share theirs. */
-  readonly #layoutOf = new WeakMap<readonly string[], Layout>();
-  /** The same as `series`, found without putting a key together. */
-  readonly #byId: Record<Subject['kind'], Record<Source, Map<string, SeriesRows>>> = {
-    vm: { host: new Map(), guest: new Map() },
-    host: { host: new Map(), guest: new Map() },
-  };
 
   add(block: TelemetryBlock, entry: number, nowMs: number): void {
     const { timesMs, values } = block;
@@ -95,9 +88,7 @@ export class RowTable {
     series.bins.delete(bin.startMs);
     this.bytes -= bin.bytes;
     // A series that is gone for good must not stay in memory; one that goes on comes back with its next row.
-    if (series.bins.size > 0) return;
-    this.series.delete(series.key);
-    this.#byId[series.subject.kind][series.source].delete(series.subject.id);
+    if (series.bins.size === 0) this.series.delete(series.key);
   }
 
   /** The oldest log entry with rows in here; null when there are none. */
@@ -116,13 +107,11 @@ export class RowTable {
   }
 
   #seriesOf(subject: Subject, source: Source): SeriesRows {
-    const known = this.#byId[subject.kind][source];
-    let series = known.get(subject.id);
+    const key = seriesKey(subject, source);
+    let series = this.series.get(key);
     if (!series) {
-      const key = seriesKey(subject, source);
       series = { key, subject, source, phaseMs: spread(key) * SPREAD_MS, bins: new Map() };
       this.series.set(key, series);
-      known.set(subject.id, series);
     }
     return series;
   }
@@ -140,16 +129,13 @@ export class RowTable {
   }
 
   #layout(fields: readonly string[]): Layout {
-    let layout = this.#layoutOf.get(fields);
-    if (layout) return layout;
     const text = fields.join('\n');
-    layout = this.#layouts.get(text);
+    let layout = this.#layouts.get(text);
     if (!layout) {
       if (this.#layouts.size >= LAYOUTS_MAX) this.#layouts.clear();
       layout = { fields, names: new Set(fields) };
       this.#layouts.set(text, layout);
     }
-    this.#layoutOf.set(fields, layout);
     return layout;
   }
 }
