@@ -197,6 +197,20 @@ const event = (over: Partial<FrameOf<'event'>>): FrameOf<'event'> => ({
   ...over,
 });
 
+t.test("a boot and a VM's first moments are demand, but teach nothing", async (t) => {
+  const forecast = (settleMs: number, state: 'launching' | 'ready') => {
+    const fleet = new FleetState({ ...OPTIONS, settleMs }, policyOf(AUTO_POLICY));
+    fleet.setConnected(KVM1, true);
+    fleet.applyInventory(KVM1, inventory([vmInventory({ state })]), 1000);
+    const endMs = feed(fleet, NOW_MS, 12, { ...MEMORY, 'vm_cpu.usageCores': 0.6 });
+    t.not(vmNow(fleet, endMs).demand.cpu.now, null, 'present demand is known all the same');
+    return vmNow(fleet, endMs).demand.cpu.forecast;
+  };
+  t.not(forecast(0, 'ready'), null);
+  t.equal(forecast(60_000, 'ready'), null);
+  t.equal(forecast(0, 'launching'), null);
+});
+
 t.test('events: the fast guard moves current value and pair, a foreign writer keeps us off', async (t) => {
   const state = stateWith();
   const setting: Setting = { resource: 'cpu', weight: 100, capCores: 1.5 };
