@@ -1,0 +1,105 @@
+/**
+ * What host agents tell, brought to where it belongs: telemetry, inventories, events and results into live state and
+ * executor, what follows from them into events, ledger and models. Input: the sink's calls; output: none but these effects.
+ */
+import type { HeadroomError } from '../../shared/errors.ts';
+import type { HostId, VmId } from '../../shared/ids.ts';
+import { type FrameOf, POOL_CAPABILITY } from '../../shared/protocol/frames.ts';
+import { RESOURCES } from '../../shared/resources.ts';
+import type { TelemetryBlock } from '../../shared/telemetry.ts';
+import type { IngestSink } from '../ingest/peer-state.ts';
+import type { KillSwitchDesk } from './kill-switch-desk.ts';
+import type { Parts } from './parts.ts';
+
+type SinkParts = Pick<Parts, 'clock' | 'time' | 'state' | 'executor' | 'reporter' | 'decisions' | 'anomalies' | 'queue' | 'models'>;
+
+export class FromHosts implements IngestSink {
+  readonly #parts: SinkParts;
+  readonly #killSwitches: KillSwitchDesk;
+  /** Hosts whose agent passes pools on to guests. */
+  readonly #poolHosts = new Set<HostId>();
+
+  constructor(parts: SinkParts, killSwitches: KillSwitchDesk) {
+    this.#parts = parts;
+    this.#killSwitches = killSwitches;
+  }
+
+  takesPools(host: HostId): boolean {
+    return this.#poolHosts.has(host);
+  }
+
+  onHello(host: HostId, hello: FrameOf<'hello'>): void {
+    if (hello.capabilities.includes(POOL_CAPABILITY)) this.#poolHosts.add(host);
+    else this.#poolHosts.delete(host);
+    this.#parts.state.applyHello(host, hello);
+  }
+
+  onConnected(host: HostId): void {
+    const { state, reporter, executor } = this.#parts;
+    state.setConnected(host, true);
+    reporter.agent(host, `host ${host} is connected`);
+    this.#killSwitches.tell(host);
+    executor.hostConnected(host);
+  }
+
+  onDisconnected(host: HostId, error: HeadroomError | null): void {
+    const { state, reporter } = this.#parts;
+    state.setConnected(host, false);
+    reporter.agent(host, `host ${host} is disconnected${error ? `: ${error.message}` : ''}`);
+  }
+
+  onInventory(host: HostId, inventory: FrameOf<'inventory'>): void {
+    this.#parts.state.applyInventory(host, inventory, this.#parts.clock.monotonicMs());
+    this.takeNews();
+    const vms = inventory.vms.map(({ vm }) => vm as VmId);
+    this.#noteAllocations(host, vms);
+  }
+
+  onBlocks(host: HostId, blocks: readonly TelemetryBlock[], receivedMonotonicMs: number): void {
+    this.#parts.state.applyBlocks(host, blocks, this.#parts.time.nowMs(), receivedMonotonicMs);
+    this.takeNews();
+  }
+
+  onEvent(host: HostId, event: FrameOf<'event'>): void {
+    const { state, time, clock } = this.#parts;
+    state.applyEvent(host, event, time.nowMs(), clock.monotonicMs());
+    this.takeNews();
+    if (event.vm !== null) this.#noteAllocations(host, [event.vm as VmId]);
+  }
+
+  onResult(_host: HostId, result: FrameOf<'result'>): void {
+    const { state, time, executor } = this.#parts;
+    const known = executor.onResult(result);
+    const change = known ? { before: known.step.from, direction: known.step.direction } : null;
+    state.applyResult(result, change, time.nowMs());
+  }
+
+  onHint(_host: HostId, hint: FrameOf<'hint'>): void {
+    this.#parts.state.applyHint(hint, this.#parts.time.nowMs());
+  }
+
+  /** What live state noticed since it was last asked. */
+  takeNews(): void {
+    const { state, reporter, models, executor, decisions, anomalies, queue } = this.#parts;
+    for (const news of state.takeNews()) {
+      reporter.news(news);
+      if (news.vm === null) continue;
+      const vm = news.vm;
+      if (news.kind === 'vm-new') models.seen(vm);
+      if (news.kind === 'vm-gone') {
+        executor.abort((step) => step.vm === vm, 'the VM is gone');
+        decisions.forget(vm, RESOURCES);
+        anomalies.remove(vm);
+        queue.remove(vm);
+      }
+    }
+  }
+
+  #noteAllocations(host: HostId, vms: readonly VmId[]): void {
+    const { state, queue, time } = this.#parts;
+    const nowMs = time.nowMs();
+    for (const vm of vms) {
+      for (const setting of Object.values(state.vm(vm)?.current ?? {})) queue.allocate(vm, host, setting, nowMs);
+    }
+  }
+}

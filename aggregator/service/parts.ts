@@ -1,0 +1,49 @@
+/** What the aggregator is made of, for those of its parts that work with several others. */
+import type { Clock } from '../../shared/clock.ts';
+import type { Logger } from '../../shared/log.ts';
+import type { Prng } from '../../shared/prng.ts';
+import type { FleetSnapshot } from '../core/plan/plan.ts';
+import type { FleetState } from '../core/state/fleet-state.ts';
+import type { Executor } from '../execute/executor.ts';
+import type { Ingest } from '../ingest/ingest.ts';
+import type { PlanMade } from '../loops/plan-loop.ts';
+import type { LedgerStore } from '../store/ledger-store.ts';
+import type { SeriesStore } from '../store/series-store.ts';
+import type { AnomalyWatch } from './anomaly-watch.ts';
+import type { DecisionLog } from './decision-log.ts';
+import type { EventLog } from './event-log.ts';
+import type { KillSwitches } from './kill-switches.ts';
+import type { LedgerQueue } from './ledger-queue.ts';
+import type { ModelKeeper } from './model-keeper.ts';
+import type { NotificationLog } from './notification-log.ts';
+import type { PolicyKeeper } from './policy-keeper.ts';
+import type { Reporter } from './reporter.ts';
+import type { SteadyTime } from './steady-time.ts';
+
+export interface Parts {
+  readonly clock: Clock;
+  readonly prng: Prng;
+  readonly log: Logger;
+  readonly version: string;
+  readonly epoch: number;
+  /** Wall-clock time that never jumps. */
+  readonly time: SteadyTime;
+  readonly series: SeriesStore;
+  readonly ledger: LedgerStore;
+  readonly state: FleetState;
+  readonly executor: Executor;
+  readonly ingest: Ingest;
+  readonly policies: PolicyKeeper;
+  readonly kills: KillSwitches;
+  readonly events: EventLog;
+  readonly decisions: DecisionLog;
+  readonly notifications: NotificationLog;
+  readonly anomalies: AnomalyWatch;
+  readonly queue: LedgerQueue;
+  readonly models: ModelKeeper;
+  readonly reporter: Reporter;
+  /** The fleet as it is now. */
+  readonly snapshot: () => FleetSnapshot;
+  /** The newest plan, as carried out; null before the first. */
+  readonly latestPlan: () => PlanMade | null;
+}

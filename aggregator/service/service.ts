@@ -1,0 +1,52 @@
+/** The aggregator as its faces read and steer it: views of live state, decisions and logs, policies and kill switches. */
+import type { VmId } from '../../shared/ids.ts';
+import type { AggregatorService, VmView } from '../http/service.ts';
+import type { KillSwitchDesk } from './kill-switch-desk.ts';
+import type { Parts } from './parts.ts';
+import type { PolicyDesk } from './policy-desk.ts';
+import { hostViews, vmView } from './views.ts';
+
+export interface Desks {
+  policies: PolicyDesk;
+  killSwitches: KillSwitchDesk;
+  metrics: () => Record<string, number>;
+}
+
+export function createService(parts: Parts, desks: Desks): AggregatorService {
+  const { clock, time, series, ledger, version, epoch, state, decisions, policies, events, notifications, anomalies, snapshot } = parts;
+  const view = (id: VmId): VmView | null => {
+    const record = state.vm(id);
+    const nowMs = time.nowMs();
+    const vm = record?.snapshot(state.policy, nowMs, clock.monotonicMs());
+    return record && vm ? vmView(vm, record, state.policy, decisions, nowMs) : null;
+  };
+  return {
+    version,
+    startedAtMs: time.nowMs(),
+    epoch,
+    series,
+    ledger,
+    snapshot,
+    nowMs: () => time.nowMs(),
+    ready: () => (parts.latestPlan() === null ? { ready: false, reason: 'no plan was made yet' } : { ready: true, reason: '' }),
+    hosts: () => hostViews(snapshot()),
+    vms: () => state.vmIds().flatMap((id) => view(id) ?? []),
+    vm: view,
+    plans: (limit) => decisions.plans(limit),
+    plan: (id) => decisions.plan(id),
+    policies: () => policies.view(),
+    applyPolicies: (source, by, applying) => desks.policies.apply(source, by, applying),
+    policyVersions: (limit) => policies.versions(limit),
+    policyVersion: (wanted) => policies.version(wanted),
+    incidents: () => anomalies.incidents(),
+    slas: () => state.slas(time.nowMs()),
+    setKillSwitch: (scope, engaged, by, reason) => desks.killSwitches.set(scope, engaged, by, reason),
+    notifications: {
+      recent: (vm, limit) => notifications.recent(vm, limit),
+      subscribe: (vm, listener) => notifications.subscribe(vm, listener),
+    },
+    events: { recent: (limit) => events.recent(limit), subscribe: (listener) => events.subscribe(listener) },
+    ledgerEntries: (query) => ledger.entries(query),
+    metrics: desks.metrics,
+  };
+}
