@@ -10,34 +10,12 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import t from 'tap';
 import { readTrace } from '../../aggregator/cli/backtest/trace-file.ts';
-import { COMMANDS } from '../../aggregator/cli/commands.ts';
-import { runCli } from '../../aggregator/cli/run.ts';
 import { BASELINES } from '../../aggregator/core/backtest/baselines.ts';
-import { systemClock } from '../../shared/clock.ts';
+import { headroom } from '../support/cli.ts';
 import { bundledTrace, tracesDirectory } from '../support/traces.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'headroom-backtest-'));
 t.teardown(() => rmSync(directory, { recursive: true, force: true }));
-
-async function headroom(line: string, options: { terminal?: boolean; stop?: AbortSignal } = {}) {
-  const printed = { out: '', err: '' };
-  const code = await runCli({ commands: COMMANDS, version: '0' }, line.split(' '), {
-    out: (text) => {
-      printed.out += text;
-    },
-    err: (text) => {
-      printed.err += text;
-    },
-    env: {},
-    read: async () => '',
-    fetch,
-    clock: systemClock,
-    stop: options.stop ?? new AbortController().signal,
-    catchInterrupts: () => undefined,
-    terminal: options.terminal ?? false,
-  });
-  return { code, ...printed };
-}
 
 const SCORES = ['violationRate', 'violationRateP90Vm', 'vmDaysWithViolation', 'meanSlack', 'fleetSlack', 'resizesPerVmDay'];
 

@@ -6,42 +6,22 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { COMMANDS } from '../../aggregator/cli/commands.ts';
-import { runCli } from '../../aggregator/cli/run.ts';
 import { openSqliteSeriesStore } from '../../aggregator/store/sqlite/sqlite-series-store.ts';
 import { createPrng } from '../../shared/prng.ts';
 import { BIN_MS, block, DAY_MS, HOUR_MS, START_MS, standingClock, VM_A, VM_B } from '../contract/series-store-contract.ts';
+import { headroom } from '../support/cli.ts';
 
 const DAYS = 9;
 const BINS_PER_HOUR = HOUR_MS / BIN_MS;
 const directory = mkdtempSync(join(tmpdir(), 'headroom-from-store-'));
 t.teardown(() => rmSync(directory, { recursive: true, force: true }));
 const clock = standingClock(START_MS);
+const run = (line: string) => headroom(line, { clock });
 
 const random = createPrng(1, 'from-store');
 const demand = Array.from({ length: (DAYS * DAY_MS) / BIN_MS }, (_, i) =>
   Number((1 + 0.5 * Math.sin((2 * Math.PI * i * BIN_MS) / DAY_MS) + 0.3 * random.next()).toFixed(4)),
 );
-
-async function headroom(line: string) {
-  const printed = { out: '', err: '' };
-  const code = await runCli({ commands: COMMANDS, version: '0' }, line.split(' '), {
-    out: (text) => {
-      printed.out += text;
-    },
-    err: (text) => {
-      printed.err += text;
-    },
-    env: {},
-    read: async () => '',
-    fetch,
-    clock,
-    stop: new AbortController().signal,
-    catchInterrupts: () => undefined,
-    terminal: false,
-  });
-  return { code, ...printed };
-}
 
 t.before(async () => {
   const store = await openSqliteSeriesStore({ directory: join(directory, 'series'), clock, groupMs: 2 });
@@ -65,8 +45,8 @@ t.test('the store and a file with the same samples have the same report', async 
   mkdirSync(traces);
   const rows = demand.map((value, bin) => `${(START_MS + bin * BIN_MS) / 1000},${value},4`);
   writeFileSync(join(traces, `${VM_A.id}.csv`), ['timestamp,cpu_cores_used,cpu_cores_alloc', ...rows].join('\n'));
-  const fromFile = await headroom(`backtest --traces ${traces} --json`);
-  const fromStore = await headroom(`backtest --from-store ${directory} --json --out ${join(directory, 'out')}`);
+  const fromFile = await run(`backtest --traces ${traces} --json`);
+  const fromStore = await run(`backtest --from-store ${directory} --json --out ${join(directory, 'out')}`);
   t.equal(fromFile.code, 0, fromFile.err);
   t.equal(fromStore.code, 1, 'a VM was skipped');
   t.match(fromStore.err, new RegExp(`${VM_B.id} was skipped: the VM's size is not in the store`));
@@ -79,7 +59,7 @@ t.test('the store and a file with the same samples have the same report', async 
 t.test('a configuration names the store as well', async (t) => {
   const config = join(directory, 'aggregator.yaml');
   writeFileSync(config, `dataDir: ${directory}\n`);
-  const { out, err } = await headroom(`backtest --from-store ${config} --json`);
+  const { out, err } = await run(`backtest --from-store ${config} --json`);
   t.equal(JSON.parse(out.trimEnd().split('\n').at(-1)!).vms, 1, err);
 });
 
@@ -95,7 +75,7 @@ t.test('what is no store is told', async (t) => {
     [`backtest --from-store ${directory} --resource memory`, 3, /nothing in .* memory/],
   ];
   for (const [line, code, message] of lines) {
-    const ended = await headroom(line);
+    const ended = await run(line);
     t.match(ended.err, message, line);
     t.equal(ended.code, code, line);
   }

@@ -7,33 +7,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import t from 'tap';
-import { COMMANDS } from '../../aggregator/cli/commands.ts';
-import { runCli } from '../../aggregator/cli/run.ts';
-import { systemClock } from '../../shared/clock.ts';
 import { createPrng } from '../../shared/prng.ts';
+import { headroom } from '../support/cli.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'headroom-detect-'));
 t.teardown(() => rmSync(root, { recursive: true, force: true }));
-
-async function headroom(line: string, options: { terminal?: boolean; stop?: AbortSignal } = {}) {
-  const printed = { out: '', err: '' };
-  const code = await runCli({ commands: COMMANDS, version: '0' }, line.split(' '), {
-    out: (text) => {
-      printed.out += text;
-    },
-    err: (text) => {
-      printed.err += text;
-    },
-    env: {},
-    read: async () => '',
-    fetch,
-    clock: systemClock,
-    stop: options.stop ?? new AbortController().signal,
-    catchInterrupts: () => undefined,
-    terminal: options.terminal ?? false,
-  });
-  return { code, ...printed };
-}
 
 function series(seed: number, rows: number): string[] {
   const random = createPrng(seed, 'detect');
