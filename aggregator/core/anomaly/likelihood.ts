@@ -1,6 +1,6 @@
 /**
  * From surprises to one likelihood. Input: the surprise of each signal (−log10 p); output: 0..1, and which families said
- * so. A series that often surprises must surprise more (its own quantile of surprise counts against it), and after an alarm it
+ * so. A series that often surprises must surprise more (its own quantiles of surprise count against it), and after an alarm it
  * rests: one event, one alarm.
  */
 import type { StateArray } from '../forecast/state-bytes.ts';
@@ -9,12 +9,18 @@ import { FAMILIES } from './signals.ts';
 
 /** The strongest signal of a family speaks for it (a mean of cubes); families add up as squares. */
 const WITHIN = 3;
-/** This quantile of a series' own surprises is usual for it; so much of it is taken off. */
-const USUAL_QUANTILE = 0.995;
-const USUAL_SHARE = 0.7;
+/**
+ * These quantiles of a series' own surprises are usual for it; so much of each is taken off. Three views averaged lean on no
+ * single one: each alone does well on some files and badly on others.
+ */
+const USUAL = [
+  { quantile: 0.99, share: 0.5 },
+  { quantile: 0.995, share: 0.7 },
+  { quantile: 0.998, share: 1 },
+] as const;
 const USUAL_GAIN_MIN = 0.003;
-/** Where the likelihood is one half, in units of surprise; and how far from there it takes to be sure. */
-const ALARM_SURPRISE = 2;
+/** Where the likelihood is one half, in units of surprise (2.2 to 2.4 score alike); and how far from there it takes to be sure. */
+const ALARM_SURPRISE = 2.3;
 const SURE = 0.5;
 /** Below this likelihood nothing is worth a word. */
 const WORTH_A_WORD = 0.01;
@@ -26,15 +32,15 @@ const REST_MAX = 400;
 const HELD_POINTS = 600;
 
 /** Places in `#state`. */
-const USUAL = 0;
-const POINTS = 1;
-const RESTS_UNTIL = 2;
-const HELD_UNTIL = 3;
-const HELD = 4;
+const POINTS = 0;
+const RESTS_UNTIL = 1;
+const HELD_UNTIL = 2;
+const HELD = 3;
 
 export class Likelihood {
-  readonly #state = Float64Array.of(1, 0, 0, 0, 0);
-  readonly arrays: readonly StateArray[] = [this.#state];
+  readonly #state = new Float64Array(4);
+  readonly #usual = new Float64Array(USUAL.length).fill(1);
+  readonly arrays: readonly StateArray[] = [this.#state, this.#usual];
   /** Surprise of the newest point above what is usual for the series, whether an alarm rests or not; 0 and less is ordinary. */
   evidence = 0;
   /** Each family's part of the newest surprise, squared. */
@@ -42,14 +48,23 @@ export class Likelihood {
 
   /** @param surprises in the order of `SIGNALS` */
   next(surprises: Float64Array): number {
-    const s = this.#state;
     const surprise = this.#combined(surprises);
-    const above = surprise - USUAL_SHARE * s[USUAL]!;
+    const above = this.#aboveUsual(surprise);
     this.evidence = above;
-    s[POINTS]! += 1;
-    const gain = Math.max(USUAL_GAIN_MIN, 1 / s[POINTS]!) * 8;
-    s[USUAL]! += gain * (surprise > s[USUAL]! ? USUAL_QUANTILE : USUAL_QUANTILE - 1);
     return this.#once(1 / (1 + Math.exp((ALARM_SURPRISE - above) / SURE)));
+  }
+
+  /** Judges by what is usual, then learns. */
+  #aboveUsual(surprise: number): number {
+    const u = this.#usual;
+    const points = ++this.#state[POINTS]!;
+    const gain = Math.max(USUAL_GAIN_MIN, 1 / points) * 8;
+    let taken = 0;
+    for (const [i, { quantile, share }] of USUAL.entries()) {
+      taken += share * u[i]!;
+      u[i]! += gain * (surprise > u[i]! ? quantile : quantile - 1);
+    }
+    return surprise - taken / USUAL.length;
   }
 
   #combined(surprises: Float64Array): number {
@@ -59,7 +74,7 @@ export class Likelihood {
       const count = FAMILIES[f]!.signals.length;
       let inside = 0;
       for (let i = 0; i < count; i++) inside += surprises[at++]! ** WITHIN;
-      const part = (inside / count) ** (2 / WITHIN);
+      const part = FAMILIES[f]!.weight * (inside / count) ** (2 / WITHIN);
       this.parts[f] = part;
       sum += part;
     }
