@@ -8,8 +8,7 @@ import type { VmId } from '../shared/ids.ts';
 import type { Logger } from '../shared/log.ts';
 import type { Connect } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
-import { type FrameOf, POOL_CAPABILITY, PROTOCOL_VERSION } from '../shared/protocol/frames.ts';
-import { comparePairs, type Pair } from '../shared/resources.ts';
+import { CREDENTIAL_CAPABILITY, type FrameOf, POOL_CAPABILITY, PROTOCOL_VERSION } from '../shared/protocol/frames.ts';
 import { VM_GUEST_FIELDS } from '../shared/telemetry.ts';
 import { type Collector, runCollectors } from './collectors/collector.ts';
 import type { Spill } from './core/backlog.ts';
@@ -17,6 +16,8 @@ import { ExtraRows } from './core/extra-rows.ts';
 import { GUEST_BUFFER_LIMITS, SampleBuffer } from './core/sample-buffer.ts';
 import type { GuestFiles } from './guest-files.ts';
 import { CollectorReports, roundHealth } from './loops/collector-reports.ts';
+import type { CredentialMaker, Stalls } from './loops/credential-desk.ts';
+import { GuestCommands } from './loops/guest-commands.ts';
 import { createGuestLink } from './loops/guest-link.ts';
 import { createGuestSharing } from './loops/guest-sharing.ts';
 
@@ -33,6 +34,9 @@ export interface GuestAgentOptions {
   slowMs?: number;
   /** Brings so many vCPUs online and says how many are; throws when the kernel refuses. */
   setCpusOnline: (vcpus: number) => number;
+  /** How logins may be made, null or absent = not at all; what the guest waited for meanwhile. */
+  credentials?: CredentialMaker | null;
+  stalls?: Stalls;
   /** What the VM's own programs may see, and what they expect to need; absent: neither. */
   shared?: GuestFiles;
   sampleMs: number;
@@ -60,7 +64,6 @@ export function createGuestAgent(options: GuestAgentOptions): GuestAgent {
   const slowMs = options.slowMs ?? SLOW_MS;
   let slowAtMs = Number.NEGATIVE_INFINITY;
   let timer: Timer | undefined;
-  let highest: Pair | null = null;
   const sharing = createGuestSharing(options.shared, vm, options.bootId, log);
 
   const link = createGuestLink({
@@ -70,31 +73,13 @@ export function createGuestAgent(options: GuestAgentOptions): GuestAgent {
     hello: () => hello(options),
     buffer,
     relayed: options.relayed,
-    onGuestCommand: (command) => {
-      link.send(carryOut(command));
-    },
+    onGuestCommand: (command) => commands.receive(command),
     onPool: sharing.onPool,
     onWelcome: () => log.info('connected'),
     onDisconnected: (error) => log.warn('not connected', { error: error?.message }),
   });
 
-  const carryOut = (command: FrameOf<'guest-command'>): FrameOf<'result'> => {
-    const { commandId, pair } = command;
-    const answer = (outcome: 'applied' | 'refused' | 'failed', reason: string): FrameOf<'result'> => {
-      return { type: 'result', commandId, vm, resource: 'cpu', pair, outcome, reason, readBack: null, wallMs: clock.wallMs() };
-    };
-    if (command.vm !== vm) return answer('refused', `this guest is ${vm}, not ${command.vm}`);
-    // The same pair again is a repeat, and bringing the same CPUs online again changes nothing.
-    if (highest !== null && comparePairs(pair, highest) < 0) return answer('refused', 'a newer command was accepted already');
-    highest = pair;
-    try {
-      const online = options.setCpusOnline(command.action.vcpus);
-      log.info('vCPUs online', { asked: command.action.vcpus, online });
-      return online === command.action.vcpus ? answer('applied', `${online} vCPUs online`) : answer('failed', `${online} vCPUs are online`);
-    } catch (error) {
-      return answer('failed', errorText(error).slice(0, 1024));
-    }
-  };
+  const commands = new GuestCommands({ ...options, send: (frame) => link.send(frame) });
 
   const sample = (): void => {
     const values: Record<string, number> = {};
@@ -145,7 +130,7 @@ function hello({ clock, vm, bootId, version, shared }: GuestAgentOptions): Frame
     vm,
     bootId,
     agentVersion: version,
-    capabilities: shared ? ['cpus-online', POOL_CAPABILITY] : ['cpus-online'],
+    capabilities: ['cpus-online', CREDENTIAL_CAPABILITY, ...(shared ? [POOL_CAPABILITY] : [])],
     wallMs: clock.wallMs(),
     monotonicMs: clock.monotonicMs(),
     highestPairs: [],

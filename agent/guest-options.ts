@@ -3,7 +3,7 @@
  * `optionHelp`. Keys are the file's; flags are the same in kebab-case.
  */
 import { LOG_LEVELS } from '../shared/log.ts';
-import { number, type Option, type Options, oneOf, orNull, text, texts } from './options.ts';
+import { matching, number, type Option, type Options, oneOf, orNull, text, texts } from './options.ts';
 
 export const seconds = (least: number) => number(least, 86_400 * 30);
 
@@ -43,6 +43,19 @@ export const GUEST_OPTIONS = {
     value: 'URL',
     help: 'Prometheus text of a local application, fetched every 15 s, sent as vm_app.NAME; may be given several times',
   },
+  credentialAccount: {
+    kind: orNull(matching(/^[a-z_][a-z0-9_-]{0,31}$/)),
+    default: null,
+    value: 'NAME',
+    help: 'allows logins to be made for this account of the guest, never root, when they are asked for through the API (default: none)',
+  },
+  credentialMethod: {
+    kind: oneOf(['ssh-key', 'password']),
+    default: 'ssh-key',
+    value: 'METHOD',
+    help: 'what such a login is: ssh-key, beside what the account has, which ends by itself; or password, which replaces its password',
+  },
+  credentialMinutes: { kind: number(1, 7 * 24 * 60), default: 60, value: 'N', help: 'how long such an SSH key lets in' },
   sampleSeconds: { kind: seconds(0.1), default: 1, value: 'N', help: 'pace of samples' },
   logLevel: LOG_LEVEL,
 } satisfies Options;

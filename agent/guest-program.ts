@@ -11,30 +11,34 @@ import { VirtioPort } from '../shared/net/virtio-port.ts';
 import { createPrng } from '../shared/prng.ts';
 import { GUEST_FRAME_BYTES_MAX } from '../shared/protocol/frames.ts';
 import { setCpusOnline } from './actuators/cpus-online.ts';
+import type { CredentialOptions } from './actuators/credential.ts';
 import type { AppSources } from './app-sources.ts';
 import { type KernelFiles, openKernelFiles } from './collectors/files.ts';
 import { NVIDIA_SMI } from './collectors/gpu.ts';
 import { openIdlePages } from './collectors/idle-pages.ts';
 import { createGuestCollectors, createSlowGuestCollectors } from './collectors/machine.ts';
+import { stalls } from './collectors/pressure.ts';
 import type { Spill } from './core/backlog.ts';
 import { GUEST_BUFFER_LIMITS, type SampleBufferLimits } from './core/sample-buffer.ts';
 import { createGuestAgent } from './guest-agent.ts';
 import { GUEST_DIRECTORY, openGuestFiles } from './guest-files.ts';
 import { GUEST_OPTIONS } from './guest-options.ts';
+import type { CredentialMaker } from './loops/credential-desk.ts';
 import { parseOptions, type Values } from './options.ts';
 import { newUuid, randomSeed, readText, secondsToMs, selfUsage, stdoutLogger, untilStopped } from './service.ts';
 import { VERSION } from './version.ts';
 import { virtioPortPath } from './virtio-port-path.ts';
 
-/** Parts that only guests with a configuration file or a WebSocket need. */
+/** Parts that only guests with a configuration file, a WebSocket or logins need. */
 export interface GuestParts {
   readConfig: (path: string) => unknown;
   webSocket: (url: string) => Promise<Connect>;
   spill: (directory: string, ringMiB: number, limits: SampleBufferLimits) => Promise<Spill | null>;
+  credentials: (options: CredentialOptions) => Promise<CredentialMaker>;
 }
 
 /** Options that need those parts. */
-const OPTIONS_OF_PARTS = ['--config', '--aggregator'];
+const OPTIONS_OF_PARTS = ['--config', '--aggregator', '--credential-account'];
 
 /** Can a guest with these arguments do without the parts? */
 export function runsLean(args: readonly string[]): boolean {
@@ -72,6 +76,8 @@ export async function runGuest(args: readonly string[], parts: GuestParts | null
       ...apps.slowCollectors,
     ],
     setCpusOnline: (vcpus) => setCpusOnline('/', vcpus),
+    credentials: await credentialMaker(config, parts),
+    stalls: () => stalls(files),
     shared: openGuestFiles(GUEST_DIRECTORY),
     sampleMs: secondsToMs(config.sampleSeconds),
     log,
@@ -85,6 +91,13 @@ export async function runGuest(args: readonly string[], parts: GuestParts | null
     await apps.close();
     await agent.stop();
   });
+}
+
+/** Null: nobody allowed logins here. */
+async function credentialMaker(config: Values<typeof GUEST_OPTIONS>, parts: GuestParts | null): Promise<CredentialMaker | null> {
+  const { credentialAccount: account, credentialMethod: method, credentialMinutes } = config;
+  if (account === null) return null;
+  return (parts?.credentials ?? notLoaded)({ account, method, keyMs: credentialMinutes * 60_000, wallMs: systemClock.wallMs, root: '/' });
 }
 
 /** What applications hand over; nothing is loaded or opened where nothing is asked for. */

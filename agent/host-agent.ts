@@ -8,7 +8,7 @@ import { errorText } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
 import type { Connect, Transport } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
-import { type FrameOf, HINT_CAPABILITY, POOL_CAPABILITY, PROTOCOL_VERSION } from '../shared/protocol/frames.ts';
+import { CREDENTIAL_CAPABILITY, type FrameOf, POOL_CAPABILITY, PROTOCOL_VERSION } from '../shared/protocol/frames.ts';
 import { RESOURCES } from '../shared/resources.ts';
 import { HOST_FIELDS, type TelemetryBlock } from '../shared/telemetry.ts';
 import { createVmQueues } from './actuators/vm-queue.ts';
@@ -95,7 +95,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
     openChannel: options.openChannel,
     epoch: () => epoch,
     onResult: (result) => uplink.send(result),
-    onHint: (hint) => uplink.understands(HINT_CAPABILITY) && uplink.send(hint),
+    passOn: (frame) => uplink.understands(frame.type) && uplink.send(frame),
     onGuest: (event) => noteGuest(context, event.vm, event.connected, event.connected ? event.agentVersion : (event.error?.message ?? '')),
   });
 
@@ -276,7 +276,7 @@ function hello(options: HostAgentOptions, context: HostContext, records: readonl
     vm: null,
     bootId: options.bootId,
     agentVersion: options.version,
-    capabilities: ['guest-relay', POOL_CAPABILITY],
+    capabilities: ['guest-relay', POOL_CAPABILITY, CREDENTIAL_CAPABILITY],
     wallMs: context.clock.wallMs(),
     monotonicMs: context.clock.monotonicMs(),
     highestPairs: [...known.values()].flatMap((record) =>

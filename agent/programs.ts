@@ -38,6 +38,7 @@ const parts = {
   vmCounters: () => import('./collectors/vm-counters.ts'),
   balloonManager: () => import('./collectors/balloon-manager.ts'),
   spill: () => import('./spill.ts'),
+  credential: () => import('./actuators/credential.ts'),
 };
 
 /** A look reads twice, as far apart as its sample is long. */
@@ -70,7 +71,12 @@ async function readConfig(path: string): Promise<unknown> {
   return parse(readText(path));
 }
 
-const GUEST_PARTS: GuestParts = { readConfig, webSocket: guestWebSocket, spill: spillBelow };
+const GUEST_PARTS: GuestParts = {
+  readConfig,
+  webSocket: guestWebSocket,
+  spill: spillBelow,
+  credentials: async (options) => (await parts.credential()).createCredentialMaker(options),
+};
 
 async function runHost(args: readonly string[]): Promise<number> {
   const [{ createHostAgent }, { createLibvirtHypervisor }, { webSocketConnect }, { VirtioChannel }] = await Promise.all([

@@ -4,6 +4,7 @@ export const BYTES_PER_MIB = 1024 * 1024;
 export const NS_PER_MS = 1e6;
 export const NS_PER_SECOND = 1e9;
 export const US_PER_SECOND = 1e6;
+export const US_PER_MS = 1e3;
 
 export const kibToMiB = (kib: number): number => kib / KIB_PER_MIB;
 export const miBToKib = (miB: number): number => Math.round(miB * KIB_PER_MIB);

@@ -2,7 +2,7 @@
  * PSI of this machine (/proc/pressure/*): the running totals, made into the share of the last sample's wall time. Kernels
  * without PSI, or with it off (no `psi=1`), give no data.
  */
-import { US_PER_SECOND } from '../../shared/units.ts';
+import { US_PER_MS, US_PER_SECOND } from '../../shared/units.ts';
 import { clampFraction, createRates } from '../core/rates.ts';
 import { type Collector, noData, reading } from './collector.ts';
 import type { KernelFiles } from './files.ts';
@@ -23,6 +23,16 @@ const HOST_NAMES: Names = {
   memoryFull: 'host_pressure.memoryFullFraction',
   ioSome: 'host_pressure.ioSomeFraction',
 };
+
+/** Running totals of "some", ms: how long something has waited since boot; null = the kernel does not tell. */
+export function stalls(files: KernelFiles): Record<'cpu' | 'memory' | 'io', number | null> {
+  const total = (name: string): number | null => {
+    const text = files.read(`proc/pressure/${name}`);
+    const us = text === null ? Number.NaN : pressureTotalUs(text, 'some');
+    return Number.isNaN(us) ? null : us / US_PER_MS;
+  };
+  return { cpu: total('cpu'), memory: total('memory'), io: total('io') };
+}
 
 export function createPressure(files: KernelFiles, role: 'guest' | 'host', gapMsMax: number): Collector {
   const names = role === 'guest' ? GUEST_NAMES : HOST_NAMES;

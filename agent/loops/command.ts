@@ -91,22 +91,38 @@ export function createCommandLoop(context: HostContext): CommandLoop {
       if (!queued) answer(command, undefined, 'failed', 'too many instructions are waiting for this VM (is it stuck?)', null);
     },
     receiveForGuest(command, relay) {
-      const reason = guestCommandRefusal(context, command) ?? (relay(command) ? null : 'no guest agent is connected');
+      const reason = guestCommandRefusal(context, command) ?? (relay(command) ? null : NO_GUEST[command.action.kind]);
       if (reason !== null) context.send(refusedForGuest(command, reason, clock.wallMs()));
     },
   };
 }
 
-function refusedForGuest({ commandId, vm, pair }: GuestCommand, reason: string, wallMs: number): FrameOf<'result'> {
+const NO_GUEST = {
+  'cpus-online': 'no guest agent is connected',
+  credential: 'no guest agent that makes logins is connected to its host: start one in the guest, or a newer one',
+} as const;
+
+function refusedForGuest(
+  { commandId, vm, pair, action }: GuestCommand,
+  reason: string,
+  wallMs: number,
+): FrameOf<'result'> | FrameOf<'credential'> {
+  if (action.kind === 'credential') {
+    return {
+      ...{ type: 'credential', commandId, vm, state: 'refused', reason, account: null, method: null, expiresAtMs: null, sealed: null },
+      ...{ elapsedMs: 0, phases: [], stalledMs: { cpu: null, memory: null, io: null } },
+    };
+  }
   return { type: 'result', commandId, vm, resource: 'cpu', pair, outcome: 'refused', reason, readBack: null, wallMs };
 }
 
-/** The number of vCPUs is changed only where an administrator labelled the VM for it. */
+/** The number of vCPUs is changed only where an administrator labelled the VM for it; a login is the guest's own to allow. */
 function guestCommandRefusal(context: HostContext, command: GuestCommand): string | null {
   const entry = context.table.get(command.vm as VmId);
   if (entry === undefined || !entry.managed || entry.facts === null) return `VM ${command.vm} is not on this host or not managed by it`;
   const killed = killReason(context, entry.id);
   if (killed !== null) return `kill switch: ${killed}`;
+  if (command.action.kind === 'credential') return isUp(entry) ? null : 'the VM is not running';
   if (!mayChangeVcpus(entry.facts)) return 'the number of its vCPUs is left alone: the VM is not labelled vcpus=allow';
   if (!isUp(entry)) return 'the VM is not running';
   const hold = entry.record.holds.cpu;

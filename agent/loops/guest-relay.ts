@@ -30,7 +30,8 @@ export interface GuestRelayOptions {
   /** The epoch of the aggregator's last welcome, 0 before the first. */
   epoch: () => number;
   onResult: (result: FrameOf<'result'>) => void;
-  onHint?: (hint: FrameOf<'hint'>) => unknown;
+  /** For the aggregator, where it understands them. */
+  passOn?: (frame: FrameOf<'hint'> | FrameOf<'credential'>) => unknown;
   onGuest?: (
     event: { vm: VmId; connected: true; agentVersion: string } | { vm: VmId; connected: false; error: HeadroomError | null },
   ) => void;
@@ -150,7 +151,7 @@ export class GuestRelay {
   }
 
   #session(guest: Guest, transport: Transport): void {
-    const { clock, buffer, epoch, onResult, onHint, onGuest } = this.#options;
+    const { clock, buffer, epoch, onResult, passOn, onGuest } = this.#options;
     guest.session?.close('a new session began');
     const { vm } = guest.channel;
     let ready = false;
@@ -162,7 +163,7 @@ export class GuestRelay {
       epoch,
       counters: this.#counters,
       onResult,
-      onHint: (hint) => onHint?.(hint),
+      passOn: (frame) => passOn?.(frame),
       onReady: (hello) => {
         ready = true;
         onGuest?.({ vm, connected: true, agentVersion: hello.agentVersion });

@@ -10,7 +10,14 @@ import type { VmId } from '../../shared/ids.ts';
 import { GUEST_FIELD_SETS_MAX } from '../../shared/net/blocks.ts';
 import { chooseVersion, Session } from '../../shared/net/session.ts';
 import type { Transport } from '../../shared/net/transport.ts';
-import { type Frame, type FrameOf, GUEST_FRAME_BYTES_MAX, HINT_CAPABILITY, POOL_CAPABILITY } from '../../shared/protocol/frames.ts';
+import {
+  CREDENTIAL_CAPABILITY,
+  type Frame,
+  type FrameOf,
+  GUEST_FRAME_BYTES_MAX,
+  HINT_CAPABILITY,
+  POOL_CAPABILITY,
+} from '../../shared/protocol/frames.ts';
 import type { TelemetryBlock } from '../../shared/telemetry.ts';
 import type { TokenBucket } from '../../shared/token-bucket.ts';
 import type { GuestClock } from '../core/guest-clock.ts';
@@ -54,7 +61,7 @@ export interface GuestSessionOptions {
   counters: GuestCounters;
   onReady: (hello: FrameOf<'hello'>) => void;
   onResult: (result: FrameOf<'result'>) => void;
-  onHint: (hint: FrameOf<'hint'>) => void;
+  passOn: (frame: FrameOf<'hint'> | FrameOf<'credential'>) => void;
   onClose: (error?: HeadroomError) => void;
 }
 
@@ -94,7 +101,8 @@ export class GuestSession {
   }
 
   send(frame: FrameOf<'guest-command'> | FrameOf<'pool'>): boolean {
-    if (frame.type === 'pool' && !this.#capabilities.includes(POOL_CAPABILITY)) return false;
+    const needed = frame.type === 'pool' ? POOL_CAPABILITY : frame.action.kind === 'credential' ? CREDENTIAL_CAPABILITY : null;
+    if (needed !== null && !this.#capabilities.includes(needed)) return false;
     return this.#session.ready && this.#session.send(frame);
   }
 
@@ -112,6 +120,7 @@ export class GuestSession {
     } else if (frame.type === 'telemetry') this.#telemetry(frame, this.#bootId);
     else if (frame.type === 'result') this.#result(frame);
     else if (frame.type === 'hint') this.#hint(frame);
+    else if (frame.type === 'credential') this.#credential(frame);
     else if (frame.type === 'goodbye') this.#session.close('the guest agent stops');
   }
 
@@ -206,9 +215,19 @@ export class GuestSession {
     onResult(frame);
   }
 
+  /** Of a login that was asked of this very guest, until its end. */
+  #credential(frame: FrameOf<'credential'>): void {
+    const { guest, counters, passOn } = this.#options;
+    const { pendingCommands } = guest;
+    const awaited =
+      frame.vm === guest.vm && (frame.state === 'working' ? pendingCommands.has(frame.commandId) : pendingCommands.delete(frame.commandId));
+    if (awaited) passOn(frame);
+    else counters.refusedResults++;
+  }
+
   /** Under the VM's own identity, whatever the guest claims. */
   #hint(frame: FrameOf<'hint'>): void {
-    const { guest, counters, clock, onHint } = this.#options;
+    const { guest, counters, clock, passOn } = this.#options;
     const nowMs = clock.monotonicMs();
     if (frame.vm !== guest.vm || guest.hintBudget.available(nowMs) < 1) {
       counters.refusedHints++;
@@ -216,7 +235,7 @@ export class GuestSession {
     }
     guest.hintBudget.take(1, nowMs);
     counters.hints++;
-    onHint(frame);
+    passOn(frame);
   }
 
   /** Stops reading for a while: the guest's own pipe fills, nobody else's. */

@@ -196,10 +196,52 @@ export const CommandFrame = Type.Object({
 /** Aggregator → guest agent (relayed). */
 export const GuestCommandFrame = Type.Object({
   type: Type.Literal('guest-command'),
+/** Base64url of so many bytes at least and at most. */
+const base64url = (least: number, most: number) =>
+  Type.String({ pattern: '^[A-Za-z0-9_-]+$', minLength: Math.ceil((least * 4) / 3), maxLength: Math.ceil((most * 4) / 3) });
+
+/** A user's public key as a JSON Web Key (RFC 7517, RFC 8037): X25519, or RSA of 2048 to 8192 bits. */
+export const PublicKeySchema = Type.Union([
+  Type.Object({ kty: Type.Literal('OKP'), crv: Type.Literal('X25519'), x: base64url(32, 32) }),
+  Type.Object({ kty: Type.Literal('RSA'), n: base64url(256, 1024), e: base64url(1, 8) }),
+]);
+
   commandId: text(128),
   vm: uuid,
   pair: PairSchema,
-  action: Type.Union([Type.Object({ kind: Type.Literal('cpus-online'), vcpus: Type.Integer({ minimum: 1, maximum: 4096 }) })]),
+  action: Type.Union([
+    Type.Object({ kind: Type.Literal('cpus-online'), vcpus: Type.Integer({ minimum: 1, maximum: 4096 }) }),
+    Type.Object({ kind: Type.Literal('credential'), publicKey: PublicKeySchema }),
+  ]),
+});
+export type PublicKey = Static<typeof PublicKeySchema>;
+
+export const CREDENTIAL_METHODS = ['ssh-key', 'password'] as const;
+/** What the guest agent does for a login, in order. */
+export const CREDENTIAL_PHASES = ['secret', 'encrypt', 'account'] as const;
+/** Time within the work in which something waited (PSI "some"); null = the guest's kernel does not tell. */
+const stalledMs = Type.Union([Type.Number({ minimum: 0 }), Type.Null()]);
+
+/**
+ * Guest agent → host agent → aggregator: how far a login is that was asked for by a `credential` action. `working` comes once
+ * a second until it ends. The secret is in `sealed` alone, which only the user's key opens.
+ */
+export const CredentialFrame = Type.Object({
+  type: Type.Literal('credential'),
+  commandId: text(128),
+  vm: uuid,
+  state: Type.Enum(['working', 'ready', 'refused', 'failed'] as const),
+  reason: text(1024),
+  account: Type.Union([text(64), Type.Null()]),
+  method: Type.Union([Type.Enum(CREDENTIAL_METHODS), Type.Null()]),
+  /** By the guest's clock; null = it does not end by itself. */
+  expiresAtMs: Type.Union([Type.Number(), Type.Null()]),
+  /** JWE in its compact form (RFC 7516). */
+  sealed: Type.Union([text(16_384), Type.Null()]),
+  /** Since the guest agent read the command, by its monotonic clock. */
+  elapsedMs: Type.Number({ minimum: 0 }),
+  phases: Type.Array(Type.Object({ name: Type.Enum(CREDENTIAL_PHASES), ms: Type.Number({ minimum: 0 }) }), { maxItems: 8 }),
+  stalledMs: Type.Object({ cpu: stalledMs, memory: stalledMs, io: stalledMs }),
 });
 
 export const ResultFrame = Type.Object({
@@ -235,12 +277,13 @@ export const KillSwitchFrame = Type.Object({
   reason: text(256),
 });
 
-/** In `capabilities` of hello and welcome: this end understands `pool` or `hint` frames. Others would end the connection by them. */
+/** In `capabilities` of hello and welcome: this end understands the frames of that type. Others would end the connection by them. */
 export const POOL_CAPABILITY = 'pool';
 export const HINT_CAPABILITY = 'hint';
 
 /** Aggregator → host agent → guest agent: what the VM has and may expect. */
 export const PoolFrame = Type.Object({
+export const CREDENTIAL_CAPABILITY = 'credential';
   type: Type.Literal('pool'),
   vm: uuid,
   atMs: Type.Number(),
@@ -298,6 +341,7 @@ export const FRAMES = {
   goodbye: GoodbyeFrame,
   error: ErrorFrame,
 } as const;
+  credential: CredentialFrame,
 
 export type FrameType = keyof typeof FRAMES;
 export type FrameOf<T extends FrameType> = Static<(typeof FRAMES)[T]>;

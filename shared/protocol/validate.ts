@@ -15,8 +15,8 @@ const BOTH_WAYS: readonly FrameType[] = ['ping', 'pong', 'goodbye', 'error'];
 const RECEIVES: Record<Receiver, ReadonlySet<FrameType>> = {
   'host-agent': new Set([...BOTH_WAYS, 'welcome', 'ack', 'command', 'guest-command', 'lease', 'kill-switch', 'pool']),
   'guest-agent': new Set([...BOTH_WAYS, 'welcome', 'ack', 'guest-command', 'pool']),
-  aggregator: new Set([...BOTH_WAYS, 'hello', 'telemetry', 'inventory', 'event', 'result', 'hint']),
-  'host-agent-from-guest': new Set([...BOTH_WAYS, 'hello', 'telemetry', 'result', 'hint']),
+  aggregator: new Set([...BOTH_WAYS, 'hello', 'telemetry', 'inventory', 'event', 'result', 'hint', 'credential']),
+  'host-agent-from-guest': new Set([...BOTH_WAYS, 'hello', 'telemetry', 'result', 'hint', 'credential']),
 };
 
 /** Every type that may arrive at `receiver`. */

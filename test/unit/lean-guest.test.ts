@@ -35,6 +35,11 @@ const SOUND: Record<string, Record<string, unknown>> = {
     entries: [{ resource: 'cpu', unit: 'cores', guaranteed: 1, granted: 2, borrowed: null, expected: [{ atMs: 5, amount: 2 }] }],
   },
   hint: { type: 'hint', hintId: 'h', vm: VM, resource: 'cpu', amount: 4, inMs: 0, forMs: 1000 },
+  credential: {
+    ...{ type: 'credential', commandId: 'x', vm: VM, state: 'ready', reason: 'made', account: 'ops', method: 'ssh-key' },
+    ...{ expiresAtMs: 1, sealed: 'a.b.c.d.e', elapsedMs: 3, phases: [{ name: 'secret', ms: 1 }] },
+    stalledMs: { cpu: 0, memory: null, io: 1 },
+  },
   result: {
     type: 'result',
     commandId: 'x',

@@ -150,7 +150,7 @@ function channel(t: { teardown(end: () => unknown): void }, vm: string) {
       return { close: () => net.setPartitioned(true) };
     },
     onResult: () => undefined,
-    onHint: (each) => heard.push(each),
+    passOn: (each) => each.type === 'hint' && heard.push(each),
   });
   relay.setChannels([{ vm: vm as never, name: 'vm', path: '/c/0' }]);
   const guest = (capabilities: string[]) => {
