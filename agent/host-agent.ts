@@ -9,6 +9,7 @@ import type { Logger } from '../shared/log.ts';
 import type { Connect, Transport } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
 import { CREDENTIAL_CAPABILITY, type FrameOf, POOL_CAPABILITY, PROTOCOL_VERSION } from '../shared/protocol/frames.ts';
+import { VM_ACTION_CAPABILITY } from '../shared/protocol/vm-action-frames.ts';
 import { RESOURCES } from '../shared/resources.ts';
 import { HOST_FIELDS, type TelemetryBlock } from '../shared/telemetry.ts';
 import { createVmQueues } from './actuators/vm-queue.ts';
@@ -33,6 +34,7 @@ import { refreshSettings } from './loops/settings.ts';
 import type { StateFiles } from './loops/state-files.ts';
 import { createStatisticsLoop } from './loops/statistics.ts';
 import { createUplink } from './loops/uplink.ts';
+import { createVmActionLoop } from './loops/vm-actions.ts';
 
 export interface HostAgentOptions {
   hypervisor: Hypervisor;
@@ -85,8 +87,8 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   const discovery = createDiscoveryLoop(context, options.counters, records);
   const failSafe = createFailSafeLoop(context);
   const commands = createCommandLoop(context);
-  const guard = createFastGuardLoop(context);
-  const statistics = createStatisticsLoop(context);
+  const vmActions = createVmActionLoop(context);
+  const ticking = [createStatisticsLoop(context), createFastGuardLoop(context), failSafe, vmActions];
   let epoch = 0;
 
   const relay = new GuestRelay({
@@ -118,6 +120,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
       },
       onGuestCommand: (command) => commands.receiveForGuest(command, (frame) => relay.send(frame)),
       onLease: (lease) => failSafe.renew(lease),
+      onVmAction: (asked) => vmActions.receive(asked),
       onPool: (pool) => relay.sendPool(pool),
       onKillSwitch: (frame) => receiveKillSwitch(context, frame),
       onDisconnected: (error) => log.warn('no connection to the aggregator', { error: error?.message }),
@@ -136,10 +139,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   const sampling = createSampling(options, context, buffer);
   const everySample = (): void => {
     sampling.run();
-    statistics.tick();
-    guard.tick();
-    failSafe.tick();
-    inventory.tick();
+    for (const loop of [...ticking, inventory]) loop.tick();
   };
   const setChannels = (): void => relay.setChannels(channelsOf(context, options.channelName));
   const lookAround = async (): Promise<void> => {
@@ -276,7 +276,7 @@ function hello(options: HostAgentOptions, context: HostContext, records: readonl
     vm: null,
     bootId: options.bootId,
     agentVersion: options.version,
-    capabilities: ['guest-relay', POOL_CAPABILITY, CREDENTIAL_CAPABILITY],
+    capabilities: ['guest-relay', VM_ACTION_CAPABILITY, POOL_CAPABILITY, CREDENTIAL_CAPABILITY],
     wallMs: context.clock.wallMs(),
     monotonicMs: context.clock.monotonicMs(),
     highestPairs: [...known.values()].flatMap((record) =>

@@ -74,6 +74,7 @@ async function restoreVm(
       lines.push(line(resource, false, errorText(error)));
     }
   }
+  if (record.isolation) lines.push(await restoreLinks(hypervisor, id, record.isolation.links, line));
   if (record.statsPeriodSecondsBefore !== null) lines.push(await restoreStatsPeriod(hypervisor, id, record.statsPeriodSecondsBefore, line));
   if (lines.every(({ ok }) => ok)) {
     await hypervisor.writeMetadata(id, null);
@@ -91,6 +92,21 @@ function recordInForce(kept: VmRecord | undefined, xml: string | null, processId
   const text = recordTextInMetadata(xml);
   const check = text === null ? null : checkRecord(text);
   return check?.ok && check.record.processId === processId ? check.record : null;
+}
+
+async function restoreLinks(
+  hypervisor: Hypervisor,
+  id: VmId,
+  macs: readonly string[],
+  line: (what: string, ok: boolean, detail: string) => RestoreLine,
+): Promise<RestoreLine> {
+  const what = 'network links';
+  try {
+    const down = (await hypervisor.setLinks(id, macs, true)).filter(({ up }) => !up).map(({ mac }) => mac);
+    return line(what, down.length === 0, down.length === 0 ? 'its isolation is over, its links are up' : `still down: ${down.join(', ')}`);
+  } catch (error) {
+    return line(what, false, errorText(error));
+  }
 }
 
 async function restoreStatsPeriod(

@@ -3,6 +3,7 @@
  * message saying what is wrong with it. A record is what restore acts on: half a record is no record. Pure.
  */
 import { RESOURCES, type Resource, type Setting } from '../../shared/resources.ts';
+import { isIsolation } from './isolation.ts';
 import type { VmRecord } from './journal.ts';
 
 export type RecordCheck = { ok: true; record: VmRecord } | { ok: false; problem: string };
@@ -27,6 +28,7 @@ function recordProblem(record: unknown): string | null {
   if (typeof record.vm !== 'string' || !UUID.test(record.vm)) return `vm ${JSON.stringify(record.vm)} is not a UUID`;
   if (typeof record.name !== 'string') return 'it has no name';
   if (!numberOrNull(record.processId) || !numberOrNull(record.statsPeriodSecondsBefore)) return 'a number is missing';
+  if (record.isolation !== undefined && !isIsolation(record.isolation)) return 'isolation is malformed';
   for (const key of PER_RESOURCE) {
     const map = record[key];
     if (!isObject(map)) return `${key} is not an object`;

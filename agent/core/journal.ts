@@ -6,6 +6,7 @@
 import type { VmId } from '../../shared/ids.ts';
 import { comparePairs, type Pair, type Resource, type Setting } from '../../shared/resources.ts';
 import { type ClockReading, type ForeignHold, holdLeftMs } from './foreign-hold.ts';
+import type { Isolation } from './isolation.ts';
 
 /** Exact values in the hypervisor's own resolution; opaque here but for their keys. */
 export interface NativeValues {
@@ -36,6 +37,8 @@ export interface VmRecord {
   pairs: Partial<Record<Resource, Pair>>;
   holds: Partial<Record<Resource, ForeignHold>>;
   reversals: Partial<Record<Resource, number>>;
+  /** Its network is cut off by us; absent = it is not. */
+  isolation?: Isolation;
   /** Baselines taken over from foreign writers. */
   adopted: Partial<Record<Resource, Setting>>;
 }
@@ -46,7 +49,7 @@ export function emptyRecord(vm: VmId, name: string, processId: number | null): V
 
 /** Is anything of ours in force that restore would have to put back? */
 export function hasEntries(record: VmRecord): boolean {
-  return Object.keys(record.entries).length > 0 || record.statsPeriodSecondsBefore !== null;
+  return Object.keys(record.entries).length > 0 || record.statsPeriodSecondsBefore !== null || record.isolation !== undefined;
 }
 
 /** Before a write: keeps the original of the first one, notes what is about to be asked for. */
@@ -117,7 +120,8 @@ export function lifted(record: VmRecord, resource: Resource | null): VmRecord {
 
 /** The VM stopped: live values died with it. Pairs, holds and reversals outlive it; adopted baselines were live ones. */
 export function withoutEntries(record: VmRecord, processId: number | null): VmRecord {
-  return { ...record, processId, entries: {}, statsPeriodSecondsBefore: null, adopted: {} };
+  const { isolation: _ended, ...rest } = record;
+  return { ...rest, processId, entries: {}, statsPeriodSecondsBefore: null, adopted: {} };
 }
 
 /** Value by value, as deep as they are grouped: one that still is as we left it keeps its original, any other is theirs. */

@@ -6,9 +6,10 @@
  */
 import type { VmId } from '../../shared/ids.ts';
 import type { Resource, Setting, SettingOf } from '../../shared/resources.ts';
+import type { Link } from '../core/isolation.ts';
 import type { VmFacts } from '../core/vm-facts.ts';
 
-export type { VmFacts };
+export type { Link, VmFacts };
 
 /** Run state as the hypervisor sees it; `launching`/`ready` are decided above, from this and the guest agent. */
 export type PowerState = 'running' | 'paused' | 'shutdown' | 'shutoff' | 'crashed' | 'suspended' | 'unknown';
@@ -102,6 +103,12 @@ export interface Hypervisor {
   readNative(id: VmId, resource: Resource): Promise<NativeSettings>;
   /** Puts the exact values back, then verifies; rejects with HYPERVISOR_REFUSED when the read-back differs. */
   writeNative(id: VmId, resource: Resource, native: NativeSettings): Promise<void>;
+  /** The VM's network interfaces as they are live, those that can be cut off. */
+  readLinks(id: VmId): Promise<Link[]>;
+  /** Brings these links up or takes them down, live only, and returns what was read back. One that is gone is left out. */
+  setLinks(id: VmId, macs: readonly string[], up: boolean): Promise<Link[]>;
+  /** Resets the machine, as its button would: no word to the guest, which may be the one that hangs. */
+  restart(id: VmId): Promise<void>;
   /** What the VM's persistent definition grants: the baseline. Falls back to the live definition for transient VMs. */
   baseline(id: VmId): Promise<Setting[]>;
   /** A migration, backup or save is running: no writes now. */

@@ -8,6 +8,7 @@
 import type { VmId } from '../../shared/ids.ts';
 import type { CpuSetting, DiskSetting, NetworkSetting, Setting } from '../../shared/resources.ts';
 import { NS_PER_MS } from '../../shared/units.ts';
+import type { Link } from '../core/isolation.ts';
 import type { VmCounters } from '../core/vm-counters.ts';
 import type { VmFacts } from '../core/vm-facts.ts';
 import type { PowerState, VmStats } from './hypervisor.ts';
@@ -66,6 +67,7 @@ export interface SimulatedVm {
   transmitted: number;
   diskRead: number;
   diskWritten: number;
+  links: readonly Link[];
   counters: VmCounters;
   metadata: string | null;
   stuck: boolean;
@@ -109,6 +111,9 @@ export function baselineOf(
   ];
 }
 
+/** One interface, as the view of a VM's facts names it. */
+const LINKS: readonly Link[] = [{ mac: '52:54:00:00:00:01', up: true }];
+
 export function createSimulatedVm(options: SimulatedVmOptions, processId: number, nowMs: number): SimulatedVm {
   const [cpu, memory, network, disk] = baselineOf(options);
   const power = options.power ?? 'running';
@@ -139,6 +144,7 @@ export function createSimulatedVm(options: SimulatedVmOptions, processId: number
     transmitted: 0,
     diskRead: 0,
     diskWritten: 0,
+    links: LINKS,
     counters: { vcpus: options.vcpus, ...zeros, rssMiB: 0, ...pressure },
     metadata: null,
     stuck: false,
@@ -168,6 +174,7 @@ export function boot(vm: SimulatedVm, nowMs: number): void {
 export function powerOff(vm: SimulatedVm, power: PowerState): void {
   const [cpu, memory, network, disk] = baselineOf(vm.options);
   Object.assign(vm, { power, cpu, network, disk, balloonTargetMiB: memory.memoryMiB, touchedMiB: 0, backlogCoreMs: 0, metadata: null });
+  vm.links = LINKS;
   vm.statsPeriodSeconds = vm.options.statsPeriodSeconds ?? 0;
 }
 
@@ -211,12 +218,10 @@ export function bookMemory(vm: SimulatedVm, wallMs: number, nowMs: number, tickM
   vm.counters.rssMiB = rssMiB(vm);
   const shortMiB = vm.workingSetMiB - vm.balloonMiB;
   if (shortMiB > 0) {
+    // The guest stalls on its own disk: its host's pressure counters know nothing of it, only the guest's driver tells.
     const swapped = Math.min(shortMiB, SWAP_MIB_PER_SECOND * seconds);
-    const stalled = Math.min(1, shortMiB / vm.workingSetMiB + 0.1) * tickMs * US_PER_MS;
     vm.swapInMiB += swapped;
     vm.majorFaults += swapped * PAGES_PER_MIB;
-    vm.counters.memorySomeUs += stalled;
-    vm.counters.memoryFullUs += stalled / 2;
     if (vm.workingSetMiB > vm.balloonMiB * OOM_EXCESS) vm.guestOoms++;
   }
   tellStats(vm, wallMs, nowMs);
@@ -254,10 +259,13 @@ function tellStats(vm: SimulatedVm, wallMs: number, nowMs: number): void {
 export function bookIo(vm: SimulatedVm, wallMs: number, tickMs: number): void {
   if (!executes(vm)) return;
   const seconds = tickMs / 1000;
+  const cut = vm.links.every(({ up }) => !up);
   const held = (demand: Demand | undefined, limit: number | null): number =>
     Math.min(Math.max(0, demand?.(wallMs) ?? 0), limit ?? Number.POSITIVE_INFINITY) * seconds;
-  vm.received += held(vm.options.receiveBytesPerSecond, vm.network.inboundBytesPerSecond);
-  vm.transmitted += held(vm.options.transmitBytesPerSecond, vm.network.outboundBytesPerSecond);
+  if (!cut) {
+    vm.received += held(vm.options.receiveBytesPerSecond, vm.network.inboundBytesPerSecond);
+    vm.transmitted += held(vm.options.transmitBytesPerSecond, vm.network.outboundBytesPerSecond);
+  }
   const moved = held(vm.options.diskBytesPerSecond, vm.disk.bytesPerSecond);
   vm.diskRead += moved / 2;
   vm.diskWritten += moved / 2;

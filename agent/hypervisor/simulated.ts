@@ -9,6 +9,7 @@ import { type Clock, sleep, type Timer } from '../../shared/clock.ts';
 import { type ErrorCode, HeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import { type Resource, type Setting, type SettingOf, sameSetting } from '../../shared/resources.ts';
+import type { Link } from '../core/isolation.ts';
 import type { VmCounters } from '../core/vm-counters.ts';
 import type { VmFacts } from '../core/vm-facts.ts';
 import type {
@@ -36,6 +37,7 @@ export interface SimulatedCall {
     | 'facts'
     | 'setStatsPeriod'
     | 'metadata'
+    | 'links'
     | 'other';
   id: VmId | null;
   setting: Setting | null;
@@ -215,6 +217,25 @@ class SimulatedLibrary implements SimulatedHypervisor {
     // As on a real host, a balloon takes its time; what it was told counts here.
     const inForce = resource === 'memory' ? { resource, memoryMiB: vm.balloonTargetMiB } : settingIn(vm, resource);
     if (!sameSetting(inForce as Setting, setting)) throw refused(`${vm.options.name}: ${resource} was not restored`);
+  }
+
+  readLinks(id: VmId): Promise<Link[]> {
+    return this.#call({ method: 'links', id, setting: null }, ({ links }) => links.map((link) => ({ ...link })));
+  }
+
+  setLinks(id: VmId, macs: readonly string[], up: boolean): Promise<Link[]> {
+    return this.#call({ method: 'links', id, setting: null }, (vm) => {
+      needsRunning(vm);
+      vm.links = vm.links.map((link) => (macs.includes(link.mac) ? { ...link, up } : link));
+      return vm.links.filter(({ mac }) => macs.includes(mac)).map((link) => ({ ...link }));
+    });
+  }
+
+  restart(id: VmId): Promise<void> {
+    return this.#call({ method: 'other', id, setting: null }, (vm) => {
+      needsRunning(vm);
+      this.reboot(id);
+    });
   }
 
   baseline(id: VmId): Promise<Setting[]> {

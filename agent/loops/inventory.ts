@@ -5,6 +5,7 @@
 import type { FrameOf, VmInventory } from '../../shared/protocol/frames.ts';
 import { RESOURCES, type Setting } from '../../shared/resources.ts';
 import { holdLeftMs } from '../core/foreign-hold.ts';
+import { isolationLeftMs } from '../core/isolation.ts';
 import { vmState } from '../core/vm-state.ts';
 import { clockReading, type HostContext } from './host-context.ts';
 import { exposureMiB, overheadMiB, type VmEntry } from './vm-table.ts';
@@ -118,6 +119,7 @@ function vmInventory(context: HostContext, entry: VmEntry): VmInventory {
     }),
     holds: holdsOf(context, entry),
     jobActive: entry.jobActive,
+    ...isolationOf(context, entry),
     guestAgent: entry.guestAgent,
     missingSignals: missingSignals(entry),
   };
@@ -152,6 +154,12 @@ const roundedUp = (value: number | null): number | null =>
 
 /** Remaining times in steps, for the same reason. */
 const HOLD_STEP_MS = 60_000;
+
+function isolationOf(context: HostContext, { record: { isolation } }: VmEntry): Pick<VmInventory, 'isolation'> {
+  if (isolation === undefined) return {};
+  const leftMs = isolationLeftMs(isolation, clockReading(context));
+  return { isolation: { reason: isolation.reason, forMs: Math.ceil(leftMs / HOLD_STEP_MS) * HOLD_STEP_MS } };
+}
 
 function holdsOf(context: HostContext, entry: VmEntry): VmInventory['holds'] {
   const now = clockReading(context);

@@ -22,6 +22,7 @@ export interface UplinkHandlers {
   onGuestCommand?: (command: FrameOf<'guest-command'>) => void;
   onLease?: (lease: FrameOf<'lease'>) => void;
   onKillSwitch?: (frame: FrameOf<'kill-switch'>) => void;
+  onVmAction?: (frame: FrameOf<'vm-action'>) => void;
   onPool?: (frame: FrameOf<'pool'>) => unknown;
   /** For logs and health: why the connection ended or could not be made; null when it was closed cleanly. */
   onDisconnected?: (error: HeadroomError | null) => void;
@@ -269,6 +270,7 @@ export class Uplink {
     else if (frame.type === 'guest-command') handlers.onGuestCommand?.(frame);
     else if (frame.type === 'lease') handlers.onLease?.(frame);
     else if (frame.type === 'kill-switch') handlers.onKillSwitch?.(frame);
+    else if (frame.type === 'vm-action') handlers.onVmAction?.(frame);
     else if (frame.type === 'pool') handlers.onPool?.(frame);
   }
 

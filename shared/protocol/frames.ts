@@ -7,6 +7,7 @@
 import type { Static } from 'typebox';
 import * as Type from 'typebox';
 import { MODES, OUTCOMES, RESOURCES, VM_STATES } from '../resources.ts';
+import { VmActionFrame, VmActionResultFrame } from './vm-action-frames.ts';
 
 export const PROTOCOL_VERSION = 1;
 /** Largest frame accepted, checked before decoding: a full batch of 50 rows of 40 fields for 100 VMs takes about 1.6 MB. */
@@ -126,6 +127,8 @@ export const VmInventory = Type.Object({
     maxItems: 32,
   }),
   jobActive: Type.Boolean(),
+  /** Its network is cut off by us, and for how much longer; absent = it is not. */
+  isolation: Type.Optional(Type.Object({ reason: text(256), forMs: Type.Number({ minimum: 0 }) })),
   guestAgent: Type.Boolean(),
   missingSignals: Type.Array(text(128), { maxItems: 64 }),
 });
@@ -332,6 +335,8 @@ export const FRAMES = {
   command: CommandFrame,
   'guest-command': GuestCommandFrame,
   result: ResultFrame,
+  'vm-action': VmActionFrame,
+  'vm-action-result': VmActionResultFrame,
   lease: LeaseFrame,
   'kill-switch': KillSwitchFrame,
   pool: PoolFrame,

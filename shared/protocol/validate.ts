@@ -13,9 +13,9 @@ export type Receiver = 'host-agent' | 'guest-agent' | 'aggregator' | 'host-agent
 const BOTH_WAYS: readonly FrameType[] = ['ping', 'pong', 'goodbye', 'error'];
 
 const RECEIVES: Record<Receiver, ReadonlySet<FrameType>> = {
-  'host-agent': new Set([...BOTH_WAYS, 'welcome', 'ack', 'command', 'guest-command', 'lease', 'kill-switch', 'pool']),
+  'host-agent': new Set([...BOTH_WAYS, 'welcome', 'ack', 'command', 'guest-command', 'lease', 'kill-switch', 'pool', 'vm-action']),
   'guest-agent': new Set([...BOTH_WAYS, 'welcome', 'ack', 'guest-command', 'pool']),
-  aggregator: new Set([...BOTH_WAYS, 'hello', 'telemetry', 'inventory', 'event', 'result', 'hint', 'credential']),
+  aggregator: new Set([...BOTH_WAYS, 'hello', 'telemetry', 'inventory', 'event', 'result', 'vm-action-result', 'hint', 'credential']),
   'host-agent-from-guest': new Set([...BOTH_WAYS, 'hello', 'telemetry', 'result', 'hint', 'credential']),
 };
 

@@ -10,6 +10,7 @@ import type { VmId } from '../../../shared/ids.ts';
 import type { Prng } from '../../../shared/prng.ts';
 import type { Resource, Setting, SettingOf } from '../../../shared/resources.ts';
 import { kibToMiB } from '../../../shared/units.ts';
+import type { Link } from '../../core/isolation.ts';
 import type { VmFacts } from '../../core/vm-facts.ts';
 import type { HostCapacity, Hypervisor, HypervisorEvent, NativeSettings, StatsGroup, VmStats, VmSummary } from '../hypervisor.ts';
 import { createBootingVms } from './booting-vms.ts';
@@ -20,6 +21,7 @@ import { settingsFromXml } from './definition.ts';
 import { LABELS_NAMESPACE, labelsFromElement, STATE_NAMESPACE } from './domain-metadata.ts';
 import { channelByAlias, factsFromXml } from './domain-xml.ts';
 import { powerOf, type RawEvent } from './events.ts';
+import { linksOf } from './links.ts';
 import { cgroupVersion, processIdOf } from './local-host.ts';
 import { type DomainRef, type LibvirtApi, STATS_ACTIVE, STATS_NOWAIT, XML_INACTIVE } from './procedures.ts';
 import { readNativeResource, readResource, restoreNative, type Tuning, writeResource } from './resource-tuning.ts';
@@ -224,6 +226,24 @@ class LibvirtHypervisor implements Hypervisor {
       const left = await restoreNative(tuning, resource, native);
       if (left.length > 0) throw new HeadroomError('HYPERVISOR_REFUSED', `${tuning.domain.name}: not restored: ${left.join('; ')}`);
     });
+  }
+
+  readLinks(id: VmId): Promise<Link[]> {
+    return this.#ask(id, async ({ api, domain }) => linksOf(await api.xml(domain, 0)).map(({ mac, up }) => ({ mac, up })));
+  }
+
+  setLinks(id: VmId, macs: readonly string[], up: boolean): Promise<Link[]> {
+    return this.#ask(id, async ({ api, domain }) => {
+      for (const link of linksOf(await api.xml(domain, 0))) {
+        if (macs.includes(link.mac) && link.up !== up) await api.updateDevice(domain, link.xmlWith(up));
+      }
+      const after = linksOf(await api.xml(domain, 0));
+      return after.filter(({ mac }) => macs.includes(mac)).map(({ mac, up: isUp }) => ({ mac, up: isUp }));
+    });
+  }
+
+  restart(id: VmId): Promise<void> {
+    return this.#ask(id, ({ api, domain }) => api.reset(domain));
   }
 
   async baseline(id: VmId): Promise<Setting[]> {

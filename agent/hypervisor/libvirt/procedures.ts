@@ -21,10 +21,12 @@ const PROCEDURE = {
   domainIsPersistent: 151,
   connectGetLibVersion: 157,
   domainGetJobInfo: 163,
+  domainUpdateDeviceFlags: 174,
   domainSetMemoryFlags: 204,
   domainSetSchedulerParametersFlags: 219,
   domainGetSchedulerParametersFlags: 223,
   nodeGetMemoryStats: 228,
+  domainReset: 245,
   domainSetBlockIoTune: 252,
   domainGetBlockIoTune: 253,
   domainSetInterfaceParameters: 256,
@@ -258,6 +260,10 @@ function writeCalls(domainCall: DomainCall) {
       write(PROCEDURE.domainSetBlockIoTune, domain, (writer) => writeParams(writer.string(disk), params).u32(LIVE)),
     setStatsPeriod: (domain: DomainRef, seconds: number): Promise<void> =>
       write(PROCEDURE.domainSetMemoryStatsPeriod, domain, (writer) => writer.i32(seconds).u32(LIVE)),
+    /** `xml`: one device, told apart by what of it cannot change (an interface by its hardware address). */
+    updateDevice: (domain: DomainRef, xml: string): Promise<void> =>
+      write(PROCEDURE.domainUpdateDeviceFlags, domain, (writer) => writer.string(xml).u32(LIVE)),
+    reset: (domain: DomainRef): Promise<void> => write(PROCEDURE.domainReset, domain, (writer) => writer.u32(0)),
     setMetadata: (domain: DomainRef, xml: string | null, key: string, namespace: string): Promise<void> =>
       write(PROCEDURE.domainSetMetadata, domain, (writer) =>
         writer.i32(METADATA_ELEMENT).optionalString(xml).optionalString(key).optionalString(namespace).u32(LIVE),
