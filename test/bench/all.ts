@@ -11,6 +11,7 @@ import { incidents } from './incidents.ts';
 import { ingest } from './ingest.ts';
 import { planning } from './plan.ts';
 import { query } from './query.ts';
+import { spawn } from './spawn.ts';
 
 export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   agent: agentCost,
@@ -24,4 +25,5 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   ingest,
   plan: planning,
   query,
+  spawn,
 };
