@@ -31,6 +31,12 @@ export const HOST_OPTIONS = {
   channel: { kind: text, default: 'org.headroom.agent.0', value: 'NAME', help: "guests' virtio-serial channel" },
   sampleSeconds: { kind: seconds(0.1), default: 1, value: 'N', help: 'pace of samples from /proc and control groups' },
   statsSeconds: { kind: seconds(1), default: 10, value: 'N', help: 'pace of libvirt bulk statistics; dear groups are read more seldom' },
+  guardSeconds: {
+    kind: seconds(0.1),
+    default: 1,
+    value: 'N',
+    help: 'the fast guard looks at least this often, however seldom samples are taken',
+  },
   balloonStatsSeconds: {
     kind: seconds(0),
     default: 10,

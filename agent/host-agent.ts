@@ -11,25 +11,23 @@ import type { Prng } from '../shared/prng.ts';
 import { CREDENTIAL_CAPABILITY, type FrameOf, POOL_CAPABILITY, PROTOCOL_VERSION } from '../shared/protocol/frames.ts';
 import { VM_ACTION_CAPABILITY } from '../shared/protocol/vm-action-frames.ts';
 import { RESOURCES } from '../shared/resources.ts';
-import { HOST_FIELDS, type TelemetryBlock } from '../shared/telemetry.ts';
 import { createVmQueues } from './actuators/vm-queue.ts';
 import type { Collector } from './collectors/collector.ts';
 import type { Spill } from './core/backlog.ts';
-import { ExtraRows } from './core/extra-rows.ts';
 import { hasEntries, type VmRecord } from './core/journal.ts';
-import { HOST_BUFFER_LIMITS, SampleBuffer, type SampleBufferStats } from './core/sample-buffer.ts';
+import { HOST_BUFFER_LIMITS, SampleBuffer } from './core/sample-buffer.ts';
 import type { Hypervisor } from './hypervisor/hypervisor.ts';
-import { type CounterSource, sample } from './loops/collect.ts';
-import { CollectorReports } from './loops/collector-reports.ts';
 import { createCommandLoop } from './loops/command.ts';
 import { createDiscoveryLoop, type DiscoveryLoop, judge, noteGuest } from './loops/discover.ts';
 import { createFailSafeLoop } from './loops/fail-safe.ts';
 import { createFastGuardLoop } from './loops/fast-guard-loop.ts';
 import { type GuestChannel, GuestRelay } from './loops/guest-relay.ts';
-import type { HostAgentSettings, HostContext } from './loops/host-context.ts';
+import { type HostAgentSettings, type HostContext, lookMs } from './loops/host-context.ts';
 import { handleEvent } from './loops/host-events.ts';
 import { createInventoryLoop } from './loops/inventory.ts';
 import { readSwitches, receiveKillSwitch } from './loops/kill-switch.ts';
+import type { CounterSource } from './loops/look.ts';
+import { createSampling } from './loops/sampling.ts';
 import { refreshSettings } from './loops/settings.ts';
 import type { StateFiles } from './loops/state-files.ts';
 import { createStatisticsLoop } from './loops/statistics.ts';
@@ -137,8 +135,8 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
     agent_lease_out: context.host.leaseOut ? 1 : 0,
   });
   const sampling = createSampling(options, context, buffer);
-  const everySample = (): void => {
-    sampling.run();
+  const everyLook = (): void => {
+    sampling.look();
     for (const loop of [...ticking, inventory]) loop.tick();
   };
   const setChannels = (): void => relay.setChannels(channelsOf(context, options.channelName));
@@ -150,7 +148,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   };
 
   return {
-    ...createService(options, context, records, { uplink, relay, discovery, everySample, lookAround, setChannels }),
+    ...createService(options, context, records, { uplink, relay, discovery, everyLook, lookAround, setChannels }),
     metrics,
   };
 }
@@ -159,7 +157,7 @@ interface Parts {
   uplink: { start(): void; stop(): Promise<void> };
   relay: GuestRelay;
   discovery: DiscoveryLoop;
-  everySample: () => void;
+  everyLook: () => void;
   lookAround: () => Promise<void>;
   setChannels: () => void;
 }
@@ -197,7 +195,7 @@ function createService(
       hypervisor.onEvent((event) => handleEvent(context, parts.discovery, event, parts.setChannels));
       parts.uplink.start();
       await connectHypervisor();
-      every(settings.sampleMs, 'sample', parts.everySample);
+      every(lookMs(settings), 'look', parts.everyLook);
       every(SWITCHES_MS, 'switches', () => readSwitches(context));
       every(settings.settingsMs, 'settings', () => refreshSettings(context, false));
       every(settings.inventoryMs, 'discovery', () => (hypervisor.connected ? parts.lookAround() : undefined));
@@ -285,57 +283,5 @@ function hello(options: HostAgentOptions, context: HostContext, records: readonl
         return pair ? [{ vm: record.vm, resource, pair }] : [];
       }),
     ),
-  };
-}
-
-/** The sample of each second, with what is told of it. */
-function createSampling(
-  options: HostAgentOptions,
-  context: HostContext,
-  buffer: SampleBuffer,
-): { run(): void; metrics(): Record<string, number> } {
-  const { clock, log } = options;
-  const dropLog = createDropLog(log, clock);
-  const reports = new CollectorReports(log);
-  const extras = new ExtraRows(HOST_FIELDS);
-  const collectorsDue = paced(options, clock);
-  const append = (block: TelemetryBlock): void => buffer.append(block, clock.monotonicMs());
-  return {
-    run() {
-      const { stats } = buffer;
-      dropLog(stats);
-      reports.take(sample(context, { ...options, collectors: collectorsDue(), extras, append, buffer: stats }));
-    },
-    metrics: () => reports.metrics(),
-  };
-}
-
-/** Drops and a disk that fails are told at most this often. */
-const DROP_LOG_MS = 60_000;
-
-function createDropLog(log: Logger, clock: Clock): (stats: SampleBufferStats) => void {
-  let told = '';
-  let toldAtMs = Number.NEGATIVE_INFINITY;
-  return ({ droppedRows, ring }) => {
-    const now = JSON.stringify([droppedRows, ring?.writeFailures ?? 0]);
-    const nothing = Object.values(droppedRows).every((rows) => rows === 0) && !ring?.writeFailures;
-    if (nothing || now === told || clock.monotonicMs() - toldAtMs < DROP_LOG_MS) return;
-    told = now;
-    toldAtMs = clock.monotonicMs();
-    log.warn('rows were dropped, or could not go to disk', { droppedRows, ringError: ring?.lastError ?? null });
-  };
-}
-
-/** Dear collectors. */
-const SLOW_MS = 15_000;
-
-/** The collectors of this moment. */
-function paced({ collectors, slowCollectors = [] }: HostAgentOptions, clock: Clock): () => readonly Collector[] {
-  const all = [...collectors, ...slowCollectors];
-  let slowAtMs = Number.NEGATIVE_INFINITY;
-  return () => {
-    if (clock.monotonicMs() - slowAtMs < SLOW_MS) return collectors;
-    slowAtMs = clock.monotonicMs();
-    return all;
   };
 }

@@ -129,6 +129,7 @@ function hostSettings(config: Values<typeof HOST_OPTIONS>): HostAgentSettings {
     statsMs: secondsToMs(config.statsSeconds),
     balloonStatsMs: secondsToMs(config.balloonStatsSeconds),
     settingsMs: secondsToMs(config.settingsSeconds),
+    guardMs: secondsToMs(config.guardSeconds),
     inventoryMs: secondsToMs(config.inventorySeconds),
     bootDeadlineMs: secondsToMs(config.bootDeadlineSeconds),
     foreignHoldMs: secondsToMs(config.foreignHoldSeconds),

@@ -5,14 +5,13 @@
 import { type Aggregator, createAggregator } from '../aggregator/aggregator.ts';
 import type { DecisionConfig } from '../aggregator/config.ts';
 import type { LedgerStore } from '../aggregator/store/ledger-store.ts';
-import type { SeriesStore } from '../aggregator/store/series-store.ts';
 import { createMemoryLedgerStore } from '../aggregator/store/sqlite/memory-ledger-store.ts';
-import { createMemorySeriesStore } from '../aggregator/store/sqlite/memory-series-store.ts';
 import type { Logger } from '../shared/log.ts';
 import type { Transport } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
 import { NodeClock, type SimulatedTime } from './clock.ts';
 import { type Life, mortal } from './life.ts';
+import { createSimulatedSeriesStore } from './series-store.ts';
 
 export interface AggregatorNodeOptions {
   time: SimulatedTime;
@@ -24,7 +23,7 @@ export interface AggregatorNodeOptions {
 
 export class AggregatorNode {
   readonly ledger: LedgerStore = createMemoryLedgerStore();
-  readonly series: SeriesStore;
+  readonly series = createSimulatedSeriesStore();
   readonly #options: AggregatorNodeOptions;
   #aggregator: Aggregator | null = null;
   #clock: NodeClock | null = null;
@@ -34,8 +33,6 @@ export class AggregatorNode {
 
   constructor(options: AggregatorNodeOptions) {
     this.#options = options;
-    // Hours of raw samples serve nobody here: bins are what forecasts could ever be rebuilt from.
-    this.series = createMemorySeriesStore({ clock: new NodeClock(options.time) });
   }
 
   get running(): Aggregator | null {

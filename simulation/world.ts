@@ -60,7 +60,9 @@ const DAY_MS = 2 * HOUR_MS;
 const CHECK_MS = 10_000;
 /** The physics of hosts moves this often: caps throttle on average over it, balloons take several. */
 const TICK_MS = 5000;
-const SAMPLE_MS = 30_000;
+const SAMPLE_MS = 60_000;
+/** The fast guard and balloon statistics: live, one and ten seconds are usual. */
+const GUARD_MS = 10_000;
 /** After healing: holds of stuck commands, leases and reconnects must be over within this many plans. */
 const CONVERGE_PLANS = 30;
 const VCPUS = [1, 2, 4] as const;
@@ -124,8 +126,9 @@ export class World implements FaultyWorld {
         settings: {
           include: [],
           sampleMs: SAMPLE_MS,
+          guardMs: GUARD_MS,
           statsMs: SAMPLE_MS,
-          balloonStatsMs: SAMPLE_MS,
+          balloonStatsMs: GUARD_MS,
           settingsMs: 30_000,
           inventoryMs: 5 * MINUTE_MS,
           bootDeadlineMs: 2 * MINUTE_MS,

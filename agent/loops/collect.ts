@@ -1,27 +1,18 @@
 /**
- * The sample of each second: the host's collectors, every VM's fast counters, one row each into the buffer; then the fast
- * guard looks at it. Input: collectors and counter sources; output: telemetry rows and the table's newest readings.
+ * The sample, each second unless told otherwise: the host's collectors, every VM's counters as just looked at, one row each
+ * into the buffer. Input: collectors and the table; output: telemetry rows and the host's newest readings.
  */
-import type { VmId } from '../../shared/ids.ts';
 import { HOST_FIELDS, type Subject, type TelemetryBlock, VM_HOST_FIELDS } from '../../shared/telemetry.ts';
 import { bytesToMiB } from '../../shared/units.ts';
-import { type Collector, type CollectorReport, type NoData, runCollectors } from '../collectors/collector.ts';
+import { type Collector, type CollectorReport, runCollectors } from '../collectors/collector.ts';
 import type { ExtraRows } from '../core/extra-rows.ts';
 import type { SampleBufferStats } from '../core/sample-buffer.ts';
-import { NO_COUNTERS, type VmCounters } from '../core/vm-counters.ts';
 import { roundHealth } from './collector-reports.ts';
 import type { HostContext } from './host-context.ts';
 import { isUp, type VmEntry } from './vm-table.ts';
 
-/** Where the fast counters of VMs come from: control groups on a host, the simulated hypervisor in simulation. */
-export interface CounterSource {
-  read(vm: VmId, processId: number | null): VmCounters | NoData;
-  forget(vm: VmId, processId: number | null): void;
-}
-
 export interface CollectOptions {
   collectors: readonly Collector[];
-  counters: CounterSource;
   /** Makes rows of values whose names vary. */
   extras: ExtraRows;
   append: (block: TelemetryBlock) => void;
@@ -46,7 +37,8 @@ export function sample(context: HostContext, options: CollectOptions): Collector
     options.append({ subject, source: 'host', timesMs: Float64Array.of(wallMs), ...extra });
   }
   for (const entry of context.table.values()) {
-    if (entry.managed && isUp(entry)) options.append(vmRow(context, entry, options.counters, wallMs));
+    const block = entry.managed && isUp(entry) ? vmRow(context, entry, wallMs) : null;
+    if (block !== null) options.append(block);
   }
   return reports;
 }
@@ -65,10 +57,10 @@ function bufferHealth({ rows, droppedRows, ring }: SampleBufferStats): Record<st
   };
 }
 
-function vmRow(context: HostContext, entry: VmEntry, source: CounterSource, wallMs: number): TelemetryBlock {
-  const counters = readCounters(entry, source);
-  const fast = entry.toRates(counters, context.clock.monotonicMs());
-  entry.fast = fast;
+/** Null for a VM that nobody has looked at yet. */
+function vmRow(context: HostContext, entry: VmEntry, wallMs: number): TelemetryBlock | null {
+  const fast = entry.toSampleRates?.(entry.counters, context.clock.monotonicMs()) ?? entry.fast;
+  if (fast === null) return null;
   const target = entry.watches.memory?.target;
   const values: Record<string, number> = {
     'vm_cpu.usageCores': fast.usageCores,
@@ -93,21 +85,6 @@ function vmRow(context: HostContext, entry: VmEntry, source: CounterSource, wall
   for (const [field, value] of Object.entries(entry.fresh)) if (Number.isNaN(values[field] ?? Number.NaN)) values[field] = value;
   entry.fresh = {};
   return row({ kind: 'vm', id: entry.id }, VM_HOST_FIELDS, wallMs, values);
-}
-
-/** A source that fails on one VM takes nothing from the others. */
-function readCounters(entry: VmEntry, source: CounterSource): VmCounters {
-  try {
-    const counters = source.read(entry.id, entry.processId);
-    if (!('kind' in counters)) {
-      entry.missing.delete('control-groups');
-      return counters;
-    }
-    entry.missing.set('control-groups', counters.reason);
-  } catch (error) {
-    entry.missing.set('control-groups', error instanceof Error ? error.message : String(error));
-  }
-  return NO_COUNTERS;
 }
 
 /** One row; what `values` does not name is unknown. */

@@ -12,16 +12,13 @@ import { hasEntries, type VmRecord, withoutEntries } from '../core/journal.ts';
 import { checkRecord } from '../core/journal-check.ts';
 import { recordTextInMetadata } from '../core/journal-metadata.ts';
 import { matchesAny } from '../core/name-pattern.ts';
-import { createVmRates } from '../core/vm-counters.ts';
+import { NO_COUNTERS } from '../core/vm-counters.ts';
 import type { PowerState, VmSummary } from '../hypervisor/hypervisor.ts';
-import type { CounterSource } from './collect.ts';
 import { type HostContext, tell } from './host-context.ts';
+import { type CounterSource, ratesAt } from './look.ts';
 import { refreshSetting } from './settings.ts';
 import { createVmEntry, holdsMemory, isUp, NO_SLOW_READINGS, type VmEntry } from './vm-table.ts';
 import { copyToMetadata } from './writer.ts';
-
-/** Fast readings farther apart than this many samples give no rate. */
-const GAP_SAMPLES = 5;
 
 export interface DiscoveryLoop {
   /** Looks at every VM. Rejects only when the hypervisor cannot list them. */
@@ -40,8 +37,7 @@ export function createDiscoveryLoop(context: HostContext, counters: CounterSourc
     const known = table.get(summary.id);
     if (known) return known;
     const managed = matchesAny(summary.name, context.settings.include);
-    const toRates = createVmRates(GAP_SAMPLES * context.settings.sampleMs);
-    const entry = createVmEntry(summary.id, summary.name, managed, kept.get(summary.id), toRates);
+    const entry = createVmEntry(summary.id, summary.name, managed, kept.get(summary.id), ratesAt(context.settings));
     table.set(summary.id, entry);
     context.changed();
     return entry;
@@ -168,6 +164,7 @@ function stopped(context: HostContext, counters: CounterSource, entry: VmEntry):
   entry.current = {};
   entry.watches = {};
   entry.baseline = {};
+  entry.counters = NO_COUNTERS;
   entry.fast = null;
   entry.slow = { ...NO_SLOW_READINGS };
   entry.fresh = {};

@@ -23,6 +23,8 @@ export interface HostAgentSettings {
   /** Names of VMs to manage, shell patterns; empty = all. */
   include: readonly string[];
   sampleMs: number;
+  /** The host's own view is looked at this often for the fast guard, however seldom samples are taken for the aggregator. */
+  guardMs: number;
   /** Asked pace of bulk statistics; dear groups are read more seldom by their measured cost. */
   statsMs: number;
   /** Asked pace of balloon statistics, and the period the guest's driver is asked to tell at; 0 = leave the driver alone. */
@@ -76,6 +78,11 @@ export interface HostContext {
   send(frame: UpFrame): void;
   /** The inventory has changed: it goes out with the next tick. */
   changed(): void;
+}
+
+/** Pace of looks: the guard's, unless samples come faster. */
+export function lookMs({ guardMs, sampleMs }: HostAgentSettings): number {
+  return Math.min(guardMs, sampleMs);
 }
 
 /** Balloon statistics older than three of their own periods (and the pace's rounding) are unknown. */

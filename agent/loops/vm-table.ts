@@ -9,7 +9,7 @@ import { isGrowOnly } from '../core/eligibility.ts';
 import type { Watch } from '../core/foreign-writer.ts';
 import { emptyRecord, type VmRecord } from '../core/journal.ts';
 import type { VouchedMemory } from '../core/memory-guard.ts';
-import type { VmCounters, VmFastSample } from '../core/vm-counters.ts';
+import { NO_COUNTERS, type VmCounters, type VmFastSample } from '../core/vm-counters.ts';
 import type { PowerState, VmFacts } from '../hypervisor/hypervisor.ts';
 
 /** Balloon statistics and other slow readings; NaN = unknown. */
@@ -21,6 +21,8 @@ export interface SlowReadings {
   /** When the guest's driver last told, by our monotonic clock; NaN = never. */
   toldAtMs: number;
 }
+
+export type ToRates = (counters: VmCounters, nowMs: number) => VmFastSample;
 
 export interface VmEntry {
   id: VmId;
@@ -50,7 +52,12 @@ export interface VmEntry {
   guestAgentSeen: boolean;
   jobActive: boolean;
   stuck: boolean;
-  toRates: (counters: VmCounters, nowMs: number) => VmFastSample;
+  /** Rates since the last look, for guards. */
+  toRates: ToRates;
+  /** Rates since the last sample, for the aggregator; null = a sample is taken at every look. */
+  toSampleRates: ToRates | null;
+  counters: VmCounters;
+  /** As of the last look. */
   fast: VmFastSample | null;
   slow: SlowReadings;
   /** Slow values not yet part of a row, by field name. */
@@ -80,7 +87,7 @@ export function createVmEntry(
   name: string,
   managed: boolean,
   record: VmRecord | undefined,
-  toRates: VmEntry['toRates'],
+  rates: Pick<VmEntry, 'toRates' | 'toSampleRates'>,
 ): VmEntry {
   return {
     id,
@@ -104,7 +111,8 @@ export function createVmEntry(
     guestAgentSeen: false,
     jobActive: false,
     stuck: false,
-    toRates,
+    ...rates,
+    counters: NO_COUNTERS,
     fast: null,
     slow: { ...NO_SLOW_READINGS },
     fresh: {},

@@ -55,6 +55,7 @@ const host = createHostAgent({
     host: hostId('simulated-host'),
     include: [],
     sampleMs: 1000,
+    guardMs: 1000,
     statsMs: 5000,
     balloonStatsMs: 1000,
     settingsMs: 5000,

@@ -74,6 +74,7 @@ const SETTINGS: HostAgentSettings = {
   sampleMs: 1000,
   statsMs: 5000,
   balloonStatsMs: 2000,
+  guardMs: 1000,
   settingsMs: 5000,
   inventoryMs: 60_000,
   bootDeadlineMs: 30_000,
