@@ -13,16 +13,18 @@ export interface VmPoint {
   values: Readonly<Partial<Record<VmMetric, number>>>;
 }
 
-export type IncidentKind =
-  | 'spike'
-  | 'level shift'
-  | 'leak'
-  | 'saturation'
-  | 'silence'
-  | 'noisy neighbour'
-  | 'runaway process'
-  | 'stuck'
-  | 'unusual';
+export const INCIDENT_KINDS = [
+  'spike',
+  'level shift',
+  'leak',
+  'saturation',
+  'silence',
+  'noisy neighbour',
+  'runaway process',
+  'stuck',
+  'unusual',
+] as const;
+export type IncidentKind = (typeof INCIDENT_KINDS)[number];
 
 /** `page` wakes someone, `warning` waits for the morning, `info` is for the record. */
 export type Severity = 'info' | 'warning' | 'page';

@@ -6,6 +6,7 @@
 import type { FleetSnapshot, LintFinding, NotDone, Plan } from '../plan/plan.ts';
 import type { FleetPolicy } from '../plan/policy.ts';
 import * as care from './care-rules.ts';
+import { notTakenDuringIncident } from './incident-rules.ts';
 import type { LintContext, LintedStep, PlanRule, StepRule } from './lint-rule.ts';
 import * as asked from './policy-rules.ts';
 import { blastRadius, cooledDown, oneStepEach, outsideFreeze, stepLimit } from './rate-rules.ts';
@@ -36,6 +37,7 @@ export const STEP_RULES: Readonly<Record<string, StepRule>> = {
   pressure: values.notTakenUnderPressure,
   'host-pressure': values.notTakenUnderHostPressure,
   'grow-only': values.growOnlyKept,
+  anomaly: notTakenDuringIncident,
   grounds: values.takenOnGoodGrounds,
   claimed: values.claimedWithinGuarantee,
   'step-limit': stepLimit,

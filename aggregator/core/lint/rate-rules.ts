@@ -2,6 +2,7 @@
 import type { CpuSetting } from '../../../shared/resources.ts';
 import type { FleetSnapshot, VmSnapshot } from '../plan/plan.ts';
 import type { FleetPolicy } from '../plan/policy.ts';
+import { growsByIncident } from './incident-rules.ts';
 import { gives, type LintedStep, type PlanRule, releasesCap, type StepRule, settingOf, takes } from './lint-rule.ts';
 
 /** The kernel's default weight, where no baseline tells another. */
@@ -58,18 +59,18 @@ function urgent({ step, vm }: LintedStep): boolean {
   return (short && demand.vouched) || vm.rollback[step.resource] !== undefined;
 }
 
-export const stepLimit: StepRule = (linted) => {
+export const stepLimit: StepRule = (linted, { policy: fleet }) => {
   const { policy, step, vm } = linted;
   const measured = measure(linted);
   if (measured === null || releasesCap(step, vm)) return null;
   const { from, to, rounding } = measured;
   if (from - to > policy.stepLimitShrinkFraction * from + rounding) return `takes ${(from - to).toFixed(2)} of ${from.toFixed(2)} at once`;
-  if (to - from > policy.stepLimitGrowFraction * from + rounding && !urgent(linted))
+  if (to - from > policy.stepLimitGrowFraction * from + rounding && !urgent(linted) && !growsByIncident(linted, fleet))
     return `adds ${(to - from).toFixed(2)} to ${from.toFixed(2)} at once`;
   return null;
 };
 
-export const cooledDown: StepRule = (linted, { snapshot }) => {
+export const cooledDown: StepRule = (linted, { snapshot, policy: fleet }) => {
   const { step, policy, vm } = linted;
   const last = vm.lastChange[step.resource];
   const shrinks = takes(step.from, step.to);
@@ -78,7 +79,7 @@ export const cooledDown: StepRule = (linted, { snapshot }) => {
   const sinceMs = snapshot.nowMs - last.atMs;
   if (shrinks && sinceMs < policy.cooldownShrinkMs)
     return `the last change was ${sinceMs} ms ago, shrinking waits ${policy.cooldownShrinkMs} ms`;
-  return gives(step.from, step.to) && !urgent(linted) && sinceMs < policy.cooldownGrowMs
+  return gives(step.from, step.to) && !urgent(linted) && !growsByIncident(linted, fleet) && sinceMs < policy.cooldownGrowMs
     ? `the last change was ${sinceMs} ms ago, growing waits ${policy.cooldownGrowMs} ms`
     : null;
 };

@@ -2,6 +2,7 @@
  * What a VM will need, as a chain of decorators over the forecast: each adds one consideration. Input: one subject and the
  * moment; output: a need, or null when nothing is known.
  */
+import { withSharpGrowth } from './incident-response.ts';
 import type { ForecastView } from './plan.ts';
 import type { Need, PlanContext, Refusal, Subject } from './planning.ts';
 import { amountWords, percentWords, timeWords } from './words.ts';
@@ -209,4 +210,4 @@ function rollbackAmount(subject: Subject): number | null {
 }
 
 /** The chain that decides, outermost last. */
-export const needOf: Estimator = withRollback(withStartupBoost(withSuppression(withHints(withMargin(forecastEstimator)))));
+export const needOf: Estimator = withRollback(withSharpGrowth(withStartupBoost(withSuppression(withHints(withMargin(forecastEstimator))))));

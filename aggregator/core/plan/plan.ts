@@ -3,6 +3,7 @@
  * backtest, simulation and API all speak these types.
  */
 import type { HostId, VmId } from '../../../shared/ids.ts';
+import type { IncidentKind } from '../anomaly/incident.ts';
 import type { EligibilityMap, Mode, Pair, Resource, Setting, VmState } from '../../../shared/resources.ts';
 
 /** Demand seen and expected of one resource of one VM, in its headline unit (cores, MiB, bytes/s). */
@@ -38,6 +39,16 @@ export interface Hold {
   reason: string;
   /** Remaining, null = until lifted. */
   forMs: number | null;
+}
+
+/** Something is wrong with a VM now, and nothing known explains it. */
+export interface VmIncident {
+  kind: IncidentKind;
+  sinceMs: number;
+  /** What it shows in most; null = in nothing that is allocated. */
+  resource: Resource | null;
+  /** The host itself sees it; otherwise it rests on the guest's word. */
+  vouched: boolean;
 }
 
 export interface VmSnapshot {
@@ -79,6 +90,8 @@ export interface VmSnapshot {
   coolUntilMs: Partial<Record<Resource, number>>;
   /** What somebody in the guest expects to need; absent = nobody said anything. Claimed. */
   hints?: readonly { resource: Resource; amount: number; fromMs: number; untilMs: number }[];
+  /** Absent = nothing is wrong as far as is known. */
+  incident?: VmIncident;
   /** A shrink that did harm: what it should get back, and what was seen. */
   rollback: Partial<Record<Resource, { to: Setting; reason: string }>>;
 }
@@ -144,6 +157,7 @@ export type Constraint =
   | 'claimed'
   | 'unconfirmed'
   | 'rollback'
+  | 'anomaly'
   | 'lint';
 
 export interface PlanStep {

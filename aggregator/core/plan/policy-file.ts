@@ -10,6 +10,7 @@ import { formatDuration, parseDuration } from './durations.ts';
 import { minuteOfWeek, validTimeZone } from './freeze.ts';
 import { utcOfLocal } from './local-time.ts';
 import type { FleetPolicy, ResourcePolicy } from './policy.ts';
+import { type AnomalySection, anomalyPolicies, isolationMistake } from './policy-anomaly.ts';
 import { FLEET_DEFAULTS, RESOURCE_DEFAULTS } from './policy-defaults.ts';
 import { compileSelector, type MatchedVm } from './policy-match.ts';
 import type { PolicyDocument, ResourceSection } from './policy-schema.ts';
@@ -89,9 +90,11 @@ function checkSuspensions(read: PolicySource): void {
   }
 }
 
-type Sections = Partial<Record<Resource, ResourceSection>>;
+type Sections = Partial<Record<Resource, ResourceSection>> & { anomaly?: AnomalySection };
 
 function checkSections(read: PolicySource, sections: Sections, path: readonly PathPart[], { forecasters }: PolicyFileOptions): void {
+  const mistake = isolationMistake(sections.anomaly);
+  if (mistake !== null) throw read.mistakeAt([...path, 'anomaly', 'isolate', 'for'], mistake);
   for (const resource of RESOURCES) {
     const section = sections[resource];
     if (!section) continue;
@@ -129,6 +132,7 @@ function fleetPolicy(document: PolicyDocument, options: PolicyFileOptions): Flee
     })),
     ...newerFields(fleet, options.takenAtMs),
     killSwitch: fleet.killSwitch ?? base.killSwitch,
+    ...anomalyPolicies(document.defaults?.anomaly, compiledRules(document), fleet.anomalyActions),
     resolve: resolver(document),
   };
 }
@@ -163,6 +167,12 @@ function newerFields(
   };
 }
 
+type Rule = NonNullable<PolicyDocument['rules']>[number];
+
+function compiledRules({ rules = [] }: PolicyDocument): { rule: Rule; matches: (vm: MatchedVm) => boolean }[] {
+  return rules.map((rule) => ({ rule, matches: compileSelector(rule.match) }));
+}
+
 type Resolved = ResourcePolicy & { rule: string };
 
 /** VMs remembered: a fleet and its comings and goings; then begun anew. */
@@ -170,7 +180,7 @@ const REMEMBERED_MAX = 50_000;
 
 /** Remembers each VM's answer for as long as its name, host and labels are the same: it is asked several times a plan. */
 function resolver(document: PolicyDocument): FleetPolicy['resolve'] {
-  const rules = (document.rules ?? []).map((rule) => ({ rule, matches: compileSelector(rule.match) }));
+  const rules = compiledRules(document);
   const remembered = new Map<string, { vm: MatchedVm; resolved: Record<Resource, Resolved> }>();
   return (vm, resource) => {
     const known = remembered.get(vm.id);
@@ -221,8 +231,8 @@ function durationOr(text: string | undefined, otherwiseMs: number): number {
   return text === undefined ? otherwiseMs : parseDuration(text);
 }
 
-const TOP_LEVEL = ['version', 'fleet', 'defaults', 'rules', 'name', 'match', ...RESOURCES];
-const DURATION_FIELDS = new Set([...Object.keys(DURATIONS), 'staleAfter', 'lease', 'window', 'soak']);
+const TOP_LEVEL = ['version', 'fleet', 'defaults', 'rules', 'name', 'match', ...RESOURCES, 'anomaly'];
+const DURATION_FIELDS = new Set([...Object.keys(DURATIONS), 'staleAfter', 'lease', 'window', 'soak', 'for']);
 
 /** One text for one policy: fields in a fixed order, durations in their largest exact unit, nothing implied spelled out. */
 export function canonicalPolicy(document: PolicyDocument): string {

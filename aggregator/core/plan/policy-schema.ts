@@ -7,6 +7,7 @@ import { MODES, RESOURCES } from '../../../shared/resources.ts';
 import { DURATION_PATTERN } from './durations.ts';
 import { LOCAL_TIME_PATTERN } from './local-time.ts';
 import { CPU_ENFORCEMENTS } from './policy.ts';
+import { AnomalyActionLimits, AnomalySection } from './policy-anomaly.ts';
 
 const closed = { additionalProperties: false } as const;
 const duration = Type.String({
@@ -58,6 +59,7 @@ const SECTIONS = {
   memory: Type.Optional(MemoryResource),
   network: Type.Optional(GeneralResource),
   disk: Type.Optional(GeneralResource),
+  anomaly: Type.Optional(AnomalySection),
 };
 
 const glob = Type.String({ minLength: 1, maxLength: 256, description: 'a name, in which * stands for any text and ? for one character' });
@@ -122,6 +124,7 @@ const Fleet = Type.Partial(
         maxItems: 1000,
         description: 'a list of at most 1000 suspensions for maintenance',
       }),
+      anomalyActions: AnomalyActionLimits,
       canary: Type.Object({ share, soak: duration }, closed),
       slas: Type.Array(
         Type.Object(

@@ -4,6 +4,7 @@
  */
 import type { Mode, Resource } from '../../../shared/resources.ts';
 import type { VmSnapshot } from './plan.ts';
+import type { AnomalyPolicies } from './policy-anomaly.ts';
 
 /** How a CPU allocation is enforced. Caps on an idle host are harm without gain, so weight alone is the default. */
 export const CPU_ENFORCEMENTS = ['weight', 'cap-when-contended', 'cap-always'] as const;
@@ -47,7 +48,7 @@ export interface ResourcePolicy {
   canary: boolean;
 }
 
-export interface FleetPolicy {
+export interface FleetPolicy extends AnomalyPolicies {
   version: number;
   /** VMs changed in one plan; per host and plan; per sliding window. */
   blastRadius: { vmsPerPlan: number; vmsPerHostPerPlan: number; vmsPerWindow: number; windowMs: number };

@@ -3,6 +3,7 @@
  * output: the proposal, changed or not, or the reason why nothing is done. None looks at other VMs; that is allot.ts.
  */
 import { spokenDuration } from './durations.ts';
+import { incidentFreeze } from './incident-response.ts';
 import type { PlanContext, Proposal, Refusal, Subject } from './planning.ts';
 import { amountWords, percentWords, timeWords } from './words.ts';
 
@@ -199,6 +200,7 @@ export const PROCESSORS: readonly Processor[] = [
   claimed,
   bounds,
   growOnly,
+  incidentFreeze,
   unconfirmed,
   cooldown,
   stepLimit,

@@ -1,0 +1,119 @@
+/**
+ * What is done about a VM that went wrong, as the policy file says: its shape, the built-in answers, and how defaults and rules
+ * resolve for one VM. Being told and taking nothing more are the defaults, since both are safe; to cut a VM off or to restart
+ * it is never anybody's default.
+ */
+import Type, { type Static } from 'typebox';
+import { ISOLATION_MS_MAX } from '../../../shared/protocol/vm-action-frames.ts';
+import { INCIDENT_KINDS, type IncidentKind } from '../anomaly/incident.ts';
+import { DURATION_PATTERN, parseDuration } from './durations.ts';
+import type { MatchedVm } from './policy-match.ts';
+
+const closed = { additionalProperties: false } as const;
+const yesNo = Type.Boolean({ description: 'true or false' });
+const kinds = Type.Array(Type.Enum(INCIDENT_KINDS, { description: `one of ${INCIDENT_KINDS.join(', ')}` }), {
+  minItems: 1,
+  maxItems: INCIDENT_KINDS.length,
+  description: 'a list of at least one kind of incident',
+});
+const duration = Type.String({ pattern: DURATION_PATTERN, description: 'a duration of at most 24h, such as 15m' });
+const count = Type.Integer({ minimum: 0, maximum: 1000, description: 'a whole number from 0 to 1000' });
+
+/** Under `defaults` and in rules. */
+export const AnomalySection = Type.Partial(
+  Type.Object(
+    {
+      alert: yesNo,
+      freezeShrinking: yesNo,
+      growToFraction: Type.Number({ minimum: 0, maximum: 1, description: 'a share of the ceiling from 0 to 1, such as 0.8' }),
+      isolate: Type.Union([Type.Object({ kinds, for: duration }, closed), Type.Null()], {
+        description: 'the kinds of incidents and a duration, such as {kinds: [runaway process], for: 15m}, or null',
+      }),
+      restart: Type.Union([Type.Object({ kinds }, closed), Type.Null()], {
+        description: 'the kinds of incidents, such as {kinds: [silence]}, or null',
+      }),
+    },
+    closed,
+  ),
+  closed,
+);
+export type AnomalySection = Static<typeof AnomalySection>;
+
+/** Under `fleet`: isolations and restarts together, within any hour. */
+export const AnomalyActionLimits = Type.Partial(Type.Object({ perHostPerHour: count, perHour: count }, closed), closed);
+
+export interface AnomalyPolicy {
+  /** People are told. */
+  alert: boolean;
+  /** While an incident goes on that the host itself sees, nothing is taken from the VM. */
+  freezeShrinking: boolean;
+  /** The resource that the incident presses on gets at least this share of its ceiling at once; 0 = only what demand asks for. */
+  growToFraction: number;
+  isolate: { kinds: readonly IncidentKind[]; forMs: number } | null;
+  restart: { kinds: readonly IncidentKind[] } | null;
+}
+
+export interface AnomalyLimits {
+  perHostPerHour: number;
+  perHour: number;
+}
+
+export const ANOMALY_DEFAULTS: AnomalyPolicy = { alert: true, freezeShrinking: true, growToFraction: 0, isolate: null, restart: null };
+
+/** One mistake of ours must not take down more VMs than people can put right by hand within the hour. */
+export const ANOMALY_LIMITS: AnomalyLimits = { perHostPerHour: 1, perHour: 3 };
+
+export type ResolvedAnomaly = AnomalyPolicy & { rule: string };
+
+/** The part of a policy that knows; policies made without it answer as built in. */
+export interface AnomalyPolicies {
+  anomalyOf?: (vm: MatchedVm) => ResolvedAnomaly;
+  anomalyLimits?: AnomalyLimits;
+}
+
+export function anomalyPolicyOf(policy: AnomalyPolicies, vm: MatchedVm): ResolvedAnomaly {
+  return policy.anomalyOf?.(vm) ?? { ...ANOMALY_DEFAULTS, rule: 'built-in' };
+}
+
+/** What the schema cannot say of a section, null = nothing is wrong with it. */
+export function isolationMistake(section: AnomalySection | undefined): string | null {
+  const text = section?.isolate?.for;
+  if (text === undefined) return null;
+  const forMs = parseDuration(text);
+  return forMs > 0 && forMs <= ISOLATION_MS_MAX ? null : `an isolation lasts more than nothing and at most 24h, not ${text}`;
+}
+
+interface AnomalyRule {
+  name: string;
+  anomaly?: AnomalySection | undefined;
+}
+
+/** Later rules win field by field, as everywhere in the file. Absent where the file says nothing of anomalies. */
+export function anomalyPolicies(
+  defaults: AnomalySection | undefined,
+  rules: readonly { rule: AnomalyRule; matches: (vm: MatchedVm) => boolean }[],
+  limits: Partial<AnomalyLimits> | undefined,
+): AnomalyPolicies {
+  const spoken = rules.filter(({ rule }) => rule.anomaly !== undefined);
+  return {
+    ...(limits === undefined ? {} : { anomalyLimits: { ...ANOMALY_LIMITS, ...limits } }),
+    ...(defaults === undefined && spoken.length === 0
+      ? {}
+      : {
+          anomalyOf: (vm: MatchedVm) => {
+            let resolved: ResolvedAnomaly = {
+              ...merged(ANOMALY_DEFAULTS, defaults),
+              rule: defaults === undefined ? 'built-in' : 'defaults',
+            };
+            for (const { rule, matches } of spoken) if (matches(vm)) resolved = { ...merged(resolved, rule.anomaly), rule: rule.name };
+            return resolved;
+          },
+        }),
+  };
+}
+
+function merged(base: AnomalyPolicy, section: AnomalySection = {}): AnomalyPolicy {
+  const { isolate, ...plain } = section;
+  if (isolate === undefined) return { ...base, ...plain };
+  return { ...base, ...plain, isolate: isolate === null ? null : { kinds: isolate.kinds, forMs: parseDuration(isolate.for) } };
+}
