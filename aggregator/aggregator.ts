@@ -10,6 +10,7 @@ import type { VmId } from '../shared/ids.ts';
 import type { Logger } from '../shared/log.ts';
 import type { Transport } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
+import { POOL_CAPABILITY } from '../shared/protocol/frames.ts';
 import type { DecisionConfig } from './config.ts';
 import type { FitService, Fitting } from './core/forecast/fitted/fit.ts';
 import { forecasterFactory } from './core/forecast/registry.ts';
@@ -24,6 +25,7 @@ import { type PlanMade, runPlan } from './loops/plan-loop.ts';
 import { runStep } from './loops/step-loop.ts';
 import type { Notifier } from './notify/notifier.ts';
 import { AnomalyWatch } from './service/anomaly-watch.ts';
+import { createCredentials } from './service/create-credentials.ts';
 import { DecisionLog } from './service/decision-log.ts';
 import { EventLog } from './service/event-log.ts';
 import { FromHosts } from './service/from-hosts.ts';
@@ -37,11 +39,9 @@ import type { Parts } from './service/parts.ts';
 import { PolicyDesk } from './service/policy-desk.ts';
 import { PolicyKeeper, type PolicySource } from './service/policy-keeper.ts';
 import { Pools } from './service/pools.ts';
-import { newestLoans } from './service/recalled-loans.ts';
 import { recalledNotifications } from './service/recalled-notifications.ts';
 import { planEntry, Reporter } from './service/reporter.ts';
 import { createService } from './service/service.ts';
-import { ShortageWatch } from './service/shortage-watch.ts';
 import { SteadyTime } from './service/steady-time.ts';
 import type { LedgerStore } from './store/ledger-store.ts';
 import type { SeriesStore } from './store/series-store.ts';
@@ -66,8 +66,6 @@ export interface AggregatorOptions {
 const SETTLE_MS = 20_000;
 /** Changes of before a restart that still count against the blast radius are looked for in so many entries. */
 const OUTCOMES_READ_MAX = 2000;
-/** Each loan has four or five entries in its life. */
-const LOANS_READ_MAX = 2000;
 
 /** Takes ownership (a new epoch) and the policy into force. Rejects when a store fails or the policy file is invalid. */
 export async function createAggregator(options: AggregatorOptions): Promise<Aggregator> {
@@ -132,7 +130,6 @@ export class Aggregator {
       onSent: (step) => state.noteChange(step.vm, step.host, nowMs()),
       onOutcome: (outcome) => {
         decisions.addOutcome(outcome);
-        if (outcome.step.loan !== undefined) state.loans.outcome(outcome.step.loan, outcome.outcome, outcome.reason);
         if (outcome.outcome === 'applied') anomalies.noteChange(outcome.step, nowMs());
         reporter.outcome(outcome);
       },
@@ -142,7 +139,16 @@ export class Aggregator {
       hosts: () => this.ingest.hosts(),
       send: (host, frame) => this.ingest.send(host, frame),
     });
-    this.#fromHosts = new FromHosts({ clock, time, state, executor, reporter, decisions, anomalies, queue, models }, killSwitches);
+    const credentials = createCredentials({
+      ...{ clock, epoch, time, state, notifications, queue },
+      send: (host, frame) => this.ingest.send(host, frame),
+      understands: (host, capability) => this.#fromHosts.understands(host, capability),
+      view: (vm) => this.service.vm(vm),
+    });
+    this.#fromHosts = new FromHosts(
+      { clock, time, state, executor, reporter, decisions, anomalies, queue, models, credentials },
+      killSwitches,
+    );
     const ingest = createIngest({
       clock,
       store: series,
@@ -154,8 +160,7 @@ export class Aggregator {
     });
     this.#parts = {
       ...{ clock, prng, log, version, epoch, time, series, ledger, state, executor, ingest, policies, kills },
-      ...{ events, decisions, notifications, anomalies, queue, models, reporter },
-      shortages: new ShortageWatch(),
+      ...{ events, decisions, notifications, anomalies, queue, models, reporter, credentials },
       snapshot: () => state.snapshot(nowMs(), clock.monotonicMs()),
       latestPlan: () => this.latest,
     };
@@ -164,7 +169,7 @@ export class Aggregator {
     this.ingest = ingest;
     this.#pools = new Pools({
       send: (host, frame) => ingest.send(host, frame),
-      takes: (host, vm) => this.#fromHosts.takesPools(host) && state.vm(vm)?.inventory.guestAgent === true,
+      takes: (host, vm) => this.#fromHosts.understands(host, POOL_CAPABILITY) && state.vm(vm)?.inventory.guestAgent === true,
     });
     this.#policyDesk = new PolicyDesk(this.#parts);
     this.#loops = new Loops({
@@ -191,7 +196,6 @@ export class Aggregator {
     );
     state.restoreChanges(changes.reverse());
     notifications.recall(recalledNotifications(entries), time.nowMs());
-    state.loans.restore(newestLoans(await ledger.entries({ limit: LOANS_READ_MAX, kind: 'loan', newestFirst: true })));
   }
 
   #known(vm: VmId): KnownVm | null {
@@ -225,6 +229,7 @@ export class Aggregator {
   }
 
   async #step(): Promise<void> {
+    this.#parts.credentials.stop();
     const { clock, time, state, series, anomalies, snapshot } = this.#parts;
     const { stepMs, graceMs, forecastBudgetMs: budgetMs } = this.#options.config;
     await runStep({ clock, nowMs: () => time.nowMs(), state, series, stepMs, graceMs, budgetMs, onStoreError: this.#notStored });
@@ -245,9 +250,6 @@ export class Aggregator {
         this.#counters.lintFindings += made.findings.length;
         decisions.addPlan(made.plan, made.findings);
         reporter.plan(made.plan, made.findings);
-        state.loans.opened(made.plan);
-        for (const change of this.#parts.shortages.plan(made.plan.shortages ?? [], snapshot.nowMs)) reporter.shortage(change);
-        this.#fromHosts.takeNews();
         this.#pools.tell(snapshot, state.policy);
       },
       onStoreError: this.#notStored,

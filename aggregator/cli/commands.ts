@@ -7,7 +7,6 @@ import { detect } from './commands/detect.ts';
 import { events } from './commands/events.ts';
 import { hostList } from './commands/host-list.ts';
 import { killSwitchOff, killSwitchOn, killSwitchStatus } from './commands/kill-switch.ts';
-import { loanList, shortageList } from './commands/loan-list.ts';
 import { lookCommand } from './commands/look.ts';
 import { planList, planShow } from './commands/plan.ts';
 import { policyApply, policyDiff, policyGet, policyShow } from './commands/policy.ts';
@@ -16,6 +15,7 @@ import { simulate } from './commands/simulate.ts';
 import { slaList } from './commands/sla-list.ts';
 import { status } from './commands/status.ts';
 import { vmExplain } from './commands/vm-explain.ts';
+import { vmCredentials } from './commands/vm-credentials.ts';
 import { vmList } from './commands/vm-list.ts';
 import { vmShow } from './commands/vm-show.ts';
 
@@ -27,6 +27,7 @@ export const COMMANDS: readonly Command[] = [
   vmShow,
   vmExplain,
   planList,
+  vmCredentials,
   planShow,
   events,
   policyGet,
@@ -36,8 +37,6 @@ export const COMMANDS: readonly Command[] = [
   policyHistory,
   policyRollback,
   slaList,
-  loanList,
-  shortageList,
   anomalyList,
   killSwitchOn,
   killSwitchOff,

@@ -14,11 +14,11 @@ import { metricsText } from './metrics.ts';
 import { problemOf } from './problem.ts';
 import { anomalyRoutes } from './routes/anomalies.ts';
 import { auditRoutes } from './routes/audit.ts';
+import { credentialRoutes } from './routes/credentials.ts';
 import { eventRoutes } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
 import { hostRoutes } from './routes/hosts.ts';
 import { killSwitchRoutes } from './routes/kill-switch.ts';
-import { loanRoutes } from './routes/loans.ts';
 import { notificationRoutes } from './routes/notifications.ts';
 import { planRoutes } from './routes/plans.ts';
 import { policyRoutes } from './routes/policies.ts';
@@ -88,12 +88,12 @@ export async function createHttpApp(service: AggregatorService, options: HttpApp
       planRoutes,
       policyRoutes,
       slaRoutes,
-      loanRoutes,
       anomalyRoutes,
       auditRoutes,
       killSwitchRoutes,
       statusRoutes,
       healthRoutes,
+      credentialRoutes,
       notificationRoutes(streaming),
       eventRoutes(streaming),
     ]) {

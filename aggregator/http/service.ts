@@ -4,13 +4,13 @@
  */
 
 import type { HostId, VmId } from '../../shared/ids.ts';
+import type { PublicKey } from '../../shared/protocol/frames.ts';
 import type { EligibilityMap, Mode, Resource, Setting, VmState } from '../../shared/resources.ts';
 import type { Incident } from '../core/anomaly/incident.ts';
 import type { Classification } from '../core/classify/workload-class.ts';
-import type { Loan } from '../core/plan/loan.ts';
+import type { Cause, LoginTimes } from '../core/credential/delay.ts';
 import type { FleetSnapshot, ForecastView, HostSnapshot, LintFinding, Plan, PlanStep } from '../core/plan/plan.ts';
 import type { VmPolicyChange } from '../core/plan/policy-diff.ts';
-import type { Shortage } from '../core/plan/shortage.ts';
 import type { SlaState } from '../core/plan/sla.ts';
 import type { Contention } from '../core/state/contention-score.ts';
 import type { Notification } from '../notify/notifier.ts';
@@ -54,6 +54,26 @@ export interface VmView {
 }
 
 export interface HostView extends HostSnapshot {
+/** A login that was asked for. */
+export interface CredentialView extends LoginTimes {
+  id: string;
+  vm: VmId;
+  by: string;
+  askedAtMs: number;
+  state: 'pending' | 'delayed' | 'ready' | 'failed';
+  /** Why it failed, else empty. */
+  reason: string;
+  /** In the guest; null = the guest has not said yet. */
+  account: string | null;
+  method: 'ssh-key' | 'password' | null;
+  /** By the guest's clock; null = it does not end by itself, or is not made yet. */
+  expiresAtMs: number | null;
+  /** The secret, as a JWE that the user's private key opens; only when ready, for ten minutes. */
+  sealed: string | null;
+  /** Null: it is not, and was not, late. */
+  delay: { causes: Cause[]; message: string } | null;
+}
+
   vms: number;
   allocatedCores: number;
   allocatedMiB: number;
@@ -79,13 +99,6 @@ export type FleetEvent = {
 export interface IncidentView extends Incident {
   id: string;
   vmName: string;
-}
-
-/** A shortage that goes on. */
-export interface ShortageView extends Shortage {
-  sinceMs: number;
-  /** The administrator was told. */
-  alerted: boolean;
 }
 
 /** The next plan as another policy would make it. */
@@ -137,10 +150,6 @@ export interface AggregatorService {
   incidents(): IncidentView[];
   /** The policy's agreements on service, and how well they were kept. */
   slas(): SlaState[];
-  /** What VMs lend each other: open loans first, then those that ended, newest first. */
-  loans(): Loan[];
-  /** VMs that find no room on their host now, and what is done about it. */
-  shortages(): ShortageView[];
   /** Null: there was no such version. */
   policyVersion(version: number): Promise<PolicyVersionView | null>;
   setKillSwitch(
@@ -161,3 +170,7 @@ export interface AggregatorService {
   /** Counters and gauges of ingest, loops and queues, for /metrics. */
   metrics(): Record<string, number>;
 }
+  /** A login for a VM's user, sealed to that key. Throws UNAVAILABLE where it cannot be asked for, CONFLICT while one is made. */
+  askForLogin(vm: VmId, publicKey: PublicKey, by: string): CredentialView;
+  /** Null: there is no such login, or no longer. */
+  login(vm: VmId, id: string): CredentialView | null;

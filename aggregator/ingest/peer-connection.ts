@@ -12,6 +12,7 @@ import type { Transport } from '../../shared/net/transport.ts';
 import {
   FRAME_BYTES_MAX,
   type Frame,
+  CREDENTIAL_CAPABILITY,
   type FrameOf,
   GUEST_FRAME_BYTES_MAX,
   HINT_CAPABILITY,
@@ -166,9 +167,13 @@ export class PeerConnection implements PeerLink {
       epoch: this.#owner.epoch,
       heartbeatMs,
       window,
+      case 'credential':
+        if (this.#mayReport(frame.vm, peer)) this.#owner.options.sink.onCredential?.(peer.host, frame);
+        break;
       backlogRowsPerSecond: this.#owner.backlogShare(),
       wallMs: clock.wallMs(),
-      capabilities: [HINT_CAPABILITY],
+      capabilities: [HINT_CAPABILITY, CREDENTIAL_CAPABILITY],
+      ...(keyId === null ? {} : { keyId }),
     });
     this.#session.established(heartbeatMs);
     if (peer.kind === 'host') sink.onConnected?.(peer.host);

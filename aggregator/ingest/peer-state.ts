@@ -22,6 +22,8 @@ export interface IngestSink {
   onResult?(host: HostId, result: FrameOf<'result'>): void;
   /** At least once each, known by hintId. */
   onHint?(host: HostId, hint: FrameOf<'hint'>): void;
+  /** At least once each, known by commandId and state. */
+  onCredential?(host: HostId, answer: FrameOf<'credential'>): void;
   /** Fresh rows, before they are stored: never backlog, never repetitions. */
   onBlocks?(host: HostId, blocks: readonly TelemetryBlock[], receivedMonotonicMs: number): void;
 }

@@ -4,33 +4,35 @@
  */
 import type { HeadroomError } from '../../shared/errors.ts';
 import type { HostId, VmId } from '../../shared/ids.ts';
-import { type FrameOf, POOL_CAPABILITY } from '../../shared/protocol/frames.ts';
+import type { FrameOf } from '../../shared/protocol/frames.ts';
 import { RESOURCES } from '../../shared/resources.ts';
 import type { TelemetryBlock } from '../../shared/telemetry.ts';
 import type { IngestSink } from '../ingest/peer-state.ts';
 import type { KillSwitchDesk } from './kill-switch-desk.ts';
 import type { Parts } from './parts.ts';
 
-type SinkParts = Pick<Parts, 'clock' | 'time' | 'state' | 'executor' | 'reporter' | 'decisions' | 'anomalies' | 'queue' | 'models'>;
+type SinkParts = Pick<
+  Parts,
+  'clock' | 'time' | 'state' | 'executor' | 'reporter' | 'decisions' | 'anomalies' | 'queue' | 'models' | 'credentials'
+>;
 
 export class FromHosts implements IngestSink {
   readonly #parts: SinkParts;
   readonly #killSwitches: KillSwitchDesk;
-  /** Hosts whose agent passes pools on to guests. */
-  readonly #poolHosts = new Set<HostId>();
+  /** What each host's agent said it understands. */
+  readonly #capabilities = new Map<HostId, readonly string[]>();
 
   constructor(parts: SinkParts, killSwitches: KillSwitchDesk) {
     this.#parts = parts;
     this.#killSwitches = killSwitches;
   }
 
-  takesPools(host: HostId): boolean {
-    return this.#poolHosts.has(host);
+  understands(host: HostId, capability: string): boolean {
+    return this.#capabilities.get(host)?.includes(capability) === true;
   }
 
   onHello(host: HostId, hello: FrameOf<'hello'>): void {
-    if (hello.capabilities.includes(POOL_CAPABILITY)) this.#poolHosts.add(host);
-    else this.#poolHosts.delete(host);
+    this.#capabilities.set(host, hello.capabilities);
     this.#parts.state.applyHello(host, hello);
   }
 
@@ -78,10 +80,13 @@ export class FromHosts implements IngestSink {
     this.#parts.state.applyHint(hint, this.#parts.time.nowMs());
   }
 
+  onCredential(_host: HostId, answer: FrameOf<'credential'>): void {
+    this.#parts.credentials.onAnswer(answer);
+  }
+
   /** What live state noticed since it was last asked. */
   takeNews(): void {
     const { state, reporter, models, executor, decisions, anomalies, queue } = this.#parts;
-    for (const loan of state.loans.takeChanged()) reporter.loan(loan);
     for (const news of state.takeNews()) {
       reporter.news(news);
       if (news.vm === null) continue;

@@ -10,6 +10,7 @@ import type { PlanMade } from '../loops/plan-loop.ts';
 import type { LedgerStore } from '../store/ledger-store.ts';
 import type { SeriesStore } from '../store/series-store.ts';
 import type { AnomalyWatch } from './anomaly-watch.ts';
+import type { Credentials } from './credentials.ts';
 import type { DecisionLog } from './decision-log.ts';
 import type { EventLog } from './event-log.ts';
 import type { KillSwitches } from './kill-switches.ts';
@@ -18,7 +19,6 @@ import type { ModelKeeper } from './model-keeper.ts';
 import type { NotificationLog } from './notification-log.ts';
 import type { PolicyKeeper } from './policy-keeper.ts';
 import type { Reporter } from './reporter.ts';
-import type { ShortageWatch } from './shortage-watch.ts';
 import type { SteadyTime } from './steady-time.ts';
 
 export interface Parts {
@@ -39,11 +39,11 @@ export interface Parts {
   readonly events: EventLog;
   readonly decisions: DecisionLog;
   readonly notifications: NotificationLog;
+  readonly credentials: Credentials;
   readonly anomalies: AnomalyWatch;
   readonly queue: LedgerQueue;
   readonly models: ModelKeeper;
   readonly reporter: Reporter;
-  readonly shortages: ShortageWatch;
   /** The fleet as it is now. */
   readonly snapshot: () => FleetSnapshot;
   /** The newest plan, as carried out; null before the first. */

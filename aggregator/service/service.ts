@@ -13,7 +13,22 @@ export interface Desks {
 }
 
 export function createService(parts: Parts, desks: Desks): AggregatorService {
-  const { clock, time, series, ledger, version, epoch, state, decisions, policies, events, notifications, anomalies, snapshot } = parts;
+  const {
+    clock,
+    time,
+    series,
+    ledger,
+    version,
+    epoch,
+    state,
+    decisions,
+    policies,
+    events,
+    notifications,
+    anomalies,
+    credentials,
+    snapshot,
+  } = parts;
   const view = (id: VmId): VmView | null => {
     const record = state.vm(id);
     const nowMs = time.nowMs();
@@ -40,8 +55,6 @@ export function createService(parts: Parts, desks: Desks): AggregatorService {
     policyVersion: (wanted) => policies.version(wanted),
     incidents: () => anomalies.incidents(),
     slas: () => state.slas(time.nowMs()),
-    loans: () => state.loans.all(),
-    shortages: () => parts.shortages.current(),
     setKillSwitch: (scope, engaged, by, reason) => desks.killSwitches.set(scope, engaged, by, reason),
     notifications: {
       recent: (vm, limit) => notifications.recent(vm, limit),
@@ -52,3 +65,5 @@ export function createService(parts: Parts, desks: Desks): AggregatorService {
     metrics: desks.metrics,
   };
 }
+    askForLogin: (vm, publicKey, by) => credentials.request(vm, publicKey, by),
+    login: (vm, id) => credentials.view(vm, id),

@@ -68,7 +68,7 @@ export interface AgentWorld {
   restart(): Promise<void>;
 }
 
-const SETTINGS: HostAgentSettings = {
+export const SETTINGS: HostAgentSettings = {
   host: hostId('host-1'),
   include: [],
   sampleMs: 1000,

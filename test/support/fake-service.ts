@@ -7,6 +7,7 @@ import type { ForecastView } from '../../aggregator/core/plan/plan.ts';
 import { parsePolicyFile } from '../../aggregator/core/plan/policy-file.ts';
 import type {
   AggregatorService,
+  CredentialView,
   FleetEvent,
   HostView,
   IncidentView,
@@ -19,9 +20,9 @@ import type { Notification } from '../../aggregator/notify/notifier.ts';
 import { createMemoryLedgerStore } from '../../aggregator/store/sqlite/memory-ledger-store.ts';
 import { HeadroomError } from '../../shared/errors.ts';
 import type { HostId, VmId } from '../../shared/ids.ts';
+import type { PublicKey } from '../../shared/protocol/frames.ts';
 import { RESOURCES, type Resource, type Setting } from '../../shared/resources.ts';
 import { allocation, expectedDemand, MADE_HOSTS, MADE_VMS, type MadeVm, STEP_MS, stepDemand, usage } from './made-fleet.ts';
-import { madeLoan, madeShortage } from './made-loans.ts';
 import { madeSeries } from './made-series.ts';
 
 export interface FakeServiceOptions {
@@ -40,6 +41,8 @@ export interface FakeService extends AggregatorService {
   /** What the kill switch was set to, in order. */
   killSwitchCalls: { scope: string; engaged: boolean; by: string; reason: string }[];
   /** How many listeners the event stream has now. */
+  /** What becomes of a login that was asked for, each time it is looked at; by default it stays pending. */
+  onLogin: (login: CredentialView, publicKey: PublicKey) => CredentialView;
   listeners(): number;
 }
 
@@ -284,6 +287,7 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
   const told: Notification[] = [];
   const toldListeners = new Set<(notification: Notification) => void>();
   const policy = { version: 1, source: FAKE_POLICY };
+  const logins = new Map<string, { login: CredentialView; publicKey: PublicKey }>();
   const versions: PolicyVersionView[] = [{ version: 1, atMs: startedAtMs, by: 'start', digest: 'ab'.repeat(32), source: FAKE_POLICY }];
   const forecasters = ['aggregate', 'last-value'];
   const plans = (): PlanView[] => (options.empty ? [] : Array.from({ length: 41 }, (_, i) => planView(41 - i, nowMs())));
@@ -326,8 +330,6 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
         worst: [{ vm: MADE_VMS[0]!.id, name: 'shop-web', attainment: 0.985, steps: 200 }],
       },
     ],
-    loans: () => (options.empty ? [] : [madeLoan(MADE_VMS[1]!.id, MADE_VMS[0]!.id, startedAtMs)]),
-    shortages: () => (options.empty ? [] : [madeShortage(MADE_VMS[0]!.id, startedAtMs)]),
     policyVersions: async (limit) => versions.slice(0, limit).map((each) => ({ ...each, source: null })),
     policyVersion: async (version) => versions.find((each) => each.version === version) ?? null,
     async setKillSwitch(scope, engaged, by, reason) {
@@ -340,6 +342,18 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
     notifications: {
       recent: (vm, limit) => told.filter((each) => each.vm === vm).slice(-limit),
       subscribe(vm, listener) {
+    onLogin: (login) => login,
+    askForLogin(vm, publicKey, by) {
+      const blank = { state: 'pending', reason: '', account: null, method: null, expiresAtMs: null, sealed: null, delay: null } as const;
+      const times = { totalMs: 0, phases: [], unaccountedMs: 0 };
+      const login: CredentialView = { id: `login-3-${logins.size + 1}`, vm, by, askedAtMs: nowMs(), ...blank, ...times };
+      logins.set(login.id, { login, publicKey });
+      return login;
+    },
+    login(vm, id) {
+      const found = logins.get(id);
+      return found && found.login.vm === vm ? service.onLogin(found.login, found.publicKey) : null;
+    },
         const own = (each: Notification): void => (each.vm === vm ? listener(each) : undefined);
         toldListeners.add(own);
         return () => toldListeners.delete(own);

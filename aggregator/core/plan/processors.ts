@@ -5,7 +5,6 @@
 import { spokenDuration } from './durations.ts';
 import { incidentFreeze } from './incident-response.ts';
 import type { PlanContext, Proposal, Refusal, Subject } from './planning.ts';
-import { lentOut } from './repayment.ts';
 import { amountWords, percentWords, timeWords } from './words.ts';
 
 export type Processor = (proposal: Proposal, context: PlanContext) => Proposal | Refusal;
@@ -200,7 +199,6 @@ export const PROCESSORS: readonly Processor[] = [
   guaranteed,
   claimed,
   bounds,
-  lentOut,
   growOnly,
   incidentFreeze,
   unconfirmed,
