@@ -1,6 +1,7 @@
 /**
  * The options of each role and command, but the guest's. Input: none; output: tables for `parseOptions` and `optionHelp`.
  */
+import { AGGREGATOR_AUTHORITY } from '../shared/aggregator-address.ts';
 import { RESOURCES } from '../shared/resources.ts';
 import { LOG_LEVEL, seconds } from './guest-options.ts';
 import { matching, number, type Options, oneOf, orNull, text, texts, truth } from './options.ts';
@@ -13,7 +14,12 @@ export const HOST_OPTIONS = {
     value: 'NAME',
     help: "this host's name (default: its host name)",
   },
-  aggregator: { kind: text, default: 'ws://127.0.0.1:7400/v1/agents', value: 'URL', help: 'where the aggregator listens for agents' },
+  aggregator: {
+    kind: text,
+    default: `ws://${AGGREGATOR_AUTHORITY}/v1/agents`,
+    value: 'URL',
+    help: 'where the aggregator listens for agents',
+  },
   connect: { kind: text, default: 'qemu:///system', value: 'URI', help: 'libvirt connection' },
   stateDir: { kind: text, default: '/var/lib/headroom-agent', value: 'DIR', help: 'journals of original values, kill switches' },
   ringMiB: {

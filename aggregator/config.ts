@@ -7,6 +7,7 @@ import { parseArgs } from 'node:util';
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { parse as parseYaml } from 'yaml';
+import { AGGREGATOR_PORT } from '../shared/aggregator-address.ts';
 import { errorText, HeadroomError } from '../shared/errors.ts';
 import { LOG_LEVELS } from '../shared/log.ts';
 import { resolveStore, type StoreConfig } from './store-config.ts';
@@ -92,8 +93,6 @@ export interface AggregatorConfig extends DecisionConfig {
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
-/** The port agents try when they are told none. */
-const PORT_DEFAULT = 7400;
 /** Demand is judged by means over this long at most: shorter bursts are the fast guard's. */
 const DEMAND_WINDOW_MS_MAX = MINUTE_MS;
 /** Rows are on their way for a second or two. */
@@ -139,7 +138,7 @@ export const AGGREGATOR_HELP = `Headroom's aggregator: takes in what agents repo
   --data-dir DIR   series, ledger and models (default ./headroom-data)
   --policy FILE    the policy file; without one everything is only observed
   --host ADDRESS   address of API and agents (default 127.0.0.1)
-  --port N         port of API and agents (default ${PORT_DEFAULT}; 0 = any free one)
+  --port N         port of API and agents (default ${AGGREGATOR_PORT}; 0 = any free one)
   --help           this text
 
 SIGTERM and SIGINT finish what is under way and stop. Nothing listens beyond this machine unless told to.
@@ -205,7 +204,7 @@ export function resolveConfig(source: string | null, flags: Flags): AggregatorCo
   } = file;
   const config: AggregatorConfig = {
     ...decisionConfig(decision),
-    listen: { host: flags.host ?? listen?.host ?? '127.0.0.1', port: flags.port ?? listen?.port ?? PORT_DEFAULT },
+    listen: { host: flags.host ?? listen?.host ?? '127.0.0.1', port: flags.port ?? listen?.port ?? AGGREGATOR_PORT },
     agents: agents ?? null,
     hostNames: hostNames ?? [],
     dataDir: flags.dataDir ?? dataDir ?? 'headroom-data',

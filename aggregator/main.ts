@@ -61,6 +61,8 @@ async function open(config: AggregatorConfig, log: Logger, closers: Closers): Pr
     clock: systemClock,
     prng: prng.stream('store'),
     onReport: (message) => log.warn(message),
+    // Hosts are looked after without a series store, too: agents keep what it has not taken.
+    patient: true,
   });
   closers.push(() => series.close());
   const fits = new FitPool({ clock: systemClock, threads: FIT_THREADS, cpuShare: FIT_CPU_SHARE });

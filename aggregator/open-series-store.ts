@@ -22,9 +22,11 @@ export interface OpenSeriesOptions {
   clock: Clock;
   prng: Prng;
   onReport: (message: string) => void;
+  /** A server that is away is waited for: for who has something to do meanwhile. */
+  patient?: boolean;
 }
 
-export async function openSeriesStore({ config, clock, prng, onReport }: OpenSeriesOptions): Promise<SeriesStore> {
+export async function openSeriesStore({ config, clock, prng, onReport, patient = false }: OpenSeriesOptions): Promise<SeriesStore> {
   const { store, dataDir, seriesBytesMax, rawRetentionMs } = config;
   const retention = rawRetentionMs === null ? {} : { rawRetentionMs };
   if (store.kind === 'sqlite') {
@@ -32,7 +34,7 @@ export async function openSeriesStore({ config, clock, prng, onReport }: OpenSer
     return openSqliteSeriesStore({ directory: join(dataDir, 'series'), clock, onReport, ...budget, ...retention });
   }
   const { kind: _, auth, database = DATABASE_DEFAULT, ...given } = store;
-  const shared = { database, credentials: auth ? credentials(auth) : null, clock, prng, onReport, ...retention };
+  const shared = { database, credentials: auth ? credentials(auth) : null, clock, prng, onReport, patient, ...retention };
   return store.kind === 'influxdb' ? openInfluxSeriesStore({ ...given, ...shared }) : openVictoriaSeriesStore({ ...given, ...shared });
 }
 

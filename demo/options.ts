@@ -1,5 +1,6 @@
 /** The demo's command line. Input: arguments; output: options; USAGE, naming the argument, for anything else. Pure. */
 import { parseArgs } from 'node:util';
+import { AGGREGATOR_PORT } from '../shared/aggregator-address.ts';
 import { HeadroomError } from '../shared/errors.ts';
 
 export interface DemoOptions {
@@ -18,7 +19,6 @@ export interface DemoOptions {
 const MINUTES_DEFAULT = 12;
 /** Two days to learn and one to judge is the least that can pass. */
 export const MINUTES_MIN = 6;
-const PORT_DEFAULT = 7400;
 
 export const HELP = `Headroom's main job on this machine: real guests, a repeating load, allocations that are there before demand is.
 
@@ -29,7 +29,7 @@ export const HELP = `Headroom's main job on this machine: real guests, a repeati
   --check        run unattended for --minutes, tear everything down and judge
   --minutes M    minutes from the moment all agents are connected (default ${MINUTES_DEFAULT}, at least ${MINUTES_MIN})
   --simulated    simulated hypervisor instead of libvirt and QEMU
-  --port N       port of API and page on 127.0.0.1 (default ${PORT_DEFAULT}; 0 = any)
+  --port N       port of API and page on 127.0.0.1 (default ${AGGREGATOR_PORT}; 0 = any)
   --keep         leave guests and services running at the end, for a look around
   --help         this text
 
@@ -72,6 +72,6 @@ export function parseOptions(args: readonly string[]): DemoOptions {
     minutes: wholeNumber(String(values.minutes ?? MINUTES_DEFAULT), 'minutes', MINUTES_MIN, 24 * 60),
     simulated: values.simulated === true,
     keep: values.keep === true,
-    port: wholeNumber(String(values.port ?? PORT_DEFAULT), 'port', 0, 65_535),
+    port: wholeNumber(String(values.port ?? AGGREGATOR_PORT), 'port', 0, 65_535),
   };
 }

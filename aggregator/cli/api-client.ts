@@ -2,6 +2,7 @@
  * The aggregator's HTTP API as the command line uses it. Input: its address and `fetch`; output: answers as parsed JSON.
  * Everything that goes wrong is a HeadroomError that says what to do.
  */
+import { AGGREGATOR_AUTHORITY } from '../../shared/aggregator-address.ts';
 import { type ErrorCode, errorText, HeadroomError } from '../../shared/errors.ts';
 
 interface Mistake {
@@ -36,7 +37,7 @@ export interface ApiClient {
   stream(path: string, headers: Record<string, string>, signal: AbortSignal): Promise<ReadableStream<Uint8Array>>;
 }
 
-export const URL_DEFAULT = 'http://127.0.0.1:7400';
+export const URL_DEFAULT = `http://${AGGREGATOR_AUTHORITY}`;
 /** Proving a long ledger takes seconds; nothing takes longer than this. */
 const ANSWER_MS_MAX = 60_000;
 const PAGE_ROWS = 1000;

@@ -1,4 +1,5 @@
 /** Help texts from the table of commands. */
+import { URL_DEFAULT } from './api-client.ts';
 import type { ApiCommand, Command, OptionSpec } from './command.ts';
 import { EXIT_CODES_HELP } from './exit-codes.ts';
 import { optionsOf } from './options.ts';
@@ -18,7 +19,7 @@ export function generalHelp(commands: readonly Command[]): string {
   return `headroom: sees what each virtual machine will need next, and gives it just before it is needed
 
 ${padded([...rows, ['help [COMMAND]', 'this, or all about one command'], ['help exit-codes', 'what the exit code tells a script'], ['version', 'the version of this program']])}
-Most commands talk to an aggregator: HEADROOM_URL or --url names it (default http://127.0.0.1:7400).
+Most commands talk to an aggregator: HEADROOM_URL or --url names it (default ${URL_DEFAULT}).
 They take -o table|wide|json|yaml, and --watch where what they show changes.
 `;
 }

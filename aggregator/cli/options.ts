@@ -1,6 +1,7 @@
 /** Arguments of a command from what was typed. Input: the command, argv; output: values and positionals. Throws USAGE. */
 import { type ParseArgsOptionsConfig, parseArgs } from 'node:util';
 import { errorText, HeadroomError } from '../../shared/errors.ts';
+import { URL_DEFAULT } from './api-client.ts';
 import type { ApiCommand, OptionSpec, Output } from './command.ts';
 import { nearest } from './suggest.ts';
 
@@ -8,7 +9,7 @@ export const COMMON_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   output: { type: 'string', short: 'o', value: 'FORMAT', help: 'table (default), wide, json or yaml' },
   watch: { type: 'boolean', short: 'w', help: 'go on showing it until interrupted' },
   interval: { type: 'string', value: 'SECONDS', help: 'how often --watch looks again (default 2)' },
-  url: { type: 'string', value: 'URL', help: 'the aggregator (default HEADROOM_URL, else http://127.0.0.1:7400)' },
+  url: { type: 'string', value: 'URL', help: `the aggregator (default HEADROOM_URL, else ${URL_DEFAULT})` },
   help: { type: 'boolean', short: 'h', help: 'tell about this command' },
 };
 

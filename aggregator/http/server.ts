@@ -1,6 +1,7 @@
 /** The HTTP application on a socket. Input: the service, where to listen; output: its address, and how to close it. */
 import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
+import { AGGREGATOR_PORT } from '../../shared/aggregator-address.ts';
 import { errorText, HeadroomError } from '../../shared/errors.ts';
 import { createHttpApp, type HttpAppOptions } from './app.ts';
 import type { AggregatorService } from './service.ts';
@@ -20,16 +21,13 @@ export interface HttpServer {
   close(): Promise<void>;
 }
 
-/** The aggregator's one address, for agents and people alike. */
-const PORT_DEFAULT = 7400;
-
 /** Rejects with ENVIRONMENT when the address cannot be listened on. */
 export async function createHttpServer(service: AggregatorService, options: HttpServerOptions = {}): Promise<HttpServer> {
   const app = await createHttpApp(service, options);
   const { onUpgrade } = options;
   if (onUpgrade) app.server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => onUpgrade(request, socket, head));
   const host = options.host ?? '127.0.0.1';
-  const port = options.port ?? PORT_DEFAULT;
+  const port = options.port ?? AGGREGATOR_PORT;
   try {
     return { url: await app.listen({ host, port }), close: () => app.close() };
   } catch (error) {

@@ -132,7 +132,7 @@ export interface AggregatorService {
   readonly startedAtMs: number;
   readonly epoch: number;
   nowMs(): number;
-  /** Ready to decide: store open, at least one plan made. The reason when not. */
+  /** Ready to decide: the store has answered since the start, a plan was made. The reason when not; when it is, what is amiss. */
   ready(): { ready: boolean; reason: string };
   hosts(): HostView[];
   vms(): VmView[];

@@ -15,6 +15,7 @@ import { decisionBlock } from '../core/state/series-rows.ts';
 import type { Executor } from '../execute/executor.ts';
 import type { LedgerBody, LedgerStore } from '../store/ledger-store.ts';
 import type { SeriesStore } from '../store/series-store.ts';
+import { storeOwnRows } from './own-rows.ts';
 
 export interface PlanLoopOptions {
   nowMs: () => number;
@@ -97,7 +98,7 @@ async function storeDecisions(
   for (let i = 0; i < blocks.length; i += BLOCKS_PER_APPEND) {
     const part = blocks.slice(i, i + BLOCKS_PER_APPEND);
     try {
-      await series.append(part);
+      await storeOwnRows(series, part);
     } catch (error) {
       // A store that is away takes its time to say so: the next plan does not wait for each part.
       onStoreError(error, blocks.length - i);

@@ -8,6 +8,7 @@ import { sleep } from '../../shared/clock.ts';
 import type { TelemetryBlock } from '../../shared/telemetry.ts';
 import type { FleetState } from '../core/state/fleet-state.ts';
 import type { SeriesStore } from '../store/series-store.ts';
+import { storeOwnRows } from './own-rows.ts';
 
 export interface StepLoopOptions {
   clock: Clock;
@@ -44,7 +45,7 @@ export async function runStep({ clock, nowMs, state, series, budgetMs, onStoreEr
     // A store that is away takes its time to say so: the steps of the others do not wait for it again.
     if (failure !== null) return onStoreError(failure, batch.length);
     try {
-      await series.append(batch);
+      await storeOwnRows(series, batch);
     } catch (error) {
       failure = error;
       onStoreError(error, batch.length);

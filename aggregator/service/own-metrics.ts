@@ -17,7 +17,7 @@ export function ownMetrics(
   loops: readonly Loop[],
   notifiers: readonly Notifier[],
 ): Record<string, number> {
-  const { state, executor, time, epoch, events, queue, models, ingest } = parts;
+  const { state, executor, time, epoch, events, queue, models, ingest, series } = parts;
   const plan = parts.latestPlan()?.plan;
   const metrics: Record<string, number> = {
     epoch,
@@ -28,6 +28,7 @@ export function ownMetrics(
     plan_not_done: plan?.notDone.length ?? 0,
     lint_findings_total: counters.lintFindings,
     rows_not_stored_total: counters.rowsNotStored,
+    series_store_away: (series.trouble?.() ?? null) === null ? 0 : 1,
     news_dropped_total: state.newsDropped,
     events_forgotten_total: events.forgotten,
     ledger_waiting: queue.waiting,

@@ -12,6 +12,16 @@ export interface Desks {
   metrics: () => Record<string, number>;
 }
 
+/**
+ * A store that has not answered since the start is a start that is not over. Later it may be away for a while: hosts are
+ * looked after, agents keep their rows, and taking us from behind a load balancer would cost them that.
+ */
+function readiness({ latestPlan, series }: Parts): { ready: boolean; reason: string } {
+  if (latestPlan() === null) return { ready: false, reason: 'no plan was made yet' };
+  const trouble = series.trouble?.() ?? null;
+  return { ready: trouble?.unopened !== true, reason: trouble === null ? '' : `telemetry is not stored now: ${trouble.problem}` };
+}
+
 export function createService(parts: Parts, desks: Desks): AggregatorService {
   const {
     clock,
@@ -43,7 +53,7 @@ export function createService(parts: Parts, desks: Desks): AggregatorService {
     ledger,
     snapshot,
     nowMs: () => time.nowMs(),
-    ready: () => (parts.latestPlan() === null ? { ready: false, reason: 'no plan was made yet' } : { ready: true, reason: '' }),
+    ready: () => readiness(parts),
     hosts: () => hostViews(snapshot()),
     vms: () => state.vmIds().flatMap((id) => view(id) ?? []),
     vm: view,

@@ -53,6 +53,13 @@ export interface SeriesStoreStatus {
   problems: readonly string[];
 }
 
+/** Why rows cannot be stored just now. */
+export interface StoreTrouble {
+  problem: string;
+  /** The server has not answered since the start. */
+  unopened: boolean;
+}
+
 export interface SeriesStore {
   /** Resolves when durable; rejects with STORE_UNAVAILABLE or STORE_FULL, and then nothing may be acknowledged. */
   append(blocks: readonly TelemetryBlock[]): Promise<void>;
@@ -65,5 +72,7 @@ export interface SeriesStore {
   /** Applies retention and the byte budget; called by a loop. */
   maintain(nowMs: number): Promise<void>;
   status(): Promise<SeriesStoreStatus>;
+  /** What the last write met, without asking anyone; null: nothing. Stores that cannot be away leave it out. */
+  trouble?(): StoreTrouble | null;
   close(): Promise<void>;
 }

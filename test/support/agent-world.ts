@@ -62,6 +62,8 @@ export interface AgentWorld {
   inventory(vm: VmId): FrameOf<'inventory'>['vms'][number] | undefined;
   /** The aggregator goes away, or comes back. */
   setPartitioned(partitioned: boolean): void;
+  /** Its store goes away, or comes back: it is there and takes rows, and acknowledges none of them. */
+  setStoring(storing: boolean): void;
   /** A clean stop, with the time it takes to drain. */
   stop(): Promise<void>;
   /** kill -9, and a new process with the same state directory. */
@@ -112,6 +114,7 @@ class World implements AgentWorld {
   readonly #network;
   #clock!: NodeClock;
   #session: Session | undefined;
+  #storing = true;
   #commands = 0;
   #generation = 0;
 
@@ -234,6 +237,10 @@ class World implements AgentWorld {
     this.#network.setPartitioned(partitioned);
   }
 
+  setStoring(storing: boolean): void {
+    this.#storing = storing;
+  }
+
   async stop(): Promise<void> {
     const stopped = this.agent.stop();
     await this.run(10);
@@ -264,6 +271,7 @@ class World implements AgentWorld {
     }
     if (frame.type === 'telemetry') {
       const blocks = session.decodeBlocks(frame);
+      if (!this.#storing) return;
       this.blocks.push(...blocks);
       this.heard.push({ lane: frame.lane, atMs: this.time.nowMs, blocks });
       const bootId = this.of('hello').at(-1)!.bootId;

@@ -94,6 +94,30 @@ t.test('an hour away: everything arrives, in order, and live rows are not late',
   await world.stop();
 });
 
+t.test('the aggregator is there but its store is not, for an hour: nothing is lost, and memory stays small', async (t) => {
+  const path = directory(t);
+  const world = await agentWorld(VMS, {}, undefined, () => openSpill(path, 64, HOST_BUFFER_LIMITS));
+  await world.run(30);
+  world.setStoring(false);
+  await world.run(3600);
+  const away = world.agent.metrics();
+  t.equal(away.uplink_connects_total, 1, 'the connection lives');
+  t.comment(`${bytesIn(path)} bytes on disk, ${away.buffer_bytes} in memory`);
+  t.ok(away.buffer_bytes! < 16 * 1024 * 1024, `memory holds ${away.buffer_bytes} bytes`);
+  t.ok(bytesIn(path) < 64 * 1024 * 1024);
+  world.setStoring(true);
+  await world.run(150);
+  const metrics = world.agent.metrics();
+  t.equal(metrics.ring_rows, 0);
+  t.equal(readdirSync(path).length, 0, 'the ring is empty again');
+  for (const id of ['host-1', ...VMS.map((vm) => vm.id)]) t.equal(holes(world, id), 0, `${id} has every second`);
+  t.same(
+    Object.entries(metrics).filter(([name, value]) => name.includes('dropped') && value > 0),
+    [],
+  );
+  await world.stop();
+});
+
 t.test('killed in the midst of it: the next process sends what the first one left', async (t) => {
   const path = directory(t);
   const world = await agentWorld(VMS.slice(0, 2), {}, undefined, () => openSpill(path, 64, HOST_BUFFER_LIMITS));

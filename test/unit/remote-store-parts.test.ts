@@ -9,16 +9,60 @@ import t from 'tap';
 import { InfluxConnection } from '../../aggregator/store/influx/influx-connection.ts';
 import { goDurationMs, prepareInflux } from '../../aggregator/store/influx/influx-setup.ts';
 import { HttpEndpoint } from '../../aggregator/store/remote/http-endpoint.ts';
+import { Opening } from '../../aggregator/store/remote/opening.ts';
 import { REMOTE_DEFAULTS, remoteOptions } from '../../aggregator/store/remote/remote-options.ts';
 import { type Aggregated, BIN_MS, RollUp } from '../../aggregator/store/remote/roll-up.ts';
 import { parseSeriesName } from '../../aggregator/store/remote/series-name.ts';
 import { readWriteAnswer } from '../../aggregator/store/remote/write-answer.ts';
 import { nameOfMetric, selector } from '../../aggregator/store/victoria/promql.ts';
+import { HeadroomError } from '../../shared/errors.ts';
+import { createPrng } from '../../shared/prng.ts';
+import { NodeClock, SimulatedTime } from '../../simulation/clock.ts';
 import { block, VM_A } from '../contract/series-store-contract.ts';
 
 const HOUR_MS = BIN_MS['1h'];
 const START = Date.UTC(2026, 6, 1, 12);
 const row = (time: number) => [block(VM_A, ['vm_cpu.usageCores'], [[time, 1]])];
+
+t.test('a server that is away is waited for, ever less often, and told once; what waiting would not mend is refused', async (t) => {
+  const time = new SimulatedTime(createPrng(1), START);
+  const clock = new NodeClock(time);
+  const reports: string[] = [];
+  const tries: number[] = [];
+  let answer: HeadroomError | null = new HeadroomError('STORE_UNAVAILABLE', 'nobody is there');
+  const opening = new Opening({
+    name: 'InfluxDB',
+    open: async () => {
+      tries.push(time.nowMs);
+      if (answer) throw answer;
+    },
+    clock,
+    prng: createPrng(2),
+    onReport: (message) => reports.push(message),
+  });
+  await opening.patiently();
+  t.throws(() => opening.check(), { code: 'STORE_UNAVAILABLE', message: /waited for since the start: nobody is there/ });
+  await time.runUntil(time.nowMs + 600_000);
+  t.ok(tries.length > 15 && tries.length < 60, `${tries.length} tries in ten minutes`);
+  t.ok(tries[2]! - tries[0]! < 5000, 'soon at first');
+  t.equal(reports.length, 1);
+  answer = new HeadroomError('PERMISSION', 'wrong password');
+  await time.runUntil(time.nowMs + 60_000);
+  t.match(reports.slice(1), [/waited for.*wrong password/]);
+  answer = null;
+  await time.runUntil(time.nowMs + 60_000);
+  t.doesNotThrow(() => opening.check());
+  t.match(reports.slice(2), [/answers now/]);
+  const done = tries.length;
+  await time.runUntil(time.nowMs + 600_000);
+  t.equal(tries.length, done, 'and that is it');
+
+  const refused = {
+    ...{ name: 'x', clock, prng: createPrng(2), onReport: () => {} },
+    open: () => Promise.reject(new HeadroomError('CONFIG_INVALID', 'no')),
+  };
+  await t.rejects(new Opening(refused).patiently(), { code: 'CONFIG_INVALID' });
+});
 
 t.test('bins are summed up once they are over, oldest first, hours too', async (t) => {
   const rollUp = new RollUp();

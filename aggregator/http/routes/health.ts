@@ -1,4 +1,4 @@
-/** GET /healthz (the process answers) and /readyz (it can decide). */
+/** GET /healthz (the process answers) and /readyz (it can decide, and its stores have answered since the start). */
 import Type from 'typebox';
 import { answers, type Routes } from './route-options.ts';
 

@@ -9,7 +9,7 @@ const Status = Type.Object({
   startedAtMs: UtcMs,
   epoch: Type.Number(),
   ready: Type.Boolean(),
-  reason: Type.String({ description: 'Why it is not ready' }),
+  reason: Type.String({ description: 'Why it is not ready; when it is, what is amiss' }),
   killSwitch: Type.Boolean({ description: "The whole fleet's" }),
   seriesStore: Type.Object({
     kind: Type.String(),

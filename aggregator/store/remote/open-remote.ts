@@ -14,13 +14,15 @@ export interface RemoteGiven extends Partial<RemoteOptions> {
   credentials?: Credentials | null;
   /** Left out: compressed unless the server is on this machine, where it costs more than it saves. */
   gzip?: boolean;
+  /** A server that is away at the start is waited for instead of refused. */
+  patient?: boolean;
   clock: Clock;
   prng: Prng;
   /** Hears of refused lines and failing writes, in words for an operator. */
   onReport?: Report;
 }
 
-/** Rejects with STORE_UNAVAILABLE, PERMISSION, CONFIG_INVALID. */
+/** Rejects with STORE_UNAVAILABLE (unless patient), PERMISSION, CONFIG_INVALID. */
 export async function openRemote(
   server: SeriesServer,
   endpoint: HttpEndpoint,
@@ -40,7 +42,7 @@ export async function openRemote(
       waitingMax: options.waitingMax,
       onRefusedLines: (reason, lines, said) => store.refusedLines(reason, lines, said),
     });
-  const store = new RemoteSeriesStore(server, makeWriter, clock, options, onReport);
-  await store.open();
+  const store = new RemoteSeriesStore({ server, makeWriter, clock, prng, options, report: onReport });
+  await store.open(given.patient === true);
   return store;
 }

@@ -4,16 +4,35 @@
  */
 import type { Clock } from '../../../shared/clock.ts';
 import { errorText, HeadroomError, isHeadroomError } from '../../../shared/errors.ts';
+import type { Prng } from '../../../shared/prng.ts';
 import type { Source, Subject, TelemetryBlock } from '../../../shared/telemetry.ts';
 import { checkShape, timelyBlocks } from '../blocks.ts';
-import type { LastValue, SeriesQuery, SeriesQueryMany, SeriesResult, SeriesStore, SeriesStoreStatus } from '../series-store.ts';
+import type {
+  LastValue,
+  SeriesQuery,
+  SeriesQueryMany,
+  SeriesResult,
+  SeriesStore,
+  SeriesStoreStatus,
+  StoreTrouble,
+} from '../series-store.ts';
 import { linesOf } from './line-protocol.ts';
 import type { LineWriter } from './line-writer.ts';
+import { Opening } from './opening.ts';
 import type { RemoteOptions } from './remote-options.ts';
 import { AGGREGATED, type Aggregated, BIN_MS, RollUp } from './roll-up.ts';
 import { type SeriesServer, STATE_MEASUREMENT } from './series-server.ts';
 
 export type Report = (message: string) => void;
+
+export interface RemoteParts {
+  server: SeriesServer;
+  makeWriter: (store: RemoteSeriesStore) => LineWriter;
+  clock: Clock;
+  prng: Prng;
+  options: RemoteOptions;
+  report: Report;
+}
 
 /** Problems remembered for `status`. */
 const PROBLEMS_MAX = 32;
@@ -27,37 +46,31 @@ export class RemoteSeriesStore implements SeriesStore {
   readonly #rollUp = new RollUp();
   readonly #dropped: Record<string, number> = {};
   readonly #problems: string[] = [];
+  readonly #opening: Opening;
   /** Why the last write or upkeep failed; null when it did not. */
   #failing: string | null = null;
   #maintaining: Promise<void> | null = null;
 
-  constructor(
-    server: SeriesServer,
-    makeWriter: (store: RemoteSeriesStore) => LineWriter,
-    clock: Clock,
-    options: RemoteOptions,
-    report: Report,
-  ) {
+  constructor({ server, makeWriter, clock, prng, options, report }: RemoteParts) {
     this.#server = server;
     this.#clock = clock;
     this.#options = options;
     this.#report = report;
     this.#writer = makeWriter(this);
+    this.#opening = new Opening({ name: server.kind, open: () => this.#open(), clock, prng, onReport: report });
   }
 
-  /** Makes the server ready and finds out from when on statistics may be missing. Rejects as the server's requests do. */
-  async open(): Promise<void> {
-    await this.#server.prepare();
-    const nowMs = this.#clock.wallMs();
-    const { lateMs, rawRetentionMs } = this.#options;
-    const through = await Promise.all(AGGREGATED.map((resolution) => this.#server.summedUpThroughMs(resolution)));
-    const known = through.filter((ms) => ms !== null);
-    const fromMs = known.length < AGGREGATED.length ? nowMs : Math.min(nowMs, ...known);
-    this.#rollUp.markRange(Math.max(fromMs - lateMs, nowMs - rawRetentionMs), nowMs);
+  /**
+   * Makes the server ready and finds out from when on statistics may be missing. Rejects as the server's requests do;
+   * `patiently`: not with STORE_UNAVAILABLE, the server is waited for instead and nothing is taken until it answers.
+   */
+  open(patiently: boolean): Promise<void> {
+    return patiently ? this.#opening.patiently() : this.#opening.now();
   }
 
   async append(blocks: readonly TelemetryBlock[]): Promise<void> {
     if (blocks.length === 0) return;
+    this.#opening.check();
     for (const block of blocks) checkShape(block);
     const nowMs = this.#clock.wallMs();
     const late: Record<string, number> = {};
@@ -84,43 +97,57 @@ export class RemoteSeriesStore implements SeriesStore {
     return result!;
   }
 
-  queryMany(query: SeriesQueryMany): Promise<SeriesResult[]> {
+  async queryMany(query: SeriesQueryMany): Promise<SeriesResult[]> {
+    this.#opening.check();
     const freshFromMs = query.resolution === 'raw' ? 0 : this.#rollUp.freshFromMs(query.resolution, this.#clock.wallMs());
     return this.#server.queryMany({ ...query, fields: [...new Set(query.fields)] }, freshFromMs);
   }
 
-  last(withinMs: number, nowMs: number, subjects?: readonly Subject[]): Promise<LastValue[]> {
-    if (subjects?.length === 0) return Promise.resolve([]);
+  async last(withinMs: number, nowMs: number, subjects?: readonly Subject[]): Promise<LastValue[]> {
+    if (subjects?.length === 0) return [];
+    this.#opening.check();
     return this.#server.last(withinMs, nowMs, subjects);
   }
 
-  subjects(): Promise<{ subject: Subject; source: Source }[]> {
+  async subjects(): Promise<{ subject: Subject; source: Source }[]> {
+    this.#opening.check();
     return this.#server.subjects();
   }
 
   /** Calls while one is under way wait for it. */
-  maintain(nowMs: number): Promise<void> {
+  async maintain(nowMs: number): Promise<void> {
+    if (this.#opening.problem !== null) return;
     this.#maintaining ??= this.#maintain(nowMs).finally(() => {
       this.#maintaining = null;
     });
-    return this.#maintaining;
+    await this.#maintaining;
   }
 
   /** Answers without the server too: that it does not answer is what there is to tell then. */
   async status(): Promise<SeriesStoreStatus> {
     const problems = [...this.#problems];
+    const trouble = this.trouble();
     let size: Awaited<ReturnType<SeriesServer['size']>> = { bytes: Number.NaN, rawFromMs: null };
     try {
-      size = await this.#server.size();
-      problems.push(...(await this.#server.problems()));
+      if (trouble?.unopened !== true) {
+        size = await this.#server.size();
+        problems.push(...(await this.#server.problems()));
+      }
     } catch (error) {
       problems.push(`now: ${errorText(error)}`);
     }
-    if (this.#failing !== null) problems.push(`now: ${this.#failing}`);
+    if (trouble !== null) problems.push(`now: ${trouble.problem}`);
     return { kind: this.#server.kind, ...size, dropped: { ...this.#dropped }, problems };
   }
 
+  trouble(): StoreTrouble | null {
+    const waited = this.#opening.problem;
+    if (waited !== null) return { problem: `${this.#server.kind} is waited for since the start: ${waited}`, unopened: true };
+    return this.#failing === null ? null : { problem: this.#failing, unopened: false };
+  }
+
   async close(): Promise<void> {
+    this.#opening.close();
     this.#writer.close();
     await this.#maintaining?.catch(() => undefined);
   }
@@ -129,6 +156,16 @@ export class RemoteSeriesStore implements SeriesStore {
   refusedLines(reason: string, lines: number, said: string): void {
     this.#drop(reason, lines);
     this.#remember(`${lines} lines were refused for good (${reason}), the others are stored: ${said}`);
+  }
+
+  async #open(): Promise<void> {
+    await this.#server.prepare();
+    const nowMs = this.#clock.wallMs();
+    const { lateMs, rawRetentionMs } = this.#options;
+    const through = await Promise.all(AGGREGATED.map((resolution) => this.#server.summedUpThroughMs(resolution)));
+    const known = through.filter((ms) => ms !== null);
+    const fromMs = known.length < AGGREGATED.length ? nowMs : Math.min(nowMs, ...known);
+    this.#rollUp.markRange(Math.max(fromMs - lateMs, nowMs - rawRetentionMs), nowMs);
   }
 
   async #maintain(nowMs: number): Promise<void> {
