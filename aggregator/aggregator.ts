@@ -39,9 +39,11 @@ import type { Parts } from './service/parts.ts';
 import { PolicyDesk } from './service/policy-desk.ts';
 import { PolicyKeeper, type PolicySource } from './service/policy-keeper.ts';
 import { Pools } from './service/pools.ts';
+import { newestLoans } from './service/recalled-loans.ts';
 import { recalledNotifications } from './service/recalled-notifications.ts';
 import { planEntry, Reporter } from './service/reporter.ts';
 import { createService } from './service/service.ts';
+import { ShortageWatch } from './service/shortage-watch.ts';
 import { SteadyTime } from './service/steady-time.ts';
 import type { LedgerStore } from './store/ledger-store.ts';
 import type { SeriesStore } from './store/series-store.ts';
@@ -66,6 +68,8 @@ export interface AggregatorOptions {
 const SETTLE_MS = 20_000;
 /** Changes of before a restart that still count against the blast radius are looked for in so many entries. */
 const OUTCOMES_READ_MAX = 2000;
+/** Each loan has four or five entries in its life. */
+const LOANS_READ_MAX = 2000;
 
 /** Takes ownership (a new epoch) and the policy into force. Rejects when a store fails or the policy file is invalid. */
 export async function createAggregator(options: AggregatorOptions): Promise<Aggregator> {
@@ -130,6 +134,7 @@ export class Aggregator {
       onSent: (step) => state.noteChange(step.vm, step.host, nowMs()),
       onOutcome: (outcome) => {
         decisions.addOutcome(outcome);
+        if (outcome.step.loan !== undefined) state.loans.outcome(outcome.step.loan, outcome.outcome, outcome.reason);
         if (outcome.outcome === 'applied') anomalies.noteChange(outcome.step, nowMs());
         reporter.outcome(outcome);
       },
@@ -161,6 +166,7 @@ export class Aggregator {
     this.#parts = {
       ...{ clock, prng, log, version, epoch, time, series, ledger, state, executor, ingest, policies, kills },
       ...{ events, decisions, notifications, anomalies, queue, models, reporter, credentials },
+      shortages: new ShortageWatch(),
       snapshot: () => state.snapshot(nowMs(), clock.monotonicMs()),
       latestPlan: () => this.latest,
     };
@@ -196,6 +202,7 @@ export class Aggregator {
     );
     state.restoreChanges(changes.reverse());
     notifications.recall(recalledNotifications(entries), time.nowMs());
+    state.loans.restore(newestLoans(await ledger.entries({ limit: LOANS_READ_MAX, kind: 'loan', newestFirst: true })));
   }
 
   #known(vm: VmId): KnownVm | null {
@@ -250,6 +257,9 @@ export class Aggregator {
         this.#counters.lintFindings += made.findings.length;
         decisions.addPlan(made.plan, made.findings);
         reporter.plan(made.plan, made.findings);
+        state.loans.opened(made.plan);
+        for (const change of this.#parts.shortages.plan(made.plan.shortages ?? [], snapshot.nowMs)) reporter.shortage(change);
+        this.#fromHosts.takeNews();
         this.#pools.tell(snapshot, state.policy);
       },
       onStoreError: this.#notStored,

@@ -4,6 +4,7 @@ import type { Incident } from '../http/schemas/anomalies.ts';
 import type { Credential } from '../http/schemas/credentials.ts';
 import type { Event, Plan, Policies, PolicyChange, PolicyVersion, Verification } from '../http/schemas/decisions.ts';
 import type { Explanation, Host, Sla, Vm } from '../http/schemas/fleet.ts';
+import type { LoanView, ShortageView } from '../http/schemas/loans.ts';
 
 export type VmAnswer = Static<typeof Vm>;
 export type HostAnswer = Static<typeof Host>;
@@ -16,4 +17,6 @@ export type PolicyVersionAnswer = Static<typeof PolicyVersion>;
 export type VerificationAnswer = Static<typeof Verification>;
 export type IncidentAnswer = Static<typeof Incident>;
 export type SlaAnswer = Static<typeof Sla>;
+export type LoanAnswer = Static<typeof LoanView>;
+export type ShortageAnswer = Static<typeof ShortageView>;
 export type ExplanationAnswer = Static<typeof Explanation>;

@@ -7,6 +7,7 @@ import { detect } from './commands/detect.ts';
 import { events } from './commands/events.ts';
 import { hostList } from './commands/host-list.ts';
 import { killSwitchOff, killSwitchOn, killSwitchStatus } from './commands/kill-switch.ts';
+import { loanList, shortageList } from './commands/loan-list.ts';
 import { lookCommand } from './commands/look.ts';
 import { planList, planShow } from './commands/plan.ts';
 import { policyApply, policyDiff, policyGet, policyShow } from './commands/policy.ts';
@@ -37,6 +38,8 @@ export const COMMANDS: readonly Command[] = [
   policyHistory,
   policyRollback,
   slaList,
+  loanList,
+  shortageList,
   anomalyList,
   killSwitchOn,
   killSwitchOff,

@@ -19,6 +19,7 @@ import { eventRoutes } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
 import { hostRoutes } from './routes/hosts.ts';
 import { killSwitchRoutes } from './routes/kill-switch.ts';
+import { loanRoutes } from './routes/loans.ts';
 import { notificationRoutes } from './routes/notifications.ts';
 import { planRoutes } from './routes/plans.ts';
 import { policyRoutes } from './routes/policies.ts';
@@ -88,6 +89,7 @@ export async function createHttpApp(service: AggregatorService, options: HttpApp
       planRoutes,
       policyRoutes,
       slaRoutes,
+      loanRoutes,
       anomalyRoutes,
       auditRoutes,
       killSwitchRoutes,

@@ -9,8 +9,10 @@ import type { EligibilityMap, Mode, Resource, Setting, VmState } from '../../sha
 import type { Incident } from '../core/anomaly/incident.ts';
 import type { Classification } from '../core/classify/workload-class.ts';
 import type { Cause, LoginTimes } from '../core/credential/delay.ts';
+import type { Loan } from '../core/plan/loan.ts';
 import type { FleetSnapshot, ForecastView, HostSnapshot, LintFinding, Plan, PlanStep } from '../core/plan/plan.ts';
 import type { VmPolicyChange } from '../core/plan/policy-diff.ts';
+import type { Shortage } from '../core/plan/shortage.ts';
 import type { SlaState } from '../core/plan/sla.ts';
 import type { Contention } from '../core/state/contention-score.ts';
 import type { Notification } from '../notify/notifier.ts';
@@ -101,6 +103,13 @@ export interface IncidentView extends Incident {
   vmName: string;
 }
 
+/** A shortage that goes on. */
+export interface ShortageView extends Shortage {
+  sinceMs: number;
+  /** The administrator was told. */
+  alerted: boolean;
+}
+
 /** The next plan as another policy would make it. */
 export interface PlanPreview {
   steps: PlanStep[];
@@ -150,6 +159,10 @@ export interface AggregatorService {
   incidents(): IncidentView[];
   /** The policy's agreements on service, and how well they were kept. */
   slas(): SlaState[];
+  /** What VMs lend each other: open loans first, then those that ended, newest first. */
+  loans(): Loan[];
+  /** VMs that find no room on their host now, and what is done about it. */
+  shortages(): ShortageView[];
   /** Null: there was no such version. */
   policyVersion(version: number): Promise<PolicyVersionView | null>;
   setKillSwitch(

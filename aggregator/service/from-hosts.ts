@@ -87,6 +87,7 @@ export class FromHosts implements IngestSink {
   /** What live state noticed since it was last asked. */
   takeNews(): void {
     const { state, reporter, models, executor, decisions, anomalies, queue } = this.#parts;
+    for (const loan of state.loans.takeChanged()) reporter.loan(loan);
     for (const news of state.takeNews()) {
       reporter.news(news);
       if (news.vm === null) continue;

@@ -19,6 +19,7 @@ import type { ModelKeeper } from './model-keeper.ts';
 import type { NotificationLog } from './notification-log.ts';
 import type { PolicyKeeper } from './policy-keeper.ts';
 import type { Reporter } from './reporter.ts';
+import type { ShortageWatch } from './shortage-watch.ts';
 import type { SteadyTime } from './steady-time.ts';
 
 export interface Parts {
@@ -44,6 +45,7 @@ export interface Parts {
   readonly queue: LedgerQueue;
   readonly models: ModelKeeper;
   readonly reporter: Reporter;
+  readonly shortages: ShortageWatch;
   /** The fleet as it is now. */
   readonly snapshot: () => FleetSnapshot;
   /** The newest plan, as carried out; null before the first. */

@@ -6,6 +6,7 @@ import type { HostId, VmId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { FleetChange } from '../core/anomaly/fleet-incidents.ts';
 import { changeNotice } from '../core/notify/change-words.ts';
+import { type Loan, loanWords } from '../core/plan/loan.ts';
 import type { LintFinding, Plan } from '../core/plan/plan.ts';
 import type { News } from '../core/state/fleet-state.ts';
 import type { StepOutcome } from '../execute/executor.ts';
@@ -15,6 +16,7 @@ import type { LedgerBody } from '../store/ledger-store.ts';
 import type { EventLog } from './event-log.ts';
 import type { LedgerQueue } from './ledger-queue.ts';
 import type { NotificationLog } from './notification-log.ts';
+import type { ShortageChange } from './shortage-watch.ts';
 
 /** Proposals not carried out that an entry names one by one; the rest is in the plan's digest. */
 const NOT_DONE_KEPT_MAX = 500;
@@ -93,6 +95,37 @@ export class Reporter {
     });
     if (outcome === 'applied') this.#events.add(nowMs, { kind: 'notification', vm, host, message, data: { planId, resource } });
     else this.#log.info(message, { plan: planId, vm, host });
+  }
+
+  /** A loan changed its state: both VMs' owners hear of it, the ledger keeps it whole. */
+  loan(loan: Loan): void {
+    const nowMs = this.#nowMs();
+    const { resource, host, lender, borrower } = loan;
+    this.#queue.append(nowMs, { kind: 'loan', loan });
+    const message = `${loan.lenderName}: ${loanWords(loan, 'lender')}`;
+    this.#events.add(nowMs, { kind: 'notification', vm: lender, host, message, data: { event: 'loan', loan } });
+    for (const [vm, side] of [
+      [lender, 'lender'],
+      [borrower, 'borrower'],
+    ] as const) {
+      this.#notifications.add({ timeMs: nowMs, vm, kind: 'loan', resource, message: loanWords(loan, side), data: { loan } });
+    }
+    this.#log.info(message, { loan: loan.id, state: loan.state });
+  }
+
+  /** Nothing that Headroom may do itself settles it: somebody has to know. */
+  shortage({ change, shortage }: ShortageChange): void {
+    const { vm, vmName, host, resource, measures } = shortage;
+    const words =
+      change === 'over'
+        ? `${resource} is no longer short on host ${host}`
+        : `${resource} is short on host ${host}: ${measures.map((measure) => `${measure.kind}: ${measure.words}`).join('; ')}`;
+    const nowMs = this.#nowMs();
+    const data = { event: 'shortage', change, shortage };
+    this.#events.add(nowMs, { kind: 'notification', vm, host, message: `${vmName}: ${words}`, data });
+    this.#queue.append(nowMs, { kind: 'event', event: `shortage-${change}`, vm, host, resource, message: words, after: null });
+    this.#notifications.add({ timeMs: nowMs, vm, kind: 'shortage', resource, message: words, data: { change, shortage } });
+    if (change === 'alert') this.#log.warn(`${vmName}: ${words}`, { vm, host });
   }
 
   /** Only what somebody is to be told of: the rest is in the list of incidents. */

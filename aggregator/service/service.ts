@@ -65,6 +65,8 @@ export function createService(parts: Parts, desks: Desks): AggregatorService {
     policyVersion: (wanted) => policies.version(wanted),
     incidents: () => anomalies.incidents(),
     slas: () => state.slas(time.nowMs()),
+    loans: () => state.loans.all(),
+    shortages: () => parts.shortages.current(),
     setKillSwitch: (scope, engaged, by, reason) => desks.killSwitches.set(scope, engaged, by, reason),
     notifications: {
       recent: (vm, limit) => notifications.recent(vm, limit),

@@ -5,6 +5,7 @@
  */
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { Outcome, Resource, Setting } from '../../shared/resources.ts';
+import type { Loan } from '../core/plan/loan.ts';
 
 export interface Allocation {
   vm: VmId;
@@ -29,6 +30,7 @@ export type LedgerBody =
       after: Setting | null;
     }
   | { kind: 'event'; event: string; vm: VmId | null; host: HostId; resource: Resource | null; message: string; after: Setting | null }
+  | { kind: 'loan'; loan: Loan }
   | { kind: 'policy'; version: number; by: string; digest: string }
   | { kind: 'operator'; action: string; by: string; target: string; reason: string };
 

@@ -23,6 +23,7 @@ import type { HostId, VmId } from '../../shared/ids.ts';
 import type { PublicKey } from '../../shared/protocol/frames.ts';
 import { RESOURCES, type Resource, type Setting } from '../../shared/resources.ts';
 import { allocation, expectedDemand, MADE_HOSTS, MADE_VMS, type MadeVm, STEP_MS, stepDemand, usage } from './made-fleet.ts';
+import { madeLoan, madeShortage } from './made-loans.ts';
 import { madeSeries } from './made-series.ts';
 
 export interface FakeServiceOptions {
@@ -330,6 +331,8 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
         worst: [{ vm: MADE_VMS[0]!.id, name: 'shop-web', attainment: 0.985, steps: 200 }],
       },
     ],
+    loans: () => (options.empty ? [] : [madeLoan(MADE_VMS[1]!.id, MADE_VMS[0]!.id, startedAtMs)]),
+    shortages: () => (options.empty ? [] : [madeShortage(MADE_VMS[0]!.id, startedAtMs)]),
     policyVersions: async (limit) => versions.slice(0, limit).map((each) => ({ ...each, source: null })),
     policyVersion: async (version) => versions.find((each) => each.version === version) ?? null,
     async setKillSwitch(scope, engaged, by, reason) {

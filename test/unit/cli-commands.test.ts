@@ -108,6 +108,17 @@ t.test('anomaly list: kind, since when, likely cause', async (t) => {
   t.match((await world.run('anomaly list --open -o json')).out, /"kind": *"leak"/);
 });
 
+t.test('loan list and shortage list: who lends whom what, who lacks room', async (t) => {
+  t.match((await world.run('loan list')).out, /rack1-kvm01 +batch +shop-web +200 MiB +lent/);
+  t.match(
+    (await world.run('shortage list -o wide')).out,
+    /rack1-kvm01 +shop-web +700 MiB +1100 MiB +borrow, throttle, alert .*nobody less important/,
+  );
+  const { out } = await world.run('vm explain shop-web');
+  t.match(out, /200 MiB are borrowed from batch until/);
+  t.match(out, /What is done about it, migrate: not done/);
+});
+
 t.test('sla list: attainment beside the objective', async (t) => {
   t.match((await world.run('sla list -o wide')).out, /shop-cpu +cpu +1 +99 % +98\.5 % +NO +-50 % .*shop-web 98\.5 %/);
 });

@@ -1,6 +1,7 @@
 /** Goal: the lint finds nothing in a sound plan, and each rule is load-bearing: a plan that breaks just it is caught by it. */
 import t from 'tap';
 import { lintPlan, PLAN_RULES, STEP_RULES, withoutFindings } from '../../aggregator/core/lint/lint.ts';
+import type { Loan } from '../../aggregator/core/plan/loan.ts';
 import { vmId } from '../../shared/ids.ts';
 import { type Case, cleanCase, cpuStep, HOST, memoryStep, NOW_MS } from '../support/lint-fixture.ts';
 
@@ -8,6 +9,42 @@ const lint = ({ plan, snapshot, policy }: Case) => lintPlan(plan, snapshot, poli
 
 t.test('a sound plan has no findings', (t) => {
   t.same(lint(cleanCase()), []);
+  t.end();
+});
+
+const LOAN: Loan = {
+  id: 'loan-1',
+  host: HOST,
+  resource: 'memory',
+  lender: vmId('00000000-0000-4000-8000-000000000002'),
+  lenderName: 'vm-2',
+  borrower: vmId('00000000-0000-4000-8000-000000000003'),
+  borrowerName: 'vm-3',
+  amount: 148,
+  lenderBefore: 2048,
+  lenderAfter: 1900,
+  openedAtMs: NOW_MS,
+  askedAtMs: NOW_MS,
+  askedAmount: 148,
+  untilMs: NOW_MS + 30 * 60_000,
+  state: 'asked',
+  because: 'test',
+};
+
+/** Makes the clean case's shrink of VM 2 a loan to VM 3, sound but for what `change` does to it. */
+function lends(c: Case, change: (loan: Loan) => unknown): void {
+  const loan = { ...LOAN };
+  const { resolve } = c.policy;
+  c.policy.resolve = (vm, resource) => ({ ...resolve(vm, resource), priority: vm.name === 'vm-3' ? 900 : 100 });
+  c.plan.steps[0]!.loan = LOAN.id;
+  c.plan.loans = [loan];
+  change(loan);
+}
+
+t.test('a sound loan has no findings', (t) => {
+  const sound = cleanCase();
+  lends(sound, () => undefined);
+  t.same(lint(sound), []);
   t.end();
 });
 
@@ -156,6 +193,23 @@ const BREAK: Record<string, [rule: string, change: (c: Case) => void][]> = {
     ],
   ],
   reach: [['reach', (c) => (c.snapshot.vms[1]!.demand.memory.forecast!.horizons = [1, 2])]],
+  // The memory of VM 2 is lent to VM 3, which has a higher priority.
+  loan: [
+    ['loan', (c) => lends(c, (loan) => (loan.id = 'another'))],
+    ['loan', (c) => lends(c, (loan) => (loan.untilMs += 31 * 60_000))],
+    ['loan', (c) => lends(c, (loan) => (loan.borrower = c.snapshot.vms[0]!.id))],
+    ['loan', (c) => lends(c, (loan) => (loan.lender = c.snapshot.vms[0]!.id))],
+    [
+      'loan',
+      (c) => lends(c, () => Object.assign(c.policy, { whenShort: { borrow: false, loanTermMs: 1e9, migrate: false, throttle: true } })),
+    ],
+    ['loan', (c) => lends(c, (loan) => (c.snapshot.loans = [{ ...loan, id: 'before', state: 'lent' }]))],
+  ],
+  lent: [
+    ['lent', (c) => (c.snapshot.loans = [{ ...LOAN, lender: c.snapshot.vms[2]!.id, lenderAfter: 2048, state: 'lent' }])],
+    ['lent', (c) => (c.snapshot.loans = [{ ...LOAN, resource: 'cpu', lender: c.snapshot.vms[0]!.id, lenderAfter: 1, state: 'asked' }])],
+  ],
+  borrowed: [['borrowed', (c) => lends(c, (loan) => (loan.askedAmount = 9000))]],
   'cap-needed': [['cap-needed', (c) => (c.resources.cpu.cpuEnforcement = 'cap-when-contended' as never)]],
   'bounds-sent': [
     ['bounds-sent', (c) => (c.plan.steps[0]!.ceiling = 9999)],

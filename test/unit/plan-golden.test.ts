@@ -71,6 +71,24 @@ const SCENARIOS: Record<string, { source?: string; snapshot: FleetSnapshot }> = 
       [hostOf({ memoryMiB: 4096, availableMiB: 900 })],
     ),
   },
+  borrow: {
+    source: `${AUTO_POLICY.replace('fleet:\n', 'fleet:\n  rebootTogether: 0\n  whenShort: {loanTerm: 20m, migrate: true}\n')}rules:
+  - {name: important, match: {name: shop}, memory: {priority: 900}}
+`,
+    snapshot: snapshotOf(
+      [
+        vmOf(1, {
+          name: 'shop',
+          demand: { ...low, memory: MEMORY_RISE },
+          current: { cpu: cpu(1), memory: memory(512) },
+          memory: { ...vmOf(1).memory, balloonMiB: 512, rssMiB: 540 },
+        }),
+        vmOf(2, { name: 'batch', demand: { ...low, memory: demandOf(750, forecastOf([750, 750, 750, 750, 750, 750])) } }),
+        vmOf(3, { name: 'equal', demand: { ...low, memory: demandOf(500, forecastOf([820, 820, 820, 820, 820, 820])) } }),
+      ],
+      [hostOf({ memoryMiB: 512 + 552 + 840 + 840, availableMiB: 900 }), hostOf({ id: 'kvm2' as never })],
+    ),
+  },
   'reasons-against': {
     source: `${AUTO_POLICY}rules:
   - {name: quorum, match: {class: cluster}, cpu: {growOnly: true}}

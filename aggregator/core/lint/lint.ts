@@ -8,6 +8,7 @@ import type { FleetPolicy } from '../plan/policy.ts';
 import * as care from './care-rules.ts';
 import { notTakenDuringIncident } from './incident-rules.ts';
 import type { LintContext, LintedStep, PlanRule, StepRule } from './lint-rule.ts';
+import * as loans from './loan-rules.ts';
 import * as asked from './policy-rules.ts';
 import { blastRadius, cooledDown, oneStepEach, outsideFreeze, stepLimit } from './rate-rules.ts';
 import * as standing from './standing-rules.ts';
@@ -52,6 +53,8 @@ export const STEP_RULES: Readonly<Record<string, StepRule>> = {
   reach: care.forecastReaches,
   'cap-needed': care.capNeeded,
   'bounds-sent': care.boundsSent,
+  loan: loans.loanGranted,
+  lent: loans.lentKept,
 };
 
 export const PLAN_RULES: Readonly<Record<string, PlanRule>> = {
@@ -62,6 +65,7 @@ export const PLAN_RULES: Readonly<Record<string, PlanRule>> = {
   'host-cpu': cpuOfHost,
   'guard-grants': guardGrants,
   canary: care.canariesWell,
+  borrowed: loans.borrowedWithinCeiling,
 };
 
 export function lintPlan(plan: Plan, snapshot: FleetSnapshot, policy: FleetPolicy): LintFinding[] {

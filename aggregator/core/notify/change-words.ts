@@ -11,6 +11,7 @@ const GROWTH_BECAUSE: Partial<Record<Constraint, string>> = {
   pressure: 'it was held down and needs more now',
   rollback: 'taking it away had done harm',
   startup: 'it is starting',
+  repayment: 'what it lent is paid back',
   floor: 'it is never to have less',
   guaranteed: 'so much of it is guaranteed',
   'working-set': 'it works with so much',
@@ -18,6 +19,9 @@ const GROWTH_BECAUSE: Partial<Record<Constraint, string>> = {
 const SHRINK_BECAUSE: Partial<Record<Constraint, string>> = {
   'working-set': 'that is all it works with',
   ceiling: 'it may have no more',
+  lent: 'a more important VM needs it for a while',
+  repayment: 'what it borrowed is given back',
+  throttle: 'its host has not enough for all',
 };
 
 /** `expectedByMs`: end of the step in which the demand behind a growth is expected. */

@@ -4,17 +4,21 @@
  */
 import { assert } from '../../../shared/assert.ts';
 import type { Prng } from '../../../shared/prng.ts';
-import { type Setting, sameSetting } from '../../../shared/resources.ts';
-import { amountOf, settingFor } from './amounts.ts';
+import { sameSetting } from '../../../shared/resources.ts';
+import { amountOf } from './amounts.ts';
 import { BlastRadius } from './blast-radius.ts';
+import { borrow, type Plans } from './borrow.ts';
 import { isCanary, trialEndsMs } from './canaries.ts';
 import type { CpuRoom } from './cpu-room.ts';
 import { freezeAt } from './freeze.ts';
+import type { Loan } from './loan.ts';
 import type { MemoryRoom } from './memory-room.ts';
 import type { NotDone, PlanStep } from './plan.ts';
 import { notDone, type PlanContext, type Proposal, type Refusal } from './planning.ts';
-import type { FleetPolicy } from './policy.ts';
 import { reasonFor } from './reasons.ts';
+import { type Short, type Shortage, shortageOf } from './shortage.ts';
+import { settingOf, stepOf } from './steps.ts';
+import { throttle } from './throttle.ts';
 import { amountWords, timeWords } from './words.ts';
 
 export interface HostRooms {
@@ -27,6 +31,9 @@ export interface Allotment {
   notDone: NotDone[];
   rooms: Map<string, HostRooms>;
   vmsChanged: number;
+  /** Opened for those that found no room. */
+  loans: Loan[];
+  shortages: Shortage[];
 }
 
 /** Growth that room cut to less than this share of what was wanted is not worth a write. */
@@ -36,8 +43,9 @@ export function allot(proposals: readonly Proposal[], rooms: Map<string, HostRoo
   const { snapshot, policy } = context;
   const blast = new BlastRadius(snapshot, policy.blastRadius);
   const freeze = freezeAt(snapshot.nowMs, policy.freezeWindows);
-  const allotment: Allotment = { steps: [], notDone: [], rooms, vmsChanged: 0 };
-  for (const proposal of ordered(proposals, policy, prng)) {
+  const allotment: Allotment = { steps: [], notDone: [], rooms, vmsChanged: 0, loans: [], shortages: [] };
+  const short: Short[] = [];
+  for (const proposal of ordered(throttle(proposals, rooms, context), context, prng)) {
     const { vm, resource } = proposal.subject;
     const wouldBe = settingOf(proposal);
     const refuse = (refusal: Refusal): void => {
@@ -53,7 +61,8 @@ export function allot(proposals: readonly Proposal[], rooms: Map<string, HostRoo
       refuse({ constraint: 'blast-radius', reason: `${full}: ${reasonFor(proposal, wouldBe, snapshot.nowMs)}` });
       continue;
     }
-    const fitted = fit(proposal, rooms);
+    const { fitted, missing } = fit(proposal, rooms);
+    if (missing > 0) short.push({ proposal, missing });
     if ('reason' in fitted) {
       refuse(fitted);
       continue;
@@ -68,10 +77,19 @@ export function allot(proposals: readonly Proposal[], rooms: Map<string, HostRoo
     blast.take(vm);
     allotment.steps.push(stepOf(fitted, context));
   }
+  if (freeze === null) relieve(short, { steps: allotment.steps, loans: allotment.loans, blast }, allotment, context);
   allotment.vmsChanged = blast.vms;
   // Shrinks first: what they free is there for the plan after this one.
   allotment.steps.sort((a, b) => (a.direction === b.direction ? 0 : a.direction === 'shrink' ? -1 : 1));
   return allotment;
+}
+
+/** In the order of those who lack room: the most urgent and important borrow first. */
+function relieve(short: readonly Short[], plans: Plans, allotment: Allotment, context: PlanContext): void {
+  for (const each of short) {
+    const borrowed = borrow(each, plans, context);
+    allotment.shortages.push(shortageOf(each, borrowed, context, allotment.rooms));
+  }
 }
 
 /** Reasons that hold a proposal back whatever room there is. */
@@ -93,14 +111,15 @@ function sharedRefusal(proposal: Proposal, context: PlanContext, freeze: { reaso
   return null;
 }
 
-/** Urgent growth, then growth, then shrinks; canaries first, then priority (the unimportant shrink first), then the widest gap. */
-function ordered(proposals: readonly Proposal[], policy: FleetPolicy, prng: Prng): Proposal[] {
+/** Urgent growth, then what is paid back (oldest loans first), then growth, then shrinks; canaries first, then priority (the unimportant shrink first), then the widest gap. */
+function ordered(proposals: readonly Proposal[], { policy, loans }: PlanContext, prng: Prng): Proposal[] {
   const ranked = proposals.map((proposal) => {
     const { subject, direction, need, target } = proposal;
     const grows = direction === 'grow';
     return {
       proposal,
-      group: grows ? (need.urgent ? 0 : 1) : 2,
+      group: grows ? (need.urgent ? 0 : need.constraint === 'repayment' ? 1 : 2) : 3,
+      loanAtMs: loans.lentBy(subject.vm.id, subject.resource)?.openedAtMs ?? 0,
       canary: isCanary(subject.vm.id, subject.policy, policy) ? 0 : 1,
       priority: grows ? -subject.policy.priority : subject.policy.priority,
       gap: -Math.abs(target / Math.max(subject.amount, 1e-9) - 1),
@@ -111,6 +130,7 @@ function ordered(proposals: readonly Proposal[], policy: FleetPolicy, prng: Prng
   ranked.sort(
     (a, b) =>
       a.group - b.group ||
+      (a.group === 1 ? a.loanAtMs - b.loanAtMs : 0) ||
       a.canary - b.canary ||
       a.priority - b.priority ||
       order(a.gap, b.gap) ||
@@ -125,63 +145,33 @@ function order(a: number, b: number): number {
   return a === b ? 0 : a < b ? -1 : 1;
 }
 
-function fit(proposal: Proposal, rooms: Map<string, HostRooms>): Proposal | Refusal {
+/** What of a proposal its host has room for, and what is missing of it. */
+function fit(proposal: Proposal, rooms: Map<string, HostRooms>): { fitted: Proposal | Refusal; missing: number } {
   const { subject, direction, target } = proposal;
-  if (direction === 'shrink') return proposal;
+  const whole = { fitted: proposal, missing: 0 };
+  if (direction === 'shrink') return whole;
   const room = rooms.get(subject.vm.host);
   assert(room !== undefined, `no room was reckoned for host ${subject.vm.host}`);
   const counted = subject.resource === 'memory' ? room.memory : subject.resource === 'cpu' && subject.form === 'cap' ? room.cpu : null;
-  if (counted === null) return proposal;
+  if (counted === null) return whole;
   // Room is counted in what will be written, which is rounded up.
   const wanted = amountOf(settingOf(proposal), subject.vm, subject.form);
   const limit = counted.growthLimit(subject.vm.id, wanted);
   if (limit >= wanted - 1e-9) {
     counted.grow(subject.vm.id, wanted);
-    return proposal;
+    return whole;
   }
   const left = roundedDown(subject.resource, limit);
   const words = `host ${subject.vm.host} has room for ${amountWords(subject.resource, Math.max(0, left - subject.amount))} more`;
+  const missing = Math.min(wanted - subject.amount, wanted - left);
   if (left - subject.amount < ROOM_SHARE_MIN * (target - subject.amount)) {
-    return {
-      constraint: 'capacity',
-      reason: `${words}, ${amountWords(subject.resource, target - subject.amount)} are wanted: ${proposal.need.because}`,
-    };
+    const reason = `${words}, ${amountWords(subject.resource, target - subject.amount)} are wanted: ${proposal.need.because}`;
+    return { fitted: { constraint: 'capacity', reason }, missing };
   }
   counted.grow(subject.vm.id, left);
-  return { ...proposal, target: left, constraint: 'capacity', notes: [...proposal.notes, words] };
+  return { fitted: { ...proposal, target: left, constraint: 'capacity', notes: [...proposal.notes, words] }, missing };
 }
 
 function roundedDown(resource: string, amount: number): number {
   return resource === 'memory' ? Math.floor(amount) : Math.floor(amount * 100 + 1e-6) / 100;
-}
-
-function settingOf({ subject, target }: Proposal): Setting {
-  const { current, vm, form, policy } = subject;
-  return settingFor(target, current, vm, form, policy.cpuEnforcement !== 'cap-always');
-}
-
-function stepOf(proposal: Proposal, { snapshot }: PlanContext): PlanStep {
-  const { subject, need, direction, constraint } = proposal;
-  const { vm, resource, policy, current, bounds } = subject;
-  const to = settingOf(proposal);
-  assert(!sameSetting(current, to), `a step for ${vm.name} that changes nothing: ${JSON.stringify(to)}`);
-  // A weight leaves the cap at its baseline: that is what the agent's guard compares with the bounds.
-  const ceiling = resource === 'cpu' && subject.form === 'weight' ? Math.max(bounds.ceiling, vm.vcpus) : bounds.ceiling;
-  return {
-    vm: vm.id,
-    vmName: vm.name,
-    host: vm.host,
-    resource,
-    direction,
-    from: current,
-    to,
-    floor: bounds.floor,
-    ceiling,
-    mode: policy.mode,
-    constraint,
-    reason: reasonFor(proposal, to, snapshot.nowMs),
-    ...(need.byMs === null ? {} : { expectedByMs: need.byMs }),
-    predictedDemand: need.demand,
-    model: need.model,
-  };
 }

@@ -8,6 +8,7 @@ import type { HostRooms } from './allot.ts';
 import { boundsOf } from './amounts.ts';
 import type { HostGrant, VmSnapshot } from './plan.ts';
 import type { PlanContext } from './planning.ts';
+import { guardCeiling } from './repayment.ts';
 
 const SHARE_GIVEN = 0.5;
 
@@ -34,12 +35,12 @@ export function grantsOf(
 }
 
 /** VMs in auto, with the ceiling of each resource that is ours to grow. */
-function allowanceOf(vm: VmSnapshot, { policy }: PlanContext): HostGrant['allowances'] {
+function allowanceOf(vm: VmSnapshot, { policy, loans }: PlanContext): HostGrant['allowances'] {
   if (vm.state !== 'ready' && vm.state !== 'launching') return [];
   const ceiling = (resource: 'cpu' | 'memory'): number | null => {
     if (policy.resolve(vm, resource).mode !== 'auto' || !vm.eligibility[resource].allowed) return null;
     if (vm.holds.some((hold) => hold.resource === resource)) return null;
-    return boundsOf(resource, vm, policy.resolve(vm, resource))?.ceiling ?? null;
+    return guardCeiling(loans, vm, resource, boundsOf(resource, vm, policy.resolve(vm, resource))?.ceiling ?? null);
   };
   const cpuCeilingCores = policy.resolve(vm, 'cpu').cpuEnforcement === 'weight' ? null : ceiling('cpu');
   const memoryCeilingMiB = ceiling('memory');

@@ -5,6 +5,9 @@
 import type { HostId, VmId } from '../../../shared/ids.ts';
 import type { IncidentKind } from '../anomaly/incident.ts';
 import type { EligibilityMap, Mode, Pair, Resource, Setting, VmState } from '../../../shared/resources.ts';
+import type { IncidentKind } from '../anomaly/incident.ts';
+import type { Loan } from './loan.ts';
+import type { Shortage } from './shortage.ts';
 
 /** Demand seen and expected of one resource of one VM, in its headline unit (cores, MiB, bytes/s). */
 export interface DemandView {
@@ -124,6 +127,8 @@ export interface FleetSnapshot {
   /** VMs changed by earlier plans within the sliding windows, newest last: for blast radius. */
   recentChanges: readonly { vm: VmId; host: HostId; atMs: number }[];
   killSwitch: boolean;
+  /** What VMs lend each other now; absent = nothing. */
+  loans?: readonly Loan[];
 }
 
 /** The rule that bound the decision, machine-readable; `reason` says it in words. */
@@ -179,6 +184,8 @@ export interface PlanStep {
   /** Demand quantile that was aimed at, headline unit. */
   predictedDemand: number;
   model: string;
+  /** The loan for which this shrink makes room. */
+  loan?: string;
 }
 
 /** A change that would have been made, or was looked for, and why it was not. */
@@ -208,6 +215,10 @@ export interface Plan {
   grants: HostGrant[];
   /** Digest of snapshot and policies, for the audit. */
   inputsDigest: string;
+  /** Opened by this plan: each has a step of its lender. Absent = none. */
+  loans?: Loan[];
+  /** VMs that found no room on their host, and what is done about it. Absent = none. */
+  shortages?: Shortage[];
 }
 
 export interface LintFinding {

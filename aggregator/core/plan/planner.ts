@@ -11,11 +11,13 @@ import { isCanary } from './canaries.ts';
 import { contentionOf } from './contention.ts';
 import { CpuRoom } from './cpu-room.ts';
 import { grantsOf } from './grants.ts';
+import { Loans } from './loan.ts';
 import { MemoryRoom } from './memory-room.ts';
 import type { FleetSnapshot, NotDone, Plan, VmSnapshot } from './plan.ts';
 import type { PlanContext, Proposal } from './planning.ts';
 import type { FleetPolicy } from './policy.ts';
 import { propose } from './propose.ts';
+import { owedNow } from './repayment.ts';
 
 export interface PlanOptions {
   /** Goes into the plan's name, so that two aggregators' plans never share one. */
@@ -43,7 +45,8 @@ export interface PlanReport {
 
 export function plan(snapshot: FleetSnapshot, policy: FleetPolicy, options: PlanOptions, prng: Prng): { plan: Plan; report: PlanReport } {
   const byHost = Map.groupBy(snapshot.vms, (vm) => vm.host as string);
-  const context = contextOf(snapshot, policy, byHost);
+  const rooms = roomsOf(snapshot, policy, byHost);
+  const context = contextOf(snapshot, policy, byHost, rooms);
   const proposals: Proposal[] = [];
   const refused: NotDone[] = [];
   for (const vm of snapshot.vms) {
@@ -52,11 +55,6 @@ export function plan(snapshot: FleetSnapshot, policy: FleetPolicy, options: Plan
       if (outcome?.kind === 'proposal') proposals.push(outcome.proposal);
       else if (outcome) refused.push(outcome.notDone);
     }
-  }
-  const rooms = new Map<string, HostRooms>();
-  for (const host of snapshot.hosts) {
-    const vms = byHost.get(host.id) ?? [];
-    rooms.set(host.id, { memory: new MemoryRoom(host, vms, policy), cpu: new CpuRoom(host, vms, policy) });
   }
   const allotment = allot(proposals, rooms, context, prng);
   const inputsDigest = digestOf(snapshot, policy);
@@ -68,11 +66,27 @@ export function plan(snapshot: FleetSnapshot, policy: FleetPolicy, options: Plan
     notDone,
     grants: grantsOf(context, byHost, rooms),
     inputsDigest,
+    ...(allotment.loans.length === 0 ? {} : { loans: allotment.loans }),
+    ...(allotment.shortages.length === 0 ? {} : { shortages: allotment.shortages }),
   };
   return { plan: made, report: reportOf(context, proposals.length, allotment.vmsChanged, notDone, rooms) };
 }
 
-function contextOf(snapshot: FleetSnapshot, policy: FleetPolicy, byHost: ReadonlyMap<string, VmSnapshot[]>): PlanContext {
+function roomsOf(snapshot: FleetSnapshot, policy: FleetPolicy, byHost: ReadonlyMap<string, VmSnapshot[]>): Map<string, HostRooms> {
+  const rooms = new Map<string, HostRooms>();
+  for (const host of snapshot.hosts) {
+    const vms = byHost.get(host.id) ?? [];
+    rooms.set(host.id, { memory: new MemoryRoom(host, vms, policy), cpu: new CpuRoom(host, vms, policy) });
+  }
+  return rooms;
+}
+
+function contextOf(
+  snapshot: FleetSnapshot,
+  policy: FleetPolicy,
+  byHost: ReadonlyMap<string, VmSnapshot[]>,
+  rooms: ReadonlyMap<string, HostRooms>,
+): PlanContext {
   const contended = new Map<string, string>();
   for (const host of snapshot.hosts) {
     const why = contentionOf(host, byHost.get(host.id) ?? [], policy);
@@ -85,7 +99,9 @@ function contextOf(snapshot: FleetSnapshot, policy: FleetPolicy, byHost: Readonl
         canaryCooling.set(resource, vm.name);
     }
   }
-  return { snapshot, policy, hosts: new Map(snapshot.hosts.map((host) => [host.id, host])), contended, canaryCooling };
+  const loans = new Loans(snapshot.loans ?? []);
+  const hosts = new Map(snapshot.hosts.map((host) => [host.id, host]));
+  return { snapshot, policy, hosts, contended, canaryCooling, loans, owed: owedNow(loans, rooms) };
 }
 
 /** SHA-256 of everything the decision rests on: the snapshot, and the policy as it resolves for each VM. */
@@ -93,6 +109,7 @@ function digestOf(snapshot: FleetSnapshot, policy: FleetPolicy): string {
   const hash = createHash('sha256');
   const { resolve, ...plain } = policy;
   hash.update(JSON.stringify([plain, snapshot.nowMs, snapshot.killSwitch, snapshot.recentChanges, snapshot.hosts]));
+  if (snapshot.loans !== undefined && snapshot.loans.length > 0) hash.update(JSON.stringify(snapshot.loans));
   for (const vm of snapshot.vms) {
     hash.update(JSON.stringify(vm));
     for (const resource of RESOURCES) hash.update(resolve(vm, resource).rule);

@@ -2,8 +2,10 @@
 import type { VmId } from '../../../shared/ids.ts';
 import type { Resource, Setting } from '../../../shared/resources.ts';
 import type { Bounds, CpuForm } from './amounts.ts';
+import type { Loans } from './loan.ts';
 import type { Constraint, FleetSnapshot, HostSnapshot, NotDone, VmSnapshot } from './plan.ts';
 import type { FleetPolicy, ResourcePolicy } from './policy.ts';
+import type { Owed } from './repayment.ts';
 
 export interface PlanContext {
   snapshot: FleetSnapshot;
@@ -13,6 +15,10 @@ export interface PlanContext {
   contended: ReadonlyMap<string, string>;
   /** Resources in which a canary cools down after a harmful shrink, and its name. */
   canaryCooling: ReadonlyMap<Resource, string>;
+  /** What VMs lend each other. */
+  loans: Loans;
+  /** What borrowers are to give back in this plan. */
+  owed: Owed;
 }
 
 /** One VM and resource that may be changed now. */

@@ -3,7 +3,7 @@
  * and horizons are the file's to change; nothing else in the core knows these figures.
  */
 import type { Resource } from '../../../shared/resources.ts';
-import type { FleetPolicy, ResourcePolicy } from './policy.ts';
+import type { FleetPolicy, ResourcePolicy, WhenShort } from './policy.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -65,3 +65,10 @@ export const FLEET_DEFAULTS: FleetDefaults = {
   freezeWindows: [],
   killSwitch: false,
 };
+
+/** Priorities are an administrator's word: where they differ, the more important goes first. Nothing is moved unasked. */
+export const WHEN_SHORT_DEFAULTS: WhenShort = { borrow: true, loanTermMs: 30 * MINUTE_MS, migrate: false, throttle: true };
+
+export function whenShort({ whenShort: own }: Pick<FleetPolicy, 'whenShort'>): WhenShort {
+  return own ?? WHEN_SHORT_DEFAULTS;
+}

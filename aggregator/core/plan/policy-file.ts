@@ -9,9 +9,9 @@ import { RESOURCES, type Resource } from '../../../shared/resources.ts';
 import { formatDuration, parseDuration } from './durations.ts';
 import { minuteOfWeek, validTimeZone } from './freeze.ts';
 import { utcOfLocal } from './local-time.ts';
-import type { FleetPolicy, ResourcePolicy } from './policy.ts';
+import type { FleetPolicy, ResourcePolicy, WhenShort } from './policy.ts';
 import { type AnomalySection, anomalyPolicies, isolationMistake } from './policy-anomaly.ts';
-import { FLEET_DEFAULTS, RESOURCE_DEFAULTS } from './policy-defaults.ts';
+import { FLEET_DEFAULTS, RESOURCE_DEFAULTS, WHEN_SHORT_DEFAULTS } from './policy-defaults.ts';
 import { compileSelector, type MatchedVm } from './policy-match.ts';
 import type { PolicyDocument, ResourceSection } from './policy-schema.ts';
 import { type PathPart, type PolicySource, readPolicySource } from './policy-source.ts';
@@ -139,9 +139,9 @@ function fleetPolicy(document: PolicyDocument, options: PolicyFileOptions): Flee
 
 /** Left out where the file says nothing of them: what a plan rests on, and its digest, are then as they always were. */
 function newerFields(
-  { suspensions, canary, slas }: NonNullable<PolicyDocument['fleet']>,
+  { suspensions, canary, slas, whenShort }: NonNullable<PolicyDocument['fleet']>,
   takenAtMs: number | undefined,
-): Pick<FleetPolicy, 'suspensions' | 'slas' | 'canary' | 'takenAtMs'> {
+): Pick<FleetPolicy, 'suspensions' | 'slas' | 'canary' | 'whenShort' | 'takenAtMs'> {
   return {
     ...(suspensions === undefined
       ? {}
@@ -163,8 +163,13 @@ function newerFields(
           }),
         }),
     ...(canary === undefined ? {} : { canary: { share: canary.share, soakMs: parseDuration(canary.soak) } }),
+    ...(whenShort === undefined ? {} : { whenShort: shortOf(whenShort) }),
     ...(canary === undefined || takenAtMs === undefined ? {} : { takenAtMs }),
   };
+}
+
+function shortOf({ loanTerm, ...plain }: NonNullable<NonNullable<PolicyDocument['fleet']>['whenShort']>): WhenShort {
+  return { ...WHEN_SHORT_DEFAULTS, ...plain, loanTermMs: durationOr(loanTerm, WHEN_SHORT_DEFAULTS.loanTermMs) };
 }
 
 type Rule = NonNullable<PolicyDocument['rules']>[number];
@@ -232,7 +237,7 @@ function durationOr(text: string | undefined, otherwiseMs: number): number {
 }
 
 const TOP_LEVEL = ['version', 'fleet', 'defaults', 'rules', 'name', 'match', ...RESOURCES, 'anomaly'];
-const DURATION_FIELDS = new Set([...Object.keys(DURATIONS), 'staleAfter', 'lease', 'window', 'soak', 'for']);
+const DURATION_FIELDS = new Set([...Object.keys(DURATIONS), 'staleAfter', 'lease', 'window', 'soak', 'for', 'loanTerm']);
 
 /** One text for one policy: fields in a fixed order, durations in their largest exact unit, nothing implied spelled out. */
 export function canonicalPolicy(document: PolicyDocument): string {

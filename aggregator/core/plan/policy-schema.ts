@@ -126,6 +126,7 @@ const Fleet = Type.Partial(
       }),
       anomalyActions: AnomalyActionLimits,
       canary: Type.Object({ share, soak: duration }, closed),
+      whenShort: Type.Partial(Type.Object({ borrow: yesNo, loanTerm: duration, migrate: yesNo, throttle: yesNo }, closed), closed),
       slas: Type.Array(
         Type.Object(
           {

@@ -48,6 +48,16 @@ export interface ResourcePolicy {
   canary: boolean;
 }
 
+export interface WhenShort {
+  /** From VMs of lower priority, down to their floors, for so long. */
+  borrow: boolean;
+  loanTermMs: number;
+  /** Another host is proposed. */
+  migrate: boolean;
+  /** New caps on a host without enough CPU lie below demand, of the least important first. */
+  throttle: boolean;
+}
+
 export interface FleetPolicy extends AnomalyPolicies {
   version: number;
   /** VMs changed in one plan; per host and plan; per sliding window. */
@@ -84,6 +94,8 @@ export interface FleetPolicy extends AnomalyPolicies {
   }[];
   /** A share of the fleet goes first, alone for `soakMs` after a new policy. Absent = only what rules name. */
   canary?: { share: number; soakMs: number };
+  /** What is done where a host lacks room for a VM. Absent = as by default. */
+  whenShort?: WhenShort;
   /** When this policy took force, UTC ms; absent = long ago. */
   takenAtMs?: number;
   killSwitch: boolean;

@@ -5,6 +5,7 @@
 import { spokenDuration } from './durations.ts';
 import { incidentFreeze } from './incident-response.ts';
 import type { PlanContext, Proposal, Refusal, Subject } from './planning.ts';
+import { lentOut } from './repayment.ts';
 import { amountWords, percentWords, timeWords } from './words.ts';
 
 export type Processor = (proposal: Proposal, context: PlanContext) => Proposal | Refusal;
@@ -199,6 +200,7 @@ export const PROCESSORS: readonly Processor[] = [
   guaranteed,
   claimed,
   bounds,
+  lentOut,
   growOnly,
   incidentFreeze,
   unconfirmed,

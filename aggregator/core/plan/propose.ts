@@ -12,8 +12,31 @@ import type { ResourcePolicy } from './policy.ts';
 import { isRefusal, PROCESSORS } from './processors.ts';
 import { RESOURCE_WORDS } from './words.ts';
 
+/** Past the edge of the dead band, so that rounding does not bring it back in: MiB, and more than a cap's smallest step. */
+const LOAN_PAST_DEAD_BAND = 0.02;
+
 /** Null: the policy's mode is off, there is nothing to say. */
 export function propose(vm: VmSnapshot, resource: Resource, context: PlanContext): Outcome | null {
+  const looked = look(vm, resource, context);
+  if (looked === null || 'kind' in looked) return looked;
+  const { subject, need } = looked;
+  return process({ ...firstProposal(subject, need), notes: contentionNotes(subject, context) }, context);
+}
+
+/** What it could give up for another, `amount` at most: whatever it is expected to want, but by every rule of a shrink. */
+export function proposeLoan(vm: VmSnapshot, resource: Resource, amount: number, words: string, context: PlanContext): Outcome | null {
+  const looked = look(vm, resource, context);
+  if (looked === null || 'kind' in looked) return looked;
+  const { subject, need } = looked;
+  if (resource === 'cpu' && subject.form === 'weight') return null;
+  // What lies within the dead band is not worth a change: then a little more is taken.
+  const least = subject.amount * (1 - subject.policy.deadBandFraction) - LOAN_PAST_DEAD_BAND;
+  const target = Math.max(subject.bounds.floor, Math.min(subject.amount - amount, least));
+  const lending = { ...need, holdBecause: words };
+  return process({ subject, need: lending, direction: 'shrink', target, constraint: 'lent', notes: [] }, context);
+}
+
+function look(vm: VmSnapshot, resource: Resource, context: PlanContext): { subject: Subject; need: Need } | Outcome | null {
   const policy = context.policy.resolve(vm, resource);
   if (policy.mode === 'off') return null;
   const refusal = gate(vm, resource, policy, context);
@@ -28,7 +51,7 @@ export function propose(vm: VmSnapshot, resource: Resource, context: PlanContext
     const unknown = { constraint: 'unknown', reason: 'its demand is unknown and there is no forecast' } as const;
     return { kind: 'not-done', notDone: notDone(vm.id, resource, unknown) };
   }
-  return process({ ...firstProposal(subject, need), notes: contentionNotes(subject, context) }, context);
+  return { subject, need };
 }
 
 function subjectOf(vm: VmSnapshot, resource: Resource, policy: ResourcePolicy & { rule: string }, context: PlanContext): Subject | null {

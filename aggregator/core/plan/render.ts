@@ -2,7 +2,7 @@
 import type { VmId } from '../../../shared/ids.ts';
 import type { LintFinding, Plan } from './plan.ts';
 import type { PlanReport } from './planner.ts';
-import { settingWords } from './words.ts';
+import { amountWords, settingWords } from './words.ts';
 
 export interface RenderInput {
   plan: Plan;
@@ -32,6 +32,11 @@ export function renderPlan({ plan, report, findings = [], nameOf }: RenderInput)
   lines.push(plan.notDone.length > 0 ? 'not done' : 'not done: nothing');
   for (const { vm, resource, constraint, reason, wouldBe } of plan.notDone) {
     lines.push(`  ${nameOf(vm)} ${resource} [${constraint}]: ${reason}${wouldBe === null ? '' : ` (would be ${settingWords(wouldBe)})`}`);
+  }
+  for (const shortage of plan.shortages ?? []) {
+    const { vmName, host, resource, wanted, missing, measures } = shortage;
+    lines.push(`short on ${host}: ${vmName} ${resource}, ${amountWords(resource, missing)} of ${amountWords(resource, wanted)}`);
+    for (const { kind, done, words } of measures) lines.push(`  ${kind}${done ? '' : ' (not done)'}: ${words}`);
   }
   lines.push('fast guard until the next lease');
   for (const grant of plan.grants) {

@@ -13,6 +13,7 @@ import type { FleetSnapshot, HostGrant, HostSnapshot } from '../plan/plan.ts';
 import type { FleetPolicy } from '../plan/policy.ts';
 import { type SlaState, slaState } from '../plan/sla.ts';
 import { HostRecord } from './host-record.ts';
+import { LoanBook } from './loan-book.ts';
 import { VmRecord, type VmRecordOptions } from './vm-record.ts';
 
 export interface FleetStateOptions {
@@ -58,6 +59,7 @@ export class FleetState {
   #policy: FleetPolicy;
   #changes: { vm: VmId; host: HostId; atMs: number }[] = [];
   #news: News[] = [];
+  readonly loans = new LoanBook();
   newsDropped = 0;
   killSwitch = false;
 
@@ -269,7 +271,7 @@ export class FleetState {
       .map((host) => host.snapshot(this.#options.epoch, leaseMs, nowMonoMs))
       .filter((host): host is HostSnapshot => host !== null);
     const vms = [...this.#vms.values()].map((vm) => vm.snapshot(this.#policy, nowMs, nowMonoMs));
-    return { nowMs, hosts, vms, recentChanges: [...this.#changes], killSwitch: this.killSwitch };
+    return this.loans.reviewed({ nowMs, hosts, vms, recentChanges: [...this.#changes], killSwitch: this.killSwitch }, this.#policy);
   }
 
   /** How well the policy's agreements were kept. */

@@ -2,6 +2,7 @@
 import Type, { type Static } from 'typebox';
 import { RESOURCES } from '../../../shared/resources.ts';
 import { explain } from '../explain.ts';
+import { explainRoom } from '../explain-room.ts';
 import { Explanation, Vm, VmSeries } from '../schemas/fleet.ts';
 import { Page, PageQuery, ResourceName, UtcMs } from '../schemas/words.ts';
 import { vmSeries } from '../series.ts';
@@ -41,7 +42,7 @@ export const vmRoutes: Routes = (app, service) => {
     { schema: { summary: 'Why a VM has what it has', tags: ['fleet'], params: Params, response: answers(Explanation) } },
     (request) => {
       const vm = findVm(service, request.params.id);
-      return { vm: vm.id, name: vm.name, text: explain(vm) };
+      return { vm: vm.id, name: vm.name, text: [...explain(vm), ...explainRoom(vm.id, service.loans(), service.shortages())] };
     },
   );
   app.get<{ Params: Static<typeof Params>; Querystring: Static<typeof SeriesQuery> }>(

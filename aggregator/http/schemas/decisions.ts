@@ -16,6 +16,7 @@ const Step = Type.Object({
   constraint: Type.String(),
   reason: Type.String(),
   expectedByMs: Type.Optional(UtcMs),
+  loan: Type.Optional(Type.String({ description: 'The loan for which this shrink makes room' })),
   predictedDemand: Type.Number(),
   model: Type.String(),
 });

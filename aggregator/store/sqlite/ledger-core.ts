@@ -263,6 +263,7 @@ function entryOf([index, timeMs, , , previousHash, hash]: EntryRow, canonicalBod
 function vmsOf(body: LedgerBody): string[] {
   if (body.kind === 'outcome') return [body.vm];
   if (body.kind === 'event') return body.vm === null ? [] : [body.vm];
+  if (body.kind === 'loan') return [body.loan.lender, body.loan.borrower];
   if (body.kind !== 'plan') return [];
   const vms = body.steps.map((step) => (step as { vm?: unknown } | null)?.vm).filter((vm) => typeof vm === 'string');
   return [...new Set(vms)];
