@@ -85,15 +85,18 @@ function vmSection({ vm, headroom, baselines }: VmResult, chart: Chart | undefin
 }
 
 const STYLE = `body{font:15px/1.5 system-ui,sans-serif;max-width:980px;margin:2rem auto;padding:0 1rem;color:#1c2430;background:#fff}
-table{border-collapse:collapse;width:100%}th,td{text-align:right;padding:.25rem .6rem;border-bottom:1px solid #dde3ea}th:first-child{text-align:left}
+table{border-collapse:collapse;width:100%}th,td{text-align:right;padding:.25rem .6rem;border-bottom:1px solid #dde3ea}th:first-child,.why{text-align:left}
 svg{width:100%;background:#f6f8fa}path{fill:none;stroke-width:1.2}.used{stroke:#1f6feb}.allocated{stroke:#d1730a}
 .axis{display:flex;justify-content:space-between;margin:0;color:#5a6675;font-size:13px}`;
 
 export function reportHtml(summary: Summary, results: readonly VmResult[], charts: readonly Chart[]): string {
-  const { vms, resource, violationBudget, baselines, skipped } = summary;
+  const { vms, resource, violationBudget, baselines, skipped, doNotEnable } = summary;
   const heads = ['', 'idle %', 'fleet idle %', 'violations %', 'worst tenth of VMs %', 'VM-days hit %', 'unmet demand %', 'resizes a day'];
   const rows = [fleetRow('Headroom', summary), ...BASELINES.map((name) => fleetRow(BASELINE_WORDS[name], baselines[name]))];
-  const left = skipped.map(({ file, message }) => `<li>${escaped(file)}: ${escaped(message)}</li>`).join('');
+  const refused = [
+    ...doNotEnable.map(({ vm, against }) => [vm, against.map(({ words }) => words).join('; ')] as const),
+    ...skipped.map(({ file, message }) => [file, `not read: ${message}`] as const),
+  ].map(([vm, why]) => `<tr><th>${escaped(vm)}</th><td class="why">${escaped(why)}</td></tr>`);
   const sections = results.map((result) =>
     vmSection(
       result,
@@ -104,8 +107,10 @@ export function reportHtml(summary: Summary, results: readonly VmResult[], chart
 <html lang="en"><head><meta charset="utf-8"><title>Headroom backtest</title><style>${STYLE}</style></head><body>
 <h1>Backtest: ${resource} of ${vms} VMs</h1>
 <p>Violation budget ${percent(violationBudget, 3)} %. The first seven days are for learning and are not scored. Charts: use in blue, allocation in orange, the largest value of each pixel.</p>
+<h2>Do not enable it on these VMs</h2>
+${refused.length === 0 ? '<p>Nothing speaks against any of them.</p>' : `<table><tbody>${refused.join('\n')}</tbody></table>`}
+<h2>What it would have done</h2>
 <table><thead><tr>${heads.map((head) => `<th>${head}</th>`).join('')}</tr></thead><tbody>${rows.join('\n')}</tbody></table>
-${left === '' ? '' : `<h2>Skipped</h2><ul>${left}</ul>`}
 ${sections.join('\n')}
 </body></html>
 `;

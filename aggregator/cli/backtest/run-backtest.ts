@@ -7,6 +7,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { HeadroomError, isHeadroomError } from '../../../shared/errors.ts';
+import { reasonsAgainst } from '../../core/backtest/advice.ts';
 import type { BacktestResource } from '../../core/backtest/allocator.ts';
 import { BASELINES, type Baseline, baselineAllocations } from '../../core/backtest/baselines.ts';
 import { replay } from '../../core/backtest/replay.ts';
@@ -16,7 +17,7 @@ import type { CliIo } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { createProgress } from './progress.ts';
 import { type Chart, chartOf, reportHtml } from './report-html.ts';
-import { type Failure, failuresText, summaryOf, summaryText, type VmResult } from './summary.ts';
+import { type Failure, failuresText, type Refusal, refusalTable, summaryOf, summaryText, type VmResult } from './summary.ts';
 import type { TraceSource } from './trace-source.ts';
 
 export interface BacktestArguments {
@@ -43,6 +44,7 @@ async function judgeAll(args: BacktestArguments, io: CliIo): Promise<number> {
   const results: VmResult[] = [];
   const charts: Chart[] = [];
   const failures: Failure[] = [];
+  const refusals: Refusal[] = [];
   const progress = createProgress(io, files.length);
   io.catchInterrupts();
   for (const [done, file] of files.entries()) {
@@ -54,6 +56,9 @@ async function judgeAll(args: BacktestArguments, io: CliIo): Promise<number> {
       const trace = await args.source.read(file, args.resource);
       if (trace === null) continue;
       const { result, allocation } = judged(trace, args);
+      const against = reasonsAgainst(trace, result?.headroom ?? null, args.violationBudget);
+      if (against.length > 0) refusals.push({ vm: trace.vm, against });
+      if (result === null) continue;
       if (args.out !== undefined) await writeFile(join(args.out, `${trace.vm}.csv`), allocationCsv(trace, allocation));
       if (args.html !== undefined) charts.push(chartOf(trace, allocation));
       results.push(result);
@@ -66,24 +71,25 @@ async function judgeAll(args: BacktestArguments, io: CliIo): Promise<number> {
   io.err(failuresText(failures));
   if (io.stop.aborted) throw new HeadroomError('CANCELLED', `backtest: interrupted after ${results.length} of ${files.length} VMs`);
   if (results.length === 0) {
+    if (refusals.length > 0) io.err(refusalTable({ doNotEnable: refusals, skipped: failures }));
     throw new HeadroomError('NOT_FOUND', `backtest: nothing in ${args.source.place} has a week and more of ${args.resource}`);
   }
-  const summary = summaryOf(results, failures, args.resource, args.violationBudget);
+  const summary = summaryOf(results, { refusals, failures }, args.resource, args.violationBudget);
   if (args.html !== undefined) await writeFile(args.html, reportHtml(summary, results, charts));
   io.out(args.json ? `${JSON.stringify(summary)}\n` : summaryText(summary, results));
   return failures.length > 0 ? EXIT.failed : EXIT.ok;
 }
 
-function judged(trace: Trace, { resource, violationBudget }: BacktestArguments): { result: VmResult; allocation: Float64Array } {
+/** No result: the trace ends within the first week, of which everyone may learn. */
+function judged(trace: Trace, { resource, violationBudget }: BacktestArguments): { result: VmResult | null; allocation: Float64Array } {
   const { allocation, forecasts } = replay(trace, { resource, violationBudget });
+  const headroom = scoreVm(trace, allocation);
+  if (headroom === null) return { result: null, allocation };
   const allocations = baselineAllocations(trace, resource, violationBudget);
-  const score = (given: Float64Array): VmScore => {
-    const scored = scoreVm(trace, given);
-    if (scored === null) throw new HeadroomError('USAGE', 'it ends within the first week, of which everyone may learn');
-    return scored;
-  };
-  const baselines = Object.fromEntries(BASELINES.map((name) => [name, score(allocations[name])])) as Record<Baseline, VmScore>;
-  return { result: { vm: trace.vm, headroom: score(allocation), baselines, forecasts }, allocation };
+  // What is scored of one is scored of all: the same samples are known.
+  const score = (name: Baseline): VmScore => scoreVm(trace, allocations[name])!;
+  const baselines = Object.fromEntries(BASELINES.map((name) => [name, score(name)])) as Record<Baseline, VmScore>;
+  return { result: { vm: trace.vm, headroom, baselines, forecasts }, allocation };
 }
 
 /** A row where the allocation changes; it stands until the next one. */

@@ -1,4 +1,5 @@
 /** What a backtest found, for people and programs. Input: scores of each VM and row; output: the JSON object and the tables. */
+import type { Against } from '../../core/backtest/advice.ts';
 import type { BacktestResource } from '../../core/backtest/allocator.ts';
 import { BASELINES, type Baseline } from '../../core/backtest/baselines.ts';
 import type { ForecastScore } from '../../core/backtest/forecast-score.ts';
@@ -12,6 +13,12 @@ export interface VmResult {
   forecasts: ForecastScore[] | null;
 }
 
+/** A VM on which Headroom should not be enabled. */
+export interface Refusal {
+  vm: string;
+  against: readonly Against[];
+}
+
 export interface Failure {
   file: string;
   message: string;
@@ -22,12 +29,13 @@ export interface Summary extends FleetScore {
   violationBudget: number;
   baselines: Record<Baseline, FleetScore>;
   forecasts: ForecastScore[];
+  doNotEnable: Refusal[];
   skipped: Failure[];
 }
 
 export function summaryOf(
   results: readonly VmResult[],
-  failures: readonly Failure[],
+  { refusals, failures }: { refusals: readonly Refusal[]; failures: readonly Failure[] },
   resource: BacktestResource,
   violationBudget: number,
 ): Summary {
@@ -38,6 +46,7 @@ export function summaryOf(
     violationBudget,
     baselines: Object.fromEntries(baselines) as Record<Baseline, FleetScore>,
     forecasts: meanForecasts(results),
+    doNotEnable: [...refusals],
     skipped: [...failures],
   };
 }
@@ -70,7 +79,24 @@ const percent = (share: number, digits = 1): string => (100 * share).toFixed(dig
 export function summaryText(summary: Summary, results: readonly VmResult[]): string {
   const { vms, resource, violationBudget } = summary;
   const head = `${vms} VMs, ${resource}, violation budget ${percent(violationBudget, 3)} %, first week not scored\n\n`;
-  return `${head}${fleetTable(summary)}\n${vmTable(results)}\n${forecastTable(summary.forecasts)}`;
+  return `${head}${refusalTable(summary)}\n${fleetTable(summary)}\n${vmTable(results)}\n${forecastTable(summary.forecasts)}`;
+}
+
+/** Whom it will not serve comes first: with what remains the rest of the report is to be read. */
+export function refusalTable({ doNotEnable, skipped }: Pick<Summary, 'doNotEnable' | 'skipped'>): string {
+  const rows = [
+    ...doNotEnable.map(({ vm, against }) => ({ vm, why: against.map(({ words }) => words).join('; ') })),
+    ...skipped.map(({ file, message }) => ({ vm: file, why: `not read: ${message}` })),
+  ];
+  if (rows.length === 0) return 'Nothing speaks against enabling it on any of these VMs.\n';
+  return table(
+    rows,
+    [
+      { title: 'DO NOT ENABLE ON', text: ({ vm }) => vm },
+      { title: 'BECAUSE', text: ({ why }) => why },
+    ],
+    true,
+  );
 }
 
 function fleetTable(summary: Summary): string {

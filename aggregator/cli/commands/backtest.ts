@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { errorText, HeadroomError } from '../../../shared/errors.ts';
 import type { BacktestResource } from '../../core/backtest/allocator.ts';
-import type { TraceSource } from '../backtest/trace-source.ts';
+import { chooseSource, PLACES } from '../backtest/choose-source.ts';
 import type { CliIo, OwnCommand } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 
@@ -13,6 +13,16 @@ const HELP = `headroom backtest [OPTIONS]: what Headroom would have granted, and
                         mem_mib_alloc, cpu_cores_used_max; an empty field or a missing row is unknown
   --from-store PLACE    the same out of a series store: the aggregator's configuration file, or its data directory
                         (while it is stopped, or a copy); demand in bins of five minutes
+  --from-prometheus URL what a libvirt exporter, prometheus-pve-exporter or node_exporter left in Prometheus
+  --from-influxdb URL   what Telegraf or Proxmox wrote to InfluxDB
+  --from-proxmox PLACE  Proxmox' own records: its address, or a directory of VM.json with what rrddata answers
+  --from-csv FILE       one CSV with many VMs: a row a VM and time
+  --days N              how far back Prometheus and InfluxDB are asked (default 30)
+  --match MATCHERS      Prometheus: only these, such as 'job="libvirt"'
+  --database NAME       InfluxDB: default telegraf
+  --layout NAME         whose names are read, where several are there: libvirt, pve, node; InfluxDB: libvirt, pve, proxmox, guest
+  --columns LIST        CSV: MEANING=HEADING,… where headings are not known: vm, time, cpu, cpu-percent, cpu-max, cpus,
+                        memory, memory-percent, memory-size (cores and MiB)
   --resource RESOURCE   cpu (default), memory or cpumax (the maximum within each sample)
   --violation-budget F  share of samples in which demand may exceed the allocation (default 0.01)
   --out DIR             writes DIR/VM.csv: timestamp,allocation
@@ -20,7 +30,9 @@ const HELP = `headroom backtest [OPTIONS]: what Headroom would have granted, and
   --json                one object on the last line instead of tables
   --stdio               one sample in, one decision out, as JSON lines; see the guide
 
-The first seven days are for learning and are not scored.
+The first seven days are for learning and are not scored. The first table names the VMs on which Headroom should not be
+enabled, and why. Servers that ask who reads: user:password@ in the address, or the whole Authorization header in the
+variable HEADROOM_HISTORY_AUTHORIZATION.
 `;
 
 function parsed(argv: readonly string[]) {
@@ -28,8 +40,12 @@ function parsed(argv: readonly string[]) {
     return parseArgs({
       args: [...argv],
       options: {
-        traces: { type: 'string' },
-        'from-store': { type: 'string' },
+        ...(Object.fromEntries(PLACES.map((place) => [place, { type: 'string' }])) as Record<(typeof PLACES)[number], { type: 'string' }>),
+        days: { type: 'string', default: '30' },
+        match: { type: 'string', default: '' },
+        database: { type: 'string', default: 'telegraf' },
+        layout: { type: 'string' },
+        columns: { type: 'string', default: '' },
         resource: { type: 'string', default: 'cpu' },
         'violation-budget': { type: 'string', default: '0.01' },
         out: { type: 'string' },
@@ -63,14 +79,6 @@ async function stream(violationBudget: number, io: CliIo): Promise<number> {
   return EXIT.ok;
 }
 
-async function sourceOf(traces: string | undefined, store: string | undefined, io: CliIo): Promise<TraceSource> {
-  if (traces !== undefined && store !== undefined) throw usage('--traces and --from-store exclude each other');
-  if (traces !== undefined) return (await import('../backtest/trace-source.ts')).directorySource(traces);
-  if (store === undefined) throw usage('--traces DIR is missing, or --from-store PLACE');
-  const { storeSource } = await import('../backtest/store-source.ts');
-  return storeSource(store, io.clock, (message) => io.err(`headroom: ${message}\n`));
-}
-
 export const backtest: OwnCommand = {
   kind: 'own',
   name: 'backtest',
@@ -87,7 +95,7 @@ export const backtest: OwnCommand = {
     const resource = BACKTEST_RESOURCES.find((one) => one === values.resource);
     if (resource === undefined) throw usage(`--resource ${values.resource}: there are ${BACKTEST_RESOURCES.join(', ')}`);
     const { out, html, json } = values;
-    const source = await sourceOf(values.traces, values['from-store'], io);
+    const source = await chooseSource(values, io);
     const { runBacktest } = await import('../backtest/run-backtest.ts');
     return runBacktest({ source, out, html, json, resource: resource satisfies BacktestResource, violationBudget }, io);
   },

@@ -4,6 +4,7 @@
  * that did not come. Refuses with the line what it cannot read.
  */
 import { HeadroomError } from '../../../shared/errors.ts';
+import { timeOfText } from '../time-text.ts';
 
 export interface SeriesRow {
   timestamp: string;
@@ -13,8 +14,6 @@ export interface SeriesRow {
   value: number;
 }
 
-/** From here on a bare number counts milliseconds, below it seconds: 1e11 s is the year 5138, 1e11 ms is 1973. */
-const MILLISECONDS_FROM = 1e11;
 const UNKNOWN = new Set(['', 'nan', 'null', 'na']);
 
 /** Throws USAGE with the line for what is no such file. */
@@ -37,12 +36,8 @@ export function parseSeries(text: string): SeriesRow[] {
   });
 }
 
-/** Times without a zone are UTC. */
 function timeOf(text: string, row: number): number {
-  const number = Number(text);
-  if (text !== '' && Number.isFinite(number)) return number >= MILLISECONDS_FROM ? number : number * 1000;
-  const zoned = /(Z|[+-]\d\d:?\d\d)$/i.test(text) ? text : `${text}Z`;
-  const timeMs = /^\d{4}-\d\d-\d\d[ T]\d\d:\d\d/.test(text) ? Date.parse(zoned.replace(' ', 'T')) : Number.NaN;
+  const timeMs = timeOfText(text);
   if (Number.isNaN(timeMs)) throw wrong(row, `timestamp "${text.slice(0, 40)}" is neither like 2014-04-01 00:05:00 nor seconds since 1970`);
   return timeMs;
 }
