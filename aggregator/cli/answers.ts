@@ -8,8 +8,8 @@ import type { LoanView, ShortageView } from '../http/schemas/loans.ts';
 
 export type VmAnswer = Static<typeof Vm>;
 export type HostAnswer = Static<typeof Host>;
-export type PlanAnswer = Static<typeof Plan>;
 export type CredentialAnswer = Static<typeof Credential>;
+export type PlanAnswer = Static<typeof Plan>;
 export type EventAnswer = Static<typeof Event>;
 export type PoliciesAnswer = Static<typeof Policies>;
 export type PolicyChangeAnswer = Static<typeof PolicyChange>;

@@ -15,8 +15,8 @@ import { policyHistory, policyRollback } from './commands/policy-history.ts';
 import { simulate } from './commands/simulate.ts';
 import { slaList } from './commands/sla-list.ts';
 import { status } from './commands/status.ts';
-import { vmExplain } from './commands/vm-explain.ts';
 import { vmCredentials } from './commands/vm-credentials.ts';
+import { vmExplain } from './commands/vm-explain.ts';
 import { vmList } from './commands/vm-list.ts';
 import { vmShow } from './commands/vm-show.ts';
 
@@ -27,8 +27,8 @@ export const COMMANDS: readonly Command[] = [
   vmList,
   vmShow,
   vmExplain,
-  planList,
   vmCredentials,
+  planList,
   planShow,
   events,
   policyGet,

@@ -93,9 +93,9 @@ export async function createHttpApp(service: AggregatorService, options: HttpApp
       anomalyRoutes,
       auditRoutes,
       killSwitchRoutes,
+      credentialRoutes,
       statusRoutes,
       healthRoutes,
-      credentialRoutes,
       notificationRoutes(streaming),
       eventRoutes(streaming),
     ]) {

@@ -55,7 +55,6 @@ export interface VmView {
   resources: Record<Resource, ResourceView>;
 }
 
-export interface HostView extends HostSnapshot {
 /** A login that was asked for. */
 export interface CredentialView extends LoginTimes {
   id: string;
@@ -76,6 +75,7 @@ export interface CredentialView extends LoginTimes {
   delay: { causes: Cause[]; message: string } | null;
 }
 
+export interface HostView extends HostSnapshot {
   vms: number;
   allocatedCores: number;
   allocatedMiB: number;
@@ -177,13 +177,13 @@ export interface AggregatorService {
     recent(vm: VmId, limit: number): Notification[];
     subscribe(vm: VmId, listener: (notification: Notification) => void): () => void;
   };
+  /** A login for a VM's user, sealed to that key. Throws UNAVAILABLE where it cannot be asked for, CONFLICT while one is made. */
+  askForLogin(vm: VmId, publicKey: PublicKey, by: string): CredentialView;
+  /** Null: there is no such login, or no longer. */
+  login(vm: VmId, id: string): CredentialView | null;
   readonly series: SeriesStore;
   readonly ledger: LedgerStore;
   ledgerEntries(query: Parameters<LedgerStore['entries']>[0]): Promise<LedgerEntry[]>;
   /** Counters and gauges of ingest, loops and queues, for /metrics. */
   metrics(): Record<string, number>;
 }
-  /** A login for a VM's user, sealed to that key. Throws UNAVAILABLE where it cannot be asked for, CONFLICT while one is made. */
-  askForLogin(vm: VmId, publicKey: PublicKey, by: string): CredentialView;
-  /** Null: there is no such login, or no longer. */
-  login(vm: VmId, id: string): CredentialView | null;

@@ -134,6 +134,9 @@ export class PeerConnection implements PeerLink {
       case 'hint':
         if (this.#mayReport(frame.vm, peer)) this.#owner.options.sink.onHint?.(peer.host, frame);
         break;
+      case 'credential':
+        if (this.#mayReport(frame.vm, peer)) this.#owner.options.sink.onCredential?.(peer.host, frame);
+        break;
       case 'goodbye':
         this.#leaving = true;
         this.relieved();
@@ -167,9 +170,6 @@ export class PeerConnection implements PeerLink {
       epoch: this.#owner.epoch,
       heartbeatMs,
       window,
-      case 'credential':
-        if (this.#mayReport(frame.vm, peer)) this.#owner.options.sink.onCredential?.(peer.host, frame);
-        break;
       backlogRowsPerSecond: this.#owner.backlogShare(),
       wallMs: clock.wallMs(),
       capabilities: [HINT_CAPABILITY, CREDENTIAL_CAPABILITY],

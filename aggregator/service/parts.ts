@@ -39,8 +39,8 @@ export interface Parts {
   readonly kills: KillSwitches;
   readonly events: EventLog;
   readonly decisions: DecisionLog;
-  readonly notifications: NotificationLog;
   readonly credentials: Credentials;
+  readonly notifications: NotificationLog;
   readonly anomalies: AnomalyWatch;
   readonly queue: LedgerQueue;
   readonly models: ModelKeeper;

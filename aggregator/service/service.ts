@@ -73,9 +73,9 @@ export function createService(parts: Parts, desks: Desks): AggregatorService {
       subscribe: (vm, listener) => notifications.subscribe(vm, listener),
     },
     events: { recent: (limit) => events.recent(limit), subscribe: (listener) => events.subscribe(listener) },
+    askForLogin: (vm, publicKey, by) => credentials.request(vm, publicKey, by),
+    login: (vm, id) => credentials.view(vm, id),
     ledgerEntries: (query) => ledger.entries(query),
     metrics: desks.metrics,
   };
 }
-    askForLogin: (vm, publicKey, by) => credentials.request(vm, publicKey, by),
-    login: (vm, id) => credentials.view(vm, id),

@@ -41,9 +41,9 @@ export interface FakeService extends AggregatorService {
   tell(vm: VmId, message: string): void;
   /** What the kill switch was set to, in order. */
   killSwitchCalls: { scope: string; engaged: boolean; by: string; reason: string }[];
-  /** How many listeners the event stream has now. */
   /** What becomes of a login that was asked for, each time it is looked at; by default it stays pending. */
   onLogin: (login: CredentialView, publicKey: PublicKey) => CredentialView;
+  /** How many listeners the event stream has now. */
   listeners(): number;
 }
 
@@ -287,8 +287,8 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
   const killed = new Set<string>();
   const told: Notification[] = [];
   const toldListeners = new Set<(notification: Notification) => void>();
-  const policy = { version: 1, source: FAKE_POLICY };
   const logins = new Map<string, { login: CredentialView; publicKey: PublicKey }>();
+  const policy = { version: 1, source: FAKE_POLICY };
   const versions: PolicyVersionView[] = [{ version: 1, atMs: startedAtMs, by: 'start', digest: 'ab'.repeat(32), source: FAKE_POLICY }];
   const forecasters = ['aggregate', 'last-value'];
   const plans = (): PlanView[] => (options.empty ? [] : Array.from({ length: 41 }, (_, i) => planView(41 - i, nowMs())));
@@ -342,9 +342,6 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
       service.killSwitchCalls.push({ scope: target, engaged, by, reason });
     },
     killSwitchCalls: [],
-    notifications: {
-      recent: (vm, limit) => told.filter((each) => each.vm === vm).slice(-limit),
-      subscribe(vm, listener) {
     onLogin: (login) => login,
     askForLogin(vm, publicKey, by) {
       const blank = { state: 'pending', reason: '', account: null, method: null, expiresAtMs: null, sealed: null, delay: null } as const;
@@ -357,6 +354,9 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
       const found = logins.get(id);
       return found && found.login.vm === vm ? service.onLogin(found.login, found.publicKey) : null;
     },
+    notifications: {
+      recent: (vm, limit) => told.filter((each) => each.vm === vm).slice(-limit),
+      subscribe(vm, listener) {
         const own = (each: Notification): void => (each.vm === vm ? listener(each) : undefined);
         toldListeners.add(own);
         return () => toldListeners.delete(own);
