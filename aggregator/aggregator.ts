@@ -17,8 +17,6 @@ import { forecasterFactory } from './core/forecast/registry.ts';
 import { FleetState } from './core/state/fleet-state.ts';
 import { Executor } from './execute/executor.ts';
 import type { AggregatorService } from './http/service.ts';
-import type { SecurityLog } from './identity/security-log.ts';
-import type { AgentIdentities } from './ingest/agent-identities.ts';
 import { createIngest, type Ingest } from './ingest/ingest.ts';
 import type { IngestLimits } from './ingest/peer-state.ts';
 import { runFits } from './loops/fit-loop.ts';
@@ -47,7 +45,6 @@ import { planEntry, Reporter } from './service/reporter.ts';
 import { createService } from './service/service.ts';
 import { ShortageWatch } from './service/shortage-watch.ts';
 import { SteadyTime } from './service/steady-time.ts';
-import { mayMove } from './service/vm-moves.ts';
 import type { LedgerStore } from './store/ledger-store.ts';
 import type { SeriesStore } from './store/series-store.ts';
 
@@ -65,8 +62,6 @@ export interface AggregatorOptions {
   notifiers?: readonly Notifier[];
   /** Fits of heavy models; absent: models that want any are served without. */
   fits?: FitService;
-  /** Keys of agents, and where refusals are written; absent: only agents on this machine are taken. */
-  identity?: { agents: AgentIdentities; security: SecurityLog };
 }
 
 /** Nothing sent this long ago can still arrive: sessions end after three silent heartbeats of 5 s. */
@@ -165,12 +160,7 @@ export class Aggregator {
       sink: this.#fromHosts,
       epoch,
       ownsVm: (vm) => state.vm(vm)?.host ?? null,
-      mayMove: (vm, to) => mayMove(state.vm(vm), to, (host) => this.ingest.connected(host)),
-      ...(options.identity ? { identities: options.identity.agents } : {}),
-      onProblem: (peer, error, agent) => {
-        log.warn('connection problem', { peer, code: error.code, problem: error.message });
-        options.identity?.security.refuseAgent(peer, error, agent);
-      },
+      onProblem: (peer, error) => log.warn('connection problem', { peer, code: error.code, problem: error.message }),
       ...(options.ingestLimits ? { limits: options.ingestLimits } : {}),
     });
     this.#parts = {

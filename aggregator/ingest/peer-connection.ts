@@ -173,7 +173,6 @@ export class PeerConnection implements PeerLink {
       backlogRowsPerSecond: this.#owner.backlogShare(),
       wallMs: clock.wallMs(),
       capabilities: [HINT_CAPABILITY, CREDENTIAL_CAPABILITY],
-      ...(keyId === null ? {} : { keyId }),
     });
     this.#session.established(heartbeatMs);
     if (peer.kind === 'host') sink.onConnected?.(peer.host);
