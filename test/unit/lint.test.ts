@@ -133,6 +133,7 @@ const BREAK: Record<string, [rule: string, change: (c: Case) => void][]> = {
     ['grow-only', (c) => (c.resources.memory.growOnly = true)],
     ['grow-only', (c) => (c.snapshot.vms[1]!.labels = { class: 'cluster' })],
   ],
+  anomaly: [['anomaly', (c) => (c.snapshot.vms[1]!.incident = { kind: 'leak', sinceMs: 0, resource: 'memory', vouched: true })]],
   grounds: [
     ['grounds', (c) => (c.snapshot.vms[1]!.demand.memory.vouched = false)],
     ['grounds', (c) => (c.snapshot.vms[1]!.demand.memory.forecast = null)],
@@ -170,7 +171,6 @@ const BREAK: Record<string, [rule: string, change: (c: Case) => void][]> = {
       (c) =>
         (c.policy.freezeWindows = [
           { fromMinuteOfWeek: 2 * 1440 + 1260, toMinuteOfWeek: 2 * 1440 + 1261, timeZone: 'Asia/Tokyo', reason: 'x' },
-  anomaly: [['anomaly', (c) => (c.snapshot.vms[1]!.incident = { kind: 'leak', sinceMs: 0, resource: 'memory', vouched: true })]],
         ]),
     ],
     [

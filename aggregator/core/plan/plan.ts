@@ -3,7 +3,6 @@
  * backtest, simulation and API all speak these types.
  */
 import type { HostId, VmId } from '../../../shared/ids.ts';
-import type { IncidentKind } from '../anomaly/incident.ts';
 import type { EligibilityMap, Mode, Pair, Resource, Setting, VmState } from '../../../shared/resources.ts';
 import type { IncidentKind } from '../anomaly/incident.ts';
 import type { Loan } from './loan.ts';
@@ -163,6 +162,9 @@ export type Constraint =
   | 'unconfirmed'
   | 'rollback'
   | 'anomaly'
+  | 'lent'
+  | 'repayment'
+  | 'throttle'
   | 'lint';
 
 export interface PlanStep {
