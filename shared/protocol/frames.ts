@@ -196,9 +196,6 @@ export const CommandFrame = Type.Object({
   reason: text(1024),
 });
 
-/** Aggregator → guest agent (relayed). */
-export const GuestCommandFrame = Type.Object({
-  type: Type.Literal('guest-command'),
 /** Base64url of so many bytes at least and at most. */
 const base64url = (least: number, most: number) =>
   Type.String({ pattern: '^[A-Za-z0-9_-]+$', minLength: Math.ceil((least * 4) / 3), maxLength: Math.ceil((most * 4) / 3) });
@@ -209,6 +206,9 @@ export const PublicKeySchema = Type.Union([
   Type.Object({ kty: Type.Literal('RSA'), n: base64url(256, 1024), e: base64url(1, 8) }),
 ]);
 
+/** Aggregator → guest agent (relayed). */
+export const GuestCommandFrame = Type.Object({
+  type: Type.Literal('guest-command'),
   commandId: text(128),
   vm: uuid,
   pair: PairSchema,
@@ -283,10 +283,10 @@ export const KillSwitchFrame = Type.Object({
 /** In `capabilities` of hello and welcome: this end understands the frames of that type. Others would end the connection by them. */
 export const POOL_CAPABILITY = 'pool';
 export const HINT_CAPABILITY = 'hint';
+export const CREDENTIAL_CAPABILITY = 'credential';
 
 /** Aggregator → host agent → guest agent: what the VM has and may expect. */
 export const PoolFrame = Type.Object({
-export const CREDENTIAL_CAPABILITY = 'credential';
   type: Type.Literal('pool'),
   vm: uuid,
   atMs: Type.Number(),
@@ -341,12 +341,12 @@ export const FRAMES = {
   'kill-switch': KillSwitchFrame,
   pool: PoolFrame,
   hint: HintFrame,
+  credential: CredentialFrame,
   ping: PingFrame,
   pong: PongFrame,
   goodbye: GoodbyeFrame,
   error: ErrorFrame,
 } as const;
-  credential: CredentialFrame,
 
 export type FrameType = keyof typeof FRAMES;
 export type FrameOf<T extends FrameType> = Static<(typeof FRAMES)[T]>;
