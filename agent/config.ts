@@ -3,7 +3,7 @@
  */
 import { AGGREGATOR_AUTHORITY } from '../shared/aggregator-address.ts';
 import { RESOURCES } from '../shared/resources.ts';
-import { LOG_LEVEL, seconds } from './guest-options.ts';
+import { IDENTITY_OPTIONS, LOG_LEVEL, seconds } from './guest-options.ts';
 import { matching, number, type Options, oneOf, orNull, text, texts, truth } from './options.ts';
 
 /** Keys are the file's; flags are the same in kebab-case. */
@@ -20,6 +20,7 @@ export const HOST_OPTIONS = {
     value: 'URL',
     help: 'where the aggregator listens for agents',
   },
+  ...IDENTITY_OPTIONS,
   connect: { kind: text, default: 'qemu:///system', value: 'URI', help: 'libvirt connection' },
   stateDir: { kind: text, default: '/var/lib/headroom-agent', value: 'DIR', help: 'journals of original values, kill switches' },
   ringMiB: {
@@ -103,6 +104,8 @@ export const SWITCH_OPTIONS = {
   vm: { kind: orNull(text), default: null, value: 'UUID', help: 'this VM only (default: the whole host)' },
   reason: { kind: text, default: 'by command line', value: 'TEXT', help: 'shown wherever the switch is' },
 } satisfies Options;
+
+export const FORGET_OPTIONS = { stateDir: HOST_OPTIONS.stateDir } satisfies Options;
 
 export const LIFT_OPTIONS = {
   stateDir: HOST_OPTIONS.stateDir,

@@ -20,6 +20,7 @@ import type { CredentialMaker, Stalls } from './loops/credential-desk.ts';
 import { GuestCommands } from './loops/guest-commands.ts';
 import { createGuestLink } from './loops/guest-link.ts';
 import { createGuestSharing } from './loops/guest-sharing.ts';
+import type { Prover } from './loops/uplink.ts';
 
 export interface GuestAgentOptions {
   clock: Clock;
@@ -27,6 +28,8 @@ export interface GuestAgentOptions {
   connect: Connect;
   /** True over virtio-serial, where the host agent relays. */
   relayed: boolean;
+  /** The agent's key, of one that is not relayed. */
+  prover?: Prover;
   vm: VmId;
   collectors: readonly Collector[];
   /** Run every `slowMs`. */
@@ -73,6 +76,7 @@ export function createGuestAgent(options: GuestAgentOptions): GuestAgent {
     hello: () => hello(options),
     buffer,
     relayed: options.relayed,
+    ...(options.prover ? { prover: options.prover } : {}),
     onGuestCommand: (command) => commands.receive(command),
     onPool: sharing.onPool,
     onWelcome: () => log.info('connected'),

@@ -14,9 +14,26 @@ export const LOG_LEVEL = {
   help: `least level that is logged: ${LOG_LEVELS.join(', ')}`,
 } satisfies Option;
 
+/** How an agent and its aggregator know each other beyond one machine. */
+export const IDENTITY_OPTIONS = {
+  caFile: {
+    kind: orNull(text),
+    default: null,
+    value: 'FILE',
+    help: "certificates (PEM) by which the aggregator is known (default: the system's)",
+  },
+  tokenFile: {
+    kind: orNull(text),
+    default: null,
+    value: 'FILE',
+    help: 'holds the single-use token that enrols this agent, from `headroom agent token`',
+  },
+} satisfies Options;
+
 export const GUEST_OPTIONS = {
   channel: { kind: text, default: 'org.headroom.agent.0', value: 'NAME', help: 'virtio-serial port to the host agent' },
   aggregator: { kind: orNull(text), default: null, value: 'URL', help: 'connect there by WebSocket instead of the channel' },
+  ...IDENTITY_OPTIONS,
   vm: { kind: orNull(text), default: null, value: 'UUID', help: "this VM's UUID (default: as DMI tells it)" },
   stateDir: { kind: text, default: '/var/lib/headroom-agent', value: 'DIR', help: 'samples that wait on disk (WebSocket only)' },
   ringMiB: {

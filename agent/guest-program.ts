@@ -24,15 +24,21 @@ import { createGuestAgent } from './guest-agent.ts';
 import { GUEST_DIRECTORY, openGuestFiles } from './guest-files.ts';
 import { GUEST_OPTIONS } from './guest-options.ts';
 import type { CredentialMaker } from './loops/credential-desk.ts';
+import type { Prover } from './loops/uplink.ts';
 import { parseOptions, type Values } from './options.ts';
 import { newUuid, randomSeed, readText, secondsToMs, selfUsage, stdoutLogger, untilStopped } from './service.ts';
 import { VERSION } from './version.ts';
 import { virtioPortPath } from './virtio-port-path.ts';
 
+export interface GuestWebSocket {
+  connect: Connect;
+  prover: Prover;
+}
+
 /** Parts that only guests with a configuration file, a WebSocket or logins need. */
 export interface GuestParts {
   readConfig: (path: string) => unknown;
-  webSocket: (url: string) => Promise<Connect>;
+  webSocket: (url: string, config: Values<typeof GUEST_OPTIONS>) => Promise<GuestWebSocket>;
   spill: (directory: string, ringMiB: number, limits: SampleBufferLimits) => Promise<Spill | null>;
   credentials: (options: CredentialOptions) => Promise<CredentialMaker>;
 }
@@ -64,10 +70,14 @@ export async function runGuest(args: readonly string[], parts: GuestParts | null
   const gapMsMax = GAP_SAMPLES * secondsToMs(config.sampleSeconds);
   const idlePages = openIdlePages('/');
   const apps = await appSources(config, files);
+  const link =
+    config.aggregator === null
+      ? { connect: portConnect(config.channel) }
+      : await (parts?.webSocket ?? notLoaded)(config.aggregator, config);
   const agent = createGuestAgent({
     clock: systemClock,
     prng,
-    connect: config.aggregator === null ? portConnect(config.channel) : await (parts?.webSocket ?? notLoaded)(config.aggregator),
+    ...link,
     relayed: config.aggregator === null,
     vm: config.vm === null ? ownUuid() : vmId(config.vm),
     collectors: [...createGuestCollectors(files, { self: selfUsage, gapMsMax, idlePages: () => idlePages.next() }), ...apps.collectors],

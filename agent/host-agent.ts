@@ -31,7 +31,7 @@ import { createSampling } from './loops/sampling.ts';
 import { refreshSettings } from './loops/settings.ts';
 import type { StateFiles } from './loops/state-files.ts';
 import { createStatisticsLoop } from './loops/statistics.ts';
-import { createUplink } from './loops/uplink.ts';
+import { createUplink, type Prover } from './loops/uplink.ts';
 import { createVmActionLoop } from './loops/vm-actions.ts';
 
 export interface HostAgentOptions {
@@ -56,6 +56,8 @@ export interface HostAgentOptions {
   balloonManager: () => string | null;
   /** Rows that the aggregator cannot take now go there; absent = memory only. */
   spill?: Spill | null;
+  /** The agent's key; absent = it has none. */
+  prover?: Prover;
 }
 
 export interface HostAgent {
@@ -105,6 +107,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
     clock,
     prng: options.prng.stream('uplink'),
     buffer,
+    ...(options.prover ? { prover: options.prover } : {}),
     hello: () => hello(options, context, records),
     handlers: {
       onWelcome: (welcome) => {

@@ -5,22 +5,21 @@
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemClock } from '../shared/clock.ts';
-import { HeadroomError } from '../shared/errors.ts';
+import { errorText, HeadroomError } from '../shared/errors.ts';
 import { hostId, vmId } from '../shared/ids.ts';
-import type { Connect } from '../shared/net/transport.ts';
 import { createPrng, type Prng } from '../shared/prng.ts';
 import { FRAME_BYTES_MAX, GUEST_FRAME_BYTES_MAX } from '../shared/protocol/frames.ts';
 import { noData } from './collectors/collector.ts';
 import { openKernelFiles } from './collectors/files.ts';
 import { createHostCollectors, createSlowHostCollectors } from './collectors/machine.ts';
 import { pageSizeBytes } from './collectors/page-size.ts';
-import { HOST_OPTIONS, LIFT_OPTIONS, LOOK_OPTIONS, RESTORE_OPTIONS, SWITCH_OPTIONS } from './config.ts';
+import { FORGET_OPTIONS, HOST_OPTIONS, LIFT_OPTIONS, LOOK_OPTIONS, RESTORE_OPTIONS, SWITCH_OPTIONS } from './config.ts';
 import type { Spill } from './core/backlog.ts';
 import { HOST_BUFFER_LIMITS, type SampleBufferLimits } from './core/sample-buffer.ts';
 import { EXIT_USAGE, exitCodeOf } from './exit-codes.ts';
 import { GUEST_DIRECTORY, leaveHint } from './guest-files.ts';
 import { GUEST_OPTIONS } from './guest-options.ts';
-import { type GuestParts, runGuest } from './guest-program.ts';
+import { type GuestParts, type GuestWebSocket, runGuest } from './guest-program.ts';
 import type { HostAgentSettings } from './loops/host-context.ts';
 import { type Options, optionHelp, parseOptions, type Values } from './options.ts';
 import { newUuid, randomSeed, readText, secondsToMs, selfUsage, stdoutLogger, untilStopped } from './service.ts';
@@ -38,6 +37,7 @@ const parts = {
   vmCounters: () => import('./collectors/vm-counters.ts'),
   balloonManager: () => import('./collectors/balloon-manager.ts'),
   spill: () => import('./spill.ts'),
+  agentKey: () => import('./agent-key.ts'),
   credential: () => import('./actuators/credential.ts'),
 };
 
@@ -62,6 +62,7 @@ const COMMANDS: Record<string, Command> = {
   unkill: { help: 'takes the kill switch off', options: SWITCH_OPTIONS, run: (args) => runSwitch(args, false) },
   look: { help: 'a first look at this host: reads only, needs no aggregator', options: LOOK_OPTIONS, run: runLook },
   lift: { help: "ends a VM's holds after foreign writes", options: LIFT_OPTIONS, run: runLift },
+  'forget-key': { help: 'the agent makes itself a new key, which a new token must enrol', options: FORGET_OPTIONS, run: runForgetKey },
   hint: { help: 'in a guest: says what will be needed, such as `hint cpu=4 in=10m for=1h`', options: {}, run: runHint },
 };
 
@@ -86,6 +87,7 @@ async function runHost(args: readonly string[]): Promise<number> {
     parts.virtioChannel(),
   ]);
   const [{ createVmCounterSource }, { findBalloonManager }] = await Promise.all([parts.vmCounters(), parts.balloonManager()]);
+  const { openAgentKey } = await parts.agentKey();
   const config = await parseOptions(HOST_OPTIONS, args, readConfig);
   const log = stdoutLogger(config.logLevel);
   const files = openKernelFiles('/');
@@ -95,7 +97,8 @@ async function runHost(args: readonly string[]): Promise<number> {
     hypervisor: createLibvirtHypervisor({ uri: config.connect, clock: systemClock, prng: prng.stream('libvirt') }),
     clock: systemClock,
     prng,
-    connect: webSocketConnect(config.aggregator, FRAME_BYTES_MAX),
+    connect: webSocketConnect(config.aggregator, FRAME_BYTES_MAX, certificates(config.caFile)),
+    prover: openAgentKey(config.stateDir, config.tokenFile),
     openChannel: ({ path, name }, onSession) => {
       const own = prng.stream(`channel/${name}`);
       return new VirtioChannel({ path, name, onSession, maxBytes: GUEST_FRAME_BYTES_MAX, clock: systemClock, prng: own });
@@ -206,9 +209,28 @@ async function spillBelow(directory: string, ringMiB: number, limits: SampleBuff
   return openSpill(join(directory, 'ring'), ringMiB, limits);
 }
 
-async function guestWebSocket(url: string): Promise<Connect> {
-  const { webSocketConnect } = await parts.webSocket();
-  return webSocketConnect(url, GUEST_FRAME_BYTES_MAX);
+async function guestWebSocket(url: string, config: Values<typeof GUEST_OPTIONS>): Promise<GuestWebSocket> {
+  const [{ webSocketConnect }, { openAgentKey }] = await Promise.all([parts.webSocket(), parts.agentKey()]);
+  return {
+    connect: webSocketConnect(url, GUEST_FRAME_BYTES_MAX, certificates(config.caFile)),
+    prover: openAgentKey(config.stateDir, config.tokenFile),
+  };
+}
+
+function certificates(file: string | null): string | undefined {
+  if (file === null) return undefined;
+  try {
+    return readText(file);
+  } catch (error) {
+    throw new HeadroomError('CONFIG_INVALID', `the certificates cannot be read: ${errorText(error)}`, { cause: error });
+  }
+}
+
+async function runForgetKey(args: readonly string[]): Promise<number> {
+  const [{ forgetAgentKey }, config] = [await parts.agentKey(), await parseOptions(FORGET_OPTIONS, args, readConfig)];
+  forgetAgentKey(config.stateDir);
+  console.log('forgotten; the next connection makes a new key, which a token must enrol (--token-file)');
+  return 0;
 }
 
 function help(name: string | undefined): string {

@@ -86,9 +86,11 @@ function reasonIn(path: string): string {
   }
 }
 
-function writeDurably(directory: string, name: string, text: string): void {
+/** Makes the directory if it is not there. Throws ENVIRONMENT. */
+export function writeDurably(directory: string, name: string, text: string): void {
   const path = join(directory, name);
   guarded(`write ${path}`, () => {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
     const temporary = join(directory, `.${name}.new`);
     const file = openSync(temporary, 'w', 0o600);
     try {
@@ -107,7 +109,7 @@ function writeDurably(directory: string, name: string, text: string): void {
   });
 }
 
-function removeFile(path: string): void {
+export function removeFile(path: string): void {
   guarded(`remove ${path}`, () => rmSync(path, { force: true }));
 }
 

@@ -17,7 +17,9 @@ import { forecasterFactory } from './core/forecast/registry.ts';
 import { FleetState } from './core/state/fleet-state.ts';
 import { Executor } from './execute/executor.ts';
 import type { AggregatorService } from './http/service.ts';
-import { createIngest, type Ingest } from './ingest/ingest.ts';
+import type { SecurityLog } from './identity/security-log.ts';
+import type { AgentIdentities } from './ingest/agent-identities.ts';
+import { createIngest, type Ingest, type IngestOptions } from './ingest/ingest.ts';
 import type { IngestLimits } from './ingest/peer-state.ts';
 import { runFits } from './loops/fit-loop.ts';
 import { Loops } from './loops/loops.ts';
@@ -45,6 +47,7 @@ import { planEntry, Reporter } from './service/reporter.ts';
 import { createService } from './service/service.ts';
 import { ShortageWatch } from './service/shortage-watch.ts';
 import { SteadyTime } from './service/steady-time.ts';
+import { mayMove } from './service/vm-moves.ts';
 import type { LedgerStore } from './store/ledger-store.ts';
 import type { SeriesStore } from './store/series-store.ts';
 
@@ -62,6 +65,8 @@ export interface AggregatorOptions {
   notifiers?: readonly Notifier[];
   /** Fits of heavy models; absent: models that want any are served without. */
   fits?: FitService;
+  /** Keys of agents, and where refusals are written; absent: only agents on this machine are taken. */
+  identity?: { agents: AgentIdentities; security: SecurityLog };
 }
 
 /** Nothing sent this long ago can still arrive: sessions end after three silent heartbeats of 5 s. */
@@ -160,8 +165,7 @@ export class Aggregator {
       sink: this.#fromHosts,
       epoch,
       ownsVm: (vm) => state.vm(vm)?.host ?? null,
-      onProblem: (peer, error) => log.warn('connection problem', { peer, code: error.code, problem: error.message }),
-      ...(options.ingestLimits ? { limits: options.ingestLimits } : {}),
+      ...this.#door(state),
     });
     this.#parts = {
       ...{ clock, prng, log, version, epoch, time, series, ledger, state, executor, ingest, policies, kills },
@@ -190,6 +194,20 @@ export class Aggregator {
     });
     const metrics = (): Record<string, number> => ownMetrics(this.#parts, this.#counters, this.#loops.all, this.#options.notifiers ?? []);
     this.service = createService(this.#parts, { policies: this.#policyDesk, killSwitches, metrics });
+  }
+
+  /** Who may come in, and speak of which VMs. */
+  #door(state: FleetState): Pick<IngestOptions, 'mayMove' | 'identities' | 'onProblem' | 'limits'> {
+    const { identity, ingestLimits, log } = this.#options;
+    return {
+      mayMove: (vm, to) => mayMove(state.vm(vm), to, (host) => this.ingest.connected(host)),
+      onProblem: (peer, error, agent) => {
+        log.warn('connection problem', { peer, code: error.code, problem: error.message });
+        identity?.security.refuseAgent(peer, error, agent);
+      },
+      ...(identity ? { identities: identity.agents } : {}),
+      ...(ingestLimits ? { limits: ingestLimits } : {}),
+    };
   }
 
   /** What earlier runs changed within the sliding window: a restart is no fresh budget. */

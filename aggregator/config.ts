@@ -10,6 +10,7 @@ import { parse as parseYaml } from 'yaml';
 import { AGGREGATOR_PORT } from '../shared/aggregator-address.ts';
 import { errorText, HeadroomError } from '../shared/errors.ts';
 import { LOG_LEVELS } from '../shared/log.ts';
+import { type AccessConfig, resolveAccess } from './access-config.ts';
 import { resolveStore, type StoreConfig } from './store-config.ts';
 import { resolveWebhooks, type WebhooksConfig } from './webhook-config.ts';
 
@@ -24,6 +25,9 @@ const ConfigFile = Type.Object(
     listen: Type.Optional(Type.Object({ host: Type.Optional(text), port: Type.Optional(port) }, closed)),
     /** An address of their own for agents: host and port, or the path of a Unix socket. */
     agents: Type.Optional(Type.Object({ host: Type.Optional(text), port: Type.Optional(port), path: Type.Optional(text) }, closed)),
+    /** Certificate of what listens beyond this machine, and who may come: see access-config.ts, which checks them. */
+    tls: Type.Optional(Type.Unknown()),
+    access: Type.Optional(Type.Unknown()),
     /** Further names the API is reached by; loopback names always work. */
     hostNames: Type.Optional(Type.Array(text, { maxItems: 64 })),
     dataDir: Type.Optional(text),
@@ -80,6 +84,7 @@ export interface DecisionConfig {
 export interface AggregatorConfig extends DecisionConfig {
   listen: { host: string; port: number };
   agents: { host?: string; port?: number; path?: string } | null;
+  access: AccessConfig;
   hostNames: readonly string[];
   dataDir: string;
   policyFile: string | null;
@@ -190,6 +195,8 @@ export function resolveConfig(source: string | null, flags: Flags): AggregatorCo
   const {
     listen,
     agents,
+    tls,
+    access,
     hostNames,
     dataDir,
     policyFile,
@@ -202,10 +209,14 @@ export function resolveConfig(source: string | null, flags: Flags): AggregatorCo
     logLevel,
     ...decision
   } = file;
-  const config: AggregatorConfig = {
-    ...decisionConfig(decision),
+  const where = {
     listen: { host: flags.host ?? listen?.host ?? '127.0.0.1', port: flags.port ?? listen?.port ?? AGGREGATOR_PORT },
     agents: agents ?? null,
+  };
+  const config: AggregatorConfig = {
+    ...decisionConfig(decision),
+    ...where,
+    access: resolveAccess(tls, access, where),
     hostNames: hostNames ?? [],
     dataDir: flags.dataDir ?? dataDir ?? 'headroom-data',
     policyFile: flags.policy ?? policyFile ?? null,

@@ -14,6 +14,8 @@ import { FRAME_BYTES_MAX } from '../shared/protocol/frames.ts';
 import { type Aggregator, createAggregator } from './aggregator.ts';
 import { AGGREGATOR_HELP, type AggregatorConfig, parseFlags, resolveConfig } from './config.ts';
 import { FitPool } from './fit/fit-pool.ts';
+import { AgentRegistry } from './identity/agent-registry.ts';
+import { SecurityLog } from './identity/security-log.ts';
 import { createHttpServer } from './http/server.ts';
 import { serveAgents } from './ingest/serve-agents.ts';
 import { openWebhooks } from './notify/open-webhooks.ts';
@@ -69,7 +71,13 @@ async function open(config: AggregatorConfig, log: Logger, closers: Closers): Pr
   closers.push(() => fits.close());
   const webhooks = openWebhooks(config.webhooks, systemClock, prng.stream('webhooks'), (message) => log.warn(message));
   if (webhooks !== null) closers.push(() => webhooks.stop());
-  const aggregator = await createAggregator({
+  const { agents, agentKeyMs } = config.access;
+  const security = new SecurityLog(ledger, systemClock, log);
+  const registry = await AgentRegistry.load({
+    ...{ ledger, clock: systemClock, security, always: agents === 'always', keyMsMax: agentKeyMs },
+    evict: (agent, error) => aggregator.ingest.evict(agent, error),
+  });
+  const aggregator: Aggregator = await createAggregator({
     clock: systemClock,
     prng,
     series,
@@ -80,6 +88,7 @@ async function open(config: AggregatorConfig, log: Logger, closers: Closers): Pr
     log,
     version: packageVersion(),
     notifiers: webhooks === null ? [] : [webhooks],
+    identity: { agents: registry, security },
   });
   closers.push(() => aggregator.stop());
   return aggregator;

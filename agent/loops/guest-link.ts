@@ -10,7 +10,7 @@ import type { Connect } from '../../shared/net/transport.ts';
 import type { Prng } from '../../shared/prng.ts';
 import { type FrameOf, GUEST_FRAME_BYTES_MAX } from '../../shared/protocol/frames.ts';
 import type { SampleBuffer } from '../core/sample-buffer.ts';
-import { createUplink, type Uplink } from './uplink.ts';
+import { createUplink, type Prover, type Uplink } from './uplink.ts';
 
 export interface GuestLinkOptions {
   connect: Connect;
@@ -24,6 +24,8 @@ export interface GuestLinkOptions {
   onDisconnected?: (error: HeadroomError | null) => void;
   /** Relayed by the host agent: it answers for every batch, however long the aggregator is away, so none is sent twice. */
   relayed: boolean;
+  /** Only of a guest that is not relayed. */
+  prover?: Prover;
   flushMs?: number;
 }
 
@@ -47,6 +49,7 @@ export function createGuestLink(options: GuestLinkOptions): Uplink {
     },
     maxBytes: GUEST_FRAME_BYTES_MAX,
     fieldSetsMax: GUEST_FIELD_SETS_MAX,
+    ...(options.prover ? { prover: options.prover } : {}),
     ...(options.relayed ? { ackTimeoutMs: null, backoff: RELAYED_BACKOFF } : {}),
     ...(options.flushMs === undefined ? {} : { flushMs: options.flushMs }),
   });

@@ -28,6 +28,14 @@ export interface UplinkHandlers {
   onDisconnected?: (error: HeadroomError | null) => void;
 }
 
+/** Proves who this agent is when it is asked to. */
+export interface Prover {
+  /** Throws when there is no key and none can be made. */
+  prove(challenge: FrameOf<'challenge'>, hello: FrameOf<'hello'>, binding: string): FrameOf<'proof'>;
+  /** The other end took this key. */
+  accepted(keyId: string): void;
+}
+
 export interface UplinkOptions {
   role: 'host' | 'guest';
   connect: Connect;
@@ -44,6 +52,8 @@ export interface UplinkOptions {
   backoff?: { baseMs: number; capMs: number };
   /** How long `stop` waits for acknowledgements. */
   drainMs?: number;
+  /** Absent: this agent has no key, and must be known otherwise (a channel, a connection within this machine). */
+  prover?: Prover;
   maxBytes?: number;
   fieldSetsMax?: number;
   handshakeMs?: number;
@@ -82,6 +92,7 @@ export class Uplink {
     framesRefused: 0,
   };
   #session: Session | undefined;
+  #hello: FrameOf<'hello'> | undefined;
   #welcome: FrameOf<'welcome'> | undefined;
   /** Batch numbers begin again with every start of this program, not of the machine: what they belong to must as well. */
   readonly #bootId: string;
@@ -215,7 +226,7 @@ export class Uplink {
       return;
     }
     const options = this.#options;
-    const receiver: Receiver = options.role === 'host' ? 'host-agent' : 'guest-agent';
+    const receiver: Receiver = options.role === 'host' ? 'host-agent' : options.prover ? 'direct-guest-agent' : 'guest-agent';
     this.#session = new Session({
       transport,
       clock: options.clock,
@@ -227,8 +238,8 @@ export class Uplink {
       ...(options.fieldSetsMax === undefined ? {} : { fieldSetsMax: options.fieldSetsMax }),
       ...(options.handshakeMs === undefined ? {} : { handshakeMs: options.handshakeMs }),
     });
-    const hello = options.hello();
-    this.#session.send({ ...hello, bootId: this.#bootId });
+    this.#hello = { ...options.hello(), bootId: this.#bootId };
+    this.#session.send(this.#hello);
   }
 
   #lost(error: HeadroomError | null): void {
@@ -255,6 +266,10 @@ export class Uplink {
       this.#welcomed(frame);
       return;
     }
+    if (frame.type === 'challenge') {
+      this.#prove(frame);
+      return;
+    }
     if (frame.type === 'goodbye') {
       // The other side closes once it has acknowledged what it has; nothing new goes there.
       this.#peerDrains = true;
@@ -274,6 +289,14 @@ export class Uplink {
     else if (frame.type === 'pool') handlers.onPool?.(frame);
   }
 
+  #prove(challenge: FrameOf<'challenge'>): void {
+    const session = this.#session!;
+    if (this.#welcome) throw new HeadroomError('FRAME_OUT_OF_ORDER', 'a challenge after the welcome');
+    const { prover } = this.#options;
+    if (!prover) throw new HeadroomError('HANDSHAKE_REFUSED', 'the other end asks for a proof, and this agent has no key');
+    session.send(prover.prove(challenge, this.#hello!, session.transport.binding ?? ''));
+  }
+
   #welcomed(welcome: FrameOf<'welcome'>): void {
     if (this.#welcome) {
       if (this.#session?.transport.lossy) return;
@@ -288,6 +311,7 @@ export class Uplink {
       this.#welcomedAtMs,
     );
     this.#session?.established(welcome.heartbeatMs);
+    if (welcome.keyId !== undefined) this.#options.prover?.accepted(welcome.keyId);
     buffer.reconnected(this.#welcomedAtMs);
     handlers.onWelcome?.(welcome);
     this.flush();

@@ -8,6 +8,7 @@ import { HeadroomError } from '../../shared/errors.ts';
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { Transport } from '../../shared/net/transport.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
+import type { AgentIdentities } from './agent-identities.ts';
 import { type AppendStore, Committer } from './committer.ts';
 import { type ConnectionOwner, PeerConnection } from './peer-connection.ts';
 import {
@@ -42,8 +43,12 @@ export interface IngestOptions {
   limits?: Partial<IngestLimits>;
   /** The host that reports this VM, null when none does: direct guest agents need one, connected. */
   ownsVm: (vm: VmId) => HostId | null;
-  /** For logs: refusals and protocol errors, with the peer. */
-  onProblem?: (peer: string, error: HeadroomError) => void;
+  /** May a VM that another host reports be this host's by now (it migrates, or the other host is away)? Absent: always. */
+  mayMove?: (vm: VmId, to: HostId) => boolean;
+  /** Who must prove itself, and how; absent: nobody, and only peers on this machine are taken. */
+  identities?: AgentIdentities;
+  /** For logs: refusals and protocol errors, with the peer (an agent's name where it has one). */
+  onProblem?: (peer: string, error: HeadroomError, agent: PeerKey | null) => void;
 }
 
 export type DownFrame = FrameOf<'command'> | FrameOf<'lease'> | FrameOf<'kill-switch'> | FrameOf<'guest-command'> | FrameOf<'pool'>;
@@ -141,9 +146,17 @@ export class Ingest implements ConnectionOwner {
     return metrics;
   }
 
-  /** For connections: the peer becomes this connection's, an older connection of it gives way. Throws HANDSHAKE_REFUSED. */
-  register(connection: PeerLink, hello: FrameOf<'hello'>, local: boolean): PeerState {
-    const identity = this.#identify(hello, local);
+  /** Its key is no longer good: its connection ends, the guests' that spoke for its VMs stay their own. */
+  evict(key: PeerKey, error: HeadroomError): void {
+    this.#peers.get(key)?.connection?.refuse(error);
+  }
+
+  /**
+   * For connections: the peer becomes this connection's, an older connection of it gives way. `known`: it is on this machine,
+   * or has proven who it is. Throws HANDSHAKE_REFUSED.
+   */
+  register(connection: PeerLink, hello: FrameOf<'hello'>, known: boolean): PeerState {
+    const identity = this.#identify(hello, known);
     let peer = this.#peers.get(identity.key);
     if (peer?.connection) peer.connection.replaced();
     // Numbers start again with a machine's boot or an agent's restart; what was committed then says nothing now.
@@ -165,13 +178,13 @@ export class Ingest implements ConnectionOwner {
     if (peer?.connection === connection) peer.connection = undefined;
   }
 
-  #identify(hello: FrameOf<'hello'>, local: boolean): { key: PeerKey; kind: 'host' | 'guest'; host: HostId; vm: VmId | null } {
+  #identify(hello: FrameOf<'hello'>, known: boolean): { key: PeerKey; kind: 'host' | 'guest'; host: HostId; vm: VmId | null } {
+    if (!known) throw refused('agents beyond this machine must be enrolled; this aggregator keeps no keys');
     if (hello.role === 'host') {
       if (hello.host === null) throw refused('a host agent must name its host in hello.host');
       return { key: `host/${hello.host}`, kind: 'host', host: hello.host as HostId, vm: null };
     }
     if (hello.vm === null) throw refused('a guest agent must tell its VM in hello.vm (the DMI product UUID)');
-    if (!local) throw refused('guest agents may connect from this machine only; use the virtio-serial channel');
     const vm = hello.vm as VmId;
     const host = this.options.ownsVm(vm);
     if (host === null || !this.connected(host)) throw refused(`no connected host agent reports VM ${vm}; start the host agent first`);

@@ -3,24 +3,35 @@
  * their way to live state and store, its acknowledgements. Input: checked frames of a Session. Output: calls to the sink,
  * batches to the committer, frames back.
  */
+import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../shared/clock.ts';
-import { HeadroomError } from '../../shared/errors.ts';
+import { errorText, HeadroomError, isHeadroomError } from '../../shared/errors.ts';
 import { GuestFieldGate } from '../../shared/guest-fields.ts';
+import type { Occasion } from '../../shared/identity.ts';
 import type { HostId, VmId } from '../../shared/ids.ts';
 import { chooseVersion, Session } from '../../shared/net/session.ts';
 import type { Transport } from '../../shared/net/transport.ts';
 import {
+  CREDENTIAL_CAPABILITY,
   FRAME_BYTES_MAX,
   type Frame,
-  CREDENTIAL_CAPABILITY,
   type FrameOf,
   GUEST_FRAME_BYTES_MAX,
   HINT_CAPABILITY,
   type Lane,
 } from '../../shared/protocol/frames.ts';
 import type { TelemetryBlock } from '../../shared/telemetry.ts';
+import type { AgentIdentities } from './agent-identities.ts';
 import type { Committer } from './committer.ts';
-import type { DropReason, IngestCounters, IngestLimits, IngestSink, PeerLink, PeerState } from './peer-state.ts';
+import {
+  agentOf,
+  type IngestCounters,
+  type IngestLimits,
+  type IngestSink,
+  type PeerKey,
+  type PeerLink,
+  type PeerState,
+} from './peer-state.ts';
 import { contiguous } from './seq-ranges.ts';
 
 /** What a connection needs of ingest as a whole. */
@@ -29,20 +40,30 @@ export interface ConnectionOwner {
     clock: Clock;
     sink: IngestSink;
     ownsVm: (vm: VmId) => HostId | null;
-    onProblem?: (peer: string, error: HeadroomError) => void;
+    mayMove?: (vm: VmId, to: HostId) => boolean;
+    identities?: AgentIdentities;
+    onProblem?: (peer: string, error: HeadroomError, agent: PeerKey | null) => void;
   };
   readonly limits: IngestLimits;
   readonly committer: Committer;
   readonly counters: IngestCounters;
   readonly epoch: number;
   backlogShare(): number;
-  register(connection: PeerLink, hello: FrameOf<'hello'>, local: boolean): PeerState;
+  register(connection: PeerLink, hello: FrameOf<'hello'>, known: boolean): PeerState;
   unregister(connection: PeerConnection, peer: PeerState | undefined): void;
 }
 
-/** May a peer speak of a VM: its own, one that nobody reports (just started, or long gone), or another host's. */
-type Standing = 'own' | 'unknown' | 'foreign';
+/** May a peer speak of a VM: its own, one that nobody reports (just started, or long gone), one it reports while another host has it, or another host's. */
+type Standing = 'own' | 'unknown' | 'contested' | 'foreign';
 
+const DROP_REASONS = { unknown: 'unknown-vm', contested: 'contested-vm', foreign: 'foreign-subject' } as const;
+
+interface Challenge {
+  version: number;
+  occasion: Occasion;
+}
+
+const NONCE_BYTES = 32;
 /** An agent may give batches up and send on while the store still has the old ones; beyond this it ignores the window. */
 const WINDOWS_PENDING_MAX = 4;
 
@@ -52,6 +73,12 @@ export class PeerConnection implements PeerLink {
   readonly #id: string;
   readonly #gate = new GuestFieldGate();
   #peer: PeerState | undefined;
+  /** Asked for, not yet given. */
+  #challenge: Challenge | undefined;
+  /** Who it said it is, when it was refused. */
+  #agent: PeerKey | null = null;
+  /** VMs of its latest inventory that other hosts have. */
+  #contested: ReadonlySet<string> = new Set();
   #inventorySeen = false;
   #leaving = false;
   /** Batches committed and not yet acknowledged, per lane: one commit ends many at once. */
@@ -80,6 +107,10 @@ export class PeerConnection implements PeerLink {
 
   replaced(): void {
     this.#session.fail(new HeadroomError('CONFLICT', 'a newer connection of this agent took over'));
+  }
+
+  refuse(error: HeadroomError): void {
+    this.#session.fail(error);
   }
 
   goodbye(reason: string): void {
@@ -111,6 +142,10 @@ export class PeerConnection implements PeerLink {
       this.#hello(frame);
       return;
     }
+    if (frame.type === 'proof') {
+      void this.#proven(frame);
+      return;
+    }
     const peer = this.#peer;
     if (!peer) {
       if (this.#session.transport.lossy) return;
@@ -121,9 +156,7 @@ export class PeerConnection implements PeerLink {
         this.#telemetry(frame, peer);
         break;
       case 'inventory':
-        peer.remember(frame.vms.map((vm) => vm.vm));
-        this.#inventorySeen = true;
-        this.#owner.options.sink.onInventory?.(peer.host, frame);
+        this.#inventory(frame, peer);
         break;
       case 'event':
         if (frame.vm === null || this.#mayReport(frame.vm, peer)) this.#owner.options.sink.onEvent?.(peer.host, frame);
@@ -149,18 +182,48 @@ export class PeerConnection implements PeerLink {
       if (this.#session.transport.lossy) return;
       throw new HeadroomError('FRAME_OUT_OF_ORDER', 'a second hello');
     }
-    const { clock, sink } = this.#owner.options;
-    const { heartbeatMs, window } = this.#owner.limits;
-    let peer: PeerState;
     let version: number;
     try {
       version = chooseVersion(hello.versions);
       if (hello.role === 'guest') this.#session.narrow('host-agent-from-guest', GUEST_FRAME_BYTES_MAX);
-      peer = this.#owner.register(this, hello, this.#session.transport.local);
+      const { transport } = this.#session;
+      const local = transport.local;
+      if (this.#owner.options.identities?.required(hello, local)) this.#ask(hello, version);
+      else this.#admit(hello, version, local, null);
     } catch (error) {
       this.#owner.counters.handshakesRefused++;
       throw error;
     }
+  }
+
+  #ask(hello: FrameOf<'hello'>, version: number): void {
+    if (this.#challenge) throw new HeadroomError('FRAME_OUT_OF_ORDER', 'a second hello');
+    const { binding = '', local, peer } = this.#session.transport;
+    if (binding === '' && !local) throw new HeadroomError('HANDSHAKE_REFUSED', `${peer} comes from beyond this machine without TLS`);
+    const nonce = randomBytes(NONCE_BYTES).toString('base64url');
+    this.#challenge = { version, occasion: { hello, nonce, binding } };
+    this.#session.send({ type: 'challenge', nonce, rotate: this.#owner.options.identities!.wantsRotation(hello) });
+  }
+
+  async #proven(proof: FrameOf<'proof'>): Promise<void> {
+    const challenge = this.#challenge;
+    // Good for one answer, be it right or wrong.
+    this.#challenge = undefined;
+    try {
+      if (!challenge) throw new HeadroomError('FRAME_OUT_OF_ORDER', 'a proof that was not asked for');
+      const keyId = await this.#owner.options.identities!.prove(challenge.occasion, proof);
+      if (!this.#session.closed) this.#admit(challenge.occasion.hello, challenge.version, true, keyId);
+    } catch (error) {
+      this.#owner.counters.handshakesRefused++;
+      this.#agent = challenge === undefined ? null : agentOf(challenge.occasion.hello);
+      this.#session.fail(isHeadroomError(error) ? error : new HeadroomError('UNAVAILABLE', errorText(error), { cause: error }));
+    }
+  }
+
+  #admit(hello: FrameOf<'hello'>, version: number, known: boolean, keyId: string | null): void {
+    const { clock, sink } = this.#owner.options;
+    const { heartbeatMs, window } = this.#owner.limits;
+    const peer = this.#owner.register(this, hello, known);
     this.#peer = peer;
     if (peer.kind === 'host') sink.onHello?.(peer.host, hello);
     this.#session.send({
@@ -173,9 +236,37 @@ export class PeerConnection implements PeerLink {
       backlogRowsPerSecond: this.#owner.backlogShare(),
       wallMs: clock.wallMs(),
       capabilities: [HINT_CAPABILITY, CREDENTIAL_CAPABILITY],
+      ...(keyId === null ? {} : { keyId }),
     });
     this.#session.established(heartbeatMs);
     if (peer.kind === 'host') sink.onConnected?.(peer.host);
+  }
+
+  /** VMs that another host has and keeps are left out: a host speaks for its own. */
+  #inventory(frame: FrameOf<'inventory'>, peer: PeerState): void {
+    const { mayMove, ownsVm, sink } = this.#owner.options;
+    const { counters } = this.#owner;
+    const contested = new Set<string>();
+    for (const { vm } of frame.vms) {
+      const owner = ownsVm(vm as VmId);
+      if (owner !== null && owner !== peer.host && mayMove?.(vm as VmId, peer.host) === false) contested.add(vm);
+    }
+    for (const vm of contested) {
+      counters.dropped['contested-vm']++;
+      if (!this.#contested.has(vm)) this.#tellContested(vm, peer);
+    }
+    this.#contested = contested;
+    const vms = contested.size === 0 ? frame.vms : frame.vms.filter(({ vm }) => !contested.has(vm));
+    peer.remember(vms.map(({ vm }) => vm));
+    for (const vm of contested) peer.reported.delete(vm);
+    this.#inventorySeen = true;
+    sink.onInventory?.(peer.host, contested.size === 0 ? frame : { ...frame, vms });
+  }
+
+  #tellContested(vm: string, peer: PeerState): void {
+    const owner = this.#owner.options.ownsVm(vm as VmId);
+    const error = new HeadroomError('PERMISSION', `host ${peer.host} reports VM ${vm}, which host ${owner} has and keeps`);
+    this.#owner.options.onProblem?.(this.#session.transport.peer, error, peer.key);
   }
 
   #telemetry(frame: FrameOf<'telemetry'>, peer: PeerState): void {
@@ -201,7 +292,7 @@ export class PeerConnection implements PeerLink {
         `${peer.pending[lane].size} ${lane} batches are not acknowledged yet; the window is ${limits.window}`,
       );
     }
-    const { blocks, foreign } = this.#admit(decoded, peer);
+    const { blocks, foreign } = this.#sift(decoded, peer);
     const rows = rowsOf(blocks);
     counters.rowsReceived += rows;
     if (blocks.length > 0) {
@@ -249,7 +340,7 @@ export class PeerConnection implements PeerLink {
     }
   }
 
-  #admit(decoded: readonly TelemetryBlock[], peer: PeerState): { blocks: TelemetryBlock[]; foreign: string | null } {
+  #sift(decoded: readonly TelemetryBlock[], peer: PeerState): { blocks: TelemetryBlock[]; foreign: string | null } {
     const { counters } = this.#owner;
     const blocks: TelemetryBlock[] = [];
     let foreign: string | null = null;
@@ -258,8 +349,7 @@ export class PeerConnection implements PeerLink {
       if (rows === 0) continue;
       const standing = this.#standing(block, peer);
       if (standing !== 'own') {
-        const reason: DropReason = standing === 'foreign' ? 'foreign-subject' : 'unknown-vm';
-        counters.dropped[reason] += rows;
+        counters.dropped[DROP_REASONS[standing]] += rows;
         if (standing === 'foreign') foreign = `${block.subject.kind} ${block.subject.id} by ${block.source}`;
       } else if (peer.kind === 'guest' && !this.#gate.accepts(block.fields)) counters.dropped['refused-fields'] += rows;
       else blocks.push(block);
@@ -277,6 +367,7 @@ export class PeerConnection implements PeerLink {
   #standingOfVm(vm: string, peer: PeerState): Standing {
     if (peer.kind === 'guest') return vm === peer.vm ? 'own' : 'foreign';
     if (peer.reported.has(vm)) return 'own';
+    if (this.#contested.has(vm)) return 'contested';
     const reporter = this.#owner.options.ownsVm(vm as VmId);
     return reporter === null || reporter === peer.host ? 'unknown' : 'foreign';
   }
@@ -286,7 +377,7 @@ export class PeerConnection implements PeerLink {
     const standing = this.#standingOfVm(vm, peer);
     if (standing === 'own') return true;
     if (standing === 'foreign') throw new HeadroomError('PERMISSION', `a frame about VM ${vm}, which is not this agent's to report`);
-    this.#owner.counters.dropped['unknown-vm']++;
+    this.#owner.counters.dropped[DROP_REASONS[standing]]++;
     return false;
   }
 
@@ -295,7 +386,7 @@ export class PeerConnection implements PeerLink {
     const peer = this.#peer;
     if (error) {
       if (error.code !== 'CONNECTION_CLOSED') counters.protocolErrors++;
-      options.onProblem?.(this.#session.transport.peer, error);
+      options.onProblem?.(this.#session.transport.peer, error, peer?.key ?? this.#agent);
     }
     this.#owner.unregister(this, peer);
     if (peer?.kind === 'host') options.sink.onDisconnected?.(peer.host, error ?? null);

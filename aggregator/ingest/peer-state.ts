@@ -43,9 +43,15 @@ export interface IngestLimits {
 
 export type PeerKey = `host/${string}` | `guest/${string}`;
 
+/** Who a hello says it is: a claim until it is proven. */
+export function agentOf({ role, host, vm }: FrameOf<'hello'>): PeerKey {
+  return role === 'host' ? `host/${host}` : `guest/${vm}`;
+}
+
 export type DropReason =
   | 'foreign-subject'
   | 'unknown-vm'
+  | 'contested-vm'
   | 'refused-fields'
   | 'store-failed'
   | 'before-inventory'
@@ -80,6 +86,7 @@ export function newCounters(): IngestCounters {
     dropped: {
       'foreign-subject': 0,
       'unknown-vm': 0,
+      'contested-vm': 0,
       'refused-fields': 0,
       'store-failed': 0,
       'before-inventory': 0,
@@ -94,6 +101,8 @@ export interface PeerLink {
   send(frame: Frame): boolean;
   /** A newer connection of the same agent took over. */
   replaced(): void;
+  /** Its key was revoked. */
+  refuse(error: HeadroomError): void;
   /** These batches are in the store. */
   acknowledge(lane: Lane, seq: number): void;
   /** Some of the peer's bytes are off our hands. */

@@ -1,6 +1,6 @@
 /**
- * Opens the door for agents: a WebSocket server on loopback (or a Unix socket) whose connections go to ingest. Until
- * enrolment exists, another address is the administrator's explicit choice. Input: an address. Output: a server to close.
+ * Opens the door for agents: a WebSocket server on loopback (or a Unix socket), elsewhere over TLS, whose connections go to
+ * ingest. Input: an address, a certificate. Output: a server to close.
  */
 import { serveWebSocket, type TransportServer } from '../../shared/net/websocket.ts';
 import { FRAME_BYTES_MAX } from '../../shared/protocol/frames.ts';
@@ -13,6 +13,8 @@ export interface ServeAgentsOptions {
   port?: number;
   /** A Unix socket instead of host and port. */
   path?: string;
+  /** Certificate and key, PEM. */
+  tls?: { cert: string; key: string };
 }
 
 /** Rejects with UNAVAILABLE when the address cannot be listened on. */

@@ -7,6 +7,8 @@ export interface Transport {
   readonly peer: string;
   /** True when the peer is on this machine or a VM channel: what may speak without enrolment. */
   readonly local: boolean;
+  /** What only the two ends of this connection know (TLS exporter, RFC 9266), base64url; empty where there is no TLS. */
+  readonly binding?: string;
   /** True only where messages may be lost, repeated or reordered (fault injection): each is then encoded self-contained. */
   readonly lossy: boolean;
   /**

@@ -4,11 +4,14 @@
  * Connect out. Server: an address in, Transports out. Browsers are refused: whatever sends an Origin is not an agent.
  */
 import { lstat, unlink } from 'node:fs/promises';
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import { type AddressInfo, connect, type Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { WebSocket, WebSocketServer } from 'ws';
 import { errorText, HeadroomError } from '../errors.ts';
 import { ChannelBase, connectionError, HIGH_WATER_BYTES, LOW_WATER_BYTES } from './channel-base.ts';
+import { isLoopback, isLoopbackName } from './local-address.ts';
 import type { Connect, Transport } from './transport.ts';
 
 /** The path agents connect to: leaves room for other services on the same address. */
@@ -25,13 +28,15 @@ class WebSocketTransport extends ChannelBase implements Transport {
   readonly peer: string;
   readonly local: boolean;
   readonly lossy = false;
+  readonly binding: string;
   readonly #socket: WebSocket;
   #above = false;
 
-  constructor(socket: WebSocket, peer: string, local: boolean) {
+  constructor(socket: WebSocket, peer: string, stream: Socket | undefined) {
     super();
     this.peer = peer;
-    this.local = local;
+    this.local = isLoopback(stream?.remoteAddress);
+    this.binding = bindingOf(stream);
     this.#socket = socket;
     socket.binaryType = 'nodebuffer';
     socket.on('message', (data, isBinary) => this.#message(data as Buffer, isBinary));
@@ -106,9 +111,10 @@ function closeError(peer: string, code: number, reason: string): HeadroomError |
   return new HeadroomError('CONNECTION_CLOSED', `${peer} closed the connection (code ${code}${reason ? `, ${reason}` : ''})`);
 }
 
-function isLoopback(address: string | undefined): boolean {
-  // No address at all: a Unix socket.
-  return !address || address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.');
+/** RFC 9266: the same bytes at both ends of a TLS connection, others at any other's. */
+function bindingOf(stream: Socket | undefined): string {
+  if (!(stream instanceof TLSSocket)) return '';
+  return stream.exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0)).toString('base64url');
 }
 
 /**
@@ -119,8 +125,16 @@ function zeroMask(mask: Buffer): void {
   mask.fill(0);
 }
 
-/** `url`: ws://HOST:PORT/v1/agents or ws+unix:///PATH:/v1/agents. The promise rejects with CONNECTION_CLOSED or TIMEOUT. */
-export function webSocketConnect(url: string, maxBytes: number): Connect {
+/**
+ * `url`: wss://HOST:PORT/v1/agents, or within this machine ws://127.0.0.1:PORT/v1/agents or ws+unix:///PATH:/v1/agents. `ca`:
+ * certificates (PEM) trusted instead of the system's. Throws CONFIG_INVALID for an address beyond this machine without TLS; the
+ * promise rejects with CONNECTION_CLOSED or TIMEOUT.
+ */
+export function webSocketConnect(url: string, maxBytes: number, ca?: string): Connect {
+  const { protocol, hostname } = new URL(url);
+  if (protocol === 'ws:' && !isLoopbackName(hostname)) {
+    throw new HeadroomError('CONFIG_INVALID', `${url} leaves this machine without TLS; use wss:// there`);
+  }
   return () =>
     new Promise((resolve, reject) => {
       const socket = new WebSocket(url, {
@@ -128,6 +142,8 @@ export function webSocketConnect(url: string, maxBytes: number): Connect {
         maxPayload: maxBytes,
         handshakeTimeout: CONNECT_TIMEOUT_MS,
         generateMask: zeroMask,
+        minVersion: 'TLSv1.3',
+        ...(ca === undefined ? {} : { ca }),
       });
       const failed = (error: Error): void => {
         const timedOut = error.message.includes('handshake has timed out');
@@ -136,8 +152,7 @@ export function webSocketConnect(url: string, maxBytes: number): Connect {
       socket.once('error', failed);
       socket.once('open', () => {
         socket.off('error', failed);
-        const stream = (socket as unknown as { _socket?: Socket })._socket;
-        resolve(new WebSocketTransport(socket, `ws ${url}`, isLoopback(stream?.remoteAddress)));
+        resolve(new WebSocketTransport(socket, `ws ${url}`, (socket as unknown as { _socket?: Socket })._socket));
       });
     });
 }
@@ -148,6 +163,8 @@ export interface WebSocketListen {
   host?: string;
   /** 0 picks a free one. */
   port?: number;
+  /** Certificate and key, PEM. */
+  tls?: { cert: string; key: string };
   maxBytes: number;
 }
 
@@ -181,7 +198,7 @@ export function webSocketUpgrades(maxBytes: number, onTransport: (transport: Tra
       server.handleUpgrade(request, socket, head, (client) => {
         const address = socket.remoteAddress;
         const peer = address ? `ws ${address}:${socket.remotePort}` : `ws ${place}`;
-        onTransport(new WebSocketTransport(client, peer, isLoopback(address)));
+        onTransport(new WebSocketTransport(client, peer, socket));
       });
     },
     get connections() {
@@ -196,14 +213,15 @@ export function webSocketUpgrades(maxBytes: number, onTransport: (transport: Tra
 
 /** Rejects with UNAVAILABLE when the address cannot be listened on. */
 export async function serveWebSocket(listen: WebSocketListen, onTransport: (transport: Transport) => void): Promise<TransportServer> {
-  const http = createServer((_request, response) => {
+  const answer: RequestListener = (_request, response) => {
     response.writeHead(426, { 'content-type': 'text/plain' }).end('Headroom agents connect here by WebSocket.\n');
-  });
+  };
+  const http = listen.tls ? createTlsServer({ ...listen.tls, minVersion: 'TLSv1.3' }, answer) : createServer(answer);
   const upgrades = webSocketUpgrades(listen.maxBytes, onTransport, listen.path);
   http.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => upgrades.upgrade(request, socket, head));
   await startListening(http, listen);
   const bound = http.address();
-  const url = typeof bound === 'string' ? `ws+unix:${bound}:${AGENT_PATH}` : urlOf(bound as AddressInfo);
+  const url = typeof bound === 'string' ? `ws+unix:${bound}:${AGENT_PATH}` : urlOf(bound as AddressInfo, listen.tls ? 'wss' : 'ws');
   return {
     url,
     get connections() {
@@ -225,9 +243,9 @@ function refuseUpgrade(request: IncomingMessage, clients: number): string | null
   return clients >= CONNECTIONS_MAX ? '503 Service Unavailable' : null;
 }
 
-function urlOf(bound: AddressInfo): string {
+function urlOf(bound: AddressInfo, scheme: string): string {
   const host = bound.family === 'IPv6' ? `[${bound.address}]` : bound.address;
-  return `ws://${host}:${bound.port}${AGENT_PATH}`;
+  return `${scheme}://${host}:${bound.port}${AGENT_PATH}`;
 }
 
 async function startListening(http: Server, listen: WebSocketListen): Promise<void> {

@@ -7,6 +7,7 @@
 import type { Static } from 'typebox';
 import * as Type from 'typebox';
 import { MODES, OUTCOMES, RESOURCES, VM_STATES } from '../resources.ts';
+import { ChallengeFrame, ProofFrame } from './identity-frames.ts';
 import { VmActionFrame, VmActionResultFrame } from './vm-action-frames.ts';
 
 export const PROTOCOL_VERSION = 1;
@@ -64,6 +65,8 @@ export const WelcomeFrame = Type.Object({
   wallMs: Type.Number(),
   /** Frames beyond the first ones of this version that the other end understands; absent = none. */
   capabilities: Type.Optional(Type.Array(text(64), { maxItems: 64 })),
+  /** The agent's key that is in force from now on; absent = none was asked for. */
+  keyId: Type.Optional(text(64)),
 });
 
 /**
@@ -327,6 +330,8 @@ export const ErrorFrame = Type.Object({ type: Type.Literal('error'), code: text(
 
 export const FRAMES = {
   hello: HelloFrame,
+  challenge: ChallengeFrame,
+  proof: ProofFrame,
   welcome: WelcomeFrame,
   telemetry: TelemetryFrame,
   ack: AckFrame,
