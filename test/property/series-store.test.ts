@@ -45,10 +45,13 @@ type Operation =
   | { kind: 'maintain' }
   | { kind: 'reopen' };
 
-/** Rounded and whole values, repeats, holes, and doubles of all sizes. */
+/**
+ * Rounded and whole values, repeats, holes, and doubles of all sizes. Large ones have one sign: means are sums in another
+ * order than the model's, and where large values cancel, the order decides more digits than the comparison allows for.
+ */
 const value = fc.oneof(
-  { weight: 4, arbitrary: fc.integer({ min: 0, max: 40 }).map((n) => n / 10) },
-  { weight: 1, arbitrary: fc.double({ min: -1e9, max: 1e9, noNaN: true }) },
+  { weight: 4, arbitrary: fc.integer({ min: -10, max: 40 }).map((n) => n / 10) },
+  { weight: 1, arbitrary: fc.double({ min: 0, max: 1e9, noNaN: true }) },
   { weight: 2, arbitrary: fc.constant(Number.NaN) },
 );
 /** Mostly recent, on few instants so that rows meet; some late, too late, or ahead. */

@@ -62,7 +62,11 @@ export function decodeGroup(bytes: Uint8Array, rows: number, positions: readonly
   const plain = bytes[0] === ZSTD ? zstdDecompressSync(stored) : stored;
   const offsets = new DataView(plain.buffer, plain.byteOffset, plain.byteLength);
   const noise = bytes.subarray(noiseAt);
-  return positions.map((position) => decodeColumn(plain, offsets.getUint32(position * 4, true), noise, rows));
+  return positions.map((position) => {
+    const column = new Float64Array(rows);
+    decodeColumn(plain, offsets.getUint32(position * 4, true), noise, column, 0, rows);
+    return column;
+  });
 }
 
 function corrupt(what: string): HeadroomError {

@@ -34,13 +34,15 @@ export interface Sections {
 
 /** A plane this close to the most entropy that so many bytes can show is noise: a compressor would gain under a tenth. */
 const NOISE_SHARE = 0.9;
-/** Fewer bytes show too little to tell. */
-const NOISE_BYTES_MIN = 64;
+/** Fewer bytes show too little to tell: columns of fewer rows have nothing in the noise section. */
+export const NOISE_BYTES_MIN = 64;
 
-/** Scratch of the encoder, grown as needed; encoding is synchronous and never nested. */
+/** Scratch, grown as needed; the codec is synchronous and never nested. */
 let known = new Float64Array(0);
+let knownBytes = new Uint8Array(0);
 let whole = new Float64Array(0);
 let words = new Uint32Array(0);
+let wordBytes = new Uint8Array(0);
 const histogram = new Uint32Array(256);
 const f64 = new Float64Array(1);
 const f64Bytes = new Uint8Array(f64.buffer);
@@ -50,14 +52,19 @@ export function encodedBytesMax(rows: number): number {
   return 32 + Math.ceil(rows / 8) + rows * 8;
 }
 
+function roomFor(rows: number): void {
+  if (known.length >= rows) return;
+  known = new Float64Array(rows);
+  knownBytes = new Uint8Array(known.buffer);
+  whole = new Float64Array(rows);
+  words = new Uint32Array(rows);
+  wordBytes = new Uint8Array(words.buffer);
+}
+
 /** Writes the column to both sections and moves their ends. */
 export function encodeColumn(values: Float64Array, to: Sections): void {
   const rows = values.length;
-  if (known.length < rows) {
-    known = new Float64Array(rows);
-    whole = new Float64Array(rows);
-    words = new Uint32Array(rows);
-  }
+  roomFor(rows);
   let count = 0;
   for (let i = 0; i < rows; i++) {
     const value = values[i]!;
@@ -85,13 +92,15 @@ export function encodeColumn(values: Float64Array, to: Sections): void {
   }
 }
 
-/** Reads the column of `rows` values that begins at `offset` of the plain section. */
-export function decodeColumn(plain: Uint8Array, offset: number, noise: Uint8Array, rows: number): Float64Array {
-  const out = new Float64Array(rows);
+/** Reads the column of `rows` values that begins at `offset` of the plain section into `out`, from `at` on. */
+export function decodeColumn(plain: Uint8Array, offset: number, noise: Uint8Array, out: Float64Array, at: number, rows: number): void {
   const kind = plain[offset]! & 0x0f;
   const masked = (plain[offset]! & MASKED) !== 0;
   offset++;
-  if (kind === ALL_UNKNOWN) return out.fill(Number.NaN);
+  if (kind === ALL_UNKNOWN) {
+    out.fill(Number.NaN, at, at + rows);
+    return;
+  }
   const maskAt = offset;
   let count = rows;
   if (masked) {
@@ -99,14 +108,13 @@ export function decodeColumn(plain: Uint8Array, offset: number, noise: Uint8Arra
     count = 0;
     for (let i = maskAt; i < offset; i++) count += popCount(plain[i]!);
   }
-  if (kind === CONSTANT) out.fill(readFloat(plain, offset), 0, count);
-  else if (kind === SCALED) readScaled(plain, offset, noise, out, count);
+  if (kind === CONSTANT) out.fill(readFloat(plain, offset), at, at + count);
+  else if (kind === SCALED) readScaled(plain, offset, noise, out, at, count);
   else {
     assert(kind === PLANES, `column kind ${kind}`);
-    readFloats(plain, offset, noise, out, count);
+    readFloats(plain, offset, noise, out, at, count);
   }
-  if (masked) spread(plain, maskAt, out, count);
-  return out;
+  if (masked) spread(plain, maskAt, out, at, rows, count);
 }
 
 /** Negative zero and other bit patterns count as different: nothing may change on the way through. */
@@ -169,23 +177,24 @@ function writeScaled(count: number, scale: number, to: Sections): void {
       before = n;
     } else words[i] = n - base;
   }
-  writePlanes(new Uint8Array(words.buffer), 4, width, count, to);
+  writePlanes(wordBytes, 4, width, count, to);
 }
 
-function readScaled(plain: Uint8Array, offset: number, noise: Uint8Array, out: Float64Array, count: number): void {
+function readScaled(plain: Uint8Array, offset: number, noise: Uint8Array, out: Float64Array, at: number, count: number): void {
   const scale = SCALES[plain[offset]!]!;
   const differences = plain[offset + 1]! >> 4 === DIFFERENCES;
   const width = plain[offset + 1]! & 0x0f;
   const base = readFloat(plain, offset + 2);
-  const read = new Uint32Array(count);
-  readPlanes(plain, offset + 10, noise, new Uint8Array(read.buffer), 4, width, count);
+  roomFor(count);
+  words.fill(0, 0, count);
+  readPlanes(plain, offset + 10, noise, wordBytes, 4, width, count);
   let before = base;
   for (let i = 0; i < count; i++) {
-    const word = read[i]!;
+    const word = words[i]!;
     if (differences) {
       before += word % 2 === 1 ? -(word + 1) / 2 : word / 2;
-      out[i] = before / scale;
-    } else out[i] = (base + word) / scale;
+      out[at + i] = before / scale;
+    } else out[at + i] = (base + word) / scale;
   }
 }
 
@@ -194,11 +203,11 @@ function byteWidth(most: number): number {
 }
 
 function writeFloats(count: number, to: Sections): void {
-  writePlanes(new Uint8Array(known.buffer, 0, count * 8), 8, 8, count, to);
+  writePlanes(knownBytes, 8, 8, count, to);
 }
 
-function readFloats(plain: Uint8Array, offset: number, noise: Uint8Array, out: Float64Array, count: number): void {
-  readPlanes(plain, offset, noise, new Uint8Array(out.buffer, 0, count * 8), 8, 8, count);
+function readFloats(plain: Uint8Array, offset: number, noise: Uint8Array, out: Float64Array, at: number, count: number): void {
+  readPlanes(plain, offset, noise, new Uint8Array(out.buffer, out.byteOffset + at * 8, count * 8), 8, 8, count);
 }
 
 /**
@@ -274,9 +283,9 @@ function writeMask(values: Float64Array, target: Uint8Array, offset: number): nu
 }
 
 /** Moves the packed values to the rows of the mask, from the back so that nothing is overwritten too early. */
-function spread(source: Uint8Array, maskAt: number, out: Float64Array, count: number): void {
-  for (let row = out.length - 1, from = count - 1; row >= 0; row--) {
-    out[row] = source[maskAt + (row >> 3)]! & (1 << (row & 7)) ? out[from--]! : Number.NaN;
+function spread(source: Uint8Array, maskAt: number, out: Float64Array, at: number, rows: number, count: number): void {
+  for (let row = rows - 1, from = count - 1; row >= 0; row--) {
+    out[at + row] = source[maskAt + (row >> 3)]! & (1 << (row & 7)) ? out[at + from--]! : Number.NaN;
   }
 }
 

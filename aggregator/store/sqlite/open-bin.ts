@@ -4,31 +4,12 @@
  * twice the later write wins; unknown (NaN) is no write.
  */
 import { assert } from '../../../shared/assert.ts';
-
-/** A field list, one object per distinct list, so that lists compare by identity. */
-export interface Layout {
-  fields: readonly string[];
-  names: Set<string>;
-}
+import { type Layout, RowSegment } from './row-segment.ts';
 
 export interface Columns {
   timesMs: Float64Array;
   columns: Map<string, Float64Array>;
 }
-
-/** Rows of one layout in the order they were written. */
-interface Segment {
-  layout: Layout;
-  rows: number;
-  timesMs: Float64Array;
-  values: Float64Array;
-  ascending: boolean;
-}
-
-/** Rows that a segment has room for at first: a few frames' worth. */
-const ROWS_FIRST = 16;
-/** What the objects around a segment weigh, about. */
-const SEGMENT_BYTES = 400;
 
 export class OpenBin {
   readonly startMs: number;
@@ -36,107 +17,75 @@ export class OpenBin {
   readonly oldestEntry: number;
   /** Memory held, bytes. */
   bytes = 0;
-  readonly #segments: Segment[] = [];
+  readonly #segments: RowSegment[] = [];
 
   constructor(startMs: number, oldestEntry: number) {
     this.startMs = startMs;
     this.oldestEntry = oldestEntry;
   }
 
-  /** Adds rows `from` to `to` (exclusive) of a block. */
-  add(layout: Layout, timesMs: Float64Array, values: Float64Array, from: number, to: number): void {
-    const segment = this.#segmentFor(layout);
-    const width = layout.fields.length;
-    const count = to - from;
-    if (segment.rows + count > segment.timesMs.length) this.#grow(segment, segment.rows + count);
-    for (let i = from, at = segment.rows; i < to; i++, at++) {
-      const time = timesMs[i]!;
-      if (at > 0 && time <= segment.timesMs[at - 1]!) segment.ascending = false;
-      segment.timesMs[at] = time;
-    }
-    segment.values.set(values.subarray(from * width, to * width), segment.rows * width);
-    segment.rows += count;
-  }
-
-  /** Rows held, repeated ones counted twice. */
-  get rows(): number {
-    return this.#segments.reduce((sum, segment) => sum + segment.rows, 0);
-  }
-
-  /** Newest time held. */
-  get newestMs(): number {
-    let newest = Number.NEGATIVE_INFINITY;
-    for (const { timesMs, rows } of this.#segments) for (let i = 0; i < rows; i++) newest = Math.max(newest, timesMs[i]!);
-    return newest;
+  /** Adds `count` rows: times from `timesAt`, values (row-major) from `valuesAt` of `numbers`. */
+  add(layout: Layout, numbers: Float64Array, timesAt: number, valuesAt: number, count: number): void {
+    const segment = this.#segmentFor(layout, count);
+    const before = segment.bytes;
+    segment.add(numbers, timesAt, valuesAt, count);
+    this.bytes += segment.bytes - before;
   }
 
   /** What was stored before, then everything here, merged; only the fields asked for when `fields` is given. */
   merge(stored: Columns | null, fields: readonly string[] | null): Columns {
-    const timesMs = this.#times(stored?.timesMs ?? null);
+    const [only] = this.#segments;
+    if (!stored && this.#segments.length === 1 && only?.ascending) return asWritten(only, fields);
+    const timesOf = this.#segments.map((segment) => segment.times());
+    const timesMs = union(stored ? [stored.timesMs, ...timesOf] : timesOf);
     const out: Columns = { timesMs, columns: new Map() };
+    const add = (name: string, values: Float64Array, at: Uint32Array) => copyKnown(values, columnOf(out, name), at);
     if (stored) {
-      for (const [name, from] of stored.columns) {
-        if (fields && !fields.includes(name)) continue;
-        const at = positions(stored.timesMs, stored.timesMs.length, timesMs);
-        copyKnown(from, 0, 1, stored.timesMs.length, columnOf(out, name), at);
-      }
+      const at = positions(stored.timesMs, timesMs);
+      for (const [name, values] of stored.columns) if (!fields || fields.includes(name)) add(name, values, at);
     }
-    for (const segment of this.#segments) {
-      const at = segment.ascending && segment.rows === timesMs.length ? null : positions(segment.timesMs, segment.rows, timesMs);
-      const names = segment.layout.fields;
-      for (let field = 0; field < names.length; field++) {
-        const name = names[field]!;
-        if (fields && !fields.includes(name)) continue;
-        copyKnown(segment.values, field, names.length, segment.rows, columnOf(out, name), at);
-      }
+    for (const [i, segment] of this.#segments.entries()) {
+      const at = positions(timesOf[i]!, timesMs);
+      for (const [place, name] of segment.layout.fields.entries())
+        if (!fields || fields.includes(name)) add(name, segment.values(place), at);
     }
     return out;
-  }
-
-  /** Distinct times, ascending. */
-  #times(stored: Float64Array | null): Float64Array {
-    const only = this.#segments[0];
-    if (!stored && this.#segments.length === 1 && only?.ascending) return only.timesMs.slice(0, only.rows);
-    const all = new Float64Array((stored?.length ?? 0) + this.rows);
-    let count = 0;
-    if (stored) {
-      all.set(stored);
-      count = stored.length;
-    }
-    for (const segment of this.#segments) {
-      all.set(segment.timesMs.subarray(0, segment.rows), count);
-      count += segment.rows;
-    }
-    return distinct(all.sort());
   }
 
   /**
    * The segment that takes rows of this layout. An older one than the last may take them only if no younger one has a
    * field in common, since the order of writes decides which value stands.
    */
-  #segmentFor(layout: Layout): Segment {
+  #segmentFor(layout: Layout, rowsFirst: number): RowSegment {
     for (let i = this.#segments.length - 1; i >= 0; i--) {
       const segment = this.#segments[i]!;
       if (segment.layout === layout) return segment;
       if (layout.fields.some((field) => segment.layout.names.has(field))) break;
     }
-    const segment: Segment = { layout, rows: 0, timesMs: new Float64Array(0), values: new Float64Array(0), ascending: true };
+    const segment = new RowSegment(layout, rowsFirst);
     this.#segments.push(segment);
-    this.bytes += SEGMENT_BYTES;
+    this.bytes += segment.bytes;
     return segment;
   }
+}
 
-  #grow(segment: Segment, rows: number): void {
-    const room = Math.max(ROWS_FIRST, rows, Math.ceil(segment.timesMs.length * 1.5));
-    const width = segment.layout.fields.length;
-    const timesMs = new Float64Array(room);
-    const values = new Float64Array(room * width);
-    timesMs.set(segment.timesMs.subarray(0, segment.rows));
-    values.set(segment.values.subarray(0, segment.rows * width));
-    this.bytes += 8 * (room - segment.timesMs.length) * (1 + width);
-    segment.timesMs = timesMs;
-    segment.values = values;
+function asWritten(segment: RowSegment, fields: readonly string[] | null): Columns {
+  const columns = new Map<string, Float64Array>();
+  for (const [place, name] of segment.layout.fields.entries()) {
+    if (!fields || fields.includes(name)) columns.set(name, segment.values(place));
   }
+  return { timesMs: segment.times(), columns };
+}
+
+/** Distinct times of all lists, ascending. */
+function union(lists: readonly Float64Array[]): Float64Array {
+  const all = new Float64Array(lists.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const list of lists) {
+    all.set(list, at);
+    at += list.length;
+  }
+  return distinct(all.sort());
 }
 
 function columnOf(out: Columns, name: string): Float64Array {
@@ -148,19 +97,19 @@ function columnOf(out: Columns, name: string): Float64Array {
   return column;
 }
 
-/** `at[i]` = row of the i-th value in the target; null = the same row. */
-function copyKnown(from: Float64Array, first: number, stride: number, rows: number, to: Float64Array, at: Uint32Array | null): void {
-  for (let i = 0, read = first; i < rows; i++, read += stride) {
-    const value = from[read]!;
-    if (!Number.isNaN(value)) to[at ? at[i]! : i] = value;
+/** `at[i]` = row of the i-th value in the target. */
+function copyKnown(from: Float64Array, to: Float64Array, at: Uint32Array): void {
+  for (let i = 0; i < from.length; i++) {
+    const value = from[i]!;
+    if (!Number.isNaN(value)) to[at[i]!] = value;
   }
 }
 
 /** Where each time stands in `all`: it is there, since `all` is the union. */
-function positions(timesMs: Float64Array, rows: number, all: Float64Array): Uint32Array {
-  const out = new Uint32Array(rows);
+function positions(timesMs: Float64Array, all: Float64Array): Uint32Array {
+  const out = new Uint32Array(timesMs.length);
   let cursor = 0;
-  for (let i = 0; i < rows; i++) {
+  for (let i = 0; i < timesMs.length; i++) {
     const time = timesMs[i]!;
     if (all[cursor]! > time) cursor = 0;
     if (all[cursor]! < time) cursor = firstNotBefore(all, time);

@@ -1,9 +1,12 @@
 /**
- * Rows that are not sealed yet, by series and bin. Input: blocks with the number of the log entry that holds them.
+ * Rows that are not sealed yet, by series and bin. Input: groups of blocks with the number of the log entry that holds them.
  * Output: the bins, which of them are due for sealing, and from which entry on the log is still needed.
  */
-import { type Source, type Subject, seriesKey, type TelemetryBlock } from '../../../shared/telemetry.ts';
-import { type Layout, OpenBin } from './open-bin.ts';
+import { type Source, type Subject, seriesKey } from '../../../shared/telemetry.ts';
+import { type BlockGroup, eachBlock } from './block-bytes.ts';
+import { DueQueue } from './due-queue.ts';
+import { OpenBin } from './open-bin.ts';
+import type { Layout } from './row-segment.ts';
 import { BIN_MS } from './series-options.ts';
 
 export interface SeriesRows {
@@ -36,42 +39,50 @@ export class RowTable {
   bytes = 0;
   /** Newest time ever taken in; null before the first row. */
   newestMs: number | null = null;
-  /** Nothing is due before this. */
-  #nextDueMs = Number.POSITIVE_INFINITY;
+  readonly #due = new DueQueue<DueBin>();
+  /** Handed out by `due`, and perhaps not sealed. */
+  #taken: DueBin[] = [];
   readonly #layouts = new Map<string, Layout>();
 
-  add(block: TelemetryBlock, entry: number, nowMs: number): void {
-    const { timesMs, values } = block;
-    const series = this.#seriesOf(block.subject, block.source);
-    const layout = this.#layout(block.fields);
-    for (let from = 0; from < timesMs.length; ) {
-      const startMs = Math.floor(timesMs[from]! / BIN_MS) * BIN_MS;
+  add(group: BlockGroup, entry: number, nowMs: number): void {
+    if (group.blocks === 0) return;
+    const layouts = group.layouts.map((fields) => this.#layout(fields));
+    const series = group.series.map(({ subject, source }) => this.#seriesOf(subject, source));
+    eachBlock(group, (name, layout, rows, timesAt) => {
+      this.#addRows(series[name]!, layouts[layout]!, group.numbers, timesAt, rows, entry, nowMs);
+    });
+    if (this.newestMs === null || group.mostMs > this.newestMs) this.newestMs = group.mostMs;
+  }
+
+  /** Rows of one block, which may reach over several bins. */
+  #addRows(series: SeriesRows, layout: Layout, numbers: Float64Array, timesAt: number, rows: number, entry: number, nowMs: number): void {
+    const width = layout.fields.length;
+    const valuesAt = timesAt + rows;
+    for (let from = 0; from < rows; ) {
+      const startMs = Math.floor(numbers[timesAt + from]! / BIN_MS) * BIN_MS;
       const endMs = startMs + BIN_MS;
-      let to = from;
-      for (; to < timesMs.length && timesMs[to]! >= startMs && timesMs[to]! < endMs; to++) {
-        if (this.newestMs === null || timesMs[to]! > this.newestMs) this.newestMs = timesMs[to]!;
-      }
+      let to = from + 1;
+      while (to < rows && numbers[timesAt + to]! >= startMs && numbers[timesAt + to]! < endMs) to++;
       const { bin } = this.#bin(series, startMs, entry, nowMs);
-      this.bytes -= bin.bytes;
-      bin.add(layout, timesMs, values, from, to);
-      this.bytes += bin.bytes;
+      const before = bin.bytes;
+      bin.add(layout, numbers, timesAt + from, valuesAt + from * width, to - from);
+      this.bytes += bin.bytes - before;
       from = to;
     }
   }
 
   /** Up to `count` bins due at `nowMs`, or (`hurry`) those due soonest, however early. */
   due(nowMs: number, count: number, hurry: boolean): DueBin[] {
-    if (!hurry && nowMs < this.#nextDueMs) return [];
+    for (const open of this.#taken) if (isOpen(open)) this.#due.push(open);
     const due: DueBin[] = [];
-    let nextDueMs = Number.POSITIVE_INFINITY;
-    for (const { bins } of this.series.values()) {
-      for (const open of bins.values()) {
-        if (hurry || (open.dueMs <= nowMs && due.length < count)) due.push(open);
-        else if (open.dueMs < nextDueMs) nextDueMs = open.dueMs;
-      }
+    while (due.length < count) {
+      const { soonest } = this.#due;
+      if (soonest === null || (!hurry && soonest.dueMs > nowMs)) break;
+      this.#due.pop();
+      // One that was sealed out of turn stays in the queue until its time.
+      if (isOpen(soonest)) due.push(soonest);
     }
-    if (hurry) return due.sort((a, b) => a.dueMs - b.dueMs).slice(0, count);
-    this.#nextDueMs = nextDueMs;
+    this.#taken = due;
     return due;
   }
 
@@ -84,7 +95,9 @@ export class RowTable {
     return found;
   }
 
-  remove({ series, bin }: DueBin): void {
+  remove(open: DueBin): void {
+    const { series, bin } = open;
+    if (!isOpen(open)) return;
     series.bins.delete(bin.startMs);
     this.bytes -= bin.bytes;
     // A series that is gone for good must not stay in memory; one that goes on comes back with its next row.
@@ -122,8 +135,7 @@ export class RowTable {
       const dueMs = Math.max(startMs + BIN_MS + GRACE_MS, nowMs) + series.phaseMs;
       open = { series, bin: new OpenBin(startMs, entry), dueMs };
       series.bins.set(startMs, open);
-      this.bytes += open.bin.bytes;
-      if (dueMs < this.#nextDueMs) this.#nextDueMs = dueMs;
+      this.#due.push(open);
     }
     return open;
   }
@@ -138,6 +150,11 @@ export class RowTable {
     }
     return layout;
   }
+}
+
+/** Not sealed yet. */
+function isOpen(open: DueBin): boolean {
+  return open.series.bins.get(open.bin.startMs) === open;
 }
 
 /** FNV-1a of a name as a fraction 0..1: the same series always seals at the same point of the bin. */

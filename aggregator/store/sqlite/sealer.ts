@@ -7,7 +7,8 @@
 import { seriesKey } from '../../../shared/telemetry.ts';
 import { STATISTICS, statisticName, writeStatistics } from '../statistics.ts';
 import type { BatchLog } from './batch-log.ts';
-import { type Columns, type Layout, OpenBin } from './open-bin.ts';
+import { type Columns, OpenBin } from './open-bin.ts';
+import type { Layout } from './row-segment.ts';
 import { type DueBin, type RowTable, SEAL_DELAY_MS_MAX } from './row-table.ts';
 import { BIN_MS, type SeriesOptions, SLICE_HOUR_MS } from './series-options.ts';
 import type { BinRow, SeriesName, SliceFile } from './slice-file.ts';
@@ -302,7 +303,10 @@ function columnsOfStatistics(rows: readonly BinRow[], stored: Columns | null): C
       layout = { fields: names, names: new Set(names) };
       layouts.set(fields, layout);
     }
-    merged.add(layout, Float64Array.of(startMs), values, 0, 1);
+    const row = new Float64Array(1 + values.length);
+    row[0] = startMs;
+    row.set(values, 1);
+    merged.add(layout, row, 0, 1, 1);
   }
   return merged.merge(stored, null);
 }

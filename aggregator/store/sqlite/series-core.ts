@@ -6,11 +6,11 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { HeadroomError, isHeadroomError } from '../../../shared/errors.ts';
-import type { Source, Subject, TelemetryBlock } from '../../../shared/telemetry.ts';
+import type { Source, Subject } from '../../../shared/telemetry.ts';
 import { timelyBlocks } from '../blocks.ts';
 import type { LastValue, SeriesQuery, SeriesResult, SeriesStoreStatus } from '../series-store.ts';
 import { BatchLog } from './batch-log.ts';
-import { decodeBlocks, encodeBlocks } from './block-bytes.ts';
+import { type BlockGroup, blocksOf, encodeBlocks, openGroup } from './block-bytes.ts';
 import { applyBudget, applyRetention } from './retention.ts';
 import { RowTable } from './row-table.ts';
 import { Sealer, type Shelves } from './sealer.ts';
@@ -74,18 +74,23 @@ export class SeriesCore {
         new HeadroomError('STORE_UNAVAILABLE', `sealing is behind: ${this.#table.bytes} bytes of rows wait in memory; send again later`)
       );
     }
-    const accepted: { bytes: Uint8Array; blocks: readonly TelemetryBlock[] }[] = [];
+    const accepted: { bytes: Uint8Array; group: BlockGroup }[] = [];
     const refused: Record<string, number> = {};
     const leastMs = Math.max(nowMs - this.#options.lateMs, this.#floorMs);
+    const mostMs = nowMs + this.#options.aheadMs;
     for (const bytes of groups) {
-      const blocks = decodeBlocks(bytes);
-      const timely = timelyBlocks(blocks, leastMs, nowMs + this.#options.aheadMs, refused);
-      if (timely === blocks) accepted.push({ bytes, blocks });
-      else if (timely.length > 0) accepted.push({ bytes: encodeBlocks(timely), blocks: timely });
+      const group = openGroup(bytes);
+      if (group.leastMs >= leastMs && group.mostMs <= mostMs) accepted.push({ bytes, group });
+      else if (group.blocks > 0) {
+        const timely = timelyBlocks(blocksOf(group), leastMs, mostMs, refused);
+        if (timely.length === 0) continue;
+        const bytesLeft = encodeBlocks(timely);
+        accepted.push({ bytes: bytesLeft, group: openGroup(bytesLeft) });
+      }
     }
     if (accepted.length > 0) {
       const first = this.#log.append(accepted.map(({ bytes }) => bytes));
-      for (const [i, { blocks }] of accepted.entries()) for (const block of blocks) this.#table.add(block, first + i, nowMs);
+      for (const [i, { group }] of accepted.entries()) this.#table.add(group, first + i, nowMs);
     }
     for (const [reason, rows] of Object.entries(refused)) this.#drop(reason, rows);
   }
@@ -165,7 +170,7 @@ export class SeriesCore {
   #replay(nowMs: number): void {
     const damage = this.#log.replay((entry, bytes) => {
       try {
-        for (const block of decodeBlocks(bytes)) this.#table.add(block, entry, nowMs);
+        this.#table.add(openGroup(bytes), entry, nowMs);
       } catch (error) {
         if (!isHeadroomError(error)) throw error;
         this.#report(error.message);
