@@ -128,7 +128,7 @@ export class Aggregator {
     const anomalies = new AnomalyWatch(config.stepMs, (change, incident) => reporter.incident(change, incident));
     const state = new FleetState({ ...config, epoch, factory: forecasterFactory }, policies.policy);
     state.killSwitch = kills.fleetEngaged;
-    const models = new ModelKeeper(ledger, state, log);
+    const models = new ModelKeeper({ ledger, state, log, nowMs, keptMs: config.modelsKeptMs });
     const executor = new Executor({
       clock,
       retryMs: config.commandRetryMs,
@@ -250,7 +250,7 @@ export class Aggregator {
     this.executor.stop();
     this.#parts.credentials.stop();
     await this.ingest.stop();
-    await this.#parts.models.checkpoint(() => Promise.resolve());
+    await this.#parts.models.checkpoint(() => Promise.resolve(), true);
     await this.#parts.queue.flush();
   }
 

@@ -44,6 +44,8 @@ const ConfigFile = Type.Object(
     verdictWindowMs: Type.Optional(periodMs(100)),
     verdictCooldownMs: Type.Optional(periodMs(100)),
     checkpointPeriodMs: Type.Optional(periodMs(1000)),
+    /** How long models of a VM that is gone wait for its return. */
+    modelsKeptMs: Type.Optional(periodMs(60_000)),
     maintainPeriodMs: Type.Optional(periodMs(100)),
     /** Forecasting gives way to everything else after this long at a stretch. */
     forecastBudgetMs: Type.Optional(periodMs(1)),
@@ -77,6 +79,8 @@ export interface DecisionConfig {
   verdictWindowMs: number;
   verdictCooldownMs: number;
   checkpointPeriodMs: number;
+  /** How long models of a VM that is gone wait for its return. */
+  modelsKeptMs: number;
   maintainPeriodMs: number;
   forecastBudgetMs: number;
 }
@@ -128,6 +132,7 @@ export function decisionConfig(given: Partial<DecisionConfig>): DecisionConfig {
     verdictWindowMs: VERDICT_PERIODS * Math.max(stepMs, planPeriodMs),
     verdictCooldownMs: VERDICT_COOLDOWN_STEPS * stepMs,
     checkpointPeriodMs: 10 * MINUTE_MS,
+    modelsKeptMs: 30 * DAY_MS,
     maintainPeriodMs: 10_000,
     // Connections are served in between: an acknowledgement may wait 200 ms in all.
     forecastBudgetMs: 25,

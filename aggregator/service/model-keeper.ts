@@ -1,34 +1,66 @@
 /**
- * Models outlive a restart: checkpoints of VMs to the ledger's blobs, a few at a time, and back when a VM is first seen.
- * Input: live state, the ledger; output: blobs, restored models. A checkpoint that cannot be read costs that VM its models
- * and nothing else.
+ * Models outlive a restart: checkpoints of VMs to the ledger's blobs, so many bytes a period, and back when a VM is first
+ * seen; those of VMs that are gone for long are deleted. Input: live state, the ledger, the time; output: blobs, restored
+ * models. A checkpoint that cannot be read costs that VM its models and nothing else.
  */
 import { errorText } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { FleetState } from '../core/state/fleet-state.ts';
+import type { VmRecord } from '../core/state/vm-record.ts';
 import type { LedgerStore } from '../store/ledger-store.ts';
+import { GoneModels } from './gone-models.ts';
 
 /** VMs written at a stretch before others have their turn. */
 const BATCH = 16;
 /** Restores under way at once: a host that connects may bring hundreds of VMs. */
 const RESTORES_MAX = 10_000;
+/** Written in one period: a thousand VMs with all their models, a second or two of an old disk; the others have the next turn. */
+const BYTES_PER_PERIOD = 64 * 1024 * 1024;
+
+const PREFIX = 'model/';
+const GONE_BLOB = 'models-gone';
+
+/** What of live state is needed here. */
+export interface ModelState extends Pick<FleetState, 'vmIds' | 'policy'> {
+  vm(id: VmId): (Pick<VmRecord, 'restore' | 'checkpoint'> & { models: Pick<VmRecord['models'], 'stateBytes'> }) | undefined;
+}
+
+export interface ModelKeeperOptions {
+  ledger: Pick<LedgerStore, 'getBlob' | 'putBlob' | 'removeBlob' | 'blobNames'>;
+  state: ModelState;
+  log: Logger;
+  nowMs: () => number;
+  /** How long models of a VM that is gone are kept, ms. */
+  keptMs: number;
+  bytesPerPeriod?: number;
+}
 
 export class ModelKeeper {
-  readonly #ledger: LedgerStore;
-  readonly #state: FleetState;
-  readonly #log: Logger;
+  readonly #options: ModelKeeperOptions;
+  readonly #gone: GoneModels;
+  /** Whose models are in the ledger; null until the ledger was asked. */
+  #kept: Set<VmId> | null = null;
+  readonly #writtenAtMs = new Map<VmId, number>();
   #restores = Promise.resolve();
   #waiting = 0;
   restored = 0;
   refused = 0;
   written = 0;
+  writtenBytes = 0;
   dropped = 0;
+  forgotten = 0;
+  /** VMs whose turn did not come in the last period. */
+  behind = 0;
 
-  constructor(ledger: LedgerStore, state: FleetState, log: Logger) {
-    this.#ledger = ledger;
-    this.#state = state;
-    this.#log = log;
+  constructor(options: ModelKeeperOptions) {
+    this.#options = options;
+    this.#gone = new GoneModels(options.keptMs);
+  }
+
+  /** VMs that are gone and whose models are kept for their return. */
+  get gone(): number {
+    return this.#gone.count;
   }
 
   /** A VM seen for the first time: its models, if there are any, come soon. */
@@ -45,33 +77,72 @@ export class ModelKeeper {
   }
 
   async #restore(vm: VmId): Promise<void> {
+    const { ledger, state, log } = this.#options;
     try {
-      const bytes = await this.#ledger.getBlob(blobName(vm));
-      if (bytes !== null) this.restored += this.#state.vm(vm)?.restore(bytes, this.#state.policy) ?? 0;
+      const bytes = await ledger.getBlob(PREFIX + vm);
+      if (bytes !== null) this.restored += state.vm(vm)?.restore(bytes, state.policy) ?? 0;
     } catch (error) {
       this.refused++;
-      this.#log.warn('models of a VM could not be restored and start anew', { vm, problem: errorText(error) });
+      log.warn('models of a VM could not be restored and start anew', { vm, problem: errorText(error) });
     }
   }
 
-  /** Writes every VM's checkpoint; `pause` lets others work in between. Rejects when the ledger fails. */
-  async checkpoint(pause: () => Promise<void>): Promise<void> {
+  /**
+   * Writes VMs' checkpoints, those that waited longest first, and forgets VMs that are gone for long; `pause` lets others work
+   * in between. `all`: whatever it takes, for the end. Rejects when the ledger fails.
+   */
+  async checkpoint(pause: () => Promise<void>, all = false): Promise<void> {
+    const { state, bytesPerPeriod = BYTES_PER_PERIOD } = this.#options;
     await this.#restores;
-    const vms = this.#state.vmIds();
-    for (let at = 0; at < vms.length; at += BATCH) {
-      await Promise.all(vms.slice(at, at + BATCH).map((vm) => this.#write(vm)));
+    const kept = await this.#keptModels();
+    const longestFirst = [...state.vmIds()].sort((a, b) => (this.#writtenAtMs.get(a) ?? 0) - (this.#writtenAtMs.get(b) ?? 0));
+    let bytes = 0;
+    let at = 0;
+    while (at < longestFirst.length && (all || bytes < bytesPerPeriod)) {
+      const sizes = await Promise.all(longestFirst.slice(at, at + BATCH).map((vm) => this.#write(vm, kept)));
+      bytes += sizes.reduce((sum, size) => sum + size, 0);
+      at += BATCH;
       await pause();
     }
+    this.writtenBytes += bytes;
+    this.behind = Math.max(0, longestFirst.length - at);
+    await this.#forgetOld(kept);
   }
 
-  async #write(vm: VmId): Promise<void> {
-    const record = this.#state.vm(vm);
-    if (record === undefined || record.models.stateBytes === 0) return;
-    await this.#ledger.putBlob(blobName(vm), record.checkpoint());
+  async #keptModels(): Promise<Set<VmId>> {
+    if (this.#kept !== null) return this.#kept;
+    const { ledger } = this.#options;
+    const gone = await ledger.getBlob(GONE_BLOB);
+    if (gone !== null) this.#gone.load(new TextDecoder().decode(gone));
+    this.#kept = new Set((await ledger.blobNames(PREFIX)).map((name) => name.slice(PREFIX.length) as VmId));
+    return this.#kept;
+  }
+
+  /** Answers the bytes written. */
+  async #write(vm: VmId, kept: Set<VmId>): Promise<number> {
+    const { ledger, state, nowMs } = this.#options;
+    const record = state.vm(vm);
+    if (record === undefined || record.models.stateBytes === 0) return 0;
+    const bytes = record.checkpoint();
+    await ledger.putBlob(PREFIX + vm, bytes);
+    kept.add(vm);
+    this.#writtenAtMs.set(vm, nowMs());
     this.written++;
+    return bytes.length;
   }
-}
 
-function blobName(vm: VmId): string {
-  return `model/${vm}`;
+  async #forgetOld(kept: Set<VmId>): Promise<void> {
+    const { ledger, state } = this.#options;
+    const nowMs = this.#options.nowMs();
+    for (const vm of this.#writtenAtMs.keys()) if (state.vm(vm) === undefined) this.#writtenAtMs.delete(vm);
+    const changed = this.#gone.note(kept, (vm) => state.vm(vm) !== undefined, nowMs);
+    const due = this.#gone.due(nowMs);
+    for (const vm of due) {
+      await ledger.removeBlob(PREFIX + vm);
+      kept.delete(vm);
+      this.#gone.forget(vm);
+      this.forgotten++;
+    }
+    if (changed || due.length > 0) await ledger.putBlob(GONE_BLOB, new TextEncoder().encode(this.#gone.text()));
+  }
 }

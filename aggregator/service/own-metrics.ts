@@ -38,6 +38,10 @@ export function ownMetrics(
     models_restored_total: models.restored,
     models_refused_total: models.refused,
     models_written_total: models.written,
+    models_written_bytes_total: models.writtenBytes,
+    models_behind: models.behind,
+    models_of_gone_vms: models.gone,
+    models_forgotten_total: models.forgotten,
     models_restores_dropped_total: models.dropped,
     commands_waiting: executor.waiting,
   };

@@ -66,5 +66,9 @@ export interface LedgerStore {
   /** Small named blobs: model checkpoints, policy versions. */
   putBlob(name: string, bytes: Uint8Array): Promise<void>;
   getBlob(name: string): Promise<Uint8Array | null>;
+  /** One that is not there is removed already. */
+  removeBlob(name: string): Promise<void>;
+  /** Names that begin so, in no order. */
+  blobNames(prefix: string): Promise<string[]>;
   close(): Promise<void>;
 }

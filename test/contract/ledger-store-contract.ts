@@ -142,6 +142,14 @@ export function ledgerStoreContract(t: Test, adapter: LedgerAdapter): void {
     await store.putBlob('empty', new Uint8Array(0));
     t.same(Buffer.from((await store.getBlob('model')) ?? []), Buffer.from(bytes));
     t.equal((await store.getBlob('empty'))?.length, 0);
+    await store.putBlob('mode/1', bytes);
+    t.same((await store.blobNames('mode')).sort(), ['mode/1', 'model']);
+    t.same(await store.blobNames('mode/'), ['mode/1']);
+    t.same(await store.blobNames('%'), []);
+    await store.removeBlob('model');
+    await store.removeBlob('model');
+    t.equal(await store.getBlob('model'), null);
+    t.same((await store.blobNames('')).sort(), ['empty', 'mode/1']);
   });
 
   withStore('epochs rise', async (t, store) => {

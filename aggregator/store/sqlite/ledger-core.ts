@@ -177,6 +177,15 @@ export class LedgerCore {
     return (this.#all('SELECT bytes FROM blob WHERE name=?', name)[0]?.[0] as Uint8Array | undefined) ?? null;
   }
 
+  /** Within a group. */
+  removeBlob(name: string): void {
+    this.#run('DELETE FROM blob WHERE name=?', name);
+  }
+
+  blobNames(prefix: string): string[] {
+    return this.#all('SELECT name FROM blob WHERE substr(name, 1, length(?1))=?1', prefix).map(([name]) => name as string);
+  }
+
   close(): void {
     this.#statements.clear();
     closeQuietly(this.#db);

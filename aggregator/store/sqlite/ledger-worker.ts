@@ -21,6 +21,7 @@ const CHANGES: Record<string, (core: LedgerCore, argument: never) => unknown> = 
   nextEpoch: (core) => core.nextEpoch(),
   putAllocation: (core, allocation: Allocation) => core.putAllocation(allocation),
   removeVm: (core, vm: string) => core.removeVm(vm),
+  removeBlob: (core, name: string) => core.removeBlob(name),
   putBlob: (core, { name, bytes }: { name: string; bytes: Uint8Array }) => core.putBlob(name, bytes),
 };
 
@@ -28,6 +29,7 @@ const READS: Record<string, (core: LedgerCore, argument: never) => unknown> = {
   entries: (core, query: EntriesQuery) => core.entries(query),
   allocations: (core) => core.allocations(),
   getBlob: (core, name: string) => core.getBlob(name),
+  blobNames: (core, prefix: string) => core.blobNames(prefix),
   verify: (core) => verify(core),
 };
 

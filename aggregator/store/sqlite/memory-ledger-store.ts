@@ -36,6 +36,12 @@ export function createMemoryLedgerStore(): LedgerStore {
     async getBlob(name) {
       return core.getBlob(name);
     },
+    async removeBlob(name) {
+      core.group(() => core.removeBlob(name));
+    },
+    async blobNames(prefix) {
+      return core.blobNames(prefix);
+    },
     async close() {
       core.close();
     },

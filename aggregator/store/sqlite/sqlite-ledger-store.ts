@@ -62,6 +62,14 @@ class SqliteLedgerStore implements LedgerStore {
     return this.#link.call('getBlob', name);
   }
 
+  removeBlob(name: string): Promise<void> {
+    return this.#link.call('removeBlob', name);
+  }
+
+  blobNames(prefix: string): Promise<string[]> {
+    return this.#link.call('blobNames', prefix);
+  }
+
   close(): Promise<void> {
     return this.#link.close();
   }

@@ -1,0 +1,132 @@
+/**
+ * Goal: models of VMs are written so many bytes a period, each in its turn; those of a VM that is gone wait for its return,
+ * over restarts, for as long as is configured, and are deleted then; a clock that jumps deletes little at a time.
+ */
+import t from 'tap';
+import { ModelKeeper, type ModelState } from '../../aggregator/service/model-keeper.ts';
+import type { LedgerStore } from '../../aggregator/store/ledger-store.ts';
+import { createMemoryLedgerStore } from '../../aggregator/store/sqlite/memory-ledger-store.ts';
+import { systemClock } from '../../shared/clock.ts';
+import type { VmId } from '../../shared/ids.ts';
+import { createLogger } from '../../shared/log.ts';
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+const KEPT_MS = 30 * DAY_MS;
+const BYTES = 1000;
+
+interface World {
+  ledger: LedgerStore;
+  /** VMs that hosts report. */
+  there: Set<string>;
+  restored: string[];
+  nowMs: number;
+  keeper: ModelKeeper;
+  restart(): void;
+}
+
+function world(bytesPerPeriod = 1e9): World {
+  const made: World = {
+    ledger: createMemoryLedgerStore(),
+    there: new Set(),
+    restored: [],
+    nowMs: Date.UTC(2026, 0, 1),
+    keeper: undefined as never,
+    restart: () => {
+      made.keeper = new ModelKeeper({
+        ledger: made.ledger,
+        state,
+        log: createLogger(() => undefined, systemClock, 'error'),
+        nowMs: () => made.nowMs,
+        keptMs: KEPT_MS,
+        bytesPerPeriod,
+      });
+    },
+  };
+  const state: ModelState = {
+    policy: undefined as never,
+    vmIds: () => [...made.there] as VmId[],
+    vm: (id) => {
+      if (!made.there.has(id)) return undefined;
+      const restore = (): number => made.restored.push(id);
+      return { models: { stateBytes: BYTES }, checkpoint: () => new Uint8Array(BYTES), restore };
+    },
+  };
+  made.restart();
+  return made;
+}
+
+const names = async ({ ledger }: World): Promise<string[]> => (await ledger.blobNames('model/')).sort();
+const checkpoint = (w: World, all = false): Promise<void> => w.keeper.checkpoint(() => Promise.resolve(), all);
+const vm = (n: number): string => `vm-${String(n).padStart(4, '0')}`;
+
+t.test('so many bytes a period, and everyone has a turn', async (t) => {
+  const w = world(32 * BYTES);
+  for (let n = 0; n < 100; n++) w.there.add(vm(n));
+  for (const kept of [32, 64, 96, 100]) {
+    w.nowMs += 600_000;
+    await checkpoint(w);
+    t.equal(w.keeper.behind, 68, 'the others wait');
+    t.equal((await names(w)).length, kept);
+  }
+  t.equal(w.keeper.writtenBytes, 4 * 32 * BYTES);
+  await checkpoint(w, true);
+  t.equal(w.keeper.behind, 0, 'at the end everything is written');
+});
+
+t.test('a VM that is gone finds its models again, under its UUID and after restarts, until its time is over', async (t) => {
+  const w = world();
+  w.there.add(vm(1)).add(vm(2));
+  await checkpoint(w);
+  w.there.delete(vm(2));
+  await checkpoint(w);
+  t.equal(w.keeper.gone, 1);
+  w.nowMs += KEPT_MS - HOUR_MS;
+  w.restart();
+  await checkpoint(w);
+  w.there.add(vm(2));
+  w.keeper.seen(vm(2) as VmId);
+  await checkpoint(w);
+  t.same(w.restored, [vm(2)]);
+  t.equal(w.keeper.gone, 0);
+
+  w.there.delete(vm(2));
+  await checkpoint(w);
+  w.nowMs += KEPT_MS - HOUR_MS;
+  w.restart();
+  await checkpoint(w);
+  t.same(await names(w), [`model/${vm(1)}`, `model/${vm(2)}`]);
+  w.nowMs += 2 * HOUR_MS;
+  await checkpoint(w);
+  t.same(await names(w), [`model/${vm(1)}`], 'it is forgotten');
+  t.equal(w.keeper.forgotten, 1);
+  w.restart();
+  await checkpoint(w);
+  t.equal(w.keeper.gone, 0);
+});
+
+t.test('models that an earlier program left behind have their time from now on; what is unreadable is begun anew', async (t) => {
+  const w = world();
+  await w.ledger.putBlob(`model/${vm(7)}`, new Uint8Array(3));
+  await w.ledger.putBlob('models-gone', new TextEncoder().encode('{"vm-'));
+  await checkpoint(w);
+  w.nowMs += KEPT_MS - 1;
+  await checkpoint(w);
+  t.equal((await names(w)).length, 1);
+  w.nowMs += 1;
+  await checkpoint(w);
+  t.same(await names(w), []);
+});
+
+t.test('thousands that come and go: the longest gone make room after a day; a jump of the clock deletes some at a time', async (t) => {
+  const w = world();
+  for (let n = 0; n < 5300; n++) await w.ledger.putBlob(`model/${vm(n)}`, new Uint8Array(1));
+  await checkpoint(w);
+  t.equal(w.keeper.forgotten, 0, 'hosts may just not have connected yet');
+  w.nowMs += DAY_MS;
+  for (let i = 0; i < 4; i++) await checkpoint(w);
+  t.equal((await names(w)).length, 5000);
+  w.nowMs += 10 * KEPT_MS;
+  await checkpoint(w);
+  t.equal((await names(w)).length, 4800);
+});
