@@ -3,7 +3,7 @@
  * programs read. Input: a clock, a generator, stores, a policy source, configuration; output: something that takes
  * connections and answers. No process, socket or file is touched here, so simulation and tests build the very same.
  */
-import type { Clock } from '../shared/clock.ts';
+import type { Clock, Timer } from '../shared/clock.ts';
 import { sleep } from '../shared/clock.ts';
 import { errorText } from '../shared/errors.ts';
 import type { VmId } from '../shared/ids.ts';
@@ -71,6 +71,8 @@ export interface AggregatorOptions {
 
 /** Nothing sent this long ago can still arrive: sessions end after three silent heartbeats of 5 s. */
 const SETTLE_MS = 20_000;
+/** A VM that was seen to start is planned for after this long: its first samples are there by then. */
+const LAUNCH_PLAN_MS = 1500;
 /** Changes of before a restart that still count against the blast radius are looked for in so many entries. */
 const OUTCOMES_READ_MAX = 2000;
 /** Each loan has four or five entries in its life. */
@@ -113,6 +115,7 @@ export class Aggregator {
   readonly #loops: Loops;
   readonly #counters: AggregatorCounters = { lintFindings: 0, rowsNotStored: 0, fits: 0 };
   #stopping = false;
+  #launchPlan: Timer | null = null;
 
   constructor(options: AggregatorOptions, { time, epoch, policies, kills }: Recovered) {
     const { clock, prng, version, config, series, ledger, log } = options;
@@ -158,6 +161,7 @@ export class Aggregator {
     this.#fromHosts = new FromHosts(
       { clock, time, state, executor, reporter, decisions, anomalies, queue, models, credentials },
       killSwitches,
+      (vm) => this.#launched(vm),
     );
     const ingest = createIngest({
       clock,
@@ -243,9 +247,22 @@ export class Aggregator {
     return this.#loops.plan.runNow();
   }
 
+  /** A boot is short: where the policy has something for it, the plan does not wait for its turn. */
+  #launched(vm: VmId): void {
+    const record = this.state.vm(vm);
+    if (record === undefined || this.#launchPlan !== null) return;
+    const { startup, startupBoostFraction } = this.state.policy.resolve(record.matched, 'cpu');
+    if (startup === 'fixed' && startupBoostFraction === 0) return;
+    this.#launchPlan = this.#parts.clock.setTimeout(() => {
+      this.#launchPlan = null;
+      if (!this.#stopping && this.latest !== null) void this.planNow();
+    }, LAUNCH_PLAN_MS);
+  }
+
   /** Drains: no new plan, what has arrived is committed and acknowledged, models are kept. Stores stay the owner's to close. */
   async stop(): Promise<void> {
     this.#stopping = true;
+    this.#launchPlan?.cancel();
     await this.#loops.stop();
     this.executor.stop();
     this.#parts.credentials.stop();

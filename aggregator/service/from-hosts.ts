@@ -19,12 +19,15 @@ type SinkParts = Pick<
 export class FromHosts implements IngestSink {
   readonly #parts: SinkParts;
   readonly #killSwitches: KillSwitchDesk;
+  readonly #onLaunch: (vm: VmId) => void;
   /** What each host's agent said it understands. */
   readonly #capabilities = new Map<HostId, readonly string[]>();
 
-  constructor(parts: SinkParts, killSwitches: KillSwitchDesk) {
+  /** `onLaunch`: a VM was seen to start. */
+  constructor(parts: SinkParts, killSwitches: KillSwitchDesk, onLaunch: (vm: VmId) => void) {
     this.#parts = parts;
     this.#killSwitches = killSwitches;
+    this.#onLaunch = onLaunch;
   }
 
   understands(host: HostId, capability: string): boolean {
@@ -93,6 +96,7 @@ export class FromHosts implements IngestSink {
       if (news.vm === null) continue;
       const vm = news.vm;
       if (news.kind === 'vm-new') models.seen(vm);
+      if (/^vm-(new|state)$/.test(news.kind) && state.vm(vm)?.inventory.state === 'launching') this.#onLaunch(vm);
       if (news.kind === 'vm-gone') {
         executor.abort((step) => step.vm === vm, 'the VM is gone');
         decisions.forget(vm, RESOURCES);

@@ -139,7 +139,11 @@ class LibvirtHypervisor implements Hypervisor {
     this.#names.clear();
     return records.map(({ domain, params }) => {
       this.#names.set(domain.uuid, domain.name);
-      return { id: domain.uuid, name: domain.name, power: powerOf(numberOf(params, 'state.state') ?? -1) };
+      return {
+        id: domain.uuid,
+        name: domain.name,
+        power: powerOf(numberOf(params, 'state.state') ?? -1, numberOf(params, 'state.reason') ?? null),
+      };
     });
   }
 

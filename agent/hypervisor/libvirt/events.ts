@@ -24,8 +24,14 @@ const GUEST_AGENT_CHANNEL = 'org.qemu.guest_agent.0';
 /** virDomainState. */
 const STATES: PowerState[] = ['unknown', 'running', 'running', 'paused', 'shutdown', 'shutoff', 'crashed', 'suspended'];
 
-export function powerOf(state: number): PowerState {
-  return STATES[state] ?? 'unknown';
+/** virDomainShutoffReason: QEMU ended by itself, or could not be started. */
+const SHUTOFF_CRASHED = 3;
+const SHUTOFF_FAILED = 6;
+
+/** `reason` of the state, where it was told: a VM that is off because it failed has crashed. */
+export function powerOf(state: number, reason: number | null = null): PowerState {
+  const power = STATES[state] ?? 'unknown';
+  return power === 'shutoff' && (reason === SHUTOFF_CRASHED || reason === SHUTOFF_FAILED) ? 'crashed' : power;
 }
 
 /** virDomainEventType → state afterwards; definitions come and go apart. */
@@ -49,6 +55,21 @@ const LIFECYCLE_WORDS = [
   'suspended to memory',
   'crashed',
 ];
+
+const STOPPED = 5;
+const CRASHED = 8;
+/** virDomainEventStoppedDetailType, virDomainEventCrashedDetailType. */
+const STOPPED_WORDS = [
+  'shut down',
+  'destroyed',
+  'crashed',
+  'migrated away',
+  'saved',
+  'the hypervisor process failed',
+  'reverted to a snapshot',
+];
+const STOPPED_FAILED = [2, 5];
+const CRASHED_WORDS = ['the guest panicked', 'the guest panicked and loaded a crash kernel'];
 
 /** An event, or a virtio-serial port known so far only by its device alias. */
 export type RawEvent = HypervisorEvent | { kind: 'port'; domain: DomainRef; alias: string; connected: boolean };
@@ -87,8 +108,10 @@ function lifecycle(domain: DomainRef, event: number, detail: number): Hypervisor
   const { uuid: id, name } = domain;
   if (event === 0) return { kind: 'defined', id, name };
   if (event === 1) return { kind: 'undefined', id, name };
-  const words = `${LIFECYCLE_WORDS[event] ?? `event ${event}`} (detail ${detail})`;
-  return { kind: 'lifecycle', id, name, power: LIFECYCLE_POWER[event] ?? 'unknown', detail: words };
+  const why = event === STOPPED ? STOPPED_WORDS[detail] : event === CRASHED ? CRASHED_WORDS[detail] : undefined;
+  const words = `${LIFECYCLE_WORDS[event] ?? `event ${event}`}: ${why ?? `detail ${detail}`}`;
+  const failed = event === STOPPED && STOPPED_FAILED.includes(detail);
+  return { kind: 'lifecycle', id, name, power: failed ? 'crashed' : (LIFECYCLE_POWER[event] ?? 'unknown'), detail: words };
 }
 
 function tunables(reader: XdrReader): Record<string, number | string> {

@@ -28,7 +28,7 @@ export function answered(params: Params, groups: readonly StatsGroup[]): boolean
 export function statsOf({ domain, params }: StatsRecord, groups: readonly StatsGroup[], monotonicMs: number): VmStats {
   const stats: VmStats = { id: domain.uuid, monotonicMs };
   const state = numberOf(params, 'state.state');
-  if (state !== undefined) stats.power = powerOf(state);
+  if (state !== undefined) stats.power = powerOf(state, numberOf(params, 'state.reason') ?? null);
   const cpuTimeNs = numberOf(params, 'cpu.time');
   if (groups.includes('cpu') && cpuTimeNs !== undefined) stats.cpuTimeNs = cpuTimeNs;
   if (groups.includes('vcpu')) stats.vcpus = vcpusOf(params);

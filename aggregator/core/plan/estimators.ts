@@ -176,18 +176,36 @@ export function withHints(inner: Estimator): Estimator {
   };
 }
 
-/** A VM that launches gets what its policy says before anything is seen of it; demand alone decides once it is ready. */
+/**
+ * A VM that launches gets what its policy says before anything is seen of it: a share of its ceiling, or what boots like it
+ * took. Demand alone decides once it is ready.
+ */
 export function withStartupBoost(inner: Estimator): Estimator {
   return (subject, context) => {
     const need = inner(subject, context);
-    const { policy, vm, bounds, resource } = subject;
-    if (vm.state !== 'launching' || policy.startupBoostFraction <= 0) return need;
-    const boost = policy.startupBoostFraction * bounds.ceiling;
-    if (need !== null && boost <= need.lead) return need;
-    const because = `it is launching, and rule "${policy.rule}" gives it ${amountWords(resource, boost)} until it is ready`;
+    if (subject.vm.state !== 'launching') return need;
+    const start = startOf(subject);
+    if (start === null || (need !== null && start.amount <= need.lead)) return need;
     const growOnly: Refusal = { constraint: 'state', reason: 'it is launching' };
-    const known = need ?? { demand: vm.demand[resource].now ?? boost, byMs: null, model: 'none', urgent: false };
-    return { ...known, lead: boost, hold: null, because, holdBecause: '', growOnly, constraint: 'startup' };
+    const demand = subject.vm.demand[subject.resource].now ?? start.amount;
+    const known = need ?? { demand, byMs: null, model: 'none', urgent: false };
+    return { ...known, lead: start.amount, hold: null, because: start.because, holdBecause: '', growOnly, constraint: 'startup' };
+  };
+}
+
+/** What it is to start with; null = the policy says nothing of it. A boot that is expected to be light starts with what it has. */
+function startOf({ vm, policy, bounds, resource, amount }: Subject): { amount: number; because: string } | null {
+  if (policy.startup === 'predicted' && resource === 'cpu' && vm.boot !== undefined) {
+    const { level, peakCores, because } = vm.boot;
+    if (level === 'low') return { amount, because: `it is launching, and ${because}: it starts with what it has` };
+    const wanted = Math.min(bounds.ceiling, peakCores * (1 + policy.marginFraction));
+    return { amount: wanted, because: `it is launching, and ${because}: it gets ${amountWords(resource, wanted)} until it is ready` };
+  }
+  if (policy.startupBoostFraction <= 0) return null;
+  const boost = policy.startupBoostFraction * bounds.ceiling;
+  return {
+    amount: boost,
+    because: `it is launching, and rule "${policy.rule}" gives it ${amountWords(resource, boost)} until it is ready`,
   };
 }
 

@@ -5,6 +5,7 @@
 import type { HostId, VmId } from '../../../shared/ids.ts';
 import type { EligibilityMap, Mode, Pair, Resource, Setting, VmState } from '../../../shared/resources.ts';
 import type { IncidentKind } from '../anomaly/incident.ts';
+import type { BootPrediction } from '../lifecycle/boot-profiles.ts';
 import type { Loan } from './loan.ts';
 import type { Shortage } from './shortage.ts';
 
@@ -94,6 +95,10 @@ export interface VmSnapshot {
   hints?: readonly { resource: Resource; amount: number; fromMs: number; untilMs: number }[];
   /** Absent = nothing is wrong as far as is known. */
   incident?: VmIncident;
+  /** It launches, and this is what its boot is expected to take; absent = nothing like it was ever seen to boot. */
+  boot?: BootPrediction;
+  /** Targets that were tried and not reached: nothing as far or farther is tried until then. Absent = none. */
+  infeasible?: Partial<Record<Resource, { direction: 'grow' | 'shrink'; target: number; reason: string; untilMs: number }>>;
   /** A shrink that did harm: what it should get back, and what was seen. */
   rollback: Partial<Record<Resource, { to: Setting; reason: string }>>;
 }

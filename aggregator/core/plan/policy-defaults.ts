@@ -31,6 +31,7 @@ const CPU: ResourcePolicy = {
   guaranteedFraction: 1,
   oversubscribedFraction: 1,
   startupBoostFraction: 0,
+  startup: 'fixed',
   canary: false,
 };
 

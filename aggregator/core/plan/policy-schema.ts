@@ -6,7 +6,7 @@ import Type, { type Static } from 'typebox';
 import { MODES, RESOURCES } from '../../../shared/resources.ts';
 import { DURATION_PATTERN } from './durations.ts';
 import { LOCAL_TIME_PATTERN } from './local-time.ts';
-import { CPU_ENFORCEMENTS } from './policy.ts';
+import { CPU_ENFORCEMENTS, STARTUP_KINDS } from './policy.ts';
 import { AnomalyActionLimits, AnomalySection } from './policy-anomaly.ts';
 
 const closed = { additionalProperties: false } as const;
@@ -49,7 +49,14 @@ const COMMON = {
 
 const GeneralResource = Type.Partial(Type.Object(COMMON, closed), closed);
 const CpuResource = Type.Partial(
-  Type.Object({ ...COMMON, enforcement: Type.Enum(CPU_ENFORCEMENTS, { description: `one of ${CPU_ENFORCEMENTS.join(', ')}` }) }, closed),
+  Type.Object(
+    {
+      ...COMMON,
+      enforcement: Type.Enum(CPU_ENFORCEMENTS, { description: `one of ${CPU_ENFORCEMENTS.join(', ')}` }),
+      startup: Type.Enum(STARTUP_KINDS, { description: `one of ${STARTUP_KINDS.join(', ')}` }),
+    },
+    closed,
+  ),
   closed,
 );
 const MemoryResource = Type.Partial(Type.Object({ ...COMMON, workingSetWindow: duration }, closed), closed);

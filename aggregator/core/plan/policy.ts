@@ -10,6 +10,9 @@ import type { AnomalyPolicies } from './policy-anomaly.ts';
 export const CPU_ENFORCEMENTS = ['weight', 'cap-when-contended', 'cap-always'] as const;
 export type CpuEnforcement = (typeof CPU_ENFORCEMENTS)[number];
 
+export const STARTUP_KINDS = ['fixed', 'predicted'] as const;
+export type StartupKind = (typeof STARTUP_KINDS)[number];
+
 export interface ResourcePolicy {
   mode: Mode;
   /** Headline unit (cores, MiB, bytes/s); null = derived: floor from the safety rules, ceiling from the baseline. */
@@ -44,6 +47,8 @@ export interface ResourcePolicy {
   oversubscribedFraction: number;
   /** While it launches: at least this share of the ceiling, before any demand is seen; 0 = none. */
   startupBoostFraction: number;
+  /** Of CPU, while it launches: the share above, or what boots like it took, where any were seen. */
+  startup: StartupKind;
   /** Goes first; while a canary cools down after a harmful shrink, others are not shrunk. */
   canary: boolean;
 }

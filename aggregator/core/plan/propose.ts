@@ -72,7 +72,8 @@ function cpuForm(policy: ResourcePolicy, contended: boolean): CpuForm {
 /** Grow to what the lead needs; else shrink to what the longer horizon needs. */
 function firstProposal(subject: Subject, need: Need): Proposal {
   const { constraint } = need;
-  const grows = need.lead > subject.amount || subject.capToLift;
+  // A VM that starts with what it has is told so, and not that nothing is taken from it.
+  const grows = need.lead > subject.amount || subject.capToLift || (need.constraint === 'startup' && need.lead === subject.amount);
   if (grows) {
     const target = subject.capToLift ? Math.max(need.lead, subject.amount) : need.lead;
     return { subject, need, direction: 'grow', target, constraint, notes: [] };

@@ -4,6 +4,7 @@
  */
 import { HeadroomError } from '../../../shared/errors.ts';
 import { RESOURCES, type Resource } from '../../../shared/resources.ts';
+import type { Boot } from '../lifecycle/boot-profiles.ts';
 
 const VERSION = 1;
 
@@ -14,6 +15,8 @@ export interface VmCheckpoint {
   attainment?: Record<string, [startMs: number, steps: number, met: number][]>;
   /** Of its use, as UsageShape keeps it; what older programs wrote has none. */
   shape?: number[];
+  /** What its boots took; what older programs wrote has none. */
+  boots?: readonly Boot[];
 }
 
 interface Header {
@@ -22,15 +25,17 @@ interface Header {
   peaks: [number, number][];
   attainment?: VmCheckpoint['attainment'];
   shape?: VmCheckpoint['shape'];
+  boots?: VmCheckpoint['boots'];
 }
 
-export function packCheckpoint({ models, peaks, attainment = {}, shape = [] }: VmCheckpoint): Uint8Array {
+export function packCheckpoint({ models, peaks, attainment = {}, shape = [], boots = [] }: VmCheckpoint): Uint8Array {
   const header: Header = {
     version: VERSION,
     models: models.map(({ resource, name, lastMs, bytes }) => ({ resource, name, lastMs, length: bytes.length })),
     peaks,
     attainment,
     shape,
+    boots,
   };
   const text = new TextEncoder().encode(JSON.stringify(header));
   const packed = new Uint8Array(4 + text.length + models.reduce((sum, { bytes }) => sum + bytes.length, 0));
@@ -53,7 +58,7 @@ export function unpackCheckpoint(packed: Uint8Array): VmCheckpoint {
     at += length;
     return { resource, name, lastMs, bytes };
   });
-  return { models, peaks: header.peaks, attainment: header.attainment ?? {}, shape: header.shape ?? [] };
+  return { models, peaks: header.peaks, attainment: header.attainment ?? {}, shape: header.shape ?? [], boots: header.boots ?? [] };
 }
 
 function readHeader(packed: Uint8Array): Header & { headerLength: number } {
@@ -65,10 +70,11 @@ function readHeader(packed: Uint8Array): Header & { headerLength: number } {
   } catch (cause) {
     throw corrupt('its header is not JSON', cause);
   }
-  const { version, models, peaks, attainment = {}, shape = [] } = header as Partial<Header>;
+  const { version, models, peaks, attainment = {}, shape = [], boots = [] } = header as Partial<Header>;
   if (version !== VERSION || !Array.isArray(models) || !Array.isArray(peaks))
     throw corrupt(`its version is ${version}, this build reads ${VERSION}`);
-  return { version, models, peaks, attainment, shape: Array.isArray(shape) ? shape : [], headerLength: length };
+  const lists = { shape: Array.isArray(shape) ? shape : [], boots: Array.isArray(boots) ? boots : [] };
+  return { version, models, peaks, attainment, ...lists, headerLength: length };
 }
 
 function corrupt(what: string, cause?: unknown): HeadroomError {

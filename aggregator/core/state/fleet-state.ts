@@ -9,6 +9,8 @@ import type { Resource, Setting, VmState } from '../../../shared/resources.ts';
 import type { TelemetryBlock } from '../../../shared/telemetry.ts';
 import { PeerProfiles } from '../classify/peer-profiles.ts';
 import type { ForecasterFactory } from '../forecast/forecaster.ts';
+import { BootProfiles } from '../lifecycle/boot-profiles.ts';
+import { stateWords } from '../lifecycle/release.ts';
 import type { FleetSnapshot, HostGrant, HostSnapshot } from '../plan/plan.ts';
 import type { FleetPolicy } from '../plan/policy.ts';
 import { type SlaState, slaState } from '../plan/sla.ts';
@@ -75,6 +77,7 @@ export class FleetState {
       verdicts: { windowMs: verdictWindowMs, cooldownMs: verdictCooldownMs },
       settleMs,
       peers: new PeerProfiles(),
+      boots: new BootProfiles(),
     };
   }
 
@@ -147,7 +150,7 @@ export class FleetState {
     vm.applyPolicy(this.#policy);
     if (moved !== null) this.#tell({ kind: 'vm-state', vm: id, host, message: `${inventory.name} moved from ${moved} to ${host}` });
     if (before !== undefined && before !== inventory.state) {
-      this.#tell({ kind: 'vm-state', vm: id, host, message: `${inventory.name} was ${before} and is ${inventory.state}` });
+      this.#tell({ kind: 'vm-state', vm: id, host, message: stateWords(inventory.name, before, inventory.state, vm.lastLifecycle) });
     }
   }
 
@@ -184,6 +187,7 @@ export class FleetState {
   applyEvent(host: HostId, event: FrameOf<'event'>, nowMs: number, nowMonoMs: number): void {
     const vm = event.vm === null ? undefined : this.#vms.get(event.vm as VmId);
     const { resource, setting, pair } = event;
+    if (vm && event.kind === 'lifecycle') vm.lastLifecycle = event.message;
     if (vm && resource !== null) {
       if (pair !== null) vm.raisePair(resource, pair);
       const before = vm.current[resource];

@@ -8,6 +8,8 @@ import { comparePairs, type Pair, RESOURCES, type Resource, type Setting } from 
 import { type TelemetryBlock, tellsDemand } from '../../../shared/telemetry.ts';
 import type { PeerProfiles } from '../classify/peer-profiles.ts';
 import type { Classification } from '../classify/workload-class.ts';
+import type { BootProfiles } from '../lifecycle/boot-profiles.ts';
+import { VmBoots } from '../lifecycle/vm-boots.ts';
 import { type DemandView, type ForecastView, type Hold, headline, type VmSnapshot } from '../plan/plan.ts';
 import type { FleetPolicy, ResourcePolicy } from '../plan/policy.ts';
 import { Attainment, type Kept } from './attainment.ts';
@@ -30,6 +32,8 @@ export interface VmRecordOptions extends ModelOptions {
   settleMs: number;
   /** What VMs of a kind need: shared by all. */
   peers: PeerProfiles;
+  /** What VMs' boots take: shared by all. */
+  boots: BootProfiles;
 }
 
 interface HeldUntil {
@@ -73,6 +77,9 @@ export class VmRecord {
   readonly #contention = new ContentionScore();
   readonly #workload: Workload;
   readonly hints = new Hints();
+  readonly #boots: VmBoots;
+  /** What the host told of its last start or end; empty = nothing. */
+  lastLifecycle = '';
   /** By the agreement's name. */
   readonly #attainment = new Map<string, Attainment>();
   readonly #sampledMonoMs = perResource(() => Number.NEGATIVE_INFINITY);
@@ -95,6 +102,7 @@ export class VmRecord {
     this.#peaks = new WorkingSetPeaks(1);
     this.verdicts = new Verdicts(options.verdicts);
     this.#workload = new Workload(options.peers);
+    this.#boots = new VmBoots(options.boots);
     const resolution = {
       cpu: RESOLUTION_SHARE * Math.max(1, inventory.vcpus),
       memory: Math.max(1, RESOLUTION_SHARE * inventory.bootMemoryMiB),
@@ -105,6 +113,7 @@ export class VmRecord {
   applyInventory(host: HostId, inventory: VmInventory, nowMonoMs: number): void {
     this.host = host;
     this.inventory = inventory;
+    this.#boots.applyInventory(inventory);
     if (JSON.stringify(this.#labels) !== JSON.stringify(inventory.labels)) this.#labels = { ...inventory.labels };
     for (const resource of RESOURCES) delete this.current[resource];
     for (const setting of inventory.current) this.current[setting.resource] = setting;
@@ -153,6 +162,7 @@ export class VmRecord {
       return;
     }
     this.#demand.add(block);
+    this.#boots.addBlock(block);
     this.#contention.add(block);
     if (block.source === 'guest') {
       for (const [resource, column] of columns.claimed) if (!Number.isNaN(newest(block, column))) this.#sampledMonoMs[resource] = nowMonoMs;
@@ -260,12 +270,14 @@ export class VmRecord {
       peaks: this.#peaks.toJSON(),
       attainment,
       shape: this.#workload.shape.toJSON(),
+      boots: this.#boots.seen(),
     });
   }
 
   /** Answers how many models were taken over; STORE_CORRUPT when the bytes are no checkpoint. */
   restore(bytes: Uint8Array, policy: FleetPolicy): number {
-    const { models, peaks, attainment = {}, shape = [] } = unpackCheckpoint(bytes);
+    const { models, peaks, attainment = {}, shape = [], boots = [] } = unpackCheckpoint(bytes);
+    this.#boots.restore(boots);
     this.#peaks.restore(peaks);
     this.#workload.shape.restore(shape);
     for (const { name, windowMs } of policy.slas ?? []) {
@@ -287,6 +299,7 @@ export class VmRecord {
   snapshot(policy: FleetPolicy, nowMs: number, nowMonoMs: number): VmSnapshot {
     const { inventory } = this;
     const hints = this.hints.live(nowMs);
+    const boot = this.#boots.expected();
     return {
       id: this.id,
       name: inventory.name,
@@ -311,6 +324,7 @@ export class VmRecord {
       coolUntilMs: { ...this.verdicts.coolUntilMs },
       rollback: { ...this.verdicts.rollback },
       ...(hints.length === 0 ? {} : { hints }),
+      ...(boot === null ? {} : { boot }),
     };
   }
 
