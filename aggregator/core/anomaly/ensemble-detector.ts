@@ -24,16 +24,20 @@ const CONTRIBUTORS_MAX = 3;
 export class EnsembleDetector implements Detector {
   readonly name = 'ensemble';
   readonly #reader = new SignalReader();
-  readonly #tails = new Tails(SIGNALS.map(({ bothSides }) => bothSides));
+  readonly #tails: Tails;
   readonly #likelihood = new Likelihood();
   readonly #silence = new Silence();
   readonly #surprises = new Float64Array(SIGNALS.length);
-  readonly #arrays: readonly StateArray[] = [
-    ...this.#reader.arrays,
-    ...this.#tails.arrays,
-    ...this.#likelihood.arrays,
-    ...this.#silence.arrays,
-  ];
+  readonly #arrays: readonly StateArray[];
+
+  /** @param learntMax see `Tails`: one who weighs evidence over time needs it to last, one who tells each alarm once does not */
+  constructor(learntMax = Number.POSITIVE_INFINITY) {
+    this.#tails = new Tails(
+      SIGNALS.map(({ bothSides }) => bothSides),
+      learntMax,
+    );
+    this.#arrays = [...this.#reader.arrays, ...this.#tails.arrays, ...this.#likelihood.arrays, ...this.#silence.arrays];
+  }
 
   score(point: AnomalyPoint): Judgement {
     if (!Number.isFinite(point.value)) return this.#silence.missing();

@@ -10,7 +10,7 @@ import { type IncidentChange, type VmIdentity, VmIncidents } from './vm-incident
 /** Incidents that begin within this time of each other may have one cause. */
 const TOGETHER_MS = 15 * 60_000;
 /** A storm: this share of at least so many VMs, on more than one host unless there is only one. */
-const STORM_SHARE = 0.3;
+const STORM_SHARE = 0.2;
 const STORM_VMS_MIN = 5;
 
 export interface FleetChange extends IncidentChange {

@@ -34,14 +34,19 @@ const PER_TAIL = 4;
 export class Tails {
   readonly #firstTail: Uint16Array;
   readonly #floats: Float32Array;
+  readonly #learntMax: number;
   readonly #peaks: Uint16Array;
   readonly #seen: Uint16Array;
   /** Of each signal: its mean while warming up, then the surprise that lingers. */
   readonly #memory: Float32Array;
   readonly arrays: readonly StateArray[];
 
-  /** @param bothSides for each signal: is too low as telling as too high? */
-  constructor(bothSides: readonly boolean[]) {
+  /**
+   * @param bothSides for each signal: is too low as telling as too high?
+   * @param learntMax a peak is learnt as at most so many times the mean one: what lasts stays surprising for longer
+   */
+  constructor(bothSides: readonly boolean[], learntMax = Number.POSITIVE_INFINITY) {
+    this.#learntMax = learntMax;
     this.#firstTail = new Uint16Array(bothSides.length + 1);
     for (const [i, both] of bothSides.entries()) this.#firstTail[i + 1] = this.#firstTail[i]! + (both ? 2 : 1);
     const tails = this.#firstTail.at(-1)!;
@@ -118,8 +123,9 @@ export class Tails {
       const peaks = Math.min(this.#peaks[tail]! + 1, PEAKS_MAX);
       this.#peaks[tail] = peaks;
       const gain = 1 / Math.min(peaks + 1, PEAKS_MAX);
-      f[at + MEAN]! += gain * (over - f[at + MEAN]!);
-      f[at + SQUARE]! += gain * (over * over - f[at + SQUARE]!);
+      const told = Math.min(over, this.#learntMax * f[at + MEAN]!);
+      f[at + MEAN]! += gain * (told - f[at + MEAN]!);
+      f[at + SQUARE]! += gain * (told * told - f[at + SQUARE]!);
     }
     return surprise;
   }

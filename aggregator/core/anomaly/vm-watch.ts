@@ -5,12 +5,18 @@
  */
 import type { Contributor } from './detector.ts';
 import { EnsembleDetector } from './ensemble-detector.ts';
-import type { VmMetric, VmPoint } from './incident.ts';
+import { VM_METRICS, type VmMetric, type VmPoint } from './incident.ts';
+import { JointResidual } from './joint-residual.ts';
 
 /** Evidence below this is noise: nine of ten quiet points lie below. */
 const NOISE = 0.5;
 /** Evidence halves in about six points: half an hour of five-minute samples. */
 const KEPT_PER_POINT = 0.9;
+/**
+ * Peaks are learnt as at most so many times the mean one. Without a limit a leak or a busy loop becomes what is usual within the
+ * hour: on recorded VMs 85 % of injected faults were seen without, 98 % with 8, at as many false incidents; at 4 those grow by half.
+ */
+const LEARNT_MAX = 8;
 const CONTRIBUTORS_MAX = 3;
 
 export interface Weighed {
@@ -23,14 +29,20 @@ export interface Weighed {
 
 interface Watched {
   metric: VmMetric;
-  detector: EnsembleDetector;
   /** Evidence of this metric that still weighs. */
   weight: number;
   reason: string;
 }
 
+interface WatchedMetric extends Watched {
+  detector: EnsembleDetector;
+}
+
 export class VmWatch {
-  readonly #watched = new Map<VmMetric, Watched>();
+  readonly #watched = new Map<VmMetric, WatchedMetric>();
+  readonly #joint = new JointResidual(VM_METRICS.length, LEARNT_MAX);
+  readonly #instant = new Float64Array(VM_METRICS.length);
+  readonly #outOfStep: Watched = { metric: 'cpu', weight: 0, reason: 'out of step with the other metrics' };
   #missing = 0;
   #longestMissing = 0;
 
@@ -40,6 +52,7 @@ export class VmWatch {
     for (const [metric, value] of came) this.#one(metric).detector.score({ timeMs, value });
     const silent = this.#silence(came.length === 0);
     let joined = 0;
+    joined += this.#together(values) ** 2;
     for (const one of this.#watched.values()) {
       const fresh = came.some(([metric]) => metric === one.metric) ? Math.max(0, one.detector.evidence - NOISE) : 0;
       one.weight = one.weight * KEPT_PER_POINT + fresh;
@@ -56,10 +69,20 @@ export class VmWatch {
     return bytes;
   }
 
-  #one(metric: VmMetric): Watched {
+  /** The weight of what only shows in how the metrics go together. */
+  #together(values: VmPoint['values']): number {
+    for (const [i, metric] of VM_METRICS.entries()) this.#instant[i] = values[metric] ?? Number.NaN;
+    const fresh = Math.max(0, this.#joint.next(this.#instant) - NOISE);
+    const { strongest } = this.#joint;
+    if (fresh > 0 && strongest >= 0) this.#outOfStep.metric = VM_METRICS[strongest]!;
+    this.#outOfStep.weight = this.#outOfStep.weight * KEPT_PER_POINT + fresh;
+    return this.#outOfStep.weight;
+  }
+
+  #one(metric: VmMetric): WatchedMetric {
     let one = this.#watched.get(metric);
     if (one === undefined) {
-      one = { metric, detector: new EnsembleDetector(), weight: 0, reason: 'value' };
+      one = { metric, detector: new EnsembleDetector(LEARNT_MAX), weight: 0, reason: 'value' };
       this.#watched.set(metric, one);
     }
     return one;
@@ -77,7 +100,7 @@ export class VmWatch {
   }
 
   #contributors(joined: number): Contributor[] {
-    return [...this.#watched.values()]
+    return [this.#outOfStep, ...this.#watched.values()]
       .sort((a, b) => b.weight - a.weight)
       .slice(0, CONTRIBUTORS_MAX)
       .filter(({ weight }) => weight ** 2 > 0.05 * joined)
