@@ -18,6 +18,9 @@ export const HYPERVISOR_PACKAGES = [
   'cpio',
 ] as const;
 
+/** What hosts that make VMs need besides: the images of cloud-init's seeds. */
+export const BUILD_PACKAGES = ['genisoimage'] as const;
+
 /** The browser that walks the console. */
 export const BROWSER_PACKAGES = ['chromium'] as const;
 

@@ -122,8 +122,12 @@ function destroyAll(socket: string): void {
 }
 
 /** Runs virsh against a socket and returns its output; throws with virsh's own words when it fails. */
-export function virsh(socket: string, ...args: string[]): string {
-  const done = spawnSync('virsh', ['-q', '-c', `qemu+unix:///system?socket=${socket}`, ...args], { encoding: 'utf8', timeout: 60_000 });
+export const virsh = (socket: string, ...args: string[]): string => virshOn(socket, 'qemu:///system', ...args);
+
+/** The same against another driver of the daemon, such as `test:///default`. */
+export function virshOn(socket: string, uri: string, ...args: string[]): string {
+  const target = `${uri.replace('://', '+unix://')}?socket=${socket}`;
+  const done = spawnSync('virsh', ['-q', '-c', target, ...args], { encoding: 'utf8', timeout: 60_000 });
   if (done.error || done.status !== 0) throw new Error(`virsh ${args.join(' ')}: ${done.error?.message ?? done.stderr.trim()}`);
   return done.stdout;
 }
