@@ -14,8 +14,8 @@ import { FRAME_BYTES_MAX } from '../shared/protocol/frames.ts';
 import { type Aggregator, createAggregator } from './aggregator.ts';
 import { AGGREGATOR_HELP, type AggregatorConfig, parseFlags, resolveConfig } from './config.ts';
 import { FitPool } from './fit/fit-pool.ts';
-import { AgentRegistry } from './identity/agent-registry.ts';
-import { SecurityLog } from './identity/security-log.ts';
+import type { Access } from './identity/access.ts';
+import { openAccess, readTls } from './identity/open-access.ts';
 import { createHttpServer } from './http/server.ts';
 import { serveAgents } from './ingest/serve-agents.ts';
 import { openWebhooks } from './notify/open-webhooks.ts';
@@ -52,7 +52,12 @@ const FIT_CPU_SHARE = 0.25;
 /** Everything that was opened, to be closed in the opposite order. */
 type Closers = (() => Promise<void> | void)[];
 
-async function open(config: AggregatorConfig, log: Logger, closers: Closers): Promise<Aggregator> {
+interface Opened {
+  aggregator: Aggregator;
+  access: Access;
+}
+
+async function open(config: AggregatorConfig, log: Logger, closers: Closers): Promise<Opened> {
   const lock = lockDirectory(config.dataDir, 'aggregator');
   closers.push(() => lock.release());
   const ledger = await openSqliteLedgerStore({ directory: join(config.dataDir, 'ledger') });
@@ -71,10 +76,8 @@ async function open(config: AggregatorConfig, log: Logger, closers: Closers): Pr
   closers.push(() => fits.close());
   const webhooks = openWebhooks(config.webhooks, systemClock, prng.stream('webhooks'), (message) => log.warn(message));
   if (webhooks !== null) closers.push(() => webhooks.stop());
-  const { agents, agentKeyMs } = config.access;
-  const security = new SecurityLog(ledger, systemClock, log);
-  const registry = await AgentRegistry.load({
-    ...{ ledger, clock: systemClock, security, always: agents === 'always', keyMsMax: agentKeyMs },
+  const access = await openAccess({
+    ...{ config: config.access, dataDir: config.dataDir, ledger, clock: systemClock, log },
     evict: (agent, error) => aggregator.ingest.evict(agent, error),
   });
   const aggregator: Aggregator = await createAggregator({
@@ -88,16 +91,18 @@ async function open(config: AggregatorConfig, log: Logger, closers: Closers): Pr
     log,
     version: packageVersion(),
     notifiers: webhooks === null ? [] : [webhooks],
-    identity: { agents: registry, security },
+    identity: access.options,
   });
   closers.push(() => aggregator.stop());
-  return aggregator;
+  return { aggregator, access };
 }
 
-async function listen(aggregator: Aggregator, config: AggregatorConfig, log: Logger, closers: Closers): Promise<void> {
+async function listen({ aggregator, access }: Opened, config: AggregatorConfig, log: Logger, closers: Closers): Promise<void> {
   const upgrades = config.agents === null ? webSocketUpgrades(FRAME_BYTES_MAX, (transport) => aggregator.accept(transport)) : null;
+  const tls = readTls(config.access);
   const http = await createHttpServer(aggregator.service, {
     ...config.listen,
+    ...{ access, ...(tls ? { tls } : {}) },
     hostNames: config.hostNames,
     onError: (error, method, path) => log.error('a request failed', { method, path, problem: errorText(error) }),
     ...(upgrades ? { onUpgrade: (request, socket, head) => upgrades.upgrade(request, socket, head) } : {}),
@@ -112,7 +117,7 @@ async function listen(aggregator: Aggregator, config: AggregatorConfig, log: Log
     log.info('agents connect to', { url: `${http.url.replace(/^http/, 'ws')}/v1/agents` });
     return;
   }
-  const agents = await serveAgents(aggregator.ingest, config.agents);
+  const agents = await serveAgents(aggregator.ingest, { ...config.agents, ...(tls ? { tls } : {}) });
   closers.splice(-1, 0, () => agents.close());
   log.info('agents connect to', { url: agents.url });
 }
@@ -155,9 +160,9 @@ async function main(): Promise<void> {
   const log = createLogger((line) => process.stderr.write(line), systemClock, config.logLevel);
   const closers: Closers = [];
   try {
-    const aggregator = await open(config, log, closers);
-    await listen(aggregator, config, log, closers);
-    aggregator.start();
+    const opened = await open(config, log, closers);
+    await listen(opened, config, log, closers);
+    opened.aggregator.start();
     stopOnSignals(closers, log);
   } catch (error) {
     await close(closers, log);

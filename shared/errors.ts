@@ -28,6 +28,8 @@ export type ErrorCode =
   | 'LEDGER_BROKEN'
   | 'LEASE_EXPIRED'
   | 'PERMISSION'
+  | 'UNAUTHENTICATED'
+  | 'RATE_LIMITED'
   | 'ENVIRONMENT'
   | 'CANCELLED';
 

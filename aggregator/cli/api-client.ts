@@ -49,6 +49,8 @@ function codeOf(status: number): ErrorCode {
   if (status === 409) return 'CONFLICT';
   if (status === 412) return 'VERSION_CHANGED';
   if (status === 403) return 'PERMISSION';
+  if (status === 401) return 'UNAUTHENTICATED';
+  if (status === 429) return 'RATE_LIMITED';
   if (status === 422) return 'POLICY_INVALID';
   if (status === 502 || status === 503 || status === 504) return 'UNAVAILABLE';
   return status < 500 ? 'USAGE' : 'INVARIANT_BROKEN';

@@ -7,12 +7,17 @@ import type { ServerResponse } from 'node:http';
 import swagger from '@fastify/swagger';
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { HeadroomError } from '../../shared/errors.ts';
+import type { Access } from '../identity/access.ts';
+import { addAccessGuard } from './access-guard.ts';
 import { loadAssets } from './assets.ts';
 import { docsPage, type OpenApiDocument } from './docs-page.ts';
 import { addGuard, SECURITY_HEADERS } from './guard.ts';
 import { metricsText } from './metrics.ts';
+import { currentPrincipal } from './principal.ts';
 import { problemOf } from './problem.ts';
+import { agentKeyRoutes } from './routes/agent-keys.ts';
 import { anomalyRoutes } from './routes/anomalies.ts';
+import { apiTokenRoutes } from './routes/api-tokens.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { credentialRoutes } from './routes/credentials.ts';
 import { eventRoutes } from './routes/events.ts';
@@ -23,14 +28,20 @@ import { loanRoutes } from './routes/loans.ts';
 import { notificationRoutes } from './routes/notifications.ts';
 import { planRoutes } from './routes/plans.ts';
 import { policyRoutes } from './routes/policies.ts';
+import { sessionRoutes } from './routes/sessions.ts';
 import { slaRoutes } from './routes/slas.ts';
 import { statusRoutes } from './routes/status.ts';
 import { vmRoutes } from './routes/vms.ts';
+import { scopedService } from './scoped-service.ts';
 import type { AggregatorService } from './service.ts';
 
 export interface HttpAppOptions {
   /** Further host names this API is reached by; loopback names always work. */
   hostNames?: readonly string[];
+  /** Who may ask for what; absent: whoever reaches it may do anything. */
+  access?: Access;
+  /** Certificate and key, PEM. */
+  tls?: { cert: string; key: string };
   /** How often a silent event stream says that it is alive. */
   heartbeatMs?: number;
   /** Told of failures that are ours (status 5xx). */
@@ -42,7 +53,7 @@ const BODY_BYTES_MAX = 1024 * 1024;
 /** Proxies close idle streams after a minute. */
 const HEARTBEAT_MS = 15_000;
 
-export async function createHttpApp(service: AggregatorService, options: HttpAppOptions = {}): Promise<FastifyInstance> {
+export async function createHttpApp(whole: AggregatorService, options: HttpAppOptions = {}): Promise<FastifyInstance> {
   const answerProblem = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
     const problem = { ...problemOf(error), requestId: request.id };
     if (problem.status >= 500) options.onError?.(error, request.method, request.url, request.id);
@@ -50,7 +61,10 @@ export async function createHttpApp(service: AggregatorService, options: HttpApp
     reply.headers(SECURITY_HEADERS).header('x-request-id', request.id);
     reply.code(problem.status).type('application/problem+json').send(JSON.stringify(problem));
   };
+  const { access } = options;
+  const service = access === undefined ? whole : scopedService(whole, currentPrincipal, access.options.tenantLabel);
   const app = fastify({
+    ...(options.tls ? { https: { ...options.tls, minVersion: 'TLSv1.3' } } : {}),
     bodyLimit: BODY_BYTES_MAX,
     // Slow requests hold a socket: headers and body must be there in time.
     requestTimeout: 30_000,
@@ -66,6 +80,7 @@ export async function createHttpApp(service: AggregatorService, options: HttpApp
     done(null, body),
   );
   addGuard(app, options.hostNames ?? []);
+  if (access !== undefined) addAccessGuard(app, access);
   app.setErrorHandler(answerProblem);
   app.setNotFoundHandler((request) => {
     throw new HeadroomError('NOT_FOUND', `there is no ${request.method} ${request.url.slice(0, 200)}; /docs lists what there is`);
@@ -101,11 +116,14 @@ export async function createHttpApp(service: AggregatorService, options: HttpApp
     ]) {
       routes(scope, service);
     }
+    if (access !== undefined) for (const routes of [sessionRoutes, apiTokenRoutes, agentKeyRoutes]) routes(scope, access);
   });
   pages(app, service);
-  app.addHook('preClose', async () => {
+  const endStreams = (): void => {
     for (const stream of streams) stream.end();
-  });
+  };
+  access?.onEnd(endStreams);
+  app.addHook('preClose', async () => endStreams());
   await app.ready();
   return app;
 }
@@ -119,15 +137,16 @@ function operationId(method: string, url: string): string {
 /** What is for people and scrapers rather than programs: not part of the OpenAPI document. */
 function pages(app: FastifyInstance, service: AggregatorService): void {
   const hidden = { schema: { hide: true } };
+  const forEverybody = { ...hidden, config: { role: 'everybody' } } as const;
   app.get('/metrics', hidden, async (_request, reply) =>
     reply.type('text/plain; version=0.0.4; charset=utf-8').send(await metricsText(service)),
   );
-  app.get('/openapi.json', hidden, () => app.swagger());
-  app.get('/docs', hidden, (_request, reply) =>
+  app.get('/openapi.json', forEverybody, () => app.swagger());
+  app.get('/docs', forEverybody, (_request, reply) =>
     reply.type('text/html; charset=utf-8').send(docsPage(app.swagger() as unknown as OpenApiDocument)),
   );
   for (const [path, { bytes, contentType, etag }] of loadAssets()) {
-    app.get(path, hidden, (request, reply) => {
+    app.get(path, forEverybody, (request, reply) => {
       reply.header('etag', etag).header('cache-control', 'no-cache');
       return request.headers['if-none-match'] === etag ? reply.code(304).send() : reply.type(contentType).send(bytes);
     });

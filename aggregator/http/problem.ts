@@ -39,6 +39,8 @@ const STATUS: Partial<Record<ErrorCode, [status: number, title: string]>> = {
   CONFIG_INVALID: [400, 'Bad request'],
   POLICY_INVALID: [422, 'The policy file is not valid'],
   PERMISSION: [403, 'Not allowed'],
+  UNAUTHENTICATED: [401, 'Show who you are'],
+  RATE_LIMITED: [429, 'Too many requests'],
   NOT_FOUND: [404, 'Not found'],
   CONFLICT: [409, 'Conflict'],
   VERSION_CHANGED: [412, 'It was changed meanwhile'],

@@ -44,6 +44,7 @@ export const credentialRoutes: Routes = (app, service) => {
   app.post<{ Params: Static<typeof VmParams>; Body: Static<typeof Body> }>(
     '/v1/vms/:id/credentials',
     {
+      config: { role: 'operator' },
       schema: {
         summary: "Have a login made in the VM, sealed to the user's key",
         tags: ['fleet'],

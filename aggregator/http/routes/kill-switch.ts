@@ -40,6 +40,7 @@ export const killSwitchRoutes: Routes = (app, service) => {
     app.route<{ Body: Body }>({
       method,
       url: '/v1/kill-switch',
+      config: { role: 'operator' },
       schema: { summary, tags: ['operations'], body: KillSwitchBody, response: answers(Answer) },
       handler: async (request) => {
         const scope = scopeOf(service, request.body);

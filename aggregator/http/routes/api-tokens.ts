@@ -1,0 +1,77 @@
+/** /v1/api-tokens: tokens of people and programs. Only administrators of the whole fleet; a token is shown once, when it is made. */
+import Type, { type Static } from 'typebox';
+import { ROLES } from '../../identity/roles.ts';
+import { byOf } from '../access-guard.ts';
+import { UtcMs } from '../schemas/words.ts';
+import { fleetAdministrator, type IdentityRoutes } from './agent-keys.ts';
+import { answers } from './route-options.ts';
+
+const label = Type.String({ minLength: 1, maxLength: 256 });
+const Scope = {
+  role: Type.Enum(ROLES),
+  tenant: Type.Union([label, Type.Null()]),
+  labels: Type.Record(Type.String({ maxLength: 64 }), label),
+};
+const Told = {
+  id: Type.String(),
+  name: Type.String(),
+  ...Scope,
+  by: Type.String(),
+  madeAtMs: UtcMs,
+  expiresAtMs: Type.Union([UtcMs, Type.Null()]),
+};
+const DAY_SECONDS = 86_400;
+const Body = Type.Object(
+  {
+    name: Type.String({ pattern: '^[a-zA-Z0-9][a-zA-Z0-9._@-]{0,99}$' }),
+    role: Scope.role,
+    tenant: Type.Optional(label),
+    labels: Type.Optional(Scope.labels),
+    validSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: 3650 * DAY_SECONDS, description: 'default: 90 days' })),
+  },
+  { additionalProperties: false },
+);
+const VALID_SECONDS_DEFAULT = 90 * DAY_SECONDS;
+const Params = Type.Object({ id: Type.String({ maxLength: 128, description: 'Id or name' }) });
+const TAGS = ['access'];
+
+export const apiTokenRoutes: IdentityRoutes = (app, access) => {
+  const { tokens } = access.options;
+  const config = { role: 'administrator' } as const;
+  app.get(
+    '/v1/api-tokens',
+    { config, schema: { summary: 'API tokens', tags: TAGS, response: answers(Type.Object({ items: Type.Array(Type.Object(Told)) })) } },
+    (request) => {
+      fleetAdministrator(request);
+      return { items: tokens.list() };
+    },
+  );
+  app.post<{ Body: Static<typeof Body> }>(
+    '/v1/api-tokens',
+    {
+      config,
+      schema: {
+        summary: 'Make one; the answer is the only time it is shown',
+        tags: TAGS,
+        body: Body,
+        response: answers(Type.Object({ ...Told, token: Type.String() })),
+      },
+    },
+    async (request, reply) => {
+      fleetAdministrator(request);
+      const { name, role, tenant = null, labels = {}, validSeconds = VALID_SECONDS_DEFAULT } = request.body;
+      reply.header('cache-control', 'no-store');
+      return tokens.make({ name, role, tenant, labels, validMs: validSeconds * 1000 }, byOf(request));
+    },
+  );
+  app.delete<{ Params: Static<typeof Params> }>(
+    '/v1/api-tokens/:id',
+    { config, schema: { summary: 'Revoke one, at once', tags: TAGS, params: Params, response: answers(Type.Object(Told)) } },
+    async (request) => {
+      fleetAdministrator(request);
+      const revoked = await tokens.revoke(request.params.id, byOf(request));
+      access.endStreams();
+      return revoked;
+    },
+  );
+};

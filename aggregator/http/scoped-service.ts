@@ -1,0 +1,83 @@
+/**
+ * The service as the one who asks may see it. Somebody of the whole fleet sees all of it, and their name goes with what they
+ * change. Somebody of a tenant, or of some labels, sees the VMs in that scope and what is about them; of what belongs to all
+ * nothing. Each member is decided here, so that a new one cannot be forgotten. Input: the service, who asks; output: the same.
+ */
+import { HeadroomError } from '../../shared/errors.ts';
+import type { VmId } from '../../shared/ids.ts';
+import { inScope, isFleetWide, type Principal } from '../identity/roles.ts';
+import type { AggregatorService, VmView } from './service.ts';
+
+/** `whose`: asked at each call. */
+export function scopedService(service: AggregatorService, whose: () => Principal, tenantLabel: string): AggregatorService {
+  const sees = (vm: VmView | null): vm is VmView => vm !== null && inScope(whose(), vm.labels, tenantLabel);
+  const seesId = (vm: VmId | null): boolean => vm !== null && sees(service.vm(vm));
+  const all = (): boolean => isFleetWide(whose());
+  const refuse = (what: string): never => {
+    throw new HeadroomError('PERMISSION', `${whose().name} sees the VMs of its own scope; ${what} is the whole fleet's`);
+  };
+  const named = (by: string): string => (whose().name === 'local' ? by : `${whose().name} (${by})`);
+  const view = (vm: VmId): VmView | null => {
+    const found = service.vm(vm);
+    return all() || sees(found) ? found : null;
+  };
+  const scoped: AggregatorService = {
+    version: service.version,
+    startedAtMs: service.startedAtMs,
+    get epoch() {
+      return service.epoch;
+    },
+    nowMs: () => service.nowMs(),
+    ready: () => service.ready(),
+    hosts: () => (all() ? service.hosts() : []),
+    vms: () => (all() ? service.vms() : service.vms().filter(sees)),
+    vm: view,
+    snapshot() {
+      const snapshot = service.snapshot();
+      return all() ? snapshot : { ...snapshot, hosts: [], vms: snapshot.vms.filter(({ id }) => seesId(id)) };
+    },
+    plans: (limit) => (all() ? service.plans(limit) : []),
+    plan: (id) => (all() ? service.plan(id) : null),
+    policies: () => (all() ? service.policies() : refuse('the policy')),
+    applyPolicies: async (source, by, options) => (all() ? service.applyPolicies(source, named(by), options) : refuse('the policy')),
+    policyVersions: async (limit) => (all() ? service.policyVersions(limit) : refuse('the policy')),
+    policyVersion: async (version) => (all() ? service.policyVersion(version) : refuse('the policy')),
+    incidents: () => (all() ? service.incidents() : service.incidents().filter(({ vm }) => seesId(vm as VmId))),
+    slas: () => (all() ? service.slas() : []),
+    loans: () => (all() ? service.loans() : []),
+    shortages: () => (all() ? service.shortages() : []),
+    async setKillSwitch(scope, engaged, by, reason) {
+      if (!all() && !(scope.kind === 'vm' && seesId(scope.vm))) refuse(`the kill switch of ${scope.kind}`);
+      await service.setKillSwitch(scope, engaged, named(by), reason);
+    },
+    events: {
+      recent: (limit) => (all() ? service.events.recent(limit) : service.events.recent(limit).filter(({ vm }) => seesId(vm))),
+      subscribe(listener) {
+        if (all()) return service.events.subscribe(listener);
+        const principal = whose();
+        const own = (vm: VmId | null): boolean => vm !== null && inScope(principal, service.vm(vm)?.labels ?? {}, tenantLabel);
+        return service.events.subscribe((event) => (own(event.vm) ? listener(event) : undefined));
+      },
+    },
+    notifications: {
+      recent: (vm, limit) => (all() || seesId(vm) ? service.notifications.recent(vm, limit) : []),
+      subscribe: (vm, listener) => (all() || seesId(vm) ? service.notifications.subscribe(vm, listener) : refuse(`VM ${vm}`)),
+    },
+    askForLogin: (vm, publicKey, by) => (all() || seesId(vm) ? service.askForLogin(vm, publicKey, named(by)) : refuse(`VM ${vm}`)),
+    login: (vm, id) => (all() || seesId(vm) ? service.login(vm, id) : null),
+    get series() {
+      return service.series;
+    },
+    get ledger() {
+      return all() ? service.ledger : refuse('the ledger');
+    },
+    async ledgerEntries(query) {
+      if (all()) return service.ledgerEntries(query);
+      if (query.vm === undefined || !seesId(query.vm)) refuse('the ledger (name a VM)');
+      // A plan names other VMs, too.
+      return (await service.ledgerEntries(query)).filter(({ body }) => body.kind === 'outcome' || body.kind === 'event');
+    },
+    metrics: () => (all() ? service.metrics() : refuse('the metrics')),
+  };
+  return scoped;
+}
