@@ -6,6 +6,7 @@ export type ErrorCode =
   | 'INVARIANT_BROKEN'
   | 'CONFIG_INVALID'
   | 'POLICY_INVALID'
+  | 'TEMPLATE_INVALID'
   | 'USAGE'
   | 'NOT_FOUND'
   | 'CONFLICT'

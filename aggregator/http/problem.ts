@@ -38,6 +38,7 @@ const STATUS: Partial<Record<ErrorCode, [status: number, title: string]>> = {
   USAGE: [400, 'Bad request'],
   CONFIG_INVALID: [400, 'Bad request'],
   POLICY_INVALID: [422, 'The policy file is not valid'],
+  TEMPLATE_INVALID: [422, 'The template file is not valid'],
   PERMISSION: [403, 'Not allowed'],
   UNAUTHENTICATED: [401, 'Show who you are'],
   RATE_LIMITED: [429, 'Too many requests'],
@@ -63,7 +64,7 @@ export function problemOf(error: unknown): Problem {
   if (isHeadroomError(error)) {
     const [status, title] = STATUS[error.code] ?? [500, 'Internal error'];
     const told = problem(status, title, error.code, status === 500 ? 'see the log of the aggregator' : error.message);
-    return error.code === 'POLICY_INVALID' ? { ...told, ...mistakesIn(error.message) } : told;
+    return error.code === 'POLICY_INVALID' || error.code === 'TEMPLATE_INVALID' ? { ...told, ...mistakesIn(error.message) } : told;
   }
   const { statusCode, message } = error as { statusCode?: unknown; message?: unknown };
   if (typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500) {

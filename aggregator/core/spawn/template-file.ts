@@ -1,0 +1,92 @@
+/**
+ * Template file → Template. Input: YAML or JSON text; output: what is built, and what Headroom takes such a VM for, with defaults
+ * filled in, and the file's canonical text. Throws TEMPLATE_INVALID naming line, column and field of each mistake.
+ */
+import { stringify } from 'yaml';
+import type { VmBuild } from '../../../shared/vm-build.ts';
+import { documentReader } from '../document/document-source.ts';
+import { parseDuration } from '../plan/durations.ts';
+import { TemplateDocument } from './template-schema.ts';
+
+export type ReadyProbe = { kind: 'guest-agent' } | { kind: 'tcp'; port: number } | { kind: 'http'; port: number; path: string };
+
+export interface Template {
+  name: string;
+  /** All of a build but the VM's own name. */
+  build: Omit<VmBuild, 'name'>;
+  probe: ReadyProbe;
+  /** Longest wait from start to ready; a boot that takes longer has failed. */
+  readyWithinMs: number;
+  warmPool: number;
+  software: readonly string[];
+  /** Equal templates have equal texts. */
+  canonical: string;
+}
+
+/** Far beyond a boot that works, and short enough that a broken image is not waited for all night. */
+const READY_WITHIN_MS = 600_000;
+/** How policies and forecasts know what a VM was made from and what it does. */
+const TEMPLATE_LABEL = 'template';
+const CLASS_LABEL = 'class';
+
+const read = documentReader({ schema: TemplateDocument, name: 'template', code: 'TEMPLATE_INVALID', firstLine: 'version: 1' });
+
+export function parseTemplateFile(source: string): Template {
+  const { document, mistakeAt } = read(source);
+  for (const label of [TEMPLATE_LABEL, CLASS_LABEL]) {
+    if (document.labels?.[label] !== undefined) {
+      throw mistakeAt(['labels', label], `the label "${label}" is set from the template's ${label === CLASS_LABEL ? 'class' : 'name'}`);
+    }
+  }
+  if (document.ready?.within !== undefined && parseDuration(document.ready.within) === 0) {
+    throw mistakeAt(['ready', 'within'], 'no VM is ready at once; name a duration such as 5m');
+  }
+  return {
+    name: document.name,
+    build: buildOf(document),
+    probe: probeOf(document.ready?.probe),
+    readyWithinMs: document.ready?.within === undefined ? READY_WITHIN_MS : parseDuration(document.ready.within),
+    warmPool: document.warmPool ?? 0,
+    software: document.software ?? [],
+    canonical: stringify(document, { sortMapEntries: true, lineWidth: 0 }),
+  };
+}
+
+function buildOf(document: TemplateDocument): Template['build'] {
+  const { image, boot, seed, networks = [], labels = {} } = document;
+  return {
+    domainType: document.domainType ?? 'auto',
+    vcpus: document.vcpus,
+    memoryMiB: document.memoryMiB,
+    disk: {
+      pool: image.pool,
+      image: image.volume,
+      format: image.format ?? 'qcow2',
+      sha256: image.sha256 ?? null,
+      sizeMiB: document.diskMiB ?? null,
+    },
+    boot: boot ?? null,
+    seed: seedOf(seed),
+    networks: networks.map(networkOf),
+    labels: { ...labels, [TEMPLATE_LABEL]: document.name, ...(document.class === undefined ? {} : { [CLASS_LABEL]: document.class }) },
+  };
+}
+
+function seedOf(seed: TemplateDocument['seed']): VmBuild['seed'] {
+  if (seed === undefined) return null;
+  if ('ignition' in seed) return { kind: 'ignition', config: seed.ignition };
+  const { userData, networkConfig } = seed.cloudInit;
+  return { kind: 'cloud-init', userData, networkConfig: networkConfig ?? null };
+}
+
+function networkOf(network: NonNullable<TemplateDocument['networks']>[number]): VmBuild['networks'][number] {
+  if ('network' in network) return { kind: 'network', source: network.network };
+  if ('bridge' in network) return { kind: 'bridge', source: network.bridge };
+  return { kind: 'user', source: null };
+}
+
+function probeOf(probe: NonNullable<TemplateDocument['ready']>['probe']): ReadyProbe {
+  if (probe !== undefined && 'tcp' in probe) return { kind: 'tcp', ...probe.tcp };
+  if (probe !== undefined && 'http' in probe) return { kind: 'http', ...probe.http };
+  return { kind: 'guest-agent' };
+}
