@@ -23,6 +23,7 @@ import { createIngest, type Ingest, type IngestOptions } from './ingest/ingest.t
 import type { IngestLimits } from './ingest/peer-state.ts';
 import { runFits } from './loops/fit-loop.ts';
 import { Loops } from './loops/loops.ts';
+import { storeOwnRows } from './loops/own-rows.ts';
 import { type PlanMade, runPlan } from './loops/plan-loop.ts';
 import { runStep } from './loops/step-loop.ts';
 import type { Notifier } from './notify/notifier.ts';
@@ -276,7 +277,8 @@ export class Aggregator {
     const { stepMs, graceMs, forecastBudgetMs: budgetMs } = this.#options.config;
     await runStep({ clock, nowMs: () => time.nowMs(), state, series, stepMs, graceMs, budgetMs, onStoreError: this.#notStored });
     this.#fromHosts.takeNews();
-    anomalies.step(snapshot());
+    const seen = anomalies.step(snapshot());
+    await storeOwnRows(series, seen).catch((error: unknown) => this.#notStored(error, seen.length));
   }
 
   async #plan(): Promise<void> {

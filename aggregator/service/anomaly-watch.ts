@@ -1,9 +1,11 @@
 /**
  * Watches the live fleet for anomalies: at the end of each step every running VM's metrics go through its detectors, and
- * what begins, changes and ends is told. Input: snapshots and our own changes; output: incidents, the latest remembered. It
- * alerts and does nothing else.
+ * what begins, changes and ends is told. Input: snapshots and our own changes; output: incidents, the latest remembered, and
+ * rows for the series. It alerts and does nothing else.
  */
 import type { VmId } from '../../shared/ids.ts';
+import type { TelemetryBlock } from '../../shared/telemetry.ts';
+import { anomalyBlock } from '../core/anomaly/anomaly-rows.ts';
 import { type FleetChange, FleetIncidents } from '../core/anomaly/fleet-incidents.ts';
 import type { VmMetric, VmPoint } from '../core/anomaly/incident.ts';
 import { type FleetSnapshot, headline, type PlanStep, type VmSnapshot } from '../core/plan/plan.ts';
@@ -26,15 +28,19 @@ export class AnomalyWatch {
     this.#tell = tell;
   }
 
-  /** Once a step, after it has ended. */
-  step({ nowMs, vms, hosts }: FleetSnapshot): void {
+  /** Once a step, after it has ended. Answers what was seen, as rows of the VMs' series. */
+  step({ nowMs, vms, hosts }: FleetSnapshot): TelemetryBlock[] {
+    const blocks: TelemetryBlock[] = [];
     const connected = new Set(hosts.filter((host) => host.connected).map(({ id }) => id));
     for (const vm of vms) {
       // A host that is gone says nothing about its VMs, and a VM that does not run has nothing to say.
       if (vm.state !== 'ready' || !connected.has(vm.host)) continue;
       const change = this.#fleet.observe({ vm: vm.id, host: vm.host, sizes: sizesOf(vm) }, this.#pointOf(vm, nowMs));
       if (change !== null) this.#remember(change, vm.name);
+      const block = anomalyBlock(vm.id, nowMs, this.#fleet.seen(vm.id), change);
+      if (block !== null) blocks.push(block);
     }
+    return blocks;
   }
 
   /** Taking something from a VM shows in its metrics: that is no anomaly. Growth is no excuse: it follows a leak. */

@@ -141,6 +141,12 @@ t.test('every query answers', async (t) => {
       throw new Error(`${error.message}\n${log.text.slice(-3000)}`);
     },
   );
+  // An agent that stops telling while its connection lives: an incident of each of its VMs, over when it goes on.
+  const [, agents] = children;
+  const seen = async (field: string): Promise<boolean> => points(await ask(influx.url, `SELECT "${field}" FROM "vm_anomaly"`)) > 0;
+  agents!.kill('SIGSTOP');
+  await eventually('an incident began', () => seen('began'), 14_000).finally(() => agents!.kill('SIGCONT'));
+  await eventually('an incident is over', () => seen('lastedSeconds'), 30_000);
   const status = (await (await fetch(`http://127.0.0.1:${port}/v1/status`)).json()) as { seriesStore: object };
   t.match(status.seriesStore, { kind: 'influxdb', problems: [] });
 

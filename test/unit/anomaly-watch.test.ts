@@ -23,6 +23,7 @@ interface Usage {
 /** Usage a step of the one VM; whether its host is connected. */
 function run(usageAt: (step: number, usual: Usage) => Usage, options: { connected?: (step: number) => boolean; shrunk?: boolean } = {}) {
   const told: { change: FleetChange; incident: IncidentView }[] = [];
+  const rows: Record<string, number>[] = [];
   const watch = new AnomalyWatch(STEP_MS, (change, incident) => told.push({ change, incident }));
   const random = createPrng(4, 'watch');
   for (let step = 0; step < STEPS; step++) {
@@ -40,9 +41,11 @@ function run(usageAt: (step: number, usual: Usage) => Usage, options: { connecte
         nowMs,
       );
     }
-    watch.step({ nowMs, vms: [vm], hosts } as unknown as FleetSnapshot);
+    for (const { fields, values } of watch.step({ nowMs, vms: [vm], hosts } as unknown as FleetSnapshot)) {
+      rows.push(Object.fromEntries(fields.map((field, i) => [field.replace('vm_anomaly.', ''), values[i]!])));
+    }
   }
-  return { told, watch };
+  return { told, watch, rows };
 }
 
 const leak = (step: number, usual: Usage): Usage => ({ ...usual, memory: usual.memory + 20 * Math.max(0, step - FAULT_AT) });
@@ -60,6 +63,24 @@ t.test('a leak: told as one, memory first, in the list with the name of its VM',
   t.match(incident, { vmName: 'web', host: 'h', kind: 'leak', explainedBy: null });
   t.match(incident?.contributors[0]?.name ?? '', /^memory: /);
   t.ok((incident?.startMs ?? Number.NaN) <= START_MS + (FAULT_AT + 30) * STEP_MS, 'within half an hour');
+});
+
+t.test('what it sees is a row a step: how unusual, what is open, what began and how long it lasted', async (t) => {
+  const outage = (step: number, usual: Usage): Usage =>
+    step > FAULT_AT && step <= FAULT_AT + 20 ? { ...usual, ageMs: 10 * STEP_MS } : usual;
+  const { rows, watch } = run(outage);
+  t.equal(rows.length, STEPS);
+  t.ok(rows.every(({ likelihood }) => likelihood! >= 0 && likelihood! <= 1));
+  t.match(rows[FAULT_AT], { open: 0, explained: 0, severity: 0 });
+  t.match(rows[FAULT_AT + 10], { likelihood: 1, open: 1, explained: 0, severity: 3 });
+  t.same(
+    rows.filter((row) => 'began' in row).map(({ began, alerted }) => [began, alerted]),
+    [[1, 1]],
+  );
+  const [incident] = watch.incidents();
+  const [over, ...more] = rows.filter((row) => 'lastedSeconds' in row);
+  t.same(more, []);
+  t.match(over, { lastedSeconds: (incident!.endMs! - incident!.startMs) / 1000, open: 0 });
 });
 
 t.test('a VM whose samples are old is silent; one whose host is gone is not', async (t) => {

@@ -5,7 +5,7 @@
  */
 import type { Incident, VmPoint } from './incident.ts';
 import { type KnownEvent, KnownEvents } from './known-events.ts';
-import { type IncidentChange, type VmIdentity, VmIncidents } from './vm-incidents.ts';
+import { type IncidentChange, type Seen, type VmIdentity, VmIncidents } from './vm-incidents.ts';
 
 /** Incidents that begin within this time of each other may have one cause. */
 const TOGETHER_MS = 15 * 60_000;
@@ -42,6 +42,11 @@ export class FleetIncidents {
   /** Every open incident, the oldest first. */
   get open(): Incident[] {
     return [...this.#open.values()].sort((a, b) => a.startMs - b.startMs);
+  }
+
+  /** Null: never observed. */
+  seen(vm: string): Seen | null {
+    return this.#vms.get(vm)?.seen ?? null;
   }
 
   observe(identity: VmIdentity, point: VmPoint): FleetChange | null {

@@ -29,6 +29,13 @@ export interface IncidentChange {
   incident: Incident;
 }
 
+/** What is known of a VM after its newest point. */
+export interface Seen {
+  /** 0..1, one half where an incident opens. */
+  likelihood: number;
+  open: Incident | null;
+}
+
 export class VmIncidents {
   identity: VmIdentity;
   readonly #watch = new VmWatch();
@@ -36,6 +43,7 @@ export class VmIncidents {
   #last: VmPoint['values'] = {};
   #points = 0;
   #open: Incident | null = null;
+  #likelihood = 0;
   #pointsOpen = 0;
   #rises = 0;
   #light = 0;
@@ -48,6 +56,7 @@ export class VmIncidents {
   /** @param explain why an incident that begins now needs nobody's attention, or null */
   observe(point: VmPoint, explain: string | null): IncidentChange | null {
     const weighed = this.#watch.observe(point);
+    this.#likelihood = likelihoodOf(weighed);
     this.#points += 1;
     const { memory } = point.values;
     if (memory !== undefined && memory > (this.#last.memory ?? Number.POSITIVE_INFINITY)) this.#rises += 1;
@@ -55,6 +64,10 @@ export class VmIncidents {
     if (this.#open === null) this.#learnUsual(point);
     this.#last = { ...this.#last, ...point.values };
     return change;
+  }
+
+  get seen(): Seen {
+    return { likelihood: this.#likelihood, open: this.#open };
   }
 
   get stateBytes(): number {

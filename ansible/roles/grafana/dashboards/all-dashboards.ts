@@ -1,5 +1,6 @@
 /** All dashboards with the names of their files, as text: what is checked in under files/dashboards and provisioned. */
 import { AGENTS } from './agents.ts';
+import { ANOMALIES } from './anomalies.ts';
 import { buildDashboard, type DashboardSpec } from './build-dashboard.ts';
 import { FLEET } from './fleet.ts';
 import { FORECAST_QUALITY } from './forecast-quality.ts';
@@ -7,7 +8,7 @@ import { HOST } from './host.ts';
 import { SAVINGS } from './savings.ts';
 import { VM } from './vm.ts';
 
-const ALL: readonly DashboardSpec[] = [FLEET, HOST, VM, FORECAST_QUALITY, SAVINGS, AGENTS];
+const ALL: readonly DashboardSpec[] = [FLEET, HOST, VM, ANOMALIES, FORECAST_QUALITY, SAVINGS, AGENTS];
 
 /** File name → JSON. */
 export function dashboardFiles(): Map<string, string> {

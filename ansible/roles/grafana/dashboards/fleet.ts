@@ -1,6 +1,7 @@
 /** The fleet at a glance: what there is, what is granted of it, what is wanted, and what was done. */
 import type { DashboardSpec, PanelSpec } from './build-dashboard.ts';
-import { line, lines, type Reading, sumOfHosts } from './influxql.ts';
+import { lines, type Reading, sumOf } from './influxql.ts';
+import { decisionsPanel } from './shared-panels.ts';
 
 const host = (field: string, policy?: Reading['policy']): Reading => ({
   measurement: 'host_allocation',
@@ -9,14 +10,14 @@ const host = (field: string, policy?: Reading['policy']): Reading => ({
 });
 
 const amounts = (name: string): PanelSpec['queries'] => [
-  ['capacity', sumOfHosts(host(`${name}/capacity`))],
-  ['baseline', sumOfHosts(host(`${name}/baseline`))],
-  ['granted', sumOfHosts(host(`${name}/granted`))],
-  ['demand', sumOfHosts(host(`${name}/demand`))],
+  ['capacity', sumOf('host', host(`${name}/capacity`))],
+  ['baseline', sumOf('host', host(`${name}/baseline`))],
+  ['granted', sumOf('host', host(`${name}/granted`))],
+  ['demand', sumOf('host', host(`${name}/demand`))],
 ];
 const longAgo = (name: string): PanelSpec['queries'] => [
-  ['granted', sumOfHosts(host(`${name}/granted:mean`, '5m'))],
-  ['demand', sumOfHosts(host(`${name}/demand:mean`, '5m'))],
+  ['granted', sumOf('host', host(`${name}/granted:mean`, '5m'))],
+  ['demand', sumOf('host', host(`${name}/demand:mean`, '5m'))],
 ];
 const EXPLAINED =
   'Sums over hosts. Baseline is what the VMs had when Headroom first took control, granted what they have now, demand what they want.';
@@ -33,7 +34,7 @@ export const FLEET: DashboardSpec = {
       description: 'Known to all hosts.',
       kind: 'number',
       width: 6,
-      queries: [['VMs', sumOfHosts(host('vms'))]],
+      queries: [['VMs', sumOf('host', host('vms'))]],
     },
     {
       title: 'Hosts that report',
@@ -48,16 +49,7 @@ export const FLEET: DashboardSpec = {
         ],
       ],
     },
-    {
-      title: 'Decisions',
-      unit: 'short',
-      description: 'Changes that plans made, and changes they would have made but for a mode, a limit or a hold.',
-      queries: [
-        ['made', line('sum', { measurement: 'host_decision', field: 'steps' })],
-        ['not made', line('sum', { measurement: 'host_decision', field: 'notDone' })],
-      ],
-      min: 0,
-    },
+    decisionsPanel('Changes that plans made, and changes they would have made but for a mode, a limit or a hold.'),
     { title: 'CPU', unit: 'cores', description: EXPLAINED, queries: amounts('cpuCores'), min: 0 },
     { title: 'Memory', unit: 'mbytes', description: EXPLAINED, queries: amounts('memoryMiB'), min: 0 },
     {

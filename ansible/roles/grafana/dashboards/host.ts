@@ -1,9 +1,9 @@
 /** One host: what it has, what runs on it, whether it is short of anything. */
 import type { DashboardSpec } from './build-dashboard.ts';
-import { line, OF_HOST } from './influxql.ts';
+import { OF_HOST } from './influxql.ts';
+import { decisionsPanel, seriesOf, trafficPanels } from './shared-panels.ts';
 
-const of = (measurement: string, field: string, aggregate: 'mean' | 'max' | 'last' = 'mean'): string =>
-  line(aggregate, { measurement, field, where: OF_HOST });
+const of = seriesOf(OF_HOST);
 
 export const HOST: DashboardSpec = {
   uid: 'headroom-host',
@@ -58,36 +58,10 @@ export const HOST: DashboardSpec = {
       ],
       min: 0,
     },
+    ...trafficPanels(of, 'host', { network: 'All interfaces.', disk: 'All disks.' }),
     {
-      title: 'Network',
-      unit: 'Bps',
-      description: 'All interfaces.',
-      queries: [
-        ['received', of('host_network', 'receiveBytesPerSecond')],
-        ['sent', of('host_network', 'transmitBytesPerSecond')],
-      ],
-      min: 0,
-    },
-    {
-      title: 'Disk',
-      unit: 'Bps',
-      description: 'All disks.',
-      queries: [
-        ['read', of('host_disk', 'readBytesPerSecond')],
-        ['written', of('host_disk', 'writeBytesPerSecond')],
-      ],
-      min: 0,
-    },
-    {
-      title: 'Decisions',
-      unit: 'short',
-      description: 'Changes that plans made here, and changes they would have made but for a mode, a limit or a hold.',
+      ...decisionsPanel('Changes that plans made here, and changes they would have made but for a mode, a limit or a hold.', OF_HOST),
       width: 24,
-      queries: [
-        ['made', line('sum', { measurement: 'host_decision', field: 'steps', where: OF_HOST })],
-        ['not made', line('sum', { measurement: 'host_decision', field: 'notDone', where: OF_HOST })],
-      ],
-      min: 0,
     },
   ],
 };

@@ -23,7 +23,7 @@ function where(reading: Reading): string {
 }
 
 /** One line: `aggregate` of the field over each interval. */
-export function line(aggregate: 'mean' | 'max' | 'last' | 'sum', reading: Reading): string {
+export function line(aggregate: 'mean' | 'max' | 'last' | 'sum' | 'count', reading: Reading): string {
   return `SELECT ${aggregate}("${reading.field}") FROM ${from(reading)} ${where(reading)} GROUP BY ${EVERY} fill(none)`;
 }
 
@@ -32,16 +32,19 @@ export function lines(aggregate: 'mean' | 'max' | 'last', tag: string, reading: 
   return `SELECT ${aggregate}("${reading.field}") FROM ${from(reading)} ${where(reading)} GROUP BY ${EVERY}, "${tag}" fill(none)`;
 }
 
-/** Sum over hosts of what each said last in an interval. */
-export function sumOfHosts(reading: Reading): string {
-  const each = `SELECT last("${reading.field}") AS "each" FROM ${from(reading)} ${where(reading)} GROUP BY ${EVERY}, "host" fill(none)`;
-  return `SELECT sum("each") FROM (${each}) WHERE $timeFilter GROUP BY ${EVERY} fill(none)`;
+/** Sum over hosts or VMs of what each said last in an interval. */
+export function sumOf(tag: 'host' | 'vm', reading: Reading): string {
+  return `SELECT sum("each") FROM (${latest(tag, reading, `last("${reading.field}")`)}) WHERE $timeFilter GROUP BY ${EVERY} fill(none)`;
+}
+
+function latest(tag: string, reading: Omit<Reading, 'field'>, expression: string): string {
+  const all = { ...reading, field: '' };
+  return `SELECT ${expression} AS "each" FROM ${from(all)} ${where(all)} GROUP BY ${EVERY}, "${tag}" fill(none)`;
 }
 
 /** The same of an expression over several fields of a host's row, named by `a` and `b`. */
 export function differenceOfHosts(a: string, b: string, reading: Omit<Reading, 'field'>): string {
-  const all = { ...reading, field: a };
-  const each = `SELECT last("${a}") - last("${b}") AS "each" FROM ${from(all)} ${where(all)} GROUP BY ${EVERY}, "host" fill(none)`;
+  const each = latest('host', reading, `last("${a}") - last("${b}")`);
   return `SELECT sum("each") FROM (${each}) WHERE $timeFilter GROUP BY ${EVERY} fill(none)`;
 }
 

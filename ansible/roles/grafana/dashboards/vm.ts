@@ -1,9 +1,10 @@
 /** One VM: usage, forecast band, allocation, floor and ceiling on one chart for each resource, decisions as annotations. */
 import type { DashboardSpec, PanelSpec } from './build-dashboard.ts';
-import { line, lines, OF_GUEST, OF_VM } from './influxql.ts';
+import { lines, OF_GUEST, OF_VM } from './influxql.ts';
+import { seriesOf, trafficPanels } from './shared-panels.ts';
 
-const of = (measurement: string, field: string, aggregate: 'mean' | 'max' | 'last' = 'mean'): string =>
-  line(aggregate, { measurement, field, where: OF_VM });
+const of = seriesOf(OF_VM);
+const claimed = seriesOf(OF_GUEST);
 
 const decided = (name: string, demand: string): PanelSpec['queries'] => [
   ['demand', of(demand.split('.')[0]!, demand.split('.')[1]!)],
@@ -25,6 +26,7 @@ export const VM: DashboardSpec = {
   variables: [['vm', 'VM', 'SHOW TAG VALUES FROM "vm_cpu" WITH KEY = "vm"']],
   annotations: [
     ['CPU decisions', `SELECT "cpuCores/target" FROM "vm_decision" WHERE ${OF_VM} AND $timeFilter`, 'cpuCores/target'],
+    ['Incidents', `SELECT "began" FROM "vm_anomaly" WHERE ${OF_VM} AND "began" > 0 AND $timeFilter`, 'began'],
     ['Memory decisions', `SELECT "memoryMiB/target" FROM "vm_decision" WHERE ${OF_VM} AND $timeFilter`, 'memoryMiB/target'],
   ],
   panels: [
@@ -70,34 +72,21 @@ export const VM: DashboardSpec = {
       ],
       min: 0,
     },
+    ...trafficPanels(of, 'vm', { network: 'As the host sees it.', disk: 'As the host sees it.' }),
     {
-      title: 'Network',
-      unit: 'Bps',
-      description: 'As the host sees it.',
-      queries: [
-        ['received', of('vm_network', 'receiveBytesPerSecond')],
-        ['sent', of('vm_network', 'transmitBytesPerSecond')],
-      ],
-      min: 0,
-    },
-    {
-      title: 'Disk',
-      unit: 'Bps',
-      description: 'As the host sees it.',
-      queries: [
-        ['read', of('vm_disk', 'readBytesPerSecond')],
-        ['written', of('vm_disk', 'writeBytesPerSecond')],
-      ],
+      title: 'How unusual',
+      unit: 'percentunit',
+      description: 'Likelihood of an anomaly at the end of each step; the dashboard of anomalies has all VMs.',
+      queries: [['likelihood', of('vm_anomaly', 'likelihood', 'max')]],
       min: 0,
     },
     {
       title: 'What the guest claims of its memory',
       unit: 'mbytes',
       description: "The guest agent's own figures; nothing is decided on them beyond the guaranteed share.",
-      width: 24,
       queries: [
-        ['total', line('mean', { measurement: 'vm_memory', field: 'guestTotalMiB', where: OF_GUEST })],
-        ['available', line('mean', { measurement: 'vm_memory', field: 'guestAvailableMiB', where: OF_GUEST })],
+        ['total', claimed('vm_memory', 'guestTotalMiB')],
+        ['available', claimed('vm_memory', 'guestAvailableMiB')],
       ],
       min: 0,
     },
