@@ -126,7 +126,7 @@ export class Executor {
   }
 
   /** A result, maybe for the second time, maybe of a command long given up. */
-  onResult(result: FrameOf<'result'>): { step: PlanStep } | null {
+  onResult(result: FrameOf<'result'>): { step: PlanStep; planId: string } | null {
     const key = keyOf(result.vm as VmId, result.resource);
     const command = this.#underWay.get(key);
     if (command === undefined || command.frame.commandId !== result.commandId) return null;
@@ -134,10 +134,10 @@ export class Executor {
     this.#options.onPending(command.step.vm, command.step.resource, null);
     const { step, planId, index } = command;
     // Its failure was told already; what is in force is known all the same.
-    if (command.givenUp) return { step };
+    if (command.givenUp) return { step, planId };
     const { outcome, reason, readBack } = result;
     this.#end({ planId, commandId: result.commandId, index, step, outcome, reason, readBack, result });
-    return { step };
+    return { step, planId };
   }
 
   /** The host is back: what it has not answered is sent again at once. */

@@ -4,6 +4,7 @@
  */
 import { RESOURCES } from '../../shared/resources.ts';
 import { amountText, spanText } from './amounts.ts';
+import { verdictsOf, wayOut } from './explain-change.ts';
 import type { ResourceView, VmView } from './service.ts';
 
 /** Below this a score is the noise of any busy machine. */
@@ -62,6 +63,9 @@ function explainResource(name: string, view: ResourceView): string[] {
   if (expected !== null) sentences.push(expected);
   const decided = decisionOf(name, view);
   if (decided !== null) sentences.push(decided);
+  const way = wayOut(name, view);
+  if (way !== null) sentences.push(way);
+  sentences.push(...verdictsOf(name, view));
   return sentences;
 }
 

@@ -15,6 +15,7 @@ import type { VmPolicyChange } from '../core/plan/policy-diff.ts';
 import type { Shortage } from '../core/plan/shortage.ts';
 import type { SlaState } from '../core/plan/sla.ts';
 import type { Contention } from '../core/state/contention-score.ts';
+import type { VerdictKind } from '../core/verdict/judge.ts';
 import type { Notification } from '../notify/notifier.ts';
 import type { LedgerEntry, LedgerStore } from '../store/ledger-store.ts';
 import type { SeriesStore } from '../store/series-store.ts';
@@ -37,6 +38,19 @@ export interface ResourceView {
   ceiling: number | null;
   forecast: ForecastView | null;
   holds: { reason: string; forMs: number | null }[];
+  /** What became of the last change that was judged, null = none was. */
+  lastVerdict: {
+    changedAtMs: number;
+    judgedAtMs: number;
+    direction: 'grow' | 'shrink';
+    verdict: VerdictKind;
+    reason: string;
+    planId: string | null;
+  } | null;
+  /** No shrink before then, after one that did harm; null = no such rest. */
+  coolUntilMs: number | null;
+  /** A target that was tried and not reached, null = none. */
+  infeasible: { direction: 'grow' | 'shrink'; target: number; reason: string; untilMs: number } | null;
   lastDecision: { atMs: number; planId: string; done: boolean; reason: string; constraint: string; outcome: string | null } | null;
 }
 
@@ -84,6 +98,8 @@ export interface HostView extends HostSnapshot {
 export interface PlanView extends Plan {
   lint: LintFinding[];
   outcomes: { step: number; outcome: string; reason: string }[];
+  /** On steps that were applied, once their window is over. */
+  verdicts: { step: number; verdict: VerdictKind; reason: string }[];
 }
 
 export type FleetEvent = {

@@ -5,6 +5,7 @@
 import type { VmId } from '../../shared/ids.ts';
 import type { Resource } from '../../shared/resources.ts';
 import type { LintFinding, Plan } from '../core/plan/plan.ts';
+import type { VmVerdict } from '../core/state/fleet-state.ts';
 import type { StepOutcome } from '../execute/executor.ts';
 import type { PlanView, ResourceView } from '../http/service.ts';
 
@@ -17,10 +18,11 @@ type Decision = NonNullable<ResourceView['lastDecision']>;
 export class DecisionLog {
   #plans: PlanView[] = [];
   readonly #last = new Map<string, Decision>();
+  readonly #verdicts = new Map<string, NonNullable<ResourceView['lastVerdict']>>();
 
   /** `plan`: as the planner made it, for its steps' numbers; `carriedOut`: what the lint left of it. */
   addPlan(carriedOut: Plan, findings: readonly LintFinding[]): void {
-    this.#plans.push({ ...carriedOut, lint: [...findings], outcomes: [] });
+    this.#plans.push({ ...carriedOut, lint: [...findings], outcomes: [], verdicts: [] });
     while (this.#plans.length > 1 && (this.#plans.length > PLANS_MAX || this.#entries() > ENTRIES_MAX)) this.#plans.shift();
     const { id: planId, nowMs: atMs } = carriedOut;
     for (const { vm, resource, reason, constraint } of carriedOut.notDone)
@@ -37,12 +39,26 @@ export class DecisionLog {
     decision.done = outcome === 'applied';
   }
 
+  addVerdict({ vm, resource, planId, verdict, reason, judgedAtMs, atMs, direction }: VmVerdict): void {
+    this.#verdicts.set(`${vm}/${resource}`, { verdict, reason, judgedAtMs, changedAtMs: atMs, direction, planId });
+    const plan = planId === null ? null : this.plan(planId);
+    const step = plan?.steps.findIndex((each) => each.vm === vm && each.resource === resource) ?? -1;
+    if (step >= 0) plan?.verdicts.push({ step, verdict, reason });
+  }
+
+  lastVerdict(vm: VmId, resource: Resource): ResourceView['lastVerdict'] {
+    return this.#verdicts.get(`${vm}/${resource}`) ?? null;
+  }
+
   last(vm: VmId, resource: Resource): Decision | null {
     return this.#last.get(`${vm}/${resource}`) ?? null;
   }
 
   forget(vm: VmId, resources: readonly Resource[]): void {
-    for (const resource of resources) this.#last.delete(`${vm}/${resource}`);
+    for (const resource of resources) {
+      this.#last.delete(`${vm}/${resource}`);
+      this.#verdicts.delete(`${vm}/${resource}`);
+    }
   }
 
   /** Newest first. */

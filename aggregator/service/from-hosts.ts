@@ -75,8 +75,11 @@ export class FromHosts implements IngestSink {
   onResult(_host: HostId, result: FrameOf<'result'>): void {
     const { state, time, executor } = this.#parts;
     const known = executor.onResult(result);
-    const change = known ? { before: known.step.from, direction: known.step.direction } : null;
-    state.applyResult(result, change, time.nowMs());
+    const change = known ? { from: known.step.from, to: known.step.to, direction: known.step.direction, planId: known.planId } : null;
+    // A loan is no guess at what a VM needs: whether it did harm is not asked, only that it was a change.
+    const loan = known?.step.loan !== undefined && result.outcome === 'applied' ? state.vm(known.step.vm) : undefined;
+    if (loan) loan.lastChange[result.resource] = { atMs: time.nowMs(), direction: 'shrink' };
+    state.applyResult(result, known?.step.loan === undefined ? change : null, time.nowMs());
   }
 
   onHint(_host: HostId, hint: FrameOf<'hint'>): void {
@@ -91,6 +94,10 @@ export class FromHosts implements IngestSink {
   takeNews(): void {
     const { state, reporter, models, executor, decisions, anomalies, queue } = this.#parts;
     for (const loan of state.loans.takeChanged()) reporter.loan(loan);
+    for (const verdict of state.takeVerdicts()) {
+      decisions.addVerdict(verdict);
+      reporter.verdict(verdict);
+    }
     for (const news of state.takeNews()) {
       reporter.news(news);
       if (news.vm === null) continue;

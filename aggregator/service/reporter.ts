@@ -8,7 +8,7 @@ import type { FleetChange } from '../core/anomaly/fleet-incidents.ts';
 import { changeNotice } from '../core/notify/change-words.ts';
 import { type Loan, loanWords } from '../core/plan/loan.ts';
 import type { LintFinding, Plan } from '../core/plan/plan.ts';
-import type { News } from '../core/state/fleet-state.ts';
+import type { News, VmVerdict } from '../core/state/fleet-state.ts';
 import type { StepOutcome } from '../execute/executor.ts';
 import type { FleetEvent, IncidentView } from '../http/service.ts';
 import type { NotificationKind } from '../notify/notifier.ts';
@@ -27,6 +27,7 @@ const EVENT_KINDS: Readonly<Record<News['kind'], FleetEvent['kind']>> = {
   'vm-gone': 'vm-state',
   'foreign-writer': 'notification',
   verdict: 'notification',
+  infeasible: 'notification',
   hold: 'notification',
   'agent-event': 'agent',
 };
@@ -63,6 +64,11 @@ export class Reporter {
     if (vm !== null && told !== undefined)
       this.#notifications.add({ timeMs: nowMs, vm, kind: told, resource, message, data: { event: kind } });
     if (kind === 'foreign-writer' || kind === 'verdict') this.#log.warn(message, { vm, host, resource });
+  }
+
+  /** Each change's verdict is on record; what did harm is told by its news. */
+  verdict({ vm, host, resource, planId, atMs, verdict, reason, judgedAtMs, before, after }: VmVerdict): void {
+    this.#queue.append(judgedAtMs, { kind: 'verdict', vm, host, resource, planId, changedAtMs: atMs, verdict, reason, before, after });
   }
 
   agent(host: HostId, message: string): void {

@@ -48,6 +48,9 @@ function resourceView(vm: VmSnapshot, resource: Resource, policy: FleetPolicy, d
     ceiling: bounds?.ceiling ?? rule.ceiling,
     forecast: demand.forecast,
     holds: vm.holds.filter((hold) => hold.resource === resource).map(({ reason, forMs }) => ({ reason, forMs })),
+    lastVerdict: decisions.lastVerdict(vm.id, resource),
+    coolUntilMs: vm.coolUntilMs[resource] ?? null,
+    infeasible: vm.infeasible?.[resource] ?? null,
     lastDecision: decisions.last(vm.id, resource),
   };
 }

@@ -6,6 +6,7 @@
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { Outcome, Resource, Setting } from '../../shared/resources.ts';
 import type { Loan } from '../core/plan/loan.ts';
+import type { Evidence, VerdictKind } from '../core/verdict/judge.ts';
 
 export interface Allocation {
   vm: VmId;
@@ -28,6 +29,19 @@ export type LedgerBody =
       reason: string;
       before: Setting;
       after: Setting | null;
+    }
+  | {
+      kind: 'verdict';
+      vm: VmId;
+      host: HostId;
+      resource: Resource;
+      /** Null: the change was not of a plan. */
+      planId: string | null;
+      changedAtMs: number;
+      verdict: VerdictKind;
+      reason: string;
+      before: Evidence;
+      after: Evidence;
     }
   | { kind: 'event'; event: string; vm: VmId | null; host: HostId; resource: Resource | null; message: string; after: Setting | null }
   | { kind: 'loan'; loan: Loan }

@@ -130,6 +130,9 @@ function resourceView(vm: MadeVm, resource: Resource, nowMs: number): ResourceVi
       vm.name === 'nightly-batch' && resource === 'memory'
         ? [{ reason: 'someone else changed it (virsh setmem): adopted as the new baseline', forMs: 82_800_000 }]
         : [],
+    lastVerdict: null,
+    coolUntilMs: null,
+    infeasible: null,
     lastDecision: decisionOf(vm, resource, nowMs),
   };
 }
@@ -211,6 +214,7 @@ function planView(n: number, nowMs: number): PlanView {
     grants: [{ host: vm.host, reserveCores: 0.5, reserveMiB: 256, allowances: [{ vm: vm.id, cpuCeilingCores: 1, memoryCeilingMiB: 640 }] }],
     inputsDigest: 'c0ffee'.padEnd(64, '0'),
     lint: [],
+    verdicts: [],
     outcomes: [{ step: 0, outcome: 'applied', reason: 'read back from the hypervisor' }],
   };
 }

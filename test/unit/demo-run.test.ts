@@ -28,6 +28,9 @@ const view = (unit: ResourceView['unit'], change: Partial<ResourceView> = {}): R
   ceiling: null,
   forecast: null,
   holds: [],
+  lastVerdict: null,
+  coolUntilMs: null,
+  infeasible: null,
   lastDecision: null,
   ...change,
 });

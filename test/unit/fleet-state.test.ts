@@ -245,10 +245,12 @@ const result = (readBack: Setting): FrameOf<'result'> => ({
   wallMs: 0,
 });
 
+const changeOf = (from: Setting, to: Setting, direction: 'grow' | 'shrink' = 'shrink') => ({ from, to, direction, planId: 'p' });
+
 t.test('a shrink that harms is taken back and cooled down; growth settles it', async (t) => {
   const state = stateWith();
   const before: Setting = { resource: 'memory', memoryMiB: 800 };
-  state.applyResult(result({ resource: 'memory', memoryMiB: 600 }), { before, direction: 'shrink' }, NOW_MS);
+  state.applyResult(result({ resource: 'memory', memoryMiB: 600 }), changeOf(before, { resource: 'memory', memoryMiB: 600 }), NOW_MS);
   t.match(vmNow(state).lastChange.memory, { direction: 'shrink' });
   t.same(vmNow(state).current.memory, { resource: 'memory', memoryMiB: 600 });
   state.takeNews();
@@ -264,7 +266,7 @@ t.test('a shrink that harms is taken back and cooled down; growth settles it', a
   t.match(harmed.rollback.memory, { to: before, reason: /short of memory/ });
   t.equal(harmed.coolUntilMs.memory, NOW_MS + 33_000);
   t.match(state.takeNews(), [{ kind: 'verdict', message: /did harm/ }]);
-  state.applyResult(result(before), { before: { resource: 'memory', memoryMiB: 600 }, direction: 'grow' }, NOW_MS + 5000);
+  state.applyResult(result(before), changeOf({ resource: 'memory', memoryMiB: 600 }, before, 'grow'), NOW_MS + 5000);
   t.equal(vmNow(state).rollback.memory, undefined);
   t.ok(vmNow(state).coolUntilMs.memory, 'it still cools down');
   state.tick(VM, NOW_MS + 40_000);
@@ -277,7 +279,7 @@ t.test('pressure long after a shrink, or before it, is not laid to its charge', 
     const state = stateWith();
     state.applyResult(
       result({ resource: 'memory', memoryMiB: 600 }),
-      { before: { resource: 'memory', memoryMiB: 800 }, direction: 'shrink' },
+      changeOf({ resource: 'memory', memoryMiB: 800 }, { resource: 'memory', memoryMiB: 600 }),
       NOW_MS,
     );
     state.applyBlocks(KVM1, [rows(NOW_MS + afterMs, short)], NOW_MS + afterMs, 5000);
@@ -289,7 +291,7 @@ t.test('the guard having to step in after a CPU shrink is harm too', async (t) =
   const state = stateWith();
   state.applyResult(
     result({ resource: 'cpu', weight: 100, capCores: 0.5 }),
-    { before: { resource: 'cpu', weight: 100, capCores: 1 }, direction: 'shrink' },
+    changeOf({ resource: 'cpu', weight: 100, capCores: 1 }, { resource: 'cpu', weight: 100, capCores: 0.5 }),
     NOW_MS,
   );
   state.applyEvent(KVM1, event({ setting: { resource: 'cpu', weight: 100, capCores: 0.75 } }), NOW_MS + 1000, 3000);

@@ -2,6 +2,7 @@
  * Goal: every route answers what its OpenAPI document says, for good and for bad requests; errors are problem documents
  * with the right status; lists page; policies' mistakes keep their place.
  */
+import { generateKeyPairSync } from 'node:crypto';
 import t from 'tap';
 import { createHttpApp } from '../../aggregator/http/app.ts';
 import { HeadroomError } from '../../shared/errors.ts';
@@ -20,7 +21,7 @@ async function world(t: { teardown(end: () => unknown): void }, empty = false) {
   const document = (await app.inject('/openapi.json')).json<OpenApi>();
   /** Asks, checks the answer against the document, answers its JSON. */
   const ask = async (
-    method: 'GET' | 'PUT' | 'DELETE',
+    method: 'GET' | 'PUT' | 'POST' | 'DELETE',
     url: string,
     path: string,
     more: { payload?: unknown; headers?: Record<string, string> } = {},
@@ -69,11 +70,13 @@ const GOOD: [url: string, path: string][] = [
   ['/healthz', '/healthz'],
   ['/readyz', '/readyz'],
 ];
+/** Tried by a test of their own: a login must be asked for before there is one. */
+const LOGINS = ['/v1/vms/{id}/credentials', '/v1/vms/{id}/credentials/{credentialId}'] as const;
 
 t.test('the OpenAPI document is valid and names every route tried here, and no other', async (t) => {
   const { document } = await world(t);
   t.same(documentProblems(document), []);
-  t.same([...new Set(GOOD.map(([, path]) => path))].sort(), Object.keys(document.paths).sort());
+  t.same([...new Set([...GOOD.map(([, path]) => path), ...LOGINS])].sort(), Object.keys(document.paths).sort());
 });
 
 t.test('good requests are answered 200, as documented', async (t) => {
@@ -232,6 +235,19 @@ t.test('policies: applied, tried, refused with line, column and field of each mi
   t.equal((await put('version: 1\n', '', { ...yaml, 'if-match': 'three' } as typeof yaml)).status, 400);
   t.equal((await ask('GET', '/v1/policies/versions/99', '/v1/policies/versions/{version}')).status, 404);
   t.equal(service.policies().version, 3, 'a refused policy changes nothing');
+});
+
+t.test('logins: asked for, looked at, refused with what to do', async (t) => {
+  const { ask } = await world(t);
+  const publicKey = generateKeyPairSync('x25519').publicKey.export({ format: 'jwk' });
+  const post = (payload: object, vm = 'shop-web') => ask('POST', `/v1/vms/${vm}/credentials`, LOGINS[0], { payload });
+  const asked = await post({ publicKey });
+  t.match(asked, { status: 202, json: { state: 'pending', vm: WEB, by: /^http /, sealed: null } });
+  t.equal((await ask('GET', `/v1/vms/${WEB}/credentials/${asked.json.id}`, LOGINS[1])).status, 200);
+  t.equal((await ask('GET', '/v1/vms/shop-web/credentials/none', LOGINS[1])).status, 404);
+  t.match(await post({ publicKey: { kty: 'EC' } }), { status: 400, json: { detail: /X25519/ } });
+  t.equal((await post({})).status, 400);
+  t.equal((await post({ publicKey }, 'nobody')).status, 404);
 });
 
 t.test('kill switch: fleet, host and VM by name, on and off', async (t) => {

@@ -247,6 +247,16 @@ const BREAK: Record<string, [rule: string, change: (c: Case) => void][]> = {
       },
     ],
   ],
+  infeasible: [
+    [
+      'infeasible',
+      (c) => (c.snapshot.vms[1]!.infeasible = { memory: { direction: 'shrink', target: 1950, reason: 'held', untilMs: NOW_MS + 1 } }),
+    ],
+    [
+      'infeasible',
+      (c) => (c.snapshot.vms[0]!.infeasible = { cpu: { direction: 'grow', target: 1.5, reason: 'full', untilMs: NOW_MS + 1 } }),
+    ],
+  ],
   'one-step-each': [['one-step-each', (c) => c.plan.steps.push({ ...c.plan.steps[0]! })]],
   'blast-radius': [
     ['blast-radius', (c) => (c.policy.blastRadius.vmsPerPlan = 2)],

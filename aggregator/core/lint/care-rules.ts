@@ -68,6 +68,18 @@ function roundingOf({ from, to }: LintedStep['step']): number {
   return weights ? 1 : from.resource === 'cpu' ? 0.011 : 2;
 }
 
+/** What was tried and not reached is not tried again until its rest is over; who is short now is exempt. */
+export const notInfeasible: StepRule = ({ step, vm }, { snapshot }) => {
+  const known = vm.infeasible?.[step.resource];
+  if (known === undefined || known.untilMs <= snapshot.nowMs) return null;
+  const demand = vm.demand[step.resource];
+  if (vm.memory.pressure || demand.suppressed || vm.rollback[step.resource] !== undefined || vm.incident !== undefined) return null;
+  const [, to] = shares(step, vm);
+  const asFar =
+    known.direction === 'shrink' ? takes(step.from, step.to) && to <= known.target : gives(step.from, step.to) && to >= known.target;
+  return asFar ? `${known.target} was tried and not reached: ${known.reason}` : null;
+};
+
 /** A shrink rests on a forecast of all the time it must hold. */
 export const forecastReaches: StepRule = ({ step, vm, policy }, { snapshot }) => {
   const { forecast } = vm.demand[step.resource];

@@ -52,6 +52,7 @@ export const STEP_RULES: Readonly<Record<string, StepRule>> = {
   'dead-band': care.outsideDeadBand,
   reach: care.forecastReaches,
   'cap-needed': care.capNeeded,
+  infeasible: care.notInfeasible,
   'bounds-sent': care.boundsSent,
   loan: loans.loanGranted,
   lent: loans.lentKept,

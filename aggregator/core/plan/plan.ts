@@ -166,6 +166,7 @@ export type Constraint =
   | 'claimed'
   | 'unconfirmed'
   | 'rollback'
+  | 'infeasible'
   | 'anomaly'
   | 'lent'
   | 'repayment'

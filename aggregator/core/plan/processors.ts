@@ -132,6 +132,17 @@ export const unconfirmed: Processor = (proposal) => {
   };
 };
 
+/** What was tried and not reached is not tried again at once; a VM that is short now is given what there is all the same. */
+export const feasible: Processor = (proposal, { snapshot }) => {
+  const { subject, direction, target, need } = proposal;
+  const { vm, resource } = subject;
+  const known = vm.infeasible?.[resource];
+  if (known === undefined || known.untilMs <= snapshot.nowMs || known.direction !== direction || need.urgent) return proposal;
+  if (direction === 'shrink' ? target > known.target : target < known.target) return proposal;
+  const tried = `${amountWords(resource, known.target)} was tried and not reached (${known.reason})`;
+  return { constraint: 'infeasible', reason: `${tried}: not tried again before ${timeWords(known.untilMs)}` };
+};
+
 /** After a change, a while of rest; after a harmful one, a longer one. */
 export const cooldown: Processor = (proposal, { snapshot }) => {
   const { subject, direction, need } = proposal;
@@ -206,5 +217,6 @@ export const PROCESSORS: readonly Processor[] = [
   unconfirmed,
   cooldown,
   stepLimit,
+  feasible,
   worthIt,
 ];

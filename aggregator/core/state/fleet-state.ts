@@ -14,8 +14,12 @@ import { stateWords } from '../lifecycle/release.ts';
 import type { FleetSnapshot, HostGrant, HostSnapshot } from '../plan/plan.ts';
 import type { FleetPolicy } from '../plan/policy.ts';
 import { type SlaState, slaState } from '../plan/sla.ts';
+import { amountWords, RESOURCE_WORDS, timeWords } from '../plan/words.ts';
+import type { Change, Verdict } from '../verdict/judge.ts';
+import type { DemandPoint } from './demand.ts';
 import { HostRecord } from './host-record.ts';
 import { LoanBook } from './loan-book.ts';
+import type { Infeasible } from './verdicts.ts';
 import { VmRecord, type VmRecordOptions } from './vm-record.ts';
 
 export interface FleetStateOptions {
@@ -36,12 +40,18 @@ export interface FleetStateOptions {
 
 /** Something that people, the ledger or the series should hear of. */
 export interface News {
-  kind: 'vm-state' | 'vm-new' | 'vm-gone' | 'foreign-writer' | 'verdict' | 'hold' | 'agent-event';
+  kind: 'vm-state' | 'vm-new' | 'vm-gone' | 'foreign-writer' | 'verdict' | 'infeasible' | 'hold' | 'agent-event';
   vm: VmId | null;
   host: HostId;
   resource: Resource | null;
   message: string;
   after: Setting | null;
+}
+
+/** What became of a change. */
+export interface VmVerdict extends Verdict {
+  vm: VmId;
+  host: HostId;
 }
 
 /** News waiting to be told; beyond it the oldest are dropped and counted. */
@@ -61,6 +71,7 @@ export class FleetState {
   #policy: FleetPolicy;
   #changes: { vm: VmId; host: HostId; atMs: number }[] = [];
   #news: News[] = [];
+  #verdicts: VmVerdict[] = [];
   readonly loans = new LoanBook();
   newsDropped = 0;
   killSwitch = false;
@@ -110,6 +121,13 @@ export class FleetState {
     const news = this.#news;
     this.#news = [];
     return news;
+  }
+
+  /** Verdicts since they were last asked for. */
+  takeVerdicts(): VmVerdict[] {
+    const verdicts = this.#verdicts;
+    this.#verdicts = [];
+    return verdicts;
   }
 
   applyHello(host: HostId, hello: FrameOf<'hello'>): void {
@@ -180,7 +198,7 @@ export class FleetState {
       if (vm === undefined) continue;
       vm.addBlock(skewMs === 0 ? block : { ...block, timesMs: block.timesMs.map((timeMs) => timeMs + skewMs) }, nowMs, nowMonoMs);
       if (vm.memoryPressure(nowMs, nowMonoMs, this.#policy.staleAfterMs))
-        this.#harm(vm, 'memory', nowMs, 'the guest was short of memory', nowMs);
+        this.#harm(vm, 'memory', { ms: nowMs, sign: 'the guest was short of memory', demand: null }, nowMs);
     }
   }
 
@@ -195,9 +213,14 @@ export class FleetState {
       if (event.kind === 'foreign-writer') vm.hold(resource, event.message, nowMonoMs + FOREIGN_HOLD_MS);
       if (event.kind === 'guard-grew' || event.kind === 'guard-deflated') {
         vm.lastChange[resource] = { atMs: nowMs, direction: 'grow' };
-        if (!this.#harm(vm, resource, nowMs, `the fast guard had to step in (${event.message})`, nowMs)) {
-          if (before) vm.verdicts.applied(resource, before, 'grow', nowMs);
-        }
+        const harmed = this.#harm(
+          vm,
+          resource,
+          { ms: nowMs, sign: `the fast guard had to step in (${event.message})`, demand: null },
+          nowMs,
+        );
+        if (!harmed && before && setting)
+          this.#applied(vm, { resource, direction: 'grow', from: before, to: setting, atMs: nowMs, planId: null });
       }
     }
     const kind = event.kind === 'foreign-writer' ? 'foreign-writer' : 'agent-event';
@@ -205,16 +228,18 @@ export class FleetState {
   }
 
   /** A command's end: what is in force now, and from when the change counts. */
-  applyResult(result: FrameOf<'result'>, change: { before: Setting; direction: 'grow' | 'shrink' } | null, nowMs: number): void {
+  applyResult(result: FrameOf<'result'>, change: Omit<Change, 'resource' | 'atMs'> | null, nowMs: number): void {
     const vm = this.#vms.get(result.vm as VmId);
     if (vm === undefined) return;
     const { resource, readBack } = result;
     if (readBack !== null && readBack.resource === resource) vm.current[resource] = readBack;
     if (result.outcome === 'applied') vm.raisePair(resource, result.pair);
-    if (result.outcome !== 'applied' || change === null) return;
+    if (change === null) return;
+    if (result.outcome === 'refused' || result.outcome === 'failed') this.#failed(vm, { ...change, resource }, result.reason, nowMs);
+    if (result.outcome !== 'applied') return;
     // What is in force may lag behind (a balloon takes its time): the change counts from here all the same.
     vm.lastChange[resource] = { atMs: nowMs, direction: change.direction };
-    vm.verdicts.applied(resource, change.before, change.direction, nowMs);
+    this.#applied(vm, { ...change, resource, atMs: nowMs });
     vm.applyPolicy(this.#policy);
   }
 
@@ -251,21 +276,52 @@ export class FleetState {
     const blocks = vm.closeSteps(nowMs, this.#policy);
     const step = vm.latestStep;
     if (blocks.length > 0 && step !== null) {
-      for (const [resource, point] of Object.entries(step.points) as [Resource, { suppressed: boolean }][]) {
-        if (point.suppressed) this.#harm(vm, resource, step.startMs, 'it was held down by its allocation', nowMs);
+      for (const [resource, { suppressed, value }] of Object.entries(step.points) as [Resource, DemandPoint][]) {
+        const since = { ms: step.startMs, sign: 'it was held down by its allocation', demand: value };
+        if (suppressed) this.#harm(vm, resource, since, nowMs);
       }
+      this.#judgeDue(vm, nowMs);
     }
     vm.verdicts.expire(nowMs);
     return blocks;
   }
 
   /** True when this was a new verdict. */
-  #harm(vm: VmRecord, resource: Resource, sinceMs: number, sign: string, nowMs: number): boolean {
-    const verdict = vm.verdicts.harmed(resource, sinceMs, sign, nowMs);
+  #harm(vm: VmRecord, resource: Resource, since: { ms: number; sign: string; demand: number | null }, nowMs: number): boolean {
+    const verdict = vm.verdicts.harmed(resource, since, nowMs);
     if (verdict === null) return false;
-    const message = `the last shrink of ${resource} did harm: ${sign}; it is taken back, and no other follows for a while`;
-    this.#tell({ kind: 'verdict', vm: vm.id, host: vm.host, resource, message, after: verdict.to });
+    this.#judged(vm, verdict);
+    const message = `the last shrink of ${resource} did harm: ${since.sign}; it is taken back, and no other follows for a while`;
+    this.#tell({ kind: 'verdict', vm: vm.id, host: vm.host, resource, message, after: verdict.from });
     return true;
+  }
+
+  #applied(vm: VmRecord, change: Change): void {
+    const ended = vm.verdicts.applied(change, vm.heldMiB);
+    if (ended !== null) this.#judged(vm, ended);
+  }
+
+  #judgeDue(vm: VmRecord, nowMs: number): void {
+    const before = { ...vm.verdicts.infeasible };
+    for (const verdict of vm.verdicts.due(nowMs, vm.heldMiB)) this.#judged(vm, verdict);
+    for (const [resource, found] of Object.entries(vm.verdicts.infeasible) as [Resource, Infeasible][])
+      if (before[resource] !== found) this.#tellInfeasible(vm, resource, found);
+  }
+
+  #failed(vm: VmRecord, change: Pick<Change, 'resource' | 'direction' | 'to'>, reason: string, nowMs: number): void {
+    const found = vm.verdicts.failed(change, reason, nowMs);
+    if (found !== null) this.#tellInfeasible(vm, change.resource, found);
+  }
+
+  #tellInfeasible(vm: VmRecord, resource: Resource, { target, direction, reason, untilMs }: Infeasible): void {
+    const words = `${amountWords(resource, target)} of ${RESOURCE_WORDS[resource]} cannot be reached: ${reason}`;
+    const message = `${words}; no ${direction === 'shrink' ? 'shrink' : 'growth'} as far is tried before ${timeWords(untilMs)}`;
+    this.#tell({ kind: 'infeasible', vm: vm.id, host: vm.host, resource, message });
+  }
+
+  #judged({ id: vm, host }: VmRecord, verdict: Verdict): void {
+    this.#verdicts.push({ ...verdict, vm, host });
+    if (this.#verdicts.length > NEWS_MAX) this.#verdicts.shift();
   }
 
   snapshot(nowMs: number, nowMonoMs: number): FleetSnapshot {

@@ -1,48 +1,105 @@
 /**
- * Did a shrink do harm? Input: applied changes, and later signs that the VM is held down; output: what to give back and how
- * long to leave it alone. One watch per resource, from the change until its window is over.
+ * Verdicts on one VM's changes as they come, and what follows from them. Input: applied changes, finished steps, signs that the
+ * VM is held down, commands that were refused; output: a verdict on each change once its window is over (or when the next
+ * change ends it), what to give back after harm and how long to leave it alone, and targets that cannot be reached.
  */
 import type { Resource, Setting } from '../../../shared/resources.ts';
+import { headline } from '../plan/plan.ts';
+import { type Change, demandExplains, type EvidenceStep, evidenceOf, judge, notReached, type Verdict } from '../verdict/judge.ts';
 
 export interface VerdictOptions {
-  /** Signs within this time after a shrink are laid to its charge. */
+  /** Signs within this time after a shrink are laid to its charge; as much before it is compared with. */
   windowMs: number;
-  /** No other shrink for so long after a harmful one. */
+  /** No other shrink for so long after a harmful one; no other try at a target that could not be reached. */
   cooldownMs: number;
 }
 
-interface Watch {
-  before: Setting;
-  atMs: number;
+/** A target that could not be reached: nothing as far or farther is tried until then. */
+export interface Infeasible {
+  direction: 'grow' | 'shrink';
+  /** Headline unit. */
+  target: number;
+  reason: string;
+  untilMs: number;
 }
+
+interface Failures {
+  direction: 'grow' | 'shrink';
+  inARow: number;
+  /** Rests so far: each is twice as long as the one before. */
+  rests: number;
+}
+
+/** Steps remembered per resource: a window and what came before it. */
+const STEPS_MAX = 32;
+/** One refusal may be bad luck (a job, a lease just over); the second of its kind is not. */
+const FAILURES_MIN = 2;
+/** Rests double up to this many times. */
+const RESTS_MAX = 4;
 
 export class Verdicts {
   readonly #options: VerdictOptions;
-  readonly #watches: Partial<Record<Resource, Watch>> = {};
+  readonly #watches: Partial<Record<Resource, Change>> = {};
+  readonly #steps: Partial<Record<Resource, EvidenceStep[]>> = {};
+  readonly #failures: Partial<Record<Resource, Failures>> = {};
   readonly coolUntilMs: Partial<Record<Resource, number>> = {};
   readonly rollback: Partial<Record<Resource, { to: Setting; reason: string }>> = {};
+  readonly infeasible: Partial<Record<Resource, Infeasible>> = {};
 
   constructor(options: VerdictOptions) {
     this.#options = options;
   }
 
-  /** A change was applied. Growth ends the watch, and what was to be given back is settled by it. */
-  applied(resource: Resource, before: Setting, direction: 'grow' | 'shrink', nowMs: number): void {
+  /** A change was applied. It ends the watch over the one before, whose verdict comes back; growth settles what was to be given back. */
+  applied(change: Change, heldMiB: number | null): Verdict | null {
+    const { resource } = change;
+    const ended = this.#end(resource, change.atMs, heldMiB);
     delete this.rollback[resource];
-    if (direction === 'shrink') this.#watches[resource] = { before, atMs: nowMs };
-    else delete this.#watches[resource];
+    if (change.direction === this.#failures[resource]?.direction) delete this.#failures[resource];
+    this.#watches[resource] = change;
+    return ended;
   }
 
-  /** A sign of harm seen now, of a time that began at `sinceMs`. Answers the verdict when there is a new one. */
-  harmed(resource: Resource, sinceMs: number, sign: string, nowMs: number): { to: Setting; reason: string } | null {
-    const watch = this.#watches[resource];
-    if (watch === undefined || sinceMs < watch.atMs) return null;
+  step(resource: Resource, step: EvidenceStep): void {
+    const steps = this.#steps[resource] ?? [];
+    steps.push(step);
+    if (steps.length > STEPS_MAX) steps.shift();
+    this.#steps[resource] = steps;
+  }
+
+  /** A sign of harm seen now, of a time that began at `sinceMs`, while `demand` was wanted. Answers the verdict when it is harm. */
+  harmed(resource: Resource, since: { ms: number; sign: string; demand: number | null }, nowMs: number): Verdict | null {
+    const change = this.#watches[resource];
+    if (change === undefined || change.direction !== 'shrink' || since.ms < change.atMs) return null;
+    if (nowMs - change.atMs > this.#options.windowMs || demandExplains(change, since.demand)) return null;
     delete this.#watches[resource];
-    if (nowMs - watch.atMs > this.#options.windowMs) return null;
-    const verdict = { to: watch.before, reason: sign };
-    this.rollback[resource] = verdict;
+    this.rollback[resource] = { to: change.from, reason: since.sign };
     this.coolUntilMs[resource] = nowMs + this.#options.cooldownMs;
-    return verdict;
+    return { ...change, verdict: 'harmed', judgedAtMs: nowMs, reason: since.sign, ...this.#evidence(change) };
+  }
+
+  /** A command that was refused or failed at its target. */
+  failed({ resource, direction, to }: Pick<Change, 'resource' | 'direction' | 'to'>, reason: string, nowMs: number): Infeasible | null {
+    const known = this.#failures[resource];
+    const failures = known?.direction === direction ? known : { direction, inARow: 0, rests: 0 };
+    this.#failures[resource] = failures;
+    const target = headline(to, Number.POSITIVE_INFINITY);
+    // A weight is no amount that could be out of reach.
+    return ++failures.inARow < FAILURES_MIN || !Number.isFinite(target) ? null : this.#rest(resource, failures, target, reason, nowMs);
+  }
+
+  /** Verdicts whose window is over. What they found out of reach is remembered. */
+  due(nowMs: number, heldMiB: number | null): Verdict[] {
+    return (Object.values(this.#watches) as Change[]).flatMap((change) => {
+      if (nowMs - change.atMs <= this.#options.windowMs) return [];
+      const short = notReached(change, change.resource === 'memory' ? heldMiB : null);
+      if (short !== null) {
+        const failures = this.#failures[change.resource] ?? { direction: 'shrink', inARow: FAILURES_MIN, rests: 0 };
+        this.#failures[change.resource] = failures;
+        this.#rest(change.resource, failures, headline(change.to, Number.POSITIVE_INFINITY), short, nowMs);
+      }
+      return this.#end(change.resource, nowMs, heldMiB) ?? [];
+    });
   }
 
   /** Forgets what is over: a roll-back that found no room in all the cool-down is left to the forecast. */
@@ -52,5 +109,35 @@ export class Verdicts {
       delete this.coolUntilMs[resource];
       delete this.rollback[resource];
     }
+    for (const [resource, { untilMs }] of Object.entries(this.infeasible) as [Resource, Infeasible][]) {
+      if (untilMs <= nowMs) delete this.infeasible[resource];
+    }
+  }
+
+  #rest(resource: Resource, failures: Failures, target: number, reason: string, nowMs: number): Infeasible {
+    const untilMs = nowMs + this.#options.cooldownMs * 2 ** Math.min(failures.rests++, RESTS_MAX);
+    const found = { direction: failures.direction, target, reason, untilMs };
+    this.infeasible[resource] = found;
+    return found;
+  }
+
+  #end(resource: Resource, nowMs: number, heldMiB: number | null): Verdict | null {
+    const change = this.#watches[resource];
+    if (change === undefined) return null;
+    delete this.#watches[resource];
+    const { before, after } = this.#evidence(change);
+    const judged = judge(change, before, after, resource === 'memory' ? heldMiB : null);
+    return { ...change, ...judged, judgedAtMs: nowMs, before, after };
+  }
+
+  /** Steps that touch the change itself tell neither of before nor of after. */
+  #evidence({ resource, atMs }: Change): Pick<Verdict, 'before' | 'after'> {
+    const steps = this.#steps[resource] ?? [];
+    const { windowMs } = this.#options;
+    const last = steps.findLastIndex(({ startMs }) => startMs < atMs);
+    return {
+      before: evidenceOf(steps.slice(0, Math.max(0, last)).filter(({ startMs }) => startMs >= atMs - windowMs)),
+      after: evidenceOf(steps.slice(last + 1).filter(({ startMs }) => startMs <= atMs + windowMs)),
+    };
   }
 }

@@ -193,7 +193,8 @@ export class VmRecord {
       const facts = this.#workloadFacts();
       if (teaches) this.#workload.closeStep(step.points, facts);
       for (const resource of RESOURCES) {
-        const { value } = step.points[resource];
+        const { value, suppressed } = step.points[resource];
+        this.verdicts.step(resource, { startMs: step.startMs, demand: value, suppressed });
         const wishes = policy.resolve(this.matched, resource);
         levels[resource] = 1 - wishes.violationBudget;
         if (value === null || wishes.mode === 'off') continue;
@@ -244,6 +245,11 @@ export class VmRecord {
   /** Null: nothing is known of late. */
   contention(nowMs: number): Contention | null {
     return this.#contention.view(nowMs);
+  }
+
+  /** Memory the guest holds as its balloon was last seen, null = unknown. */
+  get heldMiB(): number | null {
+    return this.#balloonMiB;
   }
 
   get latestStep(): { startMs: number; points: Record<Resource, DemandPoint> } | null {
@@ -323,6 +329,7 @@ export class VmRecord {
       lastChange: { ...this.lastChange },
       coolUntilMs: { ...this.verdicts.coolUntilMs },
       rollback: { ...this.verdicts.rollback },
+      ...(Object.keys(this.verdicts.infeasible).length === 0 ? {} : { infeasible: { ...this.verdicts.infeasible } }),
       ...(hints.length === 0 ? {} : { hints }),
       ...(boot === null ? {} : { boot }),
     };

@@ -40,6 +40,8 @@ function publicKeyOf(given: string | object): PublicKey {
   return plain as PublicKey;
 }
 
+const { 200: asked, ...problems } = answers(Credential, 'Asked of the guest');
+
 export const credentialRoutes: Routes = (app, service) => {
   app.post<{ Params: Static<typeof VmParams>; Body: Static<typeof Body> }>(
     '/v1/vms/:id/credentials',
@@ -50,7 +52,7 @@ export const credentialRoutes: Routes = (app, service) => {
         tags: ['fleet'],
         params: VmParams,
         body: Body,
-        response: { ...answers(Credential), 202: Credential },
+        response: { ...problems, 202: asked },
       },
     },
     (request, reply) => {

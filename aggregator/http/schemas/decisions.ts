@@ -1,5 +1,6 @@
 /** Schemas of plans, policies, events, the ledger. */
 import Type from 'typebox';
+import { VERDICTS } from '../../core/verdict/judge.ts';
 import { ModeName, Nullable, ResourceName, Setting, UtcMs } from './words.ts';
 
 const Step = Type.Object({
@@ -47,6 +48,9 @@ export const Plan = Type.Object(
     ),
     inputsDigest: Type.String(),
     lint: Type.Array(Type.Object({ rule: Type.String(), message: Type.String(), step: Nullable(Type.Integer()) })),
+    verdicts: Type.Array(Type.Object({ step: Type.Integer(), verdict: Type.Enum(VERDICTS), reason: Type.String() }), {
+      description: 'Did it help? On steps that were applied, once their window is over',
+    }),
     outcomes: Type.Array(Type.Object({ step: Type.Integer(), outcome: Type.String(), reason: Type.String() })),
   },
   { $id: 'Plan' },

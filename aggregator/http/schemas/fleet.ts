@@ -1,6 +1,7 @@
 /** Schemas of hosts and VMs. */
 import Type from 'typebox';
 import { WORKLOAD_CLASSES } from '../../core/classify/workload-class.ts';
+import { VERDICTS } from '../../core/verdict/judge.ts';
 import { NOTIFICATION_KINDS } from '../../notify/notifier.ts';
 import { Forecast, ModeName, Nullable, ResourceName, Setting, UtcMs, VmStateName } from './words.ts';
 
@@ -49,6 +50,26 @@ const ResourceState = Type.Object({
   ceiling: Nullable(Type.Number()),
   forecast: Nullable(Forecast),
   holds: Type.Array(Type.Object({ reason: Type.String(), forMs: Nullable(Type.Number()) })),
+  lastVerdict: Nullable(
+    Type.Object(
+      {
+        changedAtMs: UtcMs,
+        judgedAtMs: UtcMs,
+        direction: Type.Enum(['grow', 'shrink'] as const),
+        verdict: Type.Enum(VERDICTS),
+        reason: Type.String(),
+        planId: Nullable(Type.String()),
+      },
+      { description: 'What became of the last change that was judged' },
+    ),
+  ),
+  coolUntilMs: Nullable(Type.Number({ description: 'No shrink before then, after one that did harm' })),
+  infeasible: Nullable(
+    Type.Object(
+      { direction: Type.Enum(['grow', 'shrink'] as const), target: Type.Number(), reason: Type.String(), untilMs: UtcMs },
+      { description: 'A target that was tried and not reached; nothing as far is tried until then' },
+    ),
+  ),
   lastDecision: Nullable(
     Type.Object({
       atMs: UtcMs,
