@@ -28,6 +28,7 @@ import { type PlanMade, runPlan } from './loops/plan-loop.ts';
 import { runStep } from './loops/step-loop.ts';
 import type { Notifier } from './notify/notifier.ts';
 import { AnomalyWatch } from './service/anomaly-watch.ts';
+import { CapacityWatch } from './service/capacity-watch.ts';
 import { createCredentials } from './service/create-credentials.ts';
 import { DecisionLog } from './service/decision-log.ts';
 import { EventLog } from './service/event-log.ts';
@@ -122,8 +123,7 @@ export class Aggregator {
     const { clock, prng, version, config, series, ledger, log } = options;
     this.#options = options;
     const nowMs = (): number => time.nowMs();
-    const events = new EventLog();
-    const decisions = new DecisionLog();
+    const [events, decisions] = [new EventLog(), new DecisionLog()];
     const queue = new LedgerQueue(ledger, (error) =>
       log.error('an entry could not be written to the ledger', { problem: errorText(error) }),
     );
@@ -174,8 +174,8 @@ export class Aggregator {
     });
     this.#parts = {
       ...{ clock, prng, log, version, epoch, time, series, ledger, state, executor, ingest, policies, kills },
-      ...{ events, decisions, notifications, anomalies, queue, models, reporter, credentials },
-      shortages: new ShortageWatch(),
+      ...{ events, decisions, notifications, anomalies, queue, models, reporter, credentials, shortages: new ShortageWatch() },
+      capacity: new CapacityWatch({ state, ledger, log, ...config }),
       snapshot: () => state.snapshot(nowMs(), clock.monotonicMs()),
       latestPlan: () => this.latest,
     };
@@ -193,7 +193,7 @@ export class Aggregator {
       plan: () => this.#plan(),
       planned: () => this.latest !== null,
       maintain: () => this.#maintain(),
-      checkpoint: () => models.checkpoint(() => sleep(clock, 0)),
+      checkpoint: () => this.#checkpoint(),
       fit: () => this.#fit(),
       onError: (name, error) => log.error(`the ${name} loop failed`, { problem: errorText(error) }),
     });
@@ -269,16 +269,24 @@ export class Aggregator {
     this.#parts.credentials.stop();
     await this.ingest.stop();
     await this.#parts.models.checkpoint(() => Promise.resolve(), true);
+    await this.#parts.capacity.checkpoint();
     await this.#parts.queue.flush();
   }
 
   async #step(): Promise<void> {
-    const { clock, time, state, series, anomalies, snapshot } = this.#parts;
+    const { clock, time, state, series, anomalies, capacity, snapshot } = this.#parts;
     const { stepMs, graceMs, forecastBudgetMs: budgetMs } = this.#options.config;
     await runStep({ clock, nowMs: () => time.nowMs(), state, series, stepMs, graceMs, budgetMs, onStoreError: this.#notStored });
     this.#fromHosts.takeNews();
     const seen = anomalies.step(snapshot());
     await storeOwnRows(series, seen).catch((error: unknown) => this.#notStored(error, seen.length));
+  }
+
+  /** What was learnt, written down; others have their turn in between. */
+  async #checkpoint(): Promise<void> {
+    const { clock, models, capacity } = this.#parts;
+    await models.checkpoint(() => sleep(clock, 0));
+    await capacity.checkpoint();
   }
 
   async #plan(): Promise<void> {

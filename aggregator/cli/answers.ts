@@ -1,6 +1,7 @@
 /** The API's answers, as the schemas it documents them with. */
 import type { Static } from 'typebox';
 import type { Incident } from '../http/schemas/anomalies.ts';
+import type { Capacity } from '../http/schemas/capacity.ts';
 import type { Credential } from '../http/schemas/credentials.ts';
 import type { Event, Plan, Policies, PolicyChange, PolicyVersion, Verification } from '../http/schemas/decisions.ts';
 import type { Explanation, Host, Sla, Vm } from '../http/schemas/fleet.ts';
@@ -16,6 +17,7 @@ export type PolicyChangeAnswer = Static<typeof PolicyChange>;
 export type PolicyVersionAnswer = Static<typeof PolicyVersion>;
 export type VerificationAnswer = Static<typeof Verification>;
 export type IncidentAnswer = Static<typeof Incident>;
+export type CapacityAnswer = Static<typeof Capacity>;
 export type SlaAnswer = Static<typeof Sla>;
 export type LoanAnswer = Static<typeof LoanView>;
 export type ShortageAnswer = Static<typeof ShortageView>;

@@ -3,6 +3,7 @@ import type { Command } from './command.ts';
 import { anomalyList } from './commands/anomaly-list.ts';
 import { auditVerify } from './commands/audit-verify.ts';
 import { backtest } from './commands/backtest.ts';
+import { capacityList } from './commands/capacity-list.ts';
 import { detect } from './commands/detect.ts';
 import { events } from './commands/events.ts';
 import { hostList } from './commands/host-list.ts';
@@ -38,6 +39,7 @@ export const COMMANDS: readonly Command[] = [
   policyHistory,
   policyRollback,
   slaList,
+  capacityList,
   loanList,
   shortageList,
   anomalyList,

@@ -19,6 +19,7 @@ import { agentKeyRoutes } from './routes/agent-keys.ts';
 import { anomalyRoutes } from './routes/anomalies.ts';
 import { apiTokenRoutes } from './routes/api-tokens.ts';
 import { auditRoutes } from './routes/audit.ts';
+import { capacityRoutes } from './routes/capacity.ts';
 import { credentialRoutes } from './routes/credentials.ts';
 import { eventRoutes } from './routes/events.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -104,6 +105,7 @@ export async function createHttpApp(whole: AggregatorService, options: HttpAppOp
       planRoutes,
       policyRoutes,
       slaRoutes,
+      capacityRoutes,
       loanRoutes,
       anomalyRoutes,
       auditRoutes,

@@ -1,6 +1,7 @@
 /** Prometheus text of what the service knows. Input: the service; output: the exposition text. Unknown values are left out. */
 import { Counter, Gauge, Registry } from 'prom-client';
 import { RESOURCES } from '../../shared/resources.ts';
+import { capacityGauges } from './capacity-metrics.ts';
 import type { AggregatorService, ResourceView } from './service.ts';
 
 const VM_GAUGES: Readonly<Record<string, { help: string; value: (view: ResourceView) => number | null }>> = {
@@ -19,6 +20,7 @@ export async function metricsText(service: AggregatorService): Promise<string> {
   const registry = new Registry();
   vmGauges(service, registry);
   hostGauges(service, registry);
+  capacityGauges(service.capacity(), registry);
   for (const [name, value] of Object.entries(service.metrics())) {
     if (!Number.isFinite(value)) continue;
     const safe = name.replaceAll(/[^a-zA-Z0-9_:]/g, '_');

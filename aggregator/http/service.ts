@@ -7,6 +7,7 @@ import type { HostId, VmId } from '../../shared/ids.ts';
 import type { PublicKey } from '../../shared/protocol/frames.ts';
 import type { EligibilityMap, Mode, Resource, Setting, VmState } from '../../shared/resources.ts';
 import type { Incident } from '../core/anomaly/incident.ts';
+import type { CapacityView } from '../core/capacity/host-capacity.ts';
 import type { Classification } from '../core/classify/workload-class.ts';
 import type { Cause, LoginTimes } from '../core/credential/delay.ts';
 import type { Loan } from '../core/plan/loan.ts';
@@ -175,6 +176,8 @@ export interface AggregatorService {
   incidents(): IncidentView[];
   /** The policy's agreements on service, and how well they were kept. */
   slas(): SlaState[];
+  /** What each host can be sold beyond what its VMs will want together, the roomiest first. */
+  capacity(): CapacityView[];
   /** What VMs lend each other: open loans first, then those that ended, newest first. */
   loans(): Loan[];
   /** VMs that find no room on their host now, and what is done about it. */

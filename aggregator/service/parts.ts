@@ -10,6 +10,7 @@ import type { PlanMade } from '../loops/plan-loop.ts';
 import type { LedgerStore } from '../store/ledger-store.ts';
 import type { SeriesStore } from '../store/series-store.ts';
 import type { AnomalyWatch } from './anomaly-watch.ts';
+import type { CapacityWatch } from './capacity-watch.ts';
 import type { Credentials } from './credentials.ts';
 import type { DecisionLog } from './decision-log.ts';
 import type { EventLog } from './event-log.ts';
@@ -42,6 +43,7 @@ export interface Parts {
   readonly credentials: Credentials;
   readonly notifications: NotificationLog;
   readonly anomalies: AnomalyWatch;
+  readonly capacity: CapacityWatch;
   readonly queue: LedgerQueue;
   readonly models: ModelKeeper;
   readonly reporter: Reporter;

@@ -65,6 +65,7 @@ export function createService(parts: Parts, desks: Desks): AggregatorService {
     policyVersion: (wanted) => policies.version(wanted),
     incidents: () => anomalies.incidents(),
     slas: () => state.slas(time.nowMs()),
+    capacity: () => parts.capacity.views(snapshot()),
     loans: () => state.loans.all(),
     shortages: () => parts.shortages.current(),
     setKillSwitch: (scope, engaged, by, reason) => desks.killSwitches.set(scope, engaged, by, reason),

@@ -174,6 +174,8 @@ t.test('a restart keeps models, raises the epoch, and begins above every pair', 
   await world.start();
   await world.run(20_000);
   t.ok(Number(world.aggregator.service.metrics().models_restored_total) >= 4);
+  const [capacity] = world.aggregator.service.capacity();
+  t.ok(capacity!.resources.cpu.confidence > 0.3 && capacity!.resources.cpu.nextDay !== null, "so does the host's joint demand");
   t.ok((world.aggregator.service.vm(testVmId(1))!.resources.cpu.forecast?.confidence ?? 0) > 0.2, 'it need not learn anew');
   await world.run(2 * DAY_MS);
   const after = world.host.commands.at(-1)!.pair;

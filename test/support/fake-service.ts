@@ -23,6 +23,7 @@ import type { HostId, VmId } from '../../shared/ids.ts';
 import type { PublicKey } from '../../shared/protocol/frames.ts';
 import { RESOURCES, type Resource, type Setting } from '../../shared/resources.ts';
 import { allocation, expectedDemand, MADE_HOSTS, MADE_VMS, type MadeVm, STEP_MS, stepDemand, usage } from './made-fleet.ts';
+import { madeCapacity } from './made-capacity.ts';
 import { madeLoan, madeShortage } from './made-loans.ts';
 import { madeSeries } from './made-series.ts';
 
@@ -328,6 +329,7 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
       return { version: policy.version, changes, vms: [], nextPlan };
     },
     incidents: () => (options.empty ? [] : [MADE_INCIDENT]),
+    capacity: () => (options.empty ? [] : MADE_HOSTS.map(({ id }) => madeCapacity(id))),
     slas: () => [
       {
         ...{ name: 'shop-cpu', resource: 'cpu', objective: 0.99, windowMs: 604_800_000, vms: 1, steps: 200, sinceMs: startedAtMs },

@@ -1,6 +1,7 @@
 // Goal: the joint forecast covers the group's demand, knows that peaks do not coincide, and takes comings and goings as they are.
 import t from 'tap';
-import { JointForecaster, sellable } from '../../aggregator/core/forecast/joint-forecaster.ts';
+import { sellable } from '../../aggregator/core/capacity/sellable.ts';
+import { JointForecaster } from '../../aggregator/core/forecast/joint-forecaster.ts';
 import { AGGREGATE, forecasterFactory } from '../../aggregator/core/forecast/registry.ts';
 import { createPrng } from '../../shared/prng.ts';
 
@@ -55,7 +56,7 @@ t.test('an empty group says nothing; late steps change nothing; impossible deman
   const said = joint.forecast([1], [0.5])!.values[0]!;
   joint.observe(300_000, new Map([['vm', 9]]));
   t.equal(joint.forecast([1], [0.5])!.values[0]!, said);
-  t.throws(() => joint.observe(600_000, new Map([['vm', Number.NaN]])), /must be finite/);
+  t.throws(() => joint.observe(600_000, new Map([['vm', Number.POSITIVE_INFINITY]])), /must be finite/);
 });
 
 t.test('what can be sold is capacity less reserve less the highest forecast, never below nothing', async (t) => {
