@@ -1,5 +1,6 @@
 /** The table of commands, in the order in which help shows them. */
 import type { Command } from './command.ts';
+import { agentKeys, agentRevoke, agentRotate, agentToken } from './commands/agent-key.ts';
 import { anomalyList } from './commands/anomaly-list.ts';
 import { auditVerify } from './commands/audit-verify.ts';
 import { backtest } from './commands/backtest.ts';
@@ -16,6 +17,8 @@ import { policyHistory, policyRollback } from './commands/policy-history.ts';
 import { simulate } from './commands/simulate.ts';
 import { slaList } from './commands/sla-list.ts';
 import { status } from './commands/status.ts';
+import { tls } from './commands/tls.ts';
+import { tokenList, tokenMake, tokenRevoke } from './commands/token.ts';
 import { vmCredentials } from './commands/vm-credentials.ts';
 import { vmExplain } from './commands/vm-explain.ts';
 import { vmList } from './commands/vm-list.ts';
@@ -47,6 +50,14 @@ export const COMMANDS: readonly Command[] = [
   killSwitchOff,
   killSwitchStatus,
   auditVerify,
+  agentToken,
+  agentKeys,
+  agentRotate,
+  agentRevoke,
+  tokenMake,
+  tokenList,
+  tokenRevoke,
+  tls,
   backtest,
   detect,
   simulate,

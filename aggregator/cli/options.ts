@@ -10,6 +10,8 @@ export const COMMON_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   watch: { type: 'boolean', short: 'w', help: 'go on showing it until interrupted' },
   interval: { type: 'string', value: 'SECONDS', help: 'how often --watch looks again (default 2)' },
   url: { type: 'string', value: 'URL', help: `the aggregator (default HEADROOM_URL, else ${URL_DEFAULT})` },
+  'token-file': { type: 'string', value: 'FILE', help: 'holds the API token to show (default HEADROOM_TOKEN_FILE, else none)' },
+  'ca-file': { type: 'string', value: 'FILE', help: 'certificates (PEM) to trust besides the usual ones (default HEADROOM_CA_FILE)' },
   help: { type: 'boolean', short: 'h', help: 'tell about this command' },
 };
 

@@ -10,6 +10,7 @@ import { commandHelp, generalHelp, TOPICS } from './help.ts';
 import { type Parsed, parseOptions } from './options.ts';
 import { printable } from './output.ts';
 import { pause } from './pause.ts';
+import { fetchAs } from './show-identity.ts';
 import { nearest } from './suggest.ts';
 
 export interface Cli {
@@ -97,7 +98,7 @@ async function runApi(command: ApiCommand, argv: readonly string[], io: CliIo): 
   }
   const { values, positionals, output, watch } = parsed;
   const address = values.url ?? io.env.HEADROOM_URL;
-  const api = createApiClient(typeof address === 'string' && address !== '' ? address : URL_DEFAULT, io.fetch, io.stop);
+  const api = createApiClient(typeof address === 'string' && address !== '' ? address : URL_DEFAULT, await fetchAs(io, values), io.stop);
   const context: CommandContext = { io, values, positionals, output, watch, api };
   if (watch) io.catchInterrupts();
   return watch && command.watches !== 'itself' ? repeat(command, context, parsed) : command.run(context);
