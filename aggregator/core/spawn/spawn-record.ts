@@ -1,0 +1,199 @@
+/**
+ * One VM that Headroom makes for a group, from the order to its removal: what is known of it, and what happens next. Pure: a
+ * record and what was seen go in, the record after it and what is to be done come out. Every order may be sent again, so that
+ * an aggregator that died anywhere goes on from the records it kept.
+ */
+import type { HostId, VmId } from '../../../shared/ids.ts';
+import type { Outcome, VmState } from '../../../shared/resources.ts';
+
+/**
+ * building: the host makes and starts it; booting: started, not ready yet; serving; draining: its users are told, nothing new is
+ * sent to it; stopping: asked to shut down; stopped: may still be called back; removing: definition and disk go.
+ */
+export const SPAWN_PHASES = ['building', 'booting', 'serving', 'draining', 'stopping', 'stopped', 'removing'] as const;
+export type SpawnPhase = (typeof SPAWN_PHASES)[number];
+
+export interface SpawnRecord {
+  vm: VmId;
+  name: string;
+  orderId: string;
+  group: string;
+  /** `name@version`: what it is made from, whatever the template becomes meanwhile. */
+  template: string;
+  host: HostId;
+  phase: SpawnPhase;
+  /** Since when it is in this phase, UTC ms. */
+  sinceMs: number;
+  /** Why it is in it, in words. */
+  reason: string;
+  orderedAtMs: number;
+  /** Last time its order was sent; null = not in this phase. */
+  sentAtMs: number | null;
+  /** It never came to serve, or was lost: told apart from one that did its work. */
+  failed: boolean;
+}
+
+/** What a group's policy says of the lives of its VMs. */
+export interface SpawnTerms {
+  readyWithinMs: number;
+  /** Time for what uses it to leave. */
+  drainMs: number;
+  /** Time for the guest to shut down by itself. */
+  graceMs: number;
+  /** A guest that ignores the request to shut down: ended by force, or left to serve. */
+  ignores: 'force' | 'leave';
+  /** Time in which a stopped VM can be called back. */
+  undoMs: number;
+  /** A host that is away so long has lost what was being made there. */
+  hostLostMs: number;
+  /** An order that was not answered is sent again after so long. */
+  retryMs: number;
+}
+
+/** What was seen of it since the last look. */
+export interface SpawnSeen {
+  hostConnected: boolean;
+  /** Since when the host is away, UTC ms; null = it is there. */
+  hostAwaySinceMs: number | null;
+  /** As live state has it; null = no such VM is known. */
+  state: VmState | null;
+  /** Its probe, or the guest agent, says that it can serve. */
+  ready: boolean;
+  /** The newest answer to this phase's order. */
+  answer: { outcome: Outcome; reason: string } | null;
+  /** Whoever drains it says that it is empty. */
+  drained: boolean;
+}
+
+export type SpawnOrder = 'build' | 'stop' | 'end' | 'remove';
+
+export interface SpawnNext {
+  /** Null: nothing of it is left. */
+  record: SpawnRecord | null;
+  /** To be sent to its host now. */
+  order: SpawnOrder | null;
+  /** The phase changed: this is told and written down. */
+  told: string | null;
+}
+
+export function nextOfSpawn(record: SpawnRecord, seen: SpawnSeen, terms: SpawnTerms, nowMs: number): SpawnNext {
+  const look = { record, seen, terms, nowMs };
+  switch (record.phase) {
+    case 'building':
+      return building(look);
+    case 'booting':
+      return booting(look);
+    case 'serving':
+      return serving(look);
+    case 'draining':
+      return draining(look);
+    case 'stopping':
+      return stopping(look);
+    case 'stopped':
+      return stopped(look);
+    case 'removing':
+      return removing(look);
+  }
+}
+
+/** Its users are told and it goes, unless it never served: then it goes at once. */
+export function giveUp(record: SpawnRecord, reason: string, nowMs: number): SpawnRecord {
+  return to(record, record.phase === 'serving' ? 'draining' : 'removing', reason, nowMs);
+}
+
+/** Called back while it drains or is stopped; null: it is too late. */
+export function callBack(record: SpawnRecord, reason: string, nowMs: number): SpawnRecord | null {
+  if (record.phase === 'draining') return to(record, 'serving', reason, nowMs);
+  // Its order to build starts what is there.
+  return record.phase === 'stopped' ? to(record, 'building', reason, nowMs) : null;
+}
+
+interface Look {
+  record: SpawnRecord;
+  seen: SpawnSeen;
+  terms: SpawnTerms;
+  nowMs: number;
+}
+
+function to(record: SpawnRecord, phase: SpawnPhase, reason: string, nowMs: number): SpawnRecord {
+  return { ...record, phase, reason, sinceMs: nowMs, sentAtMs: null };
+}
+
+const moved = ({ record, nowMs }: Look, phase: SpawnPhase, reason: string): SpawnNext => ({
+  record: to(record, phase, reason, nowMs),
+  order: null,
+  told: reason,
+});
+
+const failed = ({ record, nowMs }: Look, reason: string): SpawnNext => ({
+  record: { ...to(record, 'removing', reason, nowMs), failed: true },
+  order: null,
+  told: reason,
+});
+
+const stays = ({ record }: Look): SpawnNext => ({ record, order: null, told: null });
+
+/** Sent at once, and again until it is answered, while the host is there. */
+function asks({ record, seen, terms, nowMs }: Look, order: SpawnOrder): SpawnNext {
+  const due = seen.hostConnected && (record.sentAtMs === null || nowMs - record.sentAtMs >= terms.retryMs);
+  return due ? { record: { ...record, sentAtMs: nowMs }, order, told: null } : { record, order: null, told: null };
+}
+
+const hostLost = ({ seen, terms, nowMs }: Look): boolean =>
+  seen.hostAwaySinceMs !== null && nowMs - seen.hostAwaySinceMs >= terms.hostLostMs;
+const inPhaseMs = ({ record, nowMs }: Look): number => nowMs - record.sinceMs;
+
+function building(look: Look): SpawnNext {
+  const { record, seen, terms } = look;
+  if (seen.answer?.outcome === 'applied') return moved(look, 'booting', `made and started on ${record.host}`);
+  if (seen.answer !== null) return failed(look, `it could not be made on ${record.host}: ${seen.answer.reason}`);
+  if (hostLost(look)) return failed(look, `host ${record.host} went away while it was being made`);
+  if (inPhaseMs(look) >= terms.readyWithinMs) return failed(look, `it was not made within ${seconds(terms.readyWithinMs)}`);
+  return asks(look, 'build');
+}
+
+function booting(look: Look): SpawnNext {
+  const { record, seen, terms, nowMs } = look;
+  if (seen.ready && seen.state === 'ready')
+    return moved(look, 'serving', `ready ${seconds(nowMs - record.orderedAtMs)} after it was ordered`);
+  if (seen.state === 'stopped' || seen.state === 'error') return failed(look, 'it stopped before it was ready');
+  if (hostLost(look)) return failed(look, `host ${record.host} went away while it was booting`);
+  if (inPhaseMs(look) >= terms.readyWithinMs) return failed(look, `it was not ready within ${seconds(terms.readyWithinMs)}`);
+  return stays(look);
+}
+
+function serving(look: Look): SpawnNext {
+  const { record, seen } = look;
+  if (hostLost(look)) return failed(look, `host ${record.host} is gone, and it with it`);
+  if (seen.hostConnected && (seen.state === 'stopped' || seen.state === 'error')) return failed(look, 'it ended by itself');
+  return stays(look);
+}
+
+function draining(look: Look): SpawnNext {
+  const { seen, terms } = look;
+  if (seen.drained) return moved(look, 'stopping', 'nothing uses it any more');
+  if (inPhaseMs(look) >= terms.drainMs) return moved(look, 'stopping', `${seconds(terms.drainMs)} to leave it are over`);
+  return stays(look);
+}
+
+function stopping(look: Look): SpawnNext {
+  const { seen, terms } = look;
+  if (seen.state === 'stopped' || seen.state === 'error') return moved(look, 'stopped', 'it has shut down');
+  if (inPhaseMs(look) < terms.graceMs) return asks(look, 'stop');
+  if (terms.ignores === 'force') return asks(look, 'end');
+  return moved(look, 'serving', `it did not shut down within ${seconds(terms.graceMs)}, and the policy leaves it running`);
+}
+
+function stopped(look: Look): SpawnNext {
+  const { terms } = look;
+  return inPhaseMs(look) >= terms.undoMs ? moved(look, 'removing', `${seconds(terms.undoMs)} to call it back are over`) : stays(look);
+}
+
+/** Until the host says that nothing is left: one that is away is asked when it comes back. */
+function removing(look: Look): SpawnNext {
+  const { record, seen } = look;
+  if (seen.answer?.outcome === 'applied') return { record: null, order: null, told: `removed: ${record.reason}` };
+  return asks(look, 'remove');
+}
+
+const seconds = (ms: number): string => `${Math.round(ms / 1000)} s`;

@@ -1,0 +1,153 @@
+/**
+ * Goal: a VM made by Headroom lives as its terms say: ordered until answered, served only when ready, drained before it is stopped,
+ * ended by force only after its grace and only where the policy says so, called back while that is possible, and never forgotten
+ * before its host says that nothing is left, whatever goes wrong on the way.
+ */
+import fc from 'fast-check';
+import t from 'tap';
+import {
+  callBack,
+  giveUp,
+  nextOfSpawn,
+  SPAWN_PHASES,
+  type SpawnRecord,
+  type SpawnSeen,
+  type SpawnTerms,
+} from '../../aggregator/core/spawn/spawn-record.ts';
+import { hostId, vmId } from '../../shared/ids.ts';
+import { OUTCOMES, VM_STATES } from '../../shared/resources.ts';
+
+const TERMS: SpawnTerms = {
+  readyWithinMs: 300_000,
+  drainMs: 60_000,
+  graceMs: 90_000,
+  ignores: 'force',
+  undoMs: 600_000,
+  hostLostMs: 120_000,
+  retryMs: 5000,
+};
+const START = 1_000_000;
+const RECORD: SpawnRecord = {
+  vm: vmId('6f1b0000-0000-4000-8000-000000000001'),
+  name: 'web-1',
+  orderId: 'order-1',
+  group: 'web',
+  template: 'debian-web@3',
+  host: hostId('kvm1'),
+  phase: 'building',
+  sinceMs: START,
+  reason: 'ordered',
+  orderedAtMs: START,
+  sentAtMs: null,
+  failed: false,
+};
+const NOTHING: SpawnSeen = { hostConnected: true, hostAwaySinceMs: null, state: null, ready: false, answer: null, drained: false };
+const APPLIED = { outcome: 'applied', reason: '' } as const;
+
+const inPhase = (phase: SpawnRecord['phase'], change: Partial<SpawnRecord> = {}): SpawnRecord => ({ ...RECORD, phase, ...change });
+const next = (record: SpawnRecord, seen: Partial<SpawnSeen>, afterMs = 1000, terms: Partial<SpawnTerms> = {}) =>
+  nextOfSpawn(record, { ...NOTHING, ...seen }, { ...TERMS, ...terms }, record.sinceMs + afterMs);
+
+t.test('a life that goes well', async (t) => {
+  const ordered = next(RECORD, {}, 0);
+  t.match(ordered, { order: 'build', record: { phase: 'building', sentAtMs: START } });
+  t.match(next(ordered.record!, {}, 1000), { order: null, told: null }, 'not sent again at once');
+  t.match(next(ordered.record!, {}, 5000), { order: 'build' }, 'sent again while there is no answer');
+  const booting = next(ordered.record!, { answer: APPLIED }, 8000);
+  t.match(booting, { record: { phase: 'booting' }, told: 'made and started on kvm1' });
+  t.equal(next(booting.record!, { state: 'launching', ready: true }).record!.phase, 'booting', 'a probe alone is not enough');
+  const serving = next(booting.record!, { state: 'ready', ready: true }, 22_000);
+  t.match(serving, { record: { phase: 'serving', failed: false }, told: 'ready 30 s after it was ordered' });
+  const draining = giveUp(serving.record!, 'no more than 2 VMs are wanted', START);
+  t.match(draining, { phase: 'draining', reason: 'no more than 2 VMs are wanted' });
+  t.equal(next(draining, { state: 'ready' }, 59_000).record!.phase, 'draining');
+  const stopping = next(draining, { drained: true }, 1000);
+  t.match(stopping, { record: { phase: 'stopping' }, order: null });
+  t.match(next(stopping.record!, { state: 'ready' }, 0), { order: 'stop' });
+  const stopped = next(stopping.record!, { state: 'stopped' }, 2000);
+  t.match(stopped, { record: { phase: 'stopped' } });
+  t.equal(next(stopped.record!, {}, 599_000).record!.phase, 'stopped');
+  const removing = next(stopped.record!, {}, 600_000);
+  t.match(removing, { record: { phase: 'removing' } });
+  t.match(next(removing.record!, {}, 0), { order: 'remove' });
+  t.same(next(removing.record!, { answer: APPLIED }), { record: null, order: null, told: 'removed: 600 s to call it back are over' });
+});
+
+t.test('what goes wrong while it is made ends in removal, with the reason', async (t) => {
+  const fails = (record: SpawnRecord, seen: Partial<SpawnSeen>, afterMs: number, reason: RegExp): void => {
+    t.match(next(record, seen, afterMs), { record: { phase: 'removing', failed: true, reason }, told: reason });
+  };
+  fails(
+    RECORD,
+    { answer: { outcome: 'failed', reason: 'pool templates has no volume called x' } },
+    1000,
+    /could not be made on kvm1: pool templates/,
+  );
+  fails(RECORD, { answer: { outcome: 'refused', reason: 'kill switch' } }, 1000, /could not be made on kvm1: kill switch/);
+  fails(RECORD, { hostConnected: false, hostAwaySinceMs: START }, 120_000, /host kvm1 went away while it was being made/);
+  fails(RECORD, {}, 300_000, /not made within 300 s/);
+  fails(inPhase('booting'), {}, 300_000, /not ready within 300 s/);
+  fails(inPhase('booting'), { state: 'error' }, 1000, /stopped before it was ready/);
+  fails(inPhase('serving'), { state: 'stopped' }, 1000, /ended by itself/);
+  fails(inPhase('serving'), { hostConnected: false, hostAwaySinceMs: START }, 120_000, /host kvm1 is gone/);
+});
+
+t.test('a host that is away for a moment, or does not know the VM yet, changes nothing', async (t) => {
+  t.same(next(RECORD, { hostConnected: false, hostAwaySinceMs: START }, 60_000), { record: RECORD, order: null, told: null });
+  const serving = inPhase('serving');
+  t.same(next(serving, { hostConnected: false, hostAwaySinceMs: START, state: 'stopped' }, 60_000).record, serving);
+  t.same(next(serving, { state: null }, 60_000).record, serving);
+  t.same(next(serving, { state: 'unknown' }, 60_000).record, serving);
+});
+
+t.test('a guest that ignores the request to shut down: by force, or left, as the policy says', async (t) => {
+  const stopping = inPhase('stopping', { sentAtMs: START });
+  t.match(next(stopping, { state: 'ready' }, 89_000), { order: 'stop' });
+  t.match(next(stopping, { state: 'ready' }, 90_000), { order: 'end' });
+  t.match(next(stopping, { state: 'ready' }, 90_000, { ignores: 'leave' }), {
+    record: { phase: 'serving' },
+    told: /did not shut down within 90 s/,
+  });
+});
+
+t.test('called back while it drains or is stopped, and not after', async (t) => {
+  t.match(callBack(inPhase('draining'), 'wanted again', START), { phase: 'serving' });
+  t.match(callBack(inPhase('stopped'), 'wanted again', START), { phase: 'building' });
+  for (const phase of ['building', 'booting', 'serving', 'stopping', 'removing'] as const)
+    t.equal(callBack(inPhase(phase), '', START), null);
+});
+
+t.test('one that never served goes at once', async (t) => {
+  for (const phase of ['building', 'booting'] as const) t.equal(giveUp(inPhase(phase), 'not wanted', START).phase, 'removing');
+});
+
+t.test('whatever is seen: never ended by force early, never forgotten without its host saying so', async (t) => {
+  const seen = fc.record({
+    hostConnected: fc.boolean(),
+    hostAwaySinceMs: fc.option(fc.constant(START)),
+    state: fc.option(fc.constantFrom(...VM_STATES)),
+    ready: fc.boolean(),
+    answer: fc.option(fc.record({ outcome: fc.constantFrom(...OUTCOMES), reason: fc.constant('why') })),
+    drained: fc.boolean(),
+  });
+  const steps = fc.array(fc.tuple(seen, fc.integer({ min: 0, max: 200_000 })), { maxLength: 40 });
+  fc.assert(
+    fc.property(fc.constantFrom(...SPAWN_PHASES), fc.constantFrom('force' as const, 'leave' as const), steps, (phase, ignores, looks) => {
+      let record: SpawnRecord = inPhase(phase);
+      let nowMs = START;
+      for (const [look, passMs] of looks) {
+        nowMs += passMs;
+        const after = nextOfSpawn(record, look, { ...TERMS, ignores }, nowMs);
+        if (after.order !== null && !look.hostConnected) return false;
+        if (after.order === 'end' && (ignores === 'leave' || record.phase !== 'stopping' || nowMs - record.sinceMs < TERMS.graceMs))
+          return false;
+        if (after.order === 'remove' && record.phase !== 'removing') return false;
+        if (after.record === null) return record.phase === 'removing' && look.answer?.outcome === 'applied';
+        if (record.phase === 'serving' && after.record.phase !== 'serving' && !after.record.failed) return false;
+        record = after.record;
+      }
+      return true;
+    }),
+  );
+  t.pass('held');
+});
