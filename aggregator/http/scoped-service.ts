@@ -44,6 +44,7 @@ export function scopedService(service: AggregatorService, whose: () => Principal
     policyVersion: async (version) => (all() ? service.policyVersion(version) : refuse('the policy')),
     incidents: () => (all() ? service.incidents() : service.incidents().filter(({ vm }) => seesId(vm as VmId))),
     slas: () => (all() ? service.slas() : []),
+    capacity: () => (all() ? service.capacity() : []),
     loans: () => (all() ? service.loans() : []),
     shortages: () => (all() ? service.shortages() : []),
     async setKillSwitch(scope, engaged, by, reason) {
