@@ -43,6 +43,8 @@ export interface GuestAgentOptions {
   /** What the VM's own programs may see, and what they expect to need; absent: neither. */
   shared?: GuestFiles;
   sampleMs: number;
+  /** Period of sending what was sampled, ms; absent = the uplink's own. */
+  flushMs?: number;
   log: Logger;
   bootId: string;
   version: string;
@@ -76,6 +78,7 @@ export function createGuestAgent(options: GuestAgentOptions): GuestAgent {
     hello: () => hello(options),
     buffer,
     relayed: options.relayed,
+    ...(options.flushMs === undefined ? {} : { flushMs: options.flushMs }),
     ...(options.prover ? { prover: options.prover } : {}),
     onGuestCommand: (command) => commands.receive(command),
     onPool: sharing.onPool,

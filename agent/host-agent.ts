@@ -48,6 +48,10 @@ export interface HostAgentOptions {
   counters: CounterSource;
   files: StateFiles;
   settings: HostAgentSettings;
+  /** Period of sending what was sampled, ms; absent = the uplink's own. */
+  flushMs?: number;
+  /** Pace of reading the kill switch's files to tell of them, ms. Every write looks at them itself. */
+  switchesMs?: number;
   log: Logger;
   /** New for each start of the process: batches are numbered anew. */
   bootId: string;
@@ -109,6 +113,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
     buffer,
     ...(options.prover ? { prover: options.prover } : {}),
     hello: () => hello(options, context, records),
+    ...(options.flushMs === undefined ? {} : { flushMs: options.flushMs }),
     handlers: {
       onWelcome: (welcome) => {
         epoch = welcome.epoch;
@@ -199,7 +204,7 @@ function createService(
       parts.uplink.start();
       await connectHypervisor();
       every(lookMs(settings), 'look', parts.everyLook);
-      every(SWITCHES_MS, 'switches', () => readSwitches(context));
+      every(options.switchesMs ?? SWITCHES_MS, 'switches', () => readSwitches(context));
       every(settings.settingsMs, 'settings', () => refreshSettings(context, false));
       every(settings.inventoryMs, 'discovery', () => (hypervisor.connected ? parts.lookAround() : undefined));
     },

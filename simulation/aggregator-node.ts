@@ -4,6 +4,7 @@
  */
 import { type Aggregator, createAggregator } from '../aggregator/aggregator.ts';
 import type { DecisionConfig } from '../aggregator/config.ts';
+import type { IngestLimits } from '../aggregator/ingest/peer-state.ts';
 import type { LedgerStore } from '../aggregator/store/ledger-store.ts';
 import { createMemoryLedgerStore } from '../aggregator/store/sqlite/memory-ledger-store.ts';
 import type { Logger } from '../shared/log.ts';
@@ -18,6 +19,7 @@ export interface AggregatorNodeOptions {
   prng: Prng;
   policy: string;
   config: DecisionConfig;
+  ingestLimits: Partial<IngestLimits>;
   log: Logger;
 }
 
@@ -40,7 +42,7 @@ export class AggregatorNode {
   }
 
   async start(): Promise<void> {
-    const { time, prng, policy, config, log } = this.#options;
+    const { time, prng, policy, config, ingestLimits, log } = this.#options;
     const life: Life = { alive: true };
     const clock = new NodeClock(time);
     clock.stepWall(this.#wallStepMs);
@@ -53,6 +55,7 @@ export class AggregatorNode {
       ledger: mortal(this.ledger, life),
       policySource: { read: async () => policy },
       config,
+      ingestLimits,
       log,
       version: 'simulation',
     });

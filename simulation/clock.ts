@@ -13,6 +13,8 @@ interface SimulatedEvent {
   order: number;
   sequence: number;
   run: (() => void) | null;
+  /** The node whose event this is; null = the world's own. */
+  owner: object | null;
 }
 
 function before(a: SimulatedEvent, b: SimulatedEvent): boolean {
@@ -25,6 +27,8 @@ export class SimulatedTime {
   readonly #queue: SimulatedEvent[] = [];
   readonly #random: Prng;
   readonly #startWallMs: number;
+  /** Nodes that ran something since promises were last let go on. */
+  readonly #ran = new Set<object | null>();
   /** Events run so far: the simulation's work. */
   eventsRun = 0;
 
@@ -42,12 +46,13 @@ export class SimulatedTime {
     return this.#startWallMs + this.#nowMs;
   }
 
-  schedule(run: () => void, delayMs: number): Timer {
+  schedule(run: () => void, delayMs: number, owner: object | null = null): Timer {
     const event: SimulatedEvent = {
       atMs: this.#nowMs + Math.max(0, delayMs),
       order: this.#random.next(),
       sequence: this.#sequence++,
       run,
+      owner,
     };
     this.#push(event);
     return {
@@ -62,14 +67,33 @@ export class SimulatedTime {
     assert(untilMs >= this.#nowMs, `simulated time cannot run back from ${this.#nowMs} to ${untilMs}`);
     await settle();
     for (let next = this.#queue[0]; next !== undefined && next.atMs <= untilMs; next = this.#queue[0]) {
+      if (next.run !== null && this.#mustSettleBefore(next)) {
+        // Promises may have scheduled something before it.
+        await this.#settled();
+        continue;
+      }
       this.#pop();
       if (next.run === null) continue;
       this.#nowMs = next.atMs;
       this.eventsRun++;
+      this.#ran.add(next.owner);
       next.run();
-      await settle();
     }
+    await this.#settled();
     this.#nowMs = untilMs;
+  }
+
+  /**
+   * What one node does at an instant cannot depend on promises of another node at the same instant: timers of different
+   * nodes run one after the other, and then everything they promised.
+   */
+  #mustSettleBefore({ atMs, owner }: SimulatedEvent): boolean {
+    return this.#ran.size > 0 && (atMs !== this.#nowMs || owner === null || this.#ran.has(null) || this.#ran.has(owner));
+  }
+
+  async #settled(): Promise<void> {
+    this.#ran.clear();
+    await settle();
   }
 
   #push(event: SimulatedEvent): void {
@@ -133,10 +157,14 @@ export class NodeClock implements Clock {
 
   setTimeout(run: () => void, delayMs: number): Timer {
     if (this.#dead) return { cancel: () => undefined };
-    const timer = this.#time.schedule(() => {
-      this.#timers.delete(timer);
-      run();
-    }, delayMs);
+    const timer = this.#time.schedule(
+      () => {
+        this.#timers.delete(timer);
+        run();
+      },
+      delayMs,
+      this,
+    );
     this.#timers.add(timer);
     return { cancel: () => this.#forget(timer) };
   }

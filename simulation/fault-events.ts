@@ -4,7 +4,9 @@ import type { SimulatedNetwork } from '../shared/net/simulated.ts';
 import { type Setting, sameSetting } from '../shared/resources.ts';
 import type { AggregatorNode } from './aggregator-node.ts';
 import type { SimulatedTime } from './clock.ts';
+import { bringHome, evacuate } from './evacuation.ts';
 import type { Faults, ScheduledFault } from './faults.ts';
+import { FOREIGN_HOLD_MS } from './fleet.ts';
 import type { HostNode } from './host-node.ts';
 import type { Invariants } from './invariants.ts';
 
@@ -21,9 +23,6 @@ export interface FaultyWorld {
   startAgent(host: HostNode): void;
 }
 
-/** Hands off after a foreign write: shorter than live, so that its end is seen too. */
-export const FOREIGN_HOLD_MS = 2 * 3_600_000;
-
 const HOUR_MS = 3_600_000;
 /** As many as the policy's `rebootTogether` reckons with. */
 const STORM_VMS = 2;
@@ -32,7 +31,9 @@ export function carryOut(world: FaultyWorld, fault: ScheduledFault): void {
   if (world.faults.healed) return;
   const h = Math.floor(fault.whom * world.hosts.length);
   const host = world.hosts[h]!;
-  const vm = host.vmIds[Math.floor(fault.what * host.vmIds.length)]!;
+  const vm = host.vmIds[Math.floor(fault.what * host.vmIds.length)];
+  // An evacuated host has nothing that could go wrong.
+  if (vm === undefined) return;
   const later = (run: () => void): void => void world.time.schedule(() => world.faults.healed || run(), fault.forMs);
   world.faults.count(fault.kind);
   switch (fault.kind) {
@@ -44,9 +45,7 @@ export function carryOut(world: FaultyWorld, fault: ScheduledFault): void {
       restart(world, h, fault, later);
       break;
     case 'clockStep':
-      // Forwards or back by an hour; the aggregator or a host.
-      if (fault.whom < 0.3) world.aggregator.stepWall(fault.what < 0.5 ? HOUR_MS : -HOUR_MS);
-      else host.stepWall(fault.what < 0.5 ? HOUR_MS : -HOUR_MS);
+      stepClock(world, host, fault);
       break;
     case 'stuckVm':
       host.hypervisor.setStuck(vm, true);
@@ -60,9 +59,26 @@ export function carryOut(world: FaultyWorld, fault: ScheduledFault): void {
       foreignWrite(world, h, fault);
       break;
     case 'rebootStorm':
-      for (const id of host.vmIds.slice(0, STORM_VMS)) host.hypervisor.reboot(id);
+      for (const id of host.vmIds.slice(0, STORM_VMS)) host.reboot(id);
+      break;
+    case 'evacuation':
+      evacuate(world, host);
+      later(() => bringHome(world));
+      break;
+    case 'ksmUnshare':
+      host.hypervisor.setSharedMiB(0);
+      later(() => host.share());
       break;
   }
+}
+
+/** Forwards or back by an hour: the aggregator, a host, or a guest whose agent stamps its rows. */
+function stepClock({ aggregator }: FaultyWorld, host: HostNode, { what }: ScheduledFault): void {
+  const byMs = what < 0.5 ? HOUR_MS : -HOUR_MS;
+  const kind = Math.floor((what * 7919) % 3);
+  if (kind === 0) aggregator.stepWall(byMs);
+  else if (kind === 1) host.stepWall(byMs);
+  else host.stepGuests(byMs);
 }
 
 /** The aggregator or an agent dies by kill -9 and is started again later. */

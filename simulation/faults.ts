@@ -20,6 +20,8 @@ export const FAULT_KINDS = [
   'lyingGuest',
   'rebootStorm',
   'job',
+  'evacuation',
+  'ksmUnshare',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
@@ -33,7 +35,17 @@ export function parseFaults(text: string): ReadonlySet<FaultKind> | { unknown: s
 }
 
 /** Events that happen to a host, an agent or the aggregator at a drawn time. */
-export const EVENT_FAULTS = ['partition', 'restart', 'clockStep', 'stuckVm', 'foreignWriter', 'rebootStorm', 'job'] as const;
+export const EVENT_FAULTS = [
+  'partition',
+  'restart',
+  'clockStep',
+  'stuckVm',
+  'foreignWriter',
+  'rebootStorm',
+  'job',
+  'evacuation',
+  'ksmUnshare',
+] as const;
 export type EventFault = (typeof EVENT_FAULTS)[number];
 
 export interface ScheduledFault {
@@ -56,6 +68,8 @@ const EVERY_MS: Readonly<Record<EventFault, number>> = {
   foreignWriter: 90 * 60_000,
   rebootStorm: 2 * 3_600_000,
   job: 60 * 60_000,
+  evacuation: 4 * 3_600_000,
+  ksmUnshare: 2 * 3_600_000,
 };
 const LASTS_MS_MIN = 20_000;
 const LASTS_MS_MAX = 15 * 60_000;

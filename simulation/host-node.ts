@@ -6,7 +6,6 @@
 import { type Collector, noData, reading } from '../agent/collectors/collector.ts';
 import { createHostAgent, type HostAgent } from '../agent/host-agent.ts';
 import { createSimulatedHypervisor, type SimulatedFault, type SimulatedHypervisor } from '../agent/hypervisor/simulated.ts';
-import type { SimulatedVmOptions } from '../agent/hypervisor/simulated-vm.ts';
 import type { HostAgentSettings } from '../agent/loops/host-context.ts';
 import { type HostId, hostId, type VmId } from '../shared/ids.ts';
 import type { Logger } from '../shared/log.ts';
@@ -14,8 +13,14 @@ import type { Connect } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
 import { NS_PER_SECOND } from '../shared/units.ts';
 import { NodeClock, type SimulatedTime } from './clock.ts';
+import type { DrawnVm } from './fleet.ts';
+import { CHANNEL_NAME, GuestNode } from './guest-node.ts';
 import { type Life, mortal } from './life.ts';
+import type { Paces } from './paces.ts';
 import { createMemoryStateFiles, type WatchedStateFiles } from './state-files.ts';
+
+/** Kernels and libraries of like guests, merged: what hosts with like guests are known to save. */
+const SHARED_SHARE = 0.05;
 
 export interface HostNodeOptions {
   time: SimulatedTime;
@@ -23,10 +28,10 @@ export interface HostNodeOptions {
   name: string;
   cpuCores: number;
   memoryMiB: number;
-  vms: readonly SimulatedVmOptions[];
+  vms: readonly DrawnVm[];
   connect: Connect;
   settings: Omit<HostAgentSettings, 'host'>;
-  tickMs: number;
+  paces: Paces;
   /** Asked before each call of the agent to its hypervisor. */
   fault: (hostName: string, write: boolean) => SimulatedFault | null;
   log: Logger;
@@ -44,6 +49,9 @@ export class HostNode {
   #agent: HostAgent | null = null;
   #starts = 0;
   #wallStepMs = 0;
+  /** VMs whose home this is. */
+  readonly made: ReadonlySet<VmId>;
+  readonly #guests = new Map<VmId, GuestNode>();
 
   constructor(options: HostNodeOptions) {
     this.id = hostId(options.name);
@@ -55,13 +63,33 @@ export class HostNode {
       cpuCores: options.cpuCores,
       memoryMiB: options.memoryMiB,
       vms: options.vms,
-      tickMs: options.tickMs,
+      tickMs: options.paces.tickMs,
       fault: (call) => options.fault(options.name, call.method === 'writeSetting' || call.method === 'writeNative'),
     });
+    this.made = new Set(options.vms.map(({ id }) => id));
+    for (const vm of options.vms) if (vm.guestAgent) this.#guests.set(vm.id, this.#guest(vm));
+    this.share();
   }
 
+  /** VMs that are here now. */
   get vmIds(): readonly VmId[] {
-    return this.#options.vms.map(({ id }) => id);
+    return this.hypervisor.ids();
+  }
+
+  /** A guest reboots, its agent with it. */
+  reboot(vm: VmId): void {
+    this.hypervisor.reboot(vm);
+    this.#guests.get(vm)?.boot();
+  }
+
+  /** Guests' wall clocks jump for good. */
+  stepGuests(byMs: number): void {
+    for (const guest of this.#guests.values()) guest.stepWall(byMs);
+  }
+
+  /** Guests' equal pages are merged: a part of what they boot with is held once for all. */
+  share(): void {
+    this.hypervisor.setSharedMiB(SHARED_SHARE * this.#options.vms.reduce((sum, vm) => sum + vm.bootMemoryMiB, 0));
   }
 
   /** Simulated time of the agent's last start. */
@@ -77,7 +105,7 @@ export class HostNode {
   }
 
   async startAgent(): Promise<void> {
-    const { time, prng, connect, settings, log } = this.#options;
+    const { time, prng, connect, settings, paces, log } = this.#options;
     const clock = new NodeClock(time);
     clock.stepWall(this.#wallStepMs);
     this.#agentClock = clock;
@@ -90,9 +118,10 @@ export class HostNode {
       clock,
       prng: prng.stream(`agent/${this.#starts}`),
       connect: () => (life.alive ? connect() : new Promise<never>(() => undefined)),
-      // Guests here run no agent: the host vouches for all there is.
-      openChannel: () => ({ close: () => undefined }),
-      channelName: 'org.headroom.agent.0',
+      openChannel: ({ vm }, onSession) => this.#guests.get(vm)?.openChannel(onSession) ?? { close: () => undefined },
+      channelName: CHANNEL_NAME,
+      flushMs: paces.flushMs,
+      switchesMs: paces.switchesMs,
       collectors: [this.#collector()],
       counters: { read: (vm) => this.#counters(vm), forget: () => undefined },
       files: this.files,
@@ -119,6 +148,15 @@ export class HostNode {
     this.#wallStepMs += byMs;
     this.machineClock.stepWall(byMs);
     this.#agentClock?.stepWall(byMs);
+  }
+
+  #guest({ id, lies }: DrawnVm): GuestNode {
+    const { time, prng, paces, log } = this.#options;
+    const { sampleMs, flushMs } = paces;
+    const truth = () => this.hypervisor.truth(id);
+    const guest = new GuestNode({ time, prng: prng.stream(`guest/${id}`), vm: id, lies, sampleMs, flushMs, truth, log });
+    guest.boot();
+    return guest;
   }
 
   #counters(vm: Parameters<SimulatedHypervisor['counters']>[0]) {

@@ -3,8 +3,7 @@
  * safety promise. Input: hosts and what happened to them; output: broken invariants, each told once, in words.
  */
 import type { VmId } from '../shared/ids.ts';
-import type { Resource, Setting } from '../shared/resources.ts';
-import { sameSetting } from '../shared/resources.ts';
+import { RESOURCES, type Resource, type Setting, sameSetting } from '../shared/resources.ts';
 import type { HostNode } from './host-node.ts';
 
 export interface BrokenInvariant {
@@ -52,6 +51,13 @@ export class Invariants {
   /** What somebody else set last, which a restore must leave alone. */
   foreignOf(vm: VmId, resource: Resource): Setting | null {
     return this.#foreign.get(`${vm} ${resource}`)?.setting ?? null;
+  }
+
+  /** Live values are gone, and what was known of them. */
+  startedAnew(vm: VmId): void {
+    for (const resource of RESOURCES) this.#foreign.delete(`${vm} ${resource}`);
+    this.#targets.delete(vm);
+    this.#guestOoms.delete(vm);
   }
 
   check(hosts: readonly HostNode[], nowMs: number): void {

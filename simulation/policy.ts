@@ -1,7 +1,7 @@
-/** The policy of simulated fleets: CPU and memory in auto, the rest observed. Output: the policy file's text. */
+/** The policy of simulated fleets: CPU and memory in auto, the rest observed. Input: a day's length, ms; output: the policy file's text. */
 import { stringify } from 'yaml';
 
-const POLICY = {
+const POLICY = (dayMs: number) => ({
   version: 1,
   fleet: {
     reserve: { cpuCores: 0, memoryMiB: 1024 },
@@ -11,10 +11,10 @@ const POLICY = {
   },
   defaults: {
     cpu: { mode: 'auto', enforcement: 'cap-always', violationBudget: 0.01, cooldownShrink: '10m' },
-    memory: { mode: 'auto', violationBudget: 0.001, cooldownShrink: '10m', workingSetWindow: '2h' },
+    memory: { mode: 'auto', violationBudget: 0.001, cooldownShrink: '10m', workingSetWindow: `${dayMs / 1000}s` },
   },
-};
+});
 
-export function simulationPolicy(): string {
-  return stringify(POLICY);
+export function simulationPolicy(dayMs: number): string {
+  return stringify(POLICY(dayMs));
 }

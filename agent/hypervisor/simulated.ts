@@ -77,6 +77,10 @@ export interface SimulatedHypervisor extends Hypervisor {
   oracle(): HostOracle;
   /** The truth of one VM, for checkers: live settings and target apart from what is reported. */
   truth(id: VmId): Readonly<SimulatedVm>;
+  /** VMs defined here now. */
+  ids(): VmId[];
+  /** Memory that guests share with one another by merged pages; at 0 nothing is shared any more. */
+  setSharedMiB(sharedMiB: number): void;
   addVm(options: SimulatedVmOptions): void;
   removeVm(id: VmId): void;
   /** Power changes as an administrator or guest would cause them. */
@@ -112,6 +116,7 @@ class SimulatedLibrary implements SimulatedHypervisor {
   readonly #balloonTold = new Map<VmId, { atMs: number; miB: number }>();
   readonly #oracle: HostOracle = { hostOomTicks: 0, hostSwapTicks: 0, guestOomTicks: 0, unmetCoreMs: 0 };
   #connected = false;
+  #sharedMiB = 0;
   #reachable = true;
   #timer: Timer | null = null;
   #nextProcessId = 1000;
@@ -287,6 +292,15 @@ class SimulatedLibrary implements SimulatedHypervisor {
     return this.#vm(id);
   }
 
+  ids(): VmId[] {
+    return [...this.#vms.keys()];
+  }
+
+  setSharedMiB(sharedMiB: number): void {
+    this.#advance();
+    this.#sharedMiB = sharedMiB;
+  }
+
   addVm(options: SimulatedVmOptions): void {
     this.#advance();
     const vm = this.#add(options);
@@ -351,7 +365,7 @@ class SimulatedLibrary implements SimulatedHypervisor {
 
   #memory(): HostMemory {
     const { memoryMiB, swapMiB, hostOwnMiB } = this.#options;
-    return hostMemory([...this.#vms.values()], memoryMiB, swapMiB ?? 0, hostOwnMiB ?? HOST_OWN_MIB);
+    return hostMemory([...this.#vms.values()], memoryMiB, swapMiB ?? 0, (hostOwnMiB ?? HOST_OWN_MIB) - this.#sharedMiB);
   }
 
   /** Moves the world up to now, in whole ticks of the grid. */

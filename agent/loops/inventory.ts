@@ -38,22 +38,21 @@ export function createInventoryLoop(context: HostContext, send: SendInventory): 
     if (!send(frame)) return;
     fullAtMs = clock.monotonicMs();
     sentHost = JSON.stringify(frame.host);
-    sent = new Map(frame.vms.map((vm) => [vm.vm, JSON.stringify(vm)]));
+    sent = textsOf(frame.vms);
   };
 
   const sendChanges = (): void => {
     const now = inventory(context);
     dirty = false;
     lookedAtMs = clock.monotonicMs();
-    const vms = now.vms.filter((vm) => sent.get(vm.vm) !== JSON.stringify(vm));
-    const present = new Set(now.vms.map((vm) => vm.vm));
-    const gone = [...sent.keys()].filter((vm) => !present.has(vm));
+    const texts = textsOf(now.vms);
+    const vms = now.vms.filter(({ vm }) => sent.get(vm) !== texts.get(vm));
+    const gone = [...sent.keys()].filter((vm) => !texts.has(vm));
     const host = JSON.stringify(now.host);
     if (vms.length === 0 && gone.length === 0 && host === sentHost) return;
     if (!send({ ...now, full: false, vms, gone })) return;
     sentHost = host;
-    for (const vm of vms) sent.set(vm.vm, JSON.stringify(vm));
-    for (const vm of gone) sent.delete(vm);
+    sent = texts;
   };
 
   return {
@@ -67,6 +66,8 @@ export function createInventoryLoop(context: HostContext, send: SendInventory): 
     },
   };
 }
+
+const textsOf = (vms: readonly VmInventory[]): Map<string, string> => new Map(vms.map((vm) => [vm.vm, JSON.stringify(vm)]));
 
 function inventory(context: HostContext): FrameOf<'inventory'> {
   const { host, hypervisor, table } = context;

@@ -1,0 +1,69 @@
+/**
+ * How fast everything in a simulated world turns. Short runs turn at nearly live paces, so that seconds matter; fleet-years
+ * turn as coarsely as their samples of a minute and forecasts of five minutes allow, on days of real length. Input: the
+ * run's size; output: paces, ms.
+ */
+export interface Paces {
+  /** Length of a day of the workloads, and the season that forecasters are told of. */
+  dayMs: number;
+  /** Plans; leases follow. */
+  planMs: number;
+  sampleMs: number;
+  /** The fast guard's looks, and balloon statistics. */
+  guardMs: number;
+  settingsMs: number;
+  flushMs: number;
+  switchesMs: number;
+  heartbeatMs: number;
+  /** Physics of hosts: caps throttle on average over it, balloons take several. */
+  tickMs: number;
+  /** Invariants are looked at this often. */
+  checkMs: number;
+  /** What models have learnt is kept this often. */
+  checkpointMs: number;
+  hostsPerGuestAgent: number;
+}
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+export const SAMPLE_MS = MINUTE_MS;
+export const STEP_MS = 5 * MINUTE_MS;
+
+/** Forecasts earn trust by seasons seen: a short day lets hours hold several. */
+export const FINE: Paces = {
+  dayMs: 2 * HOUR_MS,
+  planMs: MINUTE_MS,
+  sampleMs: SAMPLE_MS,
+  guardMs: 10_000,
+  settingsMs: 30_000,
+  flushMs: 1000,
+  switchesMs: 500,
+  heartbeatMs: 5000,
+  tickMs: 5000,
+  checkMs: 10_000,
+  checkpointMs: 10 * MINUTE_MS,
+  hostsPerGuestAgent: 1,
+};
+
+/** Memory grows by at most 2.5 % of a VM between two looks of this guard: within what is left free (workload.ts). */
+export const COARSE: Paces = {
+  dayMs: 24 * HOUR_MS,
+  planMs: STEP_MS,
+  sampleMs: SAMPLE_MS,
+  guardMs: 30_000,
+  settingsMs: MINUTE_MS,
+  flushMs: 5000,
+  switchesMs: 10_000,
+  heartbeatMs: 30_000,
+  tickMs: 15_000,
+  checkMs: 30_000,
+  checkpointMs: HOUR_MS,
+  hostsPerGuestAgent: 5,
+};
+
+/** From so many VM-hours on a run is a fleet-year rather than a test. */
+const COARSE_VM_HOURS = 10_000;
+
+export function pacesFor({ vms, hours }: { vms: number; hours: number }): Paces {
+  return vms * hours < COARSE_VM_HOURS ? FINE : COARSE;
+}
