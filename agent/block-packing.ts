@@ -23,8 +23,7 @@ export function createBlockPacking(): BlockPacking {
       if (version !== PAYLOAD_VERSION || !Array.isArray(blocks)) {
         throw new HeadroomError('FRAME_INVALID', `a record of version ${String(version)}; this agent reads ${PAYLOAD_VERSION}`);
       }
-      const decoder = createBlockDecoder(FIELD_SETS_MAX);
-      return blocks.map((block: WireBlock) => decoder.decode(block));
+      return createBlockDecoder(FIELD_SETS_MAX).decode(blocks as WireBlock[]);
     },
   };
 }

@@ -5,7 +5,7 @@
  */
 import { HeadroomError } from '../errors.ts';
 import type { FrameOf } from '../protocol/frames.ts';
-import type { TelemetryBlock } from '../telemetry.ts';
+import type { Subject, TelemetryBlock } from '../telemetry.ts';
 import { checkFields, checkRows } from '../telemetry-check.ts';
 
 export type WireBlock = FrameOf<'telemetry'>['blocks'][number];
@@ -16,8 +16,8 @@ export const FIELD_SETS_MAX = 1024;
 export const GUEST_FIELD_SETS_MAX = 64;
 
 const BYTES = 8;
-/** V8 keeps typed arrays of up to 64 bytes inside the object; touching their buffer would move them out. */
-const SMALL_MAX = 8;
+/** Subjects remembered per connection, so that each is one object: more than any host has VMs. Costs at most 1 MiB a peer. */
+const SUBJECTS_MAX = 4096;
 const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 const HOST_ID = /^[a-zA-Z0-9]([a-zA-Z0-9._-]{0,126}[a-zA-Z0-9])?$/;
 const VM_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
@@ -27,8 +27,11 @@ export interface BlockEncoder {
 }
 
 export interface BlockDecoder {
-  /** Throws FRAME_INVALID. Blocks of one field set share one (frozen) array of names. */
-  decode(block: WireBlock): TelemetryBlock;
+  /**
+   * The blocks of one frame. Throws FRAME_INVALID. Blocks of one field set share one (frozen) array of names, those of one
+   * subject share the object, and the numbers of all of them lie in one buffer: who keeps a block keeps the frame's numbers.
+   */
+  decode(blocks: readonly WireBlock[]): TelemetryBlock[];
 }
 
 /** `selfContained`: names go with every block, for transports that lose messages. */
@@ -66,23 +69,75 @@ export function createBlockEncoder(setsMax: number, selfContained = false): Bloc
 
 export function createBlockDecoder(setsMax: number): BlockDecoder {
   const sets: (readonly string[])[] = [];
+  const subjects = new SubjectTable();
+  const decodeOne = (block: WireBlock, numbers: NumberBuffer): TelemetryBlock => {
+    if (block.set >= setsMax) throw invalid(`field set ${block.set}; sets 0 to ${setsMax - 1} are accepted`);
+    const subject = subjects.get(block.kind, block.id);
+    // Where messages may be lost every one names its lists anew: the same names stay the same list.
+    if (block.fields && !sameNames(sets[block.set], block.fields)) {
+      checkFields(block.fields);
+      sets[block.set] = Object.freeze(block.fields);
+    }
+    const fields = sets[block.set];
+    if (!fields) throw invalid(`field set ${block.set} was never named on this connection`);
+    const timesMs = numbers.take(block.times);
+    const values = numbers.take(block.values);
+    checkRows(timesMs, values, fields.length);
+    return { subject, source: block.source, fields, timesMs, values };
+  };
   return {
-    decode(block) {
-      if (block.set >= setsMax) throw invalid(`field set ${block.set}; sets 0 to ${setsMax - 1} are accepted`);
-      const id = block.kind === 'vm' ? VM_ID : HOST_ID;
-      if (!id.test(block.id)) throw invalid(`"${block.id.slice(0, 60)}" does not name a ${block.kind}`);
-      if (block.fields) {
-        checkFields(block.fields);
-        sets[block.set] = Object.freeze(block.fields);
-      }
-      const fields = sets[block.set];
-      if (!fields) throw invalid(`field set ${block.set} was never named on this connection`);
-      const timesMs = fromBytes(block.times, 'times');
-      const values = fromBytes(block.values, 'values');
-      checkRows(timesMs, values, fields.length);
-      return { subject: { kind: block.kind, id: block.id }, source: block.source, fields, timesMs, values };
+    decode(blocks) {
+      let bytes = 0;
+      for (const { times, values } of blocks) bytes += checkedBytes(times, 'times') + checkedBytes(values, 'values');
+      const numbers = new NumberBuffer(bytes);
+      return blocks.map((block) => decodeOne(block, numbers));
     },
   };
+}
+
+function sameNames(known: readonly string[] | undefined, told: readonly string[]): boolean {
+  return known !== undefined && known.length === told.length && known.every((name, i) => name === told[i]);
+}
+
+/** One object per subject, checked once. */
+class SubjectTable {
+  readonly #known = { vm: new Map<string, Subject>(), host: new Map<string, Subject>() };
+
+  get(kind: Subject['kind'], id: string): Subject {
+    const known = this.#known[kind];
+    const before = known.get(id);
+    if (before !== undefined) return before;
+    if (!(kind === 'vm' ? VM_ID : HOST_ID).test(id)) throw invalid(`"${id.slice(0, 60)}" does not name a ${kind}`);
+    if (known.size >= SUBJECTS_MAX) known.clear();
+    const subject: Subject = Object.freeze({ kind, id });
+    known.set(id, subject);
+    return subject;
+  }
+}
+
+/** The numbers of a frame's blocks: the wire's bytes are not aligned, and views of them would keep the whole message. */
+class NumberBuffer {
+  readonly #buffer: ArrayBuffer;
+  readonly #bytes: Uint8Array;
+  #at = 0;
+
+  constructor(bytes: number) {
+    this.#buffer = new ArrayBuffer(bytes);
+    this.#bytes = new Uint8Array(this.#buffer);
+  }
+
+  /** Copies what was checked by `checkedBytes`. */
+  take(bytes: Uint8Array): Float64Array {
+    const at = this.#at;
+    this.#at += bytes.byteLength;
+    this.#bytes.set(bytes, at);
+    const numbers = new Float64Array(this.#buffer, at, bytes.byteLength / BYTES);
+    if (!LITTLE_ENDIAN) {
+      const view = new DataView(this.#buffer, at, bytes.byteLength);
+      for (let i = 0; i < numbers.length; i++) numbers[i] = view.getFloat64(i * BYTES, true);
+    }
+    return numbers;
+  }
 }
 
 /** A view where the machine's byte order is the wire's; msgpackr copies it when it packs. */
@@ -93,18 +148,10 @@ function toBytes(numbers: Float64Array): Uint8Array {
   return bytes;
 }
 
-/** Always a copy: the wire's bytes are not aligned, and keeping a view would keep the whole message. */
-function fromBytes(bytes: unknown, what: string): Float64Array {
+function checkedBytes(bytes: unknown, what: string): number {
   if (!(bytes instanceof Uint8Array)) throw invalid(`${what} must be bytes`);
   if (bytes.byteLength % BYTES !== 0) throw invalid(`${what} has ${bytes.byteLength} bytes, not a multiple of ${BYTES}`);
-  const count = bytes.byteLength / BYTES;
-  if (LITTLE_ENDIAN && count > SMALL_MAX) {
-    return new Float64Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) as ArrayBuffer);
-  }
-  const numbers = new Float64Array(count);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  for (let i = 0; i < count; i++) numbers[i] = view.getFloat64(i * BYTES, true);
-  return numbers;
+  return bytes.byteLength;
 }
 
 function invalid(what: string): HeadroomError {

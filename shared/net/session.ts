@@ -144,7 +144,7 @@ export class Session {
 
   /** Throws FRAME_INVALID; call once per frame, in order: field lists are numbered along the way. */
   decodeBlocks(frame: FrameOf<'telemetry'>): TelemetryBlock[] {
-    return frame.blocks.map((block) => this.#decoder.decode(block));
+    return this.#decoder.decode(frame.blocks);
   }
 
   /** Runs once the peer has read everything sent so far. Never, if the connection ends before. */

@@ -47,9 +47,9 @@ for (const [setsMax, selfContained] of [
           });
           const frame = receiver.decode(bytes.slice());
           if (frame.type !== 'telemetry') throw new Error('not telemetry');
-          const back = decoder.decode(frame.blocks[0]!);
+          const back = decoder.decode(frame.blocks)[0]!;
           if (back.fields.join() !== block.fields.join() || back.subject.id !== block.subject.id) return false;
-          if (!Buffer.from(back.timesMs.buffer).equals(Buffer.from(block.timesMs.buffer))) return false;
+          if (back.timesMs.length !== block.timesMs.length || back.timesMs.some((time, i) => time !== block.timesMs[i])) return false;
           if (back.values.some((v, i) => !Object.is(v, block.values[i]))) return false;
         }
         return true;

@@ -7,7 +7,7 @@ import type { Resource } from '../../../shared/resources.ts';
 import type { TelemetryBlock } from '../../../shared/telemetry.ts';
 import { BalloonHistory, GuestSize } from './demand-balloon.ts';
 import { type DemandColumns, demandColumns, SIGNAL, SIGNALS } from './demand-columns.ts';
-import { cpuDemand, memoryDemand, rateDemand, SHORT_GROWTH } from './demand-estimate.ts';
+import { cpuDemand, type MemoryReading, memoryDemand, rateDemand, SHORT_GROWTH } from './demand-estimate.ts';
 import { cell } from './field-plan.ts';
 
 export interface DemandOptions {
@@ -74,6 +74,19 @@ interface OpenStep {
   /** It was short at the newest reading: how much more it wanted, the step does not tell. */
   endsShort: boolean;
 }
+
+/** Scratch: an object for each row would be the collector's work, and one for each VM misses in the cache. */
+const reading: MemoryReading = {
+  workingSetMiB: Number.NaN,
+  balloonMiB: Number.NaN,
+  availableMiB: Number.NaN,
+  swapInMiBPerSecond: Number.NaN,
+  pressureFullFraction: Number.NaN,
+  guestSwapInMiBPerSecond: Number.NaN,
+  guestRefaultsPerSecond: Number.NaN,
+  guestPressureFullFraction: Number.NaN,
+  guaranteedMiB: Number.NaN,
+};
 
 export class DemandAccumulator {
   readonly #options: DemandOptions;
@@ -227,19 +240,14 @@ export class DemandAccumulator {
     const hadMiB = this.#vouchedSize.at(timeMs - (Number.isNaN(ageMs) ? 0 : Math.max(0, ageMs)), totalMiB);
     const workingSetMiB = availableMiB >= 0 ? Math.max(0, hadMiB - availableMiB) : Number.NaN;
     const guestFresh = timeMs - this.#guest.timeMs <= MEMORY_HOLD_MS;
-    this.#noteMemory(
-      step,
-      timeMs,
-      { balloonMiB, hadMiB, workingSetMiB },
-      {
-        availableMiB: Number.isNaN(workingSetMiB) ? Number.NaN : availableMiB,
-        swapInMiBPerSecond: cell(values, rowAt, columns.swapIn),
-        pressureFullFraction: cell(values, rowAt, columns.pressureFull),
-        guestSwapInMiBPerSecond: guestFresh ? this.#guest.swapIn : Number.NaN,
-        guestRefaultsPerSecond: guestFresh ? this.#guest.refaults : Number.NaN,
-        guestPressureFullFraction: guestFresh ? this.#guest.full : Number.NaN,
-      },
-    );
+    reading.workingSetMiB = workingSetMiB;
+    reading.availableMiB = Number.isNaN(workingSetMiB) ? Number.NaN : availableMiB;
+    reading.swapInMiBPerSecond = cell(values, rowAt, columns.swapIn);
+    reading.pressureFullFraction = cell(values, rowAt, columns.pressureFull);
+    reading.guestSwapInMiBPerSecond = guestFresh ? this.#guest.swapIn : Number.NaN;
+    reading.guestRefaultsPerSecond = guestFresh ? this.#guest.refaults : Number.NaN;
+    reading.guestPressureFullFraction = guestFresh ? this.#guest.full : Number.NaN;
+    this.#noteMemory(step, timeMs, balloonMiB, hadMiB);
   }
 
   #addGuestMemory(step: OpenStep, columns: DemandColumns, values: Float64Array, rowAt: number, timeMs: number): void {
@@ -257,30 +265,23 @@ export class DemandAccumulator {
     if (timeMs - this.#memory.timeMs <= MEMORY_HOLD_MS && !Number.isNaN(this.#memory.workingSetMiB)) return;
     const guaranteed = this.#facts.guaranteedMiB ?? Number.NaN;
     const hadMiB = this.#balloon.at(timeMs);
-    this.#noteMemory(
-      step,
-      timeMs,
-      { balloonMiB: hadMiB, hadMiB, workingSetMiB: Math.min(workingSetMiB, guaranteed) },
-      {
-        availableMiB: Number.NaN,
-        swapInMiBPerSecond: Number.NaN,
-        pressureFullFraction: Number.NaN,
-        guestSwapInMiBPerSecond: guest.swapIn,
-        guestRefaultsPerSecond: guest.refaults,
-        guestPressureFullFraction: guest.full,
-      },
-    );
+    reading.workingSetMiB = Math.min(workingSetMiB, guaranteed);
+    reading.availableMiB = Number.NaN;
+    reading.swapInMiBPerSecond = Number.NaN;
+    reading.pressureFullFraction = Number.NaN;
+    reading.guestSwapInMiBPerSecond = guest.swapIn;
+    reading.guestRefaultsPerSecond = guest.refaults;
+    reading.guestPressureFullFraction = guest.full;
+    this.#noteMemory(step, timeMs, hadMiB, hadMiB);
   }
 
-  #noteMemory(
-    step: OpenStep,
-    timeMs: number,
-    { balloonMiB, hadMiB, workingSetMiB }: { balloonMiB: number; hadMiB: number; workingSetMiB: number },
-    signals: Omit<Parameters<typeof memoryDemand>[0], 'workingSetMiB' | 'balloonMiB' | 'guaranteedMiB'>,
-  ): void {
-    const guaranteedMiB = this.#facts.guaranteedMiB ?? Number.NaN;
+  /** Takes what `reading` holds, in which the size and the guarantee are filled in here. */
+  #noteMemory(step: OpenStep, timeMs: number, balloonMiB: number, hadMiB: number): void {
+    const { workingSetMiB } = reading;
+    reading.guaranteedMiB = this.#facts.guaranteedMiB ?? Number.NaN;
     // What the guest had when it told of a lack, not what it may have got since.
-    const estimate = memoryDemand({ workingSetMiB, balloonMiB: Number.isNaN(hadMiB) ? balloonMiB : hadMiB, guaranteedMiB, ...signals });
+    reading.balloonMiB = Number.isNaN(hadMiB) ? balloonMiB : hadMiB;
+    const estimate = memoryDemand(reading);
     if (!(timeMs < this.#memory.timeMs)) {
       if (!Number.isNaN(balloonMiB)) this.#memory.balloonMiB = balloonMiB;
       this.#memory.suppressed = estimate.suppressed;

@@ -5,6 +5,7 @@
 import type { Clock } from '../../../shared/clock.ts';
 import type { SeriesStore } from '../series-store.ts';
 import { encodeBlocks } from './block-bytes.ts';
+import { NameWriter } from './block-names.ts';
 import { SeriesCore } from './series-core.ts';
 import { type SeriesOptions, seriesOptions } from './series-options.ts';
 
@@ -16,12 +17,13 @@ export interface MemorySeriesStoreOptions extends Partial<SeriesOptions> {
 export function createMemorySeriesStore(given: MemorySeriesStoreOptions): SeriesStore {
   const { clock, onReport = () => undefined, ...limits } = given;
   const core = new SeriesCore(null, seriesOptions(limits), onReport, clock.wallMs());
+  const names = new NameWriter();
   const work = (nowMs: number): void => {
     while (core.step(nowMs));
   };
   return {
     async append(blocks) {
-      if (blocks.length > 0) core.append([encodeBlocks(blocks)], clock.wallMs());
+      if (blocks.length > 0) core.append([encodeBlocks(blocks, names)], clock.wallMs());
       work(clock.wallMs());
     },
     async query(query) {

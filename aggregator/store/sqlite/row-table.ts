@@ -4,6 +4,7 @@
  */
 import { type Source, type Subject, seriesKey } from '../../../shared/telemetry.ts';
 import { type BlockGroup, eachBlock } from './block-bytes.ts';
+import type { NameTable, SeriesName } from './block-names.ts';
 import { DueQueue } from './due-queue.ts';
 import { OpenBin } from './open-bin.ts';
 import type { Layout } from './row-segment.ts';
@@ -43,13 +44,27 @@ export class RowTable {
   /** Handed out by `due`, and perhaps not sealed. */
   #taken: DueBin[] = [];
   readonly #layouts = new Map<string, Layout>();
+  /** What the numbers of one numbering stand for. */
+  #known: { names: NameTable | null; series: SeriesRows[]; layouts: Layout[] } = { names: null, series: [], layouts: [] };
 
   add(group: BlockGroup, entry: number, nowMs: number): void {
-    if (group.blocks === 0) return;
-    const layouts = group.layouts.map((fields) => this.#layout(fields));
-    const series = group.series.map(({ subject, source }) => this.#seriesOf(subject, source));
-    eachBlock(group, (name, layout, rows, timesAt) => {
-      this.#addRows(series[name]!, layouts[layout]!, group.numbers, timesAt, rows, entry, nowMs);
+    const { names, numbers } = group;
+    if (!(group.mostMs >= group.leastMs)) return;
+    if (this.#known.names !== names) this.#known = { names, series: [], layouts: [] };
+    const known = this.#known;
+    eachBlock(group, (name, number, rows, timesAt) => {
+      let series = known.series[name];
+      // One whose last bin was sealed has left the table.
+      if (series === undefined || series.bins.size === 0) {
+        series = this.#seriesOf(names.series[name]!);
+        known.series[name] = series;
+      }
+      let layout = known.layouts[number];
+      if (layout === undefined) {
+        layout = this.#layout(names.layouts[number]!);
+        known.layouts[number] = layout;
+      }
+      this.#addRows(series, layout, numbers, timesAt, rows, entry, nowMs);
     });
     if (this.newestMs === null || group.mostMs > this.newestMs) this.newestMs = group.mostMs;
   }
@@ -119,7 +134,7 @@ export class RowTable {
     return oldest;
   }
 
-  #seriesOf(subject: Subject, source: Source): SeriesRows {
+  #seriesOf({ subject, source }: SeriesName): SeriesRows {
     const key = seriesKey(subject, source);
     let series = this.series.get(key);
     if (!series) {

@@ -7,10 +7,9 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { HeadroomError, isHeadroomError } from '../../../shared/errors.ts';
 import type { Source, Subject } from '../../../shared/telemetry.ts';
-import { timelyBlocks } from '../blocks.ts';
 import type { LastValue, SeriesQuery, SeriesResult, SeriesStoreStatus } from '../series-store.ts';
 import { BatchLog } from './batch-log.ts';
-import { type BlockGroup, blocksOf, encodeBlocks, openGroup } from './block-bytes.ts';
+import { type BlockGroup, timelyGroup } from './block-bytes.ts';
 import { applyBudget, applyRetention } from './retention.ts';
 import { RowTable } from './row-table.ts';
 import { Sealer, type Shelves } from './sealer.ts';
@@ -66,6 +65,8 @@ export class SeriesCore {
 
   /** Makes the groups durable in one commit. Throws STORE_FULL or STORE_UNAVAILABLE, and then kept none of them. */
   append(groups: readonly Uint8Array[], nowMs: number): void {
+    // First of all: names that come with a group are not told again.
+    const taken = groups.map((bytes) => this.#log.take(bytes));
     // Ingest faster than sealing: sealing goes first, and the acknowledgement that waits for it slows the senders down.
     while (this.#table.bytes > SEAL_FIRST_SHARE * this.#options.memoryBytesMax && this.step(nowMs));
     if (this.#table.bytes > this.#options.memoryBytesMax) {
@@ -74,23 +75,18 @@ export class SeriesCore {
         new HeadroomError('STORE_UNAVAILABLE', `sealing is behind: ${this.#table.bytes} bytes of rows wait in memory; send again later`)
       );
     }
-    const accepted: { bytes: Uint8Array; group: BlockGroup }[] = [];
+    const accepted: BlockGroup[] = [];
     const refused: Record<string, number> = {};
     const leastMs = Math.max(nowMs - this.#options.lateMs, this.#floorMs);
     const mostMs = nowMs + this.#options.aheadMs;
-    for (const bytes of groups) {
-      const group = openGroup(bytes);
-      if (group.leastMs >= leastMs && group.mostMs <= mostMs) accepted.push({ bytes, group });
-      else if (group.blocks > 0) {
-        const timely = timelyBlocks(blocksOf(group), leastMs, mostMs, refused);
-        if (timely.length === 0) continue;
-        const bytesLeft = encodeBlocks(timely);
-        accepted.push({ bytes: bytesLeft, group: openGroup(bytesLeft) });
-      }
+    for (const group of taken) {
+      const allTimely = group.leastMs >= leastMs && group.mostMs <= mostMs;
+      const timely = allTimely ? group : timelyGroup(group, leastMs, mostMs, refused);
+      if (timely.blocks > 0) accepted.push(timely);
     }
     if (accepted.length > 0) {
-      const first = this.#log.append(accepted.map(({ bytes }) => bytes));
-      for (const [i, { group }] of accepted.entries()) this.#table.add(group, first + i, nowMs);
+      const first = this.#log.append(accepted);
+      for (const [i, group] of accepted.entries()) this.#table.add(group, first + i, nowMs);
     }
     for (const [reason, rows] of Object.entries(refused)) this.#drop(reason, rows);
   }
@@ -168,9 +164,9 @@ export class SeriesCore {
   }
 
   #replay(nowMs: number): void {
-    const damage = this.#log.replay((entry, bytes) => {
+    const damage = this.#log.replay((entry, group) => {
       try {
-        this.#table.add(openGroup(bytes), entry, nowMs);
+        this.#table.add(group(), entry, nowMs);
       } catch (error) {
         if (!isHeadroomError(error)) throw error;
         this.#report(error.message);

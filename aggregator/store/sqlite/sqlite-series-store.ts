@@ -8,7 +8,8 @@ import { HeadroomError } from '../../../shared/errors.ts';
 import type { Source, Subject, TelemetryBlock } from '../../../shared/telemetry.ts';
 import { countRows } from '../blocks.ts';
 import type { LastValue, SeriesQuery, SeriesQueryMany, SeriesResult, SeriesStore, SeriesStoreStatus } from '../series-store.ts';
-import { encodeBlocks } from './block-bytes.ts';
+import { encodeBlocks, encodedBytes } from './block-bytes.ts';
+import { NameWriter } from './block-names.ts';
 import { type SeriesOptions, seriesOptions } from './series-options.ts';
 import type { AppendCall, SeriesWorkerData } from './series-worker.ts';
 import { WorkerLink } from './worker-link.ts';
@@ -41,6 +42,7 @@ class SqliteSeriesStore implements SeriesStore {
   readonly #link: WorkerLink;
   readonly #clock: Clock;
   readonly #queueBytesMax: number;
+  readonly #names = new NameWriter();
   #queuedBytes = 0;
   #rowsRefused = 0;
 
@@ -52,12 +54,13 @@ class SqliteSeriesStore implements SeriesStore {
 
   async append(blocks: readonly TelemetryBlock[]): Promise<void> {
     if (blocks.length === 0) return;
-    const bytes = encodeBlocks(blocks);
-    const size = bytes.length;
+    const size = encodedBytes(blocks);
     if (this.#queuedBytes > 0 && this.#queuedBytes + size > this.#queueBytesMax) {
       this.#rowsRefused += countRows(blocks);
       throw new HeadroomError('STORE_UNAVAILABLE', `${this.#queuedBytes} bytes wait to be stored, no more are taken; send again later`);
     }
+    // Only now: names that are given numbers must reach the thread.
+    const bytes = encodeBlocks(blocks, this.#names);
     this.#queuedBytes += size;
     try {
       await this.#link.call('append', { bytes, nowMs: this.#clock.wallMs() } satisfies AppendCall, [bytes.buffer]);
