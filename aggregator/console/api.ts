@@ -45,8 +45,12 @@ export function serverNowMs(): number {
   return Date.now() + clockOffsetMs;
 }
 
+/** The aggregator asks who one is. */
+export class NotLoggedIn extends Error {}
+
 async function get<T>(path: string): Promise<T> {
   const response = await fetch(path, { signal: AbortSignal.timeout(ANSWER_MS_MAX), headers: { accept: 'application/json' } });
+  if (response.status === 401) throw new NotLoggedIn('the aggregator asks who you are');
   if (!response.ok) {
     const problem = (await response.json().catch(() => ({}))) as { detail?: string };
     throw new Error(problem.detail ?? `${path} answered with status ${response.status}`);

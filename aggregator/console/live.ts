@@ -2,11 +2,11 @@
  * What the page knows, kept fresh: figures by polling, happenings by server-sent events, and by polling too where those do
  * not get through. Input: the API; output: the state, to whoever listens. A hidden page asks for nothing.
  */
-import { api, type FleetEventView, type Host, type Plan, type Status, type Vm } from './api.ts';
+import { api, NotLoggedIn, type FleetEventView, type Host, type Plan, type Status, type Vm } from './api.ts';
 
 export interface FleetState {
-  /** `live`: events stream in; `polling`: only asked for; `lost`: no answer. */
-  connection: 'connecting' | 'live' | 'polling' | 'lost';
+  /** `live`: events stream in; `polling`: only asked for; `lost`: no answer; `locked`: it asks who one is, and is asked no more. */
+  connection: 'connecting' | 'live' | 'polling' | 'lost' | 'locked';
   /** When the first of the unanswered questions was asked, by this machine's clock. */
   lostSinceMs: number | null;
   error: string | null;
@@ -75,7 +75,7 @@ export class Live {
 
   #streams(streaming: boolean): void {
     this.#streaming = streaming;
-    if (this.state.connection !== 'lost') this.#change({ connection: streaming ? 'live' : 'polling' });
+    if (!['lost', 'locked'].includes(this.state.connection)) this.#change({ connection: streaming ? 'live' : 'polling' });
   }
 
   #happened(events: readonly FleetEventView[]): void {
@@ -107,10 +107,11 @@ export class Live {
       if (events.length > 0) this.#happened(events);
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
-      this.#change({ connection: 'lost', lostSinceMs: this.state.lostSinceMs ?? askedAtMs, error: message });
+      if (error instanceof NotLoggedIn) this.#change({ connection: 'locked', error: message });
+      else this.#change({ connection: 'lost', lostSinceMs: this.state.lostSinceMs ?? askedAtMs, error: message });
     } finally {
       this.#asking = false;
-      this.#next(POLL_MS);
+      if (this.state.connection !== 'locked') this.#next(POLL_MS);
     }
   }
 

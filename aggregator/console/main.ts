@@ -3,6 +3,7 @@ import { el, setAttribute, setChildren, setText } from './dom.ts';
 import { fleetPage, type Page } from './fleet-page.ts';
 import { capacity, clock, plural } from './format.ts';
 import { type FleetState, Live } from './live.ts';
+import { logInPage, offerLogOut } from './log-in.ts';
 import { fitWindow } from './time-window.ts';
 import { vmPage } from './vm-page.ts';
 
@@ -17,6 +18,7 @@ const CONNECTION_TEXT: Readonly<Record<FleetState['connection'], string>> = {
   live: 'Live',
   polling: 'Polling',
   lost: 'No answer',
+  locked: 'Locked',
 };
 
 const live = new Live();
@@ -79,7 +81,15 @@ function bannersOf(state: FleetState): string[] {
   return banners;
 }
 
+let locked = false;
+
 live.listen((state) => {
+  if (state.connection === 'locked') {
+    if (!locked) setChildren(byId('content'), [logInPage()]);
+    locked = true;
+    showTop(state);
+    return;
+  }
   const steps = state.vms.flatMap(({ resources }) => Object.values(resources).map(({ forecast }) => forecast?.stepMs ?? 0));
   const longest = steps.reduce((a, b) => Math.max(a, b), 0);
   fitWindow(longest > 0 ? longest : null);
@@ -90,5 +100,6 @@ window.addEventListener('hashchange', () => {
   route();
   byId('content').focus({ preventScroll: true });
 });
+offerLogOut(byId('pages'));
 route();
 live.start();

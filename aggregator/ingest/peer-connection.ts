@@ -185,7 +185,7 @@ export class PeerConnection implements PeerLink {
     let version: number;
     try {
       version = chooseVersion(hello.versions);
-      if (hello.role === 'guest') this.#session.narrow('host-agent-from-guest', GUEST_FRAME_BYTES_MAX);
+      if (hello.role === 'guest') this.#session.narrow('aggregator-from-guest', GUEST_FRAME_BYTES_MAX);
       const { transport } = this.#session;
       const local = transport.local;
       if (this.#owner.options.identities?.required(hello, local)) this.#ask(hello, version);

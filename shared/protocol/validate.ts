@@ -7,7 +7,7 @@ import { checkOf } from './frame-checks.ts';
 import type { Frame, FrameType } from './frames.ts';
 
 /** Where a connection ends, which decides what may arrive there. */
-export type Receiver = 'host-agent' | 'guest-agent' | 'direct-guest-agent' | 'aggregator' | 'host-agent-from-guest';
+export type Receiver = 'host-agent' | 'guest-agent' | 'direct-guest-agent' | 'aggregator' | 'aggregator-from-guest' | 'host-agent-from-guest';
 
 /** `error` is in every list: it says nothing and only ends the connection. */
 const BOTH_WAYS: readonly FrameType[] = ['ping', 'pong', 'goodbye', 'error'];
@@ -17,6 +17,7 @@ const RECEIVES: Record<Receiver, ReadonlySet<FrameType>> = {
   'guest-agent': new Set([...BOTH_WAYS, 'welcome', 'ack', 'guest-command', 'pool']),
   aggregator: new Set([...BOTH_WAYS, 'hello', 'proof', 'telemetry', 'inventory', 'event', 'result', 'vm-action-result', 'hint', 'credential']),
   'direct-guest-agent': new Set([...BOTH_WAYS, 'challenge', 'welcome', 'ack', 'guest-command', 'pool']),
+  'aggregator-from-guest': new Set([...BOTH_WAYS, 'hello', 'proof', 'telemetry', 'result', 'hint', 'credential']),
   'host-agent-from-guest': new Set([...BOTH_WAYS, 'hello', 'telemetry', 'result', 'hint', 'credential']),
 };
 

@@ -7,6 +7,7 @@ import type { Page } from 'playwright-core';
 import t from 'tap';
 import { createHttpServer } from '../../aggregator/http/server.ts';
 import { launchBrowser, watchedPage } from '../support/browser.ts';
+import { accessWorld } from '../support/access-world.ts';
 import { type FakeServiceOptions, fakeService } from '../support/fake-service.ts';
 import { MADE_VMS } from '../support/made-fleet.ts';
 import { faint, groundBrightness, pixelsOf, sidewaysPx, unnamed } from '../support/page-checks.ts';
@@ -277,3 +278,25 @@ for (const colorScheme of ['light', 'dark'] as const) {
     });
   }
 }
+
+t.test('where the aggregator asks who one is: a token lets in, nothing else does, and out again', async (t) => {
+  const { access, service, token, app } = await accessWorld();
+  await app.close();
+  const server = await createHttpServer(service, { port: 0, access });
+  t.teardown(() => server.close());
+  const { page } = await open(t, server.url);
+  const field = page.getByLabel('Token');
+  await field.waitFor();
+  t.equal(await page.locator('li.guest').count(), 0, 'nothing is shown before');
+  await field.fill('nonsense');
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await page.getByRole('alert').filter({ hasText: 'unknown, revoked or expired' }).waitFor();
+  await field.fill(await token({ name: 'person' }));
+  await page.getByRole('button', { name: 'Log in' }).click();
+  await guest(page, WEB.id).waitFor();
+  const cookies = await page.context().cookies();
+  t.match(cookies, [{ name: 'headroom', httpOnly: true, sameSite: 'Strict' }]);
+  await page.getByRole('button', { name: 'Log out' }).click();
+  await page.getByLabel('Token').waitFor();
+  t.same(await page.context().cookies(), []);
+});

@@ -1,0 +1,55 @@
+/** Where the aggregator asks who one is: a field for the token, and a way out again. Input: a token; output: a session, and the page anew. */
+import { el, setChildren, setText } from './dom.ts';
+
+/** Remembered by this tab, so that it can offer the way out; the session itself no script can read. */
+const FLAG = 'headroom.logged-in';
+
+async function logIn(token: string): Promise<string | null> {
+  const response = await fetch('/v1/session', {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ token }),
+  });
+  if (response.ok) return null;
+  const problem = (await response.json().catch(() => ({}))) as { detail?: string };
+  return problem.detail ?? `the aggregator answered with status ${response.status}`;
+}
+
+export function logInPage(): HTMLElement {
+  const field = el('input', { type: 'password', id: 'token', autocomplete: 'current-password', required: true, spellcheck: 'false' });
+  const problem = el('p', { role: 'alert', class: 'log-in-problem' });
+  const form = el(
+    'form',
+    { class: 'log-in' },
+    el('h1', {}, 'Log in'),
+    el('p', {}, 'This aggregator asks who you are. Paste an API token, or a token of your identity provider.'),
+    el('label', { for: 'token' }, 'Token'),
+    field,
+    el('button', { type: 'submit' }, 'Log in'),
+    problem,
+  );
+  form.addEventListener('submit', (event) => {
+    event.preventDefault();
+    void logIn(field.value.trim()).then((refused) => {
+      if (refused !== null) {
+        setText(problem, refused);
+        field.select();
+        return;
+      }
+      sessionStorage.setItem(FLAG, 'yes');
+      location.reload();
+    });
+  });
+  return form;
+}
+
+/** Adds the way out to a navigation, where this tab came in. */
+export function offerLogOut(navigation: Element): void {
+  if (sessionStorage.getItem(FLAG) === null) return;
+  const button = el('button', { type: 'button', class: 'log-out' }, 'Log out');
+  button.addEventListener('click', () => {
+    sessionStorage.removeItem(FLAG);
+    void fetch('/v1/session', { method: 'DELETE' }).finally(() => location.reload());
+  });
+  setChildren(navigation, [...navigation.children, button]);
+}
