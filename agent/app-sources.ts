@@ -24,7 +24,7 @@ export interface AppSourceOptions {
   inputs: AppInputs | null;
   /** Relative to the files' root; null = none. */
   workloadMetrics: string | null;
-  statsd: string | null;
+  statsd: readonly string[];
   scrape: readonly string[];
   monotonicMs: () => number;
   gapMsMax: number;
@@ -42,21 +42,21 @@ export async function openAppSources(options: AppSourceOptions): Promise<AppSour
   const { files, inputs, workloadMetrics, statsd, scrape, monotonicMs, gapMsMax } = options;
   const names = new AppNames();
   const slowCollectors: Collector[] = [];
-  let listener: Listener | null = null;
+  const listeners: Listener[] = [];
   if (inputs !== null) {
     for (const url of scrape) {
       inputs.checkScrapeUrl(url);
       slowCollectors.push(createScrape({ url, fetchText: inputs.fetchLocalText, names, monotonicMs, gapMsMax }));
     }
-    if (statsd !== null) {
-      const gatherer = new StatsdGatherer();
-      listener = await inputs.listenStatsd(statsd, (text) => gatherer.take(text));
-      slowCollectors.push(createStatsd(gatherer, names));
-    }
+    const gatherer = new StatsdGatherer();
+    for (const where of statsd) listeners.push(await inputs.listenStatsd(where, (text) => gatherer.take(text)));
+    if (listeners.length > 0) slowCollectors.push(createStatsd(gatherer, names));
   }
   return {
     collectors: workloadMetrics === null ? [] : [createAppMetrics(files, workloadMetrics, names)],
     slowCollectors,
-    close: async () => listener?.close(),
+    close: async () => {
+      for (const listener of listeners) await listener.close();
+    },
   };
 }

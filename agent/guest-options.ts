@@ -49,10 +49,10 @@ export const GUEST_OPTIONS = {
     help: 'file of `name value` lines, sent as vm_app.NAME (claimed)',
   },
   statsd: {
-    kind: orNull(text),
-    default: null,
+    kind: texts(4),
+    default: [],
     value: 'ADDRESS',
-    help: 'takes StatsD metrics there, sent as vm_app.NAME: 127.0.0.1:PORT (UDP) or the path of a Unix socket (lines)',
+    help: 'takes StatsD metrics there, sent as vm_app.NAME: 127.0.0.1:PORT (UDP) or the path of a Unix socket (lines); may be given several times',
   },
   scrape: {
     kind: texts(16),

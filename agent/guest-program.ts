@@ -112,11 +112,11 @@ async function credentialMaker(config: Values<typeof GUEST_OPTIONS>, parts: Gues
 
 /** What applications hand over; nothing is loaded or opened where nothing is asked for. */
 async function appSources(config: Values<typeof GUEST_OPTIONS>, files: KernelFiles): Promise<AppSources> {
-  if (config.workloadMetrics === null && config.statsd === null && config.scrape.length === 0) {
+  if (config.workloadMetrics === null && config.statsd.length === 0 && config.scrape.length === 0) {
     return { collectors: [], slowCollectors: [], close: async () => {} };
   }
   const { openAppSources } = await import('./app-sources.ts');
-  const inputs = config.statsd === null && config.scrape.length === 0 ? null : await import('./loops/app-inputs.ts');
+  const inputs = config.statsd.length === 0 && config.scrape.length === 0 ? null : await import('./loops/app-inputs.ts');
   return openAppSources({ ...config, files, inputs, monotonicMs: systemClock.monotonicMs, gapMsMax: SLOW_GAP_MS_MAX });
 }
 

@@ -28,13 +28,13 @@ export interface OpenSeriesOptions {
 
 export async function openSeriesStore({ config, clock, prng, onReport, patient = false }: OpenSeriesOptions): Promise<SeriesStore> {
   const { store, dataDir, seriesBytesMax, rawRetentionMs } = config;
-  const retention = rawRetentionMs === null ? {} : { rawRetentionMs };
-  if (store.kind === 'sqlite') {
-    const budget = seriesBytesMax === null ? {} : { bytesMax: seriesBytesMax };
-    return openSqliteSeriesStore({ directory: join(dataDir, 'series'), clock, onReport, ...budget, ...retention });
-  }
+  const limits = {
+    ...(rawRetentionMs === null ? {} : { rawRetentionMs }),
+    ...(seriesBytesMax === null ? {} : { bytesMax: seriesBytesMax }),
+  };
+  if (store.kind === 'sqlite') return openSqliteSeriesStore({ directory: join(dataDir, 'series'), clock, onReport, ...limits });
   const { kind: _, auth, database = DATABASE_DEFAULT, ...given } = store;
-  const shared = { database, credentials: auth ? credentials(auth) : null, clock, prng, onReport, patient, ...retention };
+  const shared = { database, credentials: auth ? credentials(auth) : null, clock, prng, onReport, patient, ...limits };
   return store.kind === 'influxdb' ? openInfluxSeriesStore({ ...given, ...shared }) : openVictoriaSeriesStore({ ...given, ...shared });
 }
 

@@ -31,7 +31,11 @@ export function createScrape({ url, fetchText, names, monotonicMs, gapMsMax }: S
   const take = (text: string): void => {
     const nowMs = monotonicMs();
     const fresh: Record<string, number> = {};
-    for (const [name, { value, counter }] of [...parsePrometheus(text)].slice(0, METRICS_MAX)) {
+    const told = [...parsePrometheus(text)].slice(0, METRICS_MAX);
+    // An application that makes up names all the time must not fill our memory with their counters.
+    const present = new Set(told.map(([name]) => name));
+    for (const name of rates.keys()) if (!present.has(name)) rates.delete(name);
+    for (const [name, { value, counter }] of told) {
       let rate = rates.get(name);
       if (counter && !rate) {
         rate = createRate({ gapMsMax });

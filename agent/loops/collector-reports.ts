@@ -9,8 +9,8 @@ export class CollectorReports {
   readonly #log: Logger;
   readonly #last = new Map<string, string>();
   readonly #failures = new Map<string, number>();
+  readonly #ms = new Map<string, number>();
   #rounds = 0;
-  #totalMs = 0;
 
   constructor(log: Logger) {
     this.#log = log;
@@ -19,7 +19,7 @@ export class CollectorReports {
   take(reports: readonly CollectorReport[]): void {
     this.#rounds++;
     for (const { name, outcome, reason, durationMs } of reports) {
-      this.#totalMs += durationMs;
+      this.#ms.set(name, (this.#ms.get(name) ?? 0) + durationMs);
       if (outcome === 'failed') this.#failures.set(name, (this.#failures.get(name) ?? 0) + 1);
       const now = `${outcome} ${reason}`;
       if (this.#last.get(name) === now) continue;
@@ -31,8 +31,10 @@ export class CollectorReports {
   }
 
   metrics(): Record<string, number> {
-    const failures = [...this.#failures].map(([name, count]) => [`collector_failures_total{name="${name}"}`, count] as const);
-    return { collector_rounds_total: this.#rounds, collector_ms_total: this.#totalMs, ...Object.fromEntries(failures) };
+    const metrics: Record<string, number> = { collector_rounds_total: this.#rounds };
+    for (const [name, ms] of this.#ms) metrics[`collector_ms_total{name="${name}"}`] = ms;
+    for (const [name, count] of this.#failures) metrics[`collector_failures_total{name="${name}"}`] = count;
+    return metrics;
   }
 }
 

@@ -235,6 +235,46 @@ t.test('kill -9 during ingest, and again: everything acknowledged is there, once
   t.equal(await counted(), next * 20, 'the same from stored statistics');
 });
 
+t.test('a byte budget wins over the retention, and says so: the oldest rows go, statistics and the present stay', async (t) => {
+  const database = `faults_${databases++}`;
+  const HOUR_MS = 3_600_000;
+  const bytesMax = 1_500_000;
+  const reports: string[] = [];
+  const store = await openInfluxSeriesStore({
+    ...{ url: server.url, database, clock, prng: createPrng(1), bytesMax, lateMs: 12 * HOUR_MS },
+    onReport: (message) => reports.push(message),
+  });
+  t.teardown(() => store.close());
+  const random = createPrng(9);
+  const fields = Array.from({ length: 10 }, (_, i) => `vm_cpu.field${i}`);
+  const thisHour = Math.floor(nowMs() / HOUR_MS) * HOUR_MS;
+  for (let hour = 6; hour >= 0; hour--) {
+    const times = Array.from({ length: 2000 }, (_, i) => thisHour - hour * HOUR_MS + (hour === 0 ? i : i * 1000));
+    await store.append([
+      block(
+        VM_A,
+        fields,
+        times.map((time) => [time, ...fields.map(() => random.next())]),
+      ),
+    ]);
+  }
+  const counted = async (fromMs: number, toMs: number): Promise<number> => {
+    const range = { subject: VM_A, source: 'host', fields: ['vm_cpu.field0'], fromMs, toMs, resolution: 'raw' } as const;
+    return (await store.query(range)).timesMs.length;
+  };
+  const before = await store.status();
+  t.ok(before.bytes > bytesMax, `${before.bytes} bytes`);
+  t.equal(await counted(thisHour - 6 * HOUR_MS, thisHour + HOUR_MS), 14_000);
+  await store.maintain(nowMs());
+  const after = await store.status();
+  t.ok(after.bytes <= bytesMax, `${after.bytes} bytes are left`);
+  t.equal(await counted(thisHour - 6 * HOUR_MS, thisHour - 5 * HOUR_MS), 0, 'the oldest hour is gone');
+  t.equal(await counted(thisHour, thisHour + HOUR_MS), 2000, 'the present is not');
+  t.ok(after.rawFromMs! > before.rawFromMs!);
+  t.match(reports, [/^rows before .* were given up: seriesBytesMax is 1500000/]);
+  t.match(after.problems, [/^rows before .* were given up/]);
+});
+
 t.test('a new start sums up what the last one had left', async (t) => {
   const database = `faults_${databases++}`;
   const open = () => openInfluxSeriesStore({ url: server.url, database, clock, prng: createPrng(1) });

@@ -1,4 +1,4 @@
-/** A real InfluxDB on loopback in a folder of its own. Input: whether it asks for passwords. Output: its address, start, kill, stop. */
+/** A real InfluxDB on loopback in a folder of its own. Input: whether it asks for passwords, where its folder is made. Output: its address, start, kill, stop. */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,8 +9,8 @@ export interface InfluxDb extends Program {
   url: string;
 }
 
-export async function startInfluxDb(options: { auth?: boolean } = {}): Promise<InfluxDb> {
-  const folder = mkdtempSync(join(tmpdir(), 'headroom-influxdb-'));
+export async function startInfluxDb(options: { auth?: boolean; within?: string } = {}): Promise<InfluxDb> {
+  const folder = mkdtempSync(join(options.within ?? tmpdir(), 'headroom-influxdb-'));
   const [http, rpc] = [await freePort(), await freePort()];
   const config = join(folder, 'influxdb.conf');
   writeFileSync(

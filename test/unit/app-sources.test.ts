@@ -88,7 +88,7 @@ t.test('over real sockets', async (t) => {
     files,
     inputs,
     workloadMetrics: null,
-    statsd: path,
+    statsd: [path, '127.0.0.1:0'],
     scrape: [url],
     monotonicMs: () => nowMs,
     gapMsMax: 75_000,

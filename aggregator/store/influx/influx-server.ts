@@ -12,6 +12,7 @@ import { formatSeriesName, fromSafe, parseSeriesName, type SeriesName } from '..
 import { type SeriesServer, STATE_MEASUREMENT } from '../remote/series-server.ts';
 import type { LastValue, Resolution, SeriesQueryMany, SeriesResult } from '../series-store.ts';
 import { STATISTICS, splitStatistic } from '../statistics.ts';
+import { keepInfluxBudget, shardsOf } from './influx-budget.ts';
 import { type InfluxConnection, POLICIES } from './influx-connection.ts';
 import { prepareInflux } from './influx-setup.ts';
 import { fieldName, type InfluxSeries, ofForecast, ofSubjects, quoteName, quoteText, statisticOf, timeWithin } from './influxql.ts';
@@ -126,17 +127,17 @@ export class InfluxServer implements SeriesServer {
   /** Version 1 tells of its shards; later ones do not over InfluxQL. */
   async size(): Promise<{ bytes: number; rawFromMs: number | null }> {
     if (this.#connection.major !== 1) return { bytes: Number.NaN, rawFromMs: null };
-    const { database } = this.#connection;
-    const [shards, statistics] = await this.#connection.query(['SHOW SHARDS', `SHOW STATS FOR 'shard'`]);
-    const own = shards!.series.find(({ name }) => name === database);
-    const at = (name: string): number => own?.columns.indexOf(name) ?? -1;
-    const starts = (own?.values ?? [])
-      .filter((row) => row[at('retention_policy')] === POLICIES.raw)
-      .map((row) => Date.parse(String(row[at('start_time')])));
-    const bytes = statistics!.series
-      .filter(({ tags }) => tags.database === database)
-      .reduce((sum, { columns, values }) => sum + Number(values[0]?.[columns.indexOf('diskBytes')] ?? 0), 0);
-    return { bytes, rawFromMs: starts.length === 0 ? null : Math.min(...starts) };
+    const shards = await shardsOf(this.#connection);
+    const starts = shards.filter(({ resolution }) => resolution === 'raw').map(({ startMs }) => startMs);
+    return {
+      bytes: shards.reduce((sum, { bytes }) => sum + bytes, 0),
+      rawFromMs: starts.length === 0 ? null : Math.min(...starts),
+    };
+  }
+
+  /** Later versions tell neither of shards nor of sizes over InfluxQL. */
+  async keepBudget(bytesMax: number): Promise<readonly string[] | null> {
+    return this.#connection.major === 1 ? keepInfluxBudget(this.#connection, bytesMax) : null;
   }
 
   async problems(): Promise<readonly string[]> {

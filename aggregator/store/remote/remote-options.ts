@@ -11,6 +11,8 @@ export interface RemoteOptions {
   fiveMinuteRetentionMs: number;
   /** How long hourly statistics are kept, milliseconds. */
   hourRetentionMs: number;
+  /** All of ours together; above it the oldest go, whatever the retention says. Infinity: no budget. */
+  bytesMax: number;
   /** Rows older than this when they arrive are dropped: their bins are closed. */
   lateMs: number;
   /** Rows further in the future than this are dropped: their sender's clock is wrong. */
@@ -27,6 +29,8 @@ export const REMOTE_DEFAULTS: RemoteOptions = {
   rawRetentionMs: 48 * HOUR_MS,
   fiveMinuteRetentionMs: 90 * DAY_MS,
   hourRetentionMs: 730 * DAY_MS,
+  // It is the server's disk: nothing of it is given up unless somebody said how much is ours.
+  bytesMax: Number.POSITIVE_INFINITY,
   lateMs: 2 * HOUR_MS,
   aheadMs: HOUR_MS,
   timeoutMs: 30_000,

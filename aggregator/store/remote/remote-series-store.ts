@@ -36,6 +36,8 @@ export interface RemoteParts {
 
 /** Problems remembered for `status`. */
 const PROBLEMS_MAX = 32;
+/** The budget is looked at this often: a server tells its sizes by opening every shard's statistics. */
+const BUDGET_PERIOD_MS = 60_000;
 
 export class RemoteSeriesStore implements SeriesStore {
   readonly #server: SeriesServer;
@@ -50,6 +52,7 @@ export class RemoteSeriesStore implements SeriesStore {
   /** Why the last write or upkeep failed; null when it did not. */
   #failing: string | null = null;
   #maintaining: Promise<void> | null = null;
+  #budgetAtMs = Number.NEGATIVE_INFINITY;
 
   constructor({ server, makeWriter, clock, prng, options, report }: RemoteParts) {
     this.#server = server;
@@ -172,10 +175,21 @@ export class RemoteSeriesStore implements SeriesStore {
     try {
       const done = await this.#rollUp.run(nowMs, (resolution, startMs) => this.#sumUp(resolution, startMs));
       if (done > 0) await this.#noteProgress(nowMs);
+      await this.#keepBudget(nowMs);
     } catch (error) {
       this.#fails(`statistics wait: ${errorText(error)}`);
       throw error;
     }
+  }
+
+  async #keepBudget(nowMs: number): Promise<void> {
+    const { bytesMax } = this.#options;
+    if (!Number.isFinite(bytesMax) || Math.abs(nowMs - this.#budgetAtMs) < BUDGET_PERIOD_MS) return;
+    this.#budgetAtMs = nowMs;
+    const told = await this.#server.keepBudget(bytesMax);
+    if (told === null)
+      this.#remember(`seriesBytesMax is not kept: ${this.#server.kind} does not let its clients free room; shorten its retention`);
+    else for (const message of told) this.#remember(message);
   }
 
   async #sumUp(resolution: Aggregated, startMs: number): Promise<void> {

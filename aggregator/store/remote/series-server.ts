@@ -25,6 +25,11 @@ export interface SeriesServer {
   summedUpThroughMs(resolution: Aggregated): Promise<number | null>;
   /** `bytes` is NaN and `rawFromMs` null where the server does not tell. */
   size(): Promise<{ bytes: number; rawFromMs: number | null }>;
+  /**
+   * Gives up the oldest until all of ours together take so many bytes at most; answers what was given up, in words. null: the
+   * server lets nobody do that.
+   */
+  keepBudget(bytesMax: number): Promise<readonly string[] | null>;
   /** What an operator should change about the server. */
   problems(): Promise<readonly string[]>;
 }

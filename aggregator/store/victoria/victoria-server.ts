@@ -114,6 +114,10 @@ export class VictoriaServer implements SeriesServer {
     return { bytes: sizes.length === 0 ? Number.NaN : sizes.reduce((sum, [, bytes]) => sum + Number(bytes), 0), rawFromMs: null };
   }
 
+  async keepBudget(): Promise<null> {
+    return null;
+  }
+
   async problems(): Promise<readonly string[]> {
     const { status, text } = await this.#connection.read.ask('/metrics');
     const flag = status === 200 ? /^flag\{name="dedup\.minScrapeInterval", value="([^"]*)"/m.exec(text)?.[1] : undefined;
