@@ -280,6 +280,7 @@ export class Aggregator {
     this.#fromHosts.takeNews();
     const seen = anomalies.step(snapshot());
     await storeOwnRows(series, seen).catch((error: unknown) => this.#notStored(error, seen.length));
+    await capacity.step();
   }
 
   /** What was learnt, written down; others have their turn in between. */
