@@ -6,7 +6,7 @@
 import type { Clock, Timer } from '../shared/clock.ts';
 import { sleep } from '../shared/clock.ts';
 import { errorText } from '../shared/errors.ts';
-import type { VmId } from '../shared/ids.ts';
+import type { HostId, VmId } from '../shared/ids.ts';
 import type { Logger } from '../shared/log.ts';
 import type { Transport } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
@@ -19,7 +19,7 @@ import { Executor } from './execute/executor.ts';
 import type { AggregatorService } from './http/service.ts';
 import type { SecurityLog } from './identity/security-log.ts';
 import type { AgentIdentities } from './ingest/agent-identities.ts';
-import { createIngest, type Ingest, type IngestOptions } from './ingest/ingest.ts';
+import { createIngest, type DownFrame, type Ingest, type IngestOptions } from './ingest/ingest.ts';
 import type { IngestLimits } from './ingest/peer-state.ts';
 import { runFits } from './loops/fit-loop.ts';
 import { Loops } from './loops/loops.ts';
@@ -27,8 +27,8 @@ import { storeOwnRows } from './loops/own-rows.ts';
 import { type PlanMade, runPlan } from './loops/plan-loop.ts';
 import { runStep } from './loops/step-loop.ts';
 import type { Notifier } from './notify/notifier.ts';
-import { AnomalyWatch } from './service/anomaly-watch.ts';
 import { CapacityWatch } from './service/capacity-watch.ts';
+import { createAnomalies } from './service/create-anomalies.ts';
 import { createCredentials } from './service/create-credentials.ts';
 import { DecisionLog } from './service/decision-log.ts';
 import { EventLog } from './service/event-log.ts';
@@ -129,10 +129,11 @@ export class Aggregator {
     );
     const notifications = new NotificationLog(nowMs(), options.notifiers ?? [], (vm) => this.#known(vm));
     const reporter = new Reporter(events, queue, notifications, log, nowMs);
-    const anomalies = new AnomalyWatch(config.stepMs, (change, incident) => reporter.incident(change, incident));
     const state = new FleetState({ ...config, epoch, factory: forecasterFactory }, policies.policy);
     state.killSwitch = kills.fleetEngaged;
     const models = new ModelKeeper({ ledger, state, log, nowMs, keptMs: config.modelsKeptMs });
+    const line = this.#line();
+    const anomalies = createAnomalies({ ...{ config, clock, epoch, time, state, events, queue, notifications, log }, ...line });
     const executor = new Executor({
       clock,
       retryMs: config.commandRetryMs,
@@ -155,8 +156,7 @@ export class Aggregator {
     });
     const credentials = createCredentials({
       ...{ clock, epoch, time, state, notifications, queue },
-      send: (host, frame) => this.ingest.send(host, frame),
-      understands: (host, capability) => this.#fromHosts.understands(host, capability),
+      ...line,
       view: (vm) => this.service.vm(vm),
     });
     this.#fromHosts = new FromHosts(
@@ -199,6 +199,14 @@ export class Aggregator {
     });
     const metrics = (): Record<string, number> => ownMetrics(this.#parts, this.#counters, this.#loops.all, this.#options.notifiers ?? []);
     this.service = createService(this.#parts, { policies: this.#policyDesk, killSwitches, metrics });
+  }
+
+  /** To host agents, and what they understand. */
+  #line() {
+    return {
+      send: (host: HostId, frame: DownFrame): boolean => this.ingest.send(host, frame),
+      understands: (host: HostId, capability: string): boolean => this.#fromHosts.understands(host, capability),
+    };
   }
 
   /** Who may come in, and speak of which VMs. */
@@ -266,6 +274,7 @@ export class Aggregator {
     this.#launchPlan?.cancel();
     await this.#loops.stop();
     this.executor.stop();
+    this.#parts.anomalies.stop();
     this.#parts.credentials.stop();
     await this.ingest.stop();
     await this.#parts.models.checkpoint(() => Promise.resolve(), true);

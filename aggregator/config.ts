@@ -43,6 +43,8 @@ const ConfigFile = Type.Object(
     commandDeadlineMs: Type.Optional(periodMs(100)),
     verdictWindowMs: Type.Optional(periodMs(100)),
     verdictCooldownMs: Type.Optional(periodMs(100)),
+    /** Steps of a VM before anything of it is taken for odd. */
+    anomalyLearningSteps: Type.Optional(Type.Integer({ minimum: 72, maximum: 100_000 })),
     checkpointPeriodMs: Type.Optional(periodMs(1000)),
     /** How long models of a VM that is gone wait for its return. */
     modelsKeptMs: Type.Optional(periodMs(60_000)),
@@ -78,6 +80,8 @@ export interface DecisionConfig {
   commandDeadlineMs: number;
   verdictWindowMs: number;
   verdictCooldownMs: number;
+  /** Absent = a day of five-minute steps. */
+  anomalyLearningSteps?: number;
   checkpointPeriodMs: number;
   /** How long models of a VM that is gone wait for its return. */
   modelsKeptMs: number;

@@ -1,6 +1,7 @@
 /** The table of commands, in the order in which help shows them. */
 import type { Command } from './command.ts';
 import { agentKeys, agentRevoke, agentRotate, agentToken } from './commands/agent-key.ts';
+import { anomalyExpect, anomalyFeedback, anomalyRelease } from './commands/anomaly-feedback.ts';
 import { anomalyList } from './commands/anomaly-list.ts';
 import { auditVerify } from './commands/audit-verify.ts';
 import { backtest } from './commands/backtest.ts';
@@ -46,6 +47,9 @@ export const COMMANDS: readonly Command[] = [
   loanList,
   shortageList,
   anomalyList,
+  anomalyFeedback,
+  anomalyExpect,
+  anomalyRelease,
   killSwitchOn,
   killSwitchOff,
   killSwitchStatus,

@@ -43,6 +43,15 @@ export function scopedService(service: AggregatorService, whose: () => Principal
     policyVersions: async (limit) => (all() ? service.policyVersions(limit) : refuse('the policy')),
     policyVersion: async (version) => (all() ? service.policyVersion(version) : refuse('the policy')),
     incidents: () => (all() ? service.incidents() : service.incidents().filter(({ vm }) => seesId(vm as VmId))),
+    judgeIncident(id, feedback, by) {
+      const seen = all() || service.incidents().some((incident) => incident.id === id && seesId(incident.vm as VmId));
+      return seen ? service.judgeIncident(id, feedback, named(by)) : refuse(`incident ${id}`);
+    },
+    addKnownEvent(event, by) {
+      if (!all() && !seesId(event.vm as VmId | null)) refuse('an event of every VM, or of one elsewhere,');
+      service.addKnownEvent(event, named(by));
+    },
+    releaseVm: (vm, by) => (all() ? service.releaseVm(vm, named(by)) : refuse('an isolation')),
     slas: () => (all() ? service.slas() : []),
     capacity: () => (all() ? service.capacity() : []),
     loans: () => (all() ? service.loans() : []),

@@ -5,8 +5,11 @@
 
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { PublicKey } from '../../shared/protocol/frames.ts';
+import type { VmAction } from '../../shared/protocol/vm-action-frames.ts';
 import type { EligibilityMap, Mode, Resource, Setting, VmState } from '../../shared/resources.ts';
+import type { Feedback } from '../core/anomaly/feedback.ts';
 import type { Incident } from '../core/anomaly/incident.ts';
+import type { KnownEvent } from '../core/anomaly/known-events.ts';
 import type { CapacityView } from '../core/capacity/host-capacity.ts';
 import type { Classification } from '../core/classify/workload-class.ts';
 import type { Cause, LoginTimes } from '../core/credential/delay.ts';
@@ -118,6 +121,10 @@ export type FleetEvent = {
 export interface IncidentView extends Incident {
   id: string;
   vmName: string;
+  /** What was done about it beside telling, or why not; oldest first. */
+  actions: { action: VmAction; outcome: string; reason: string; atMs: number }[];
+  /** A person's word on it. */
+  feedback: Feedback | null;
 }
 
 /** A shortage that goes on. */
@@ -174,6 +181,12 @@ export interface AggregatorService {
   policyVersions(limit: number): Promise<PolicyVersionView[]>;
   /** What is or was wrong with VMs, newest first. */
   incidents(): IncidentView[];
+  /** A person's word on an incident tunes the VM's detectors; throws NOT_FOUND. */
+  judgeIncident(id: string, feedback: Feedback, by: string): IncidentView;
+  /** A deployment, a load test: what begins while it lasts is explained. */
+  addKnownEvent(event: KnownEvent, by: string): void;
+  /** Ends an isolation before its time; resolves with how that ended. */
+  releaseVm(vm: VmId, by: string): Promise<{ outcome: string; reason: string }>;
   /** The policy's agreements on service, and how well they were kept. */
   slas(): SlaState[];
   /** What each host can be sold beyond what its VMs will want together, the roomiest first. */

@@ -164,6 +164,9 @@ export class PeerConnection implements PeerLink {
       case 'result':
         if (this.#mayReport(frame.vm, peer)) this.#owner.options.sink.onResult?.(peer.host, frame);
         break;
+      case 'vm-action-result':
+        if (this.#mayReport(frame.vm, peer)) this.#owner.options.sink.onVmActionResult?.(peer.host, frame);
+        break;
       case 'hint':
         if (this.#mayReport(frame.vm, peer)) this.#owner.options.sink.onHint?.(peer.host, frame);
         break;

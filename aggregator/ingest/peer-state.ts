@@ -20,6 +20,8 @@ export interface IngestSink {
   onEvent?(host: HostId, event: FrameOf<'event'>): void;
   /** At least once each, known by commandId. */
   onResult?(host: HostId, result: FrameOf<'result'>): void;
+  /** At least once each, known by actionId. */
+  onVmActionResult?(host: HostId, result: FrameOf<'vm-action-result'>): void;
   /** At least once each, known by hintId. */
   onHint?(host: HostId, hint: FrameOf<'hint'>): void;
   /** At least once each, known by commandId and state. */

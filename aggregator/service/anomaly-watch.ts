@@ -1,13 +1,16 @@
 /**
  * Watches the live fleet for anomalies: at the end of each step every running VM's metrics go through its detectors, and
- * what begins, changes and ends is told. Input: snapshots and our own changes; output: incidents, the latest remembered, and
- * rows for the series. It alerts and does nothing else.
+ * what begins, changes and ends is told. Input: snapshots, our own changes, what people know and say; output: incidents, the
+ * latest remembered, and rows for the series. It sees and tells; what is done about it is the desk's.
  */
 import type { VmId } from '../../shared/ids.ts';
 import type { TelemetryBlock } from '../../shared/telemetry.ts';
 import { anomalyBlock } from '../core/anomaly/anomaly-rows.ts';
+import type { Feedback } from '../core/anomaly/feedback.ts';
 import { type FleetChange, FleetIncidents } from '../core/anomaly/fleet-incidents.ts';
-import type { VmMetric, VmPoint } from '../core/anomaly/incident.ts';
+import type { Incident, VmMetric, VmPoint } from '../core/anomaly/incident.ts';
+import type { KnownEvent } from '../core/anomaly/known-events.ts';
+import type { VmIdentity, VmIncidents } from '../core/anomaly/vm-incidents.ts';
 import { type FleetSnapshot, headline, type PlanStep, type VmSnapshot } from '../core/plan/plan.ts';
 import type { IncidentView } from '../http/service.ts';
 
@@ -17,13 +20,15 @@ const REMEMBERED_MAX = 1000;
 const STALE_STEPS = 2;
 
 export class AnomalyWatch {
-  readonly #fleet = new FleetIncidents();
+  readonly #fleet: FleetIncidents;
   /** By VM and start, in the order of their beginning. */
   readonly #incidents = new Map<string, IncidentView>();
   readonly #stepMs: number;
   readonly #tell: (change: FleetChange, incident: IncidentView) => void;
 
-  constructor(stepMs: number, tell: (change: FleetChange, incident: IncidentView) => void) {
+  /** @param learningSteps steps of a VM before anything of it is judged; absent = as built in */
+  constructor(stepMs: number, tell: (change: FleetChange, incident: IncidentView) => void, learningSteps?: number) {
+    this.#fleet = new FleetIncidents(learningSteps);
     this.#stepMs = stepMs;
     this.#tell = tell;
   }
@@ -35,7 +40,7 @@ export class AnomalyWatch {
     for (const vm of vms) {
       // A host that is gone says nothing about its VMs, and a VM that does not run has nothing to say.
       if (vm.state !== 'ready' || !connected.has(vm.host)) continue;
-      const change = this.#fleet.observe({ vm: vm.id, host: vm.host, sizes: sizesOf(vm) }, this.#pointOf(vm, nowMs));
+      const change = this.#fleet.observe(identityOf(vm), this.#pointOf(vm, nowMs));
       if (change !== null) this.#remember(change, vm.name);
       const block = anomalyBlock(vm.id, nowMs, this.#fleet.seen(vm.id), change);
       if (block !== null) blocks.push(block);
@@ -54,6 +59,42 @@ export class AnomalyWatch {
     this.#fleet.addKnownEvent({ vm, fromMs: atMs, toMs: atMs, why: `our own resize of ${resource} from ${amounts}` });
   }
 
+  addKnownEvent(event: KnownEvent): void {
+    this.#fleet.addKnownEvent(event);
+  }
+
+  /** So many VMs at once that none of them is the cause. */
+  storms(nowMs: number): boolean {
+    return this.#fleet.storms(nowMs);
+  }
+
+  /** What is going on with a VM that nothing explains, or null. */
+  open(vm: VmId): Incident | null {
+    return this.#fleet.open.find((incident) => incident.vm === vm && incident.explainedBy === null) ?? null;
+  }
+
+  /** What is known of a VM, to be kept with its models. */
+  memoryOf(vm: VmSnapshot): VmIncidents {
+    return this.#fleet.of(identityOf(vm));
+  }
+
+  /** A person's word on one of the incidents remembered. Null: there is no such incident. */
+  judge(id: string, feedback: Feedback, nowMs: number): IncidentView | null {
+    const incident = this.#incidents.get(id);
+    if (incident === undefined) return null;
+    const change = this.#fleet.judge(feedback, incident, nowMs);
+    const judged = { ...incident, ...(change?.incident ?? {}), feedback };
+    this.#incidents.set(id, judged);
+    if (change !== null) this.#tell(change, judged);
+    return judged;
+  }
+
+  /** What was done about it, or why not. */
+  noteAction(id: string, taken: IncidentView['actions'][number]): void {
+    const incident = this.#incidents.get(id);
+    if (incident) this.#incidents.set(id, { ...incident, actions: [...incident.actions, taken] });
+  }
+
   remove(vm: VmId): void {
     this.#fleet.remove(vm);
   }
@@ -69,18 +110,28 @@ export class AnomalyWatch {
       const { usage, ageMs } = vm.demand[resource];
       if (usage !== null && ageMs <= STALE_STEPS * this.#stepMs) values[resource] = usage;
     }
-    return { timeMs, values };
+    const claimed = new Set<VmMetric>((['cpu', 'memory', 'network', 'disk'] as const).filter((each) => !vm.demand[each].vouched));
+    const { steal, pressure, stealClaimed } = vm.strain ?? {};
+    if (steal !== undefined) values.steal = steal;
+    if (pressure !== undefined) values.pressure = pressure;
+    if (stealClaimed) claimed.add('steal');
+    return { timeMs, values, claimed };
   }
 
   #remember(change: FleetChange, vmName: string): void {
     const { incident } = change;
     const id = `${incident.vm}-${incident.startMs}`;
-    const view: IncidentView = { id, vmName, ...incident };
+    const { actions = [], feedback = null } = this.#incidents.get(id) ?? {};
+    const view: IncidentView = { id, vmName, ...incident, actions, feedback };
     this.#incidents.set(id, view);
     const oldest = this.#incidents.keys().next().value;
     if (this.#incidents.size > REMEMBERED_MAX && oldest !== undefined) this.#incidents.delete(oldest);
     this.#tell(change, view);
   }
+}
+
+function identityOf(vm: VmSnapshot): VmIdentity {
+  return { vm: vm.id, host: vm.host, sizes: sizesOf(vm) };
 }
 
 function sizesOf(vm: VmSnapshot): Partial<Record<VmMetric, number>> {

@@ -82,6 +82,10 @@ export class FromHosts implements IngestSink {
     state.applyResult(result, known?.step.loan === undefined ? change : null, time.nowMs());
   }
 
+  onVmActionResult(_host: HostId, result: FrameOf<'vm-action-result'>): void {
+    this.#parts.anomalies.onResult(result);
+  }
+
   onHint(_host: HostId, hint: FrameOf<'hint'>): void {
     this.#parts.state.applyHint(hint, this.#parts.time.nowMs());
   }

@@ -9,7 +9,7 @@ import type { Ingest } from '../ingest/ingest.ts';
 import type { PlanMade } from '../loops/plan-loop.ts';
 import type { LedgerStore } from '../store/ledger-store.ts';
 import type { SeriesStore } from '../store/series-store.ts';
-import type { AnomalyWatch } from './anomaly-watch.ts';
+import type { AnomalyDesk } from './anomaly-desk.ts';
 import type { CapacityWatch } from './capacity-watch.ts';
 import type { Credentials } from './credentials.ts';
 import type { DecisionLog } from './decision-log.ts';
@@ -42,7 +42,7 @@ export interface Parts {
   readonly decisions: DecisionLog;
   readonly credentials: Credentials;
   readonly notifications: NotificationLog;
-  readonly anomalies: AnomalyWatch;
+  readonly anomalies: AnomalyDesk;
   readonly capacity: CapacityWatch;
   readonly queue: LedgerQueue;
   readonly models: ModelKeeper;

@@ -4,13 +4,12 @@
  */
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
-import type { FleetChange } from '../core/anomaly/fleet-incidents.ts';
 import { changeNotice } from '../core/notify/change-words.ts';
 import { type Loan, loanWords } from '../core/plan/loan.ts';
 import type { LintFinding, Plan } from '../core/plan/plan.ts';
 import type { News, VmVerdict } from '../core/state/fleet-state.ts';
 import type { StepOutcome } from '../execute/executor.ts';
-import type { FleetEvent, IncidentView } from '../http/service.ts';
+import type { FleetEvent } from '../http/service.ts';
 import type { NotificationKind } from '../notify/notifier.ts';
 import type { LedgerBody } from '../store/ledger-store.ts';
 import type { EventLog } from './event-log.ts';
@@ -132,17 +131,6 @@ export class Reporter {
     this.#queue.append(nowMs, { kind: 'event', event: `shortage-${change}`, vm, host, resource, message: words, after: null });
     this.#notifications.add({ timeMs: nowMs, vm, kind: 'shortage', resource, message: words, data: { change, shortage } });
     if (change === 'alert') this.#log.warn(`${vmName}: ${words}`, { vm, host });
-  }
-
-  /** Only what somebody is to be told of: the rest is in the list of incidents. */
-  incident({ change, alert, together }: FleetChange, incident: IncidentView): void {
-    if (!alert || change === 'updated') return;
-    const { vm, host, vmName, kind, cause } = incident;
-    const others = together.length > 1 ? ` (with ${together.length - 1} other VMs of ${host})` : '';
-    const message = change === 'closed' ? `${vmName}: ${kind} is over` : `${vmName}: ${kind}: ${cause}${others}`;
-    const data = { event: 'incident', change, incident };
-    this.#events.add(this.#nowMs(), { kind: 'notification', vm: vm as VmId, host: host as HostId, message, data });
-    this.#log.warn(message, { vm, host });
   }
 
   operator(vm: VmId | null, host: HostId | null, message: string, kind: 'operator' | 'policy', data: Record<string, unknown>): void {

@@ -280,7 +280,10 @@ const MADE_INCIDENT: IncidentView = {
   likelihood: 0.8,
   contributors: [{ name: 'memory: level over 24 points', share: 0.9 }],
   cause: 'memory went from 1000 to 1900 and keeps rising: memory is taken and not given back',
+  vouched: true,
   explainedBy: null,
+  actions: [],
+  feedback: null,
 };
 
 export async function fakeService(options: FakeServiceOptions = {}): Promise<FakeService> {
@@ -330,6 +333,12 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
     },
     incidents: () => (options.empty ? [] : [MADE_INCIDENT]),
     capacity: () => (options.empty ? [] : MADE_HOSTS.map(({ id }) => madeCapacity(id))),
+    judgeIncident(id, feedback) {
+      if (options.empty || id !== MADE_INCIDENT.id) throw new HeadroomError('NOT_FOUND', `no incident "${id}" is remembered`);
+      return { ...MADE_INCIDENT, feedback };
+    },
+    addKnownEvent: () => undefined,
+    releaseVm: async () => ({ outcome: 'applied', reason: 'it is not isolated' }),
     slas: () => [
       {
         ...{ name: 'shop-cpu', resource: 'cpu', objective: 0.99, windowMs: 604_800_000, vms: 1, steps: 200, sinceMs: startedAtMs },

@@ -73,13 +73,15 @@ const GOOD: [url: string, path: string][] = [
   ['/healthz', '/healthz'],
   ['/readyz', '/readyz'],
 ];
+/** Tried by a test of its own: they are no reading. */
+const SAID = ['/v1/anomalies/{id}/feedback', '/v1/known-events', '/v1/vms/{id}/isolation'] as const;
 /** Tried by a test of their own: a login must be asked for before there is one. */
 const LOGINS = ['/v1/vms/{id}/credentials', '/v1/vms/{id}/credentials/{credentialId}'] as const;
 
 t.test('the OpenAPI document is valid and names every route tried here, and no other', async (t) => {
   const { document } = await world(t);
   t.same(documentProblems(document), []);
-  t.same([...new Set([...GOOD.map(([, path]) => path), ...LOGINS])].sort(), Object.keys(document.paths).sort());
+  t.same([...new Set([...GOOD.map(([, path]) => path), ...LOGINS, ...SAID])].sort(), Object.keys(document.paths).sort());
 });
 
 t.test('good requests are answered 200, as documented', async (t) => {
@@ -137,6 +139,21 @@ t.test('bad requests are answered with the right problem', async (t) => {
     t.equal(answer.json.requestId, answer.headers['x-request-id'], named);
   }
   t.same(failures, [], "the asker's mistakes are not ours");
+});
+
+t.test('incidents: a word on one, an event announced, an isolation ended; mistakes are told', async (t) => {
+  const { ask } = await world(t);
+  const [feedback, events, isolation] = SAID;
+  const judged = await ask('POST', '/v1/anomalies/leak-1/feedback', feedback, { payload: { feedback: 'false alarm' } });
+  t.match(judged.json, { id: 'leak-1', feedback: 'false alarm' });
+  t.equal((await ask('POST', '/v1/anomalies/none/feedback', feedback, { payload: { feedback: 'expected' } })).status, 404);
+  t.equal((await ask('POST', '/v1/anomalies/leak-1/feedback', feedback, { payload: { feedback: 'meh' } })).status, 400);
+  const event = await ask('POST', '/v1/known-events', events, { payload: { vm: 'shop-web', fromMs: 1, toMs: 2, why: 'release 7' } });
+  t.match(event.json, { vm: WEB, fromMs: 1, toMs: 2, why: 'release 7' });
+  t.equal((await ask('POST', '/v1/known-events', events, { payload: { fromMs: 2, toMs: 1, why: 'x' } })).status, 400);
+  t.equal((await ask('POST', '/v1/known-events', events, { payload: { fromMs: 0, toMs: 1e12, why: 'x' } })).status, 400);
+  t.match((await ask('DELETE', '/v1/vms/shop-web/isolation', isolation)).json, { outcome: 'applied' });
+  t.equal((await ask('DELETE', '/v1/vms/nobody/isolation', isolation)).status, 404);
 });
 
 t.test('what fails inside is a 500 that tells nothing, and our log hears of it', async (t) => {

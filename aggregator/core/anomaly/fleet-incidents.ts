@@ -3,6 +3,7 @@
  * and a storm over the fleet recognised for what it is (a bad collector, a clock step): then nobody is woken for each VM. Input:
  * instants of VMs in the order they arrive; output: what changed, and who is to be told.
  */
+import type { Feedback } from './feedback.ts';
 import type { Incident, VmPoint } from './incident.ts';
 import { type KnownEvent, KnownEvents } from './known-events.ts';
 import { type IncidentChange, type Seen, type VmIdentity, VmIncidents } from './vm-incidents.ts';
@@ -21,12 +22,18 @@ export interface FleetChange extends IncidentChange {
 }
 
 export class FleetIncidents {
+  readonly #learningPoints: number | undefined;
   readonly #vms = new Map<string, VmIncidents>();
   /** Few beside the fleet: looked through at every point. */
   readonly #open = new Map<string, Incident>();
   readonly #known = new KnownEvents();
   /** Until when a storm is assumed to go on, ms. */
   #stormUntilMs = Number.NEGATIVE_INFINITY;
+
+  /** @param learningPoints points of a VM before anything of it is judged; absent = as built in */
+  constructor(learningPoints?: number) {
+    this.#learningPoints = learningPoints;
+  }
 
   /** Our own resizes go here too, before their effect can be seen. */
   addKnownEvent(event: KnownEvent): void {
@@ -49,12 +56,30 @@ export class FleetIncidents {
     return this.#vms.get(vm)?.seen ?? null;
   }
 
-  observe(identity: VmIdentity, point: VmPoint): FleetChange | null {
+  /** What is known of a VM, made anew where nothing is. */
+  of(identity: VmIdentity): VmIncidents {
     let incidents = this.#vms.get(identity.vm);
     if (incidents === undefined) {
-      incidents = new VmIncidents(identity);
+      incidents = new VmIncidents(identity, this.#learningPoints);
       this.#vms.set(identity.vm, incidents);
     }
+    return incidents;
+  }
+
+  /** Nobody is told and nothing is done for single VMs while this holds. */
+  storms(atMs: number): boolean {
+    return this.#storms(atMs);
+  }
+
+  judge(feedback: Feedback, incident: Incident, nowMs: number): FleetChange | null {
+    const change = this.#vms.get(incident.vm)?.judge(feedback, incident, nowMs) ?? null;
+    if (change === null) return null;
+    this.#open.delete(incident.vm);
+    return { ...change, alert: false, together: [incident.vm] };
+  }
+
+  observe(identity: VmIdentity, point: VmPoint): FleetChange | null {
+    const incidents = this.of(identity);
     // It may have moved or been resized since.
     incidents.identity = identity;
     const change = incidents.observe(point, this.#explain(identity.vm, point.timeMs));

@@ -10,6 +10,8 @@ export type VmMetric = (typeof VM_METRICS)[number];
 /** One instant of a VM. An absent or NaN metric did not come; null everywhere is silence. */
 export interface VmPoint {
   timeMs: number;
+  /** Metrics that rest on the guest's own word; absent = none. */
+  claimed?: ReadonlySet<VmMetric>;
   values: Readonly<Partial<Record<VmMetric, number>>>;
 }
 
@@ -43,6 +45,8 @@ export interface Incident {
   contributors: readonly Contributor[];
   /** Likely cause, for people. */
   cause: string;
+  /** The host itself saw most of it; otherwise it rests on the guest's word, and nobody acts on it. */
+  vouched: boolean;
   /** Why nobody is alerted: our own resize, a deployment, a storm. Null = it counts. */
   explainedBy: string | null;
 }

@@ -3,9 +3,11 @@
  * that one event is one incident whatever metrics it shows in. Input: one instant of the VM after the other; output: what
  * changed. Nothing is opened while the VM is still being learnt.
  */
+import type { Contributor } from './detector.ts';
+import { type Feedback, Tuning } from './feedback.ts';
 import type { Incident, Severity, VmMetric, VmPoint } from './incident.ts';
 import { nameIncident } from './incident-kind.ts';
-import { VmWatch, type Weighed } from './vm-watch.ts';
+import { VmWatch, type WatchState, type Weighed } from './vm-watch.ts';
 
 /** Chosen on recorded VMs: at 6 false incidents double, at 12 small level shifts take three times as long. */
 const OPEN_WEIGHT = 8;
@@ -14,7 +16,7 @@ const PAGE_WEIGHT = 16;
 const CLOSE_WEIGHT = 1;
 const CLOSE_POINTS = 6;
 /** What is usual is known after so many points: a day of five-minute samples. */
-const LEARNING_POINTS = 288;
+export const LEARNING_POINTS = 288;
 /** Gain of what is usual before an incident: half a day of five-minute samples. */
 const USUAL_GAIN = 1 / 72;
 
@@ -22,6 +24,14 @@ export interface VmIdentity {
   vm: string;
   host: string;
   sizes: Readonly<Partial<Record<VmMetric, number>>>;
+}
+
+export interface IncidentsState {
+  watch: WatchState;
+  usual: Partial<Record<VmMetric, number>>;
+  points: number;
+  open: Incident | null;
+  tuning: ReturnType<Tuning['toJSON']>;
 }
 
 export interface IncidentChange {
@@ -38,7 +48,9 @@ export interface Seen {
 
 export class VmIncidents {
   identity: VmIdentity;
+  readonly #learningPoints: number;
   readonly #watch = new VmWatch();
+  readonly #tuning = new Tuning();
   readonly #usual: Partial<Record<VmMetric, number>> = {};
   #last: VmPoint['values'] = {};
   #points = 0;
@@ -49,8 +61,9 @@ export class VmIncidents {
   #light = 0;
   #peak = 0;
 
-  constructor(identity: VmIdentity) {
+  constructor(identity: VmIdentity, learningPoints = LEARNING_POINTS) {
     this.identity = identity;
+    this.#learningPoints = learningPoints;
   }
 
   /** @param explain why an incident that begins now needs nobody's attention, or null */
@@ -61,9 +74,37 @@ export class VmIncidents {
     const { memory } = point.values;
     if (memory !== undefined && memory > (this.#last.memory ?? Number.POSITIVE_INFINITY)) this.#rises += 1;
     const change = this.#open === null ? this.#maybeOpen(point, weighed, explain) : this.#goOn(point, weighed);
+
     if (this.#open === null) this.#learnUsual(point);
     this.#last = { ...this.#last, ...point.values };
     return change;
+  }
+
+  /**
+   * A person's word on the incident that began at `startMs`: a false alarm needs more evidence from now on, what was expected is
+   * so again at this time of day. Answers the incident's end when it was still open, else null.
+   */
+  judge(feedback: Feedback, { kind, startMs }: Pick<Incident, 'kind' | 'startMs'>, nowMs: number): IncidentChange | null {
+    this.#tuning.learn(feedback, kind, startMs);
+    const open = this.#open;
+    if (open === null || open.startMs !== startMs) return null;
+    this.#open = null;
+    this.#watch.forgive();
+    return { change: 'closed', incident: { ...open, endMs: nowMs, severity: 'info', explainedBy: `said to be ${feedback}` } };
+  }
+
+  /** At most 16 KiB; an incident that is open goes along. */
+  serialise(): IncidentsState {
+    return { watch: this.#watch.serialise(), usual: this.#usual, points: this.#points, open: this.#open, tuning: this.#tuning.toJSON() };
+  }
+
+  /** STORE_CORRUPT for another build's. What went on when it was written goes on. */
+  restore({ watch, usual, points, open, tuning }: IncidentsState): void {
+    this.#watch.restore(watch);
+    Object.assign(this.#usual, usual);
+    this.#points = points;
+    this.#open = open;
+    this.#tuning.restore(tuning);
   }
 
   get seen(): Seen {
@@ -71,28 +112,31 @@ export class VmIncidents {
   }
 
   get stateBytes(): number {
-    return this.#watch.stateBytes + 160;
+    return this.#watch.stateBytes + 160 + this.#tuning.stateBytes;
   }
 
   #maybeOpen(point: VmPoint, weighed: Weighed, explain: string | null): IncidentChange | null {
-    if (!weighed.silent && (weighed.weight < OPEN_WEIGHT || this.#points < LEARNING_POINTS)) return null;
+    const enough = weighed.weight >= OPEN_WEIGHT * this.#tuning.tolerance && this.#points >= this.#learningPoints;
+    if (!weighed.silent && !enough) return null;
     this.#pointsOpen = 1;
     this.#rises = 0;
     this.#light = 0;
     this.#peak = weighed.weight;
     const { vm, host } = this.identity;
     const named = this.#named(point, weighed);
+    const explained = explain ?? this.#tuning.expects(named.kind, point.timeMs);
     this.#open = {
       vm,
       host,
       ...named,
-      severity: explain === null ? severityOf(weighed) : 'info',
+      severity: explained === null ? severityOf(weighed) : 'info',
       startMs: point.timeMs,
       peakMs: point.timeMs,
       endMs: null,
       likelihood: likelihoodOf(weighed),
       contributors: weighed.contributors,
-      explainedBy: explain,
+      vouched: vouchedBy(weighed, point),
+      explainedBy: explained,
     };
     return { change: 'opened', incident: this.#open };
   }
@@ -108,12 +152,20 @@ export class VmIncidents {
     const heard = open.kind === 'silence' && !weighed.silent;
     const named = heard ? { kind: open.kind, cause: open.cause } : this.#named(point, weighed);
     const higher = weighed.weight > this.#peak;
-    if (!higher && (named.kind === open.kind || weighed.weight < OPEN_WEIGHT)) return null;
+    const sameKind = named.kind === open.kind || weighed.weight < OPEN_WEIGHT;
+    if (!higher && sameKind) return null;
     this.#peak = Math.max(this.#peak, weighed.weight);
     this.#open = {
       ...open,
       ...named,
-      ...(higher ? { peakMs: point.timeMs, likelihood: likelihoodOf(weighed), contributors: weighed.contributors } : {}),
+      ...(higher
+        ? {
+            peakMs: point.timeMs,
+            likelihood: likelihoodOf(weighed),
+            contributors: weighed.contributors,
+            vouched: vouchedBy(weighed, point),
+          }
+        : {}),
       severity: open.explainedBy !== null ? 'info' : open.severity === 'page' ? 'page' : severityOf(weighed),
     };
     return { change: 'updated', incident: this.#open };
@@ -139,6 +191,13 @@ export class VmIncidents {
       this.#usual[metric] = usual + (value - usual) * USUAL_GAIN;
     }
   }
+}
+
+/** Most of what weighs is of metrics that the host sees itself; so is that nothing is heard of a VM it runs. */
+function vouchedBy({ contributors, silent }: { contributors: readonly Contributor[]; silent: boolean }, { claimed }: VmPoint): boolean {
+  if (silent || claimed === undefined || claimed.size === 0) return true;
+  const onWord = contributors.filter(({ name }) => claimed.has(name.split(': ')[0] as VmMetric));
+  return onWord.reduce((sum, { share }) => sum + share, 0) < 0.5;
 }
 
 function severityOf({ weight, silent }: Weighed): Severity {

@@ -3,6 +3,8 @@
  * metrics counts and a single odd sample hardly does. Input: one instant of the VM; output: the weight of evidence and who
  * contributed. State: 2 KiB a metric and a few numbers.
  */
+import { HeadroomError } from '../../../shared/errors.ts';
+import { bytesOf, packState, unpackState } from '../forecast/state-bytes.ts';
 import type { Contributor } from './detector.ts';
 import { EnsembleDetector } from './ensemble-detector.ts';
 import { VM_METRICS, type VmMetric, type VmPoint } from './incident.ts';
@@ -38,6 +40,14 @@ interface WatchedMetric extends Watched {
   detector: EnsembleDetector;
 }
 
+const JOINT_TAG = 'joint-residual 1';
+
+export interface WatchState {
+  metrics: { metric: VmMetric; weight: number; reason: string; bytes: Uint8Array }[];
+  joint: Uint8Array;
+  longestMissing: number;
+}
+
 export class VmWatch {
   readonly #watched = new Map<VmMetric, WatchedMetric>();
   readonly #joint = new JointResidual(VM_METRICS.length, LEARNT_MAX);
@@ -63,8 +73,34 @@ export class VmWatch {
     return { weight, silent, contributors: weight === 0 ? [] : this.#contributors(joined) };
   }
 
+  /** What weighs now was no fault: it is forgotten. */
+  forgive(): void {
+    for (const one of [this.#outOfStep, ...this.#watched.values()]) one.weight = 0;
+  }
+
+  /** By name, so that a build with other metrics reads what it knows. */
+  serialise(): WatchState {
+    const metrics = [...this.#watched.values()].map(({ metric, detector, weight, reason }) => ({
+      metric,
+      weight,
+      reason,
+      bytes: detector.serialise(),
+    }));
+    return { metrics, joint: packState(JOINT_TAG, this.#joint.arrays), longestMissing: this.#longestMissing };
+  }
+
+  /** STORE_CORRUPT for another build's. */
+  restore({ metrics, joint, longestMissing }: WatchState): void {
+    for (const { metric, weight, reason, bytes } of metrics) {
+      if (!VM_METRICS.includes(metric)) throw new HeadroomError('STORE_CORRUPT', `there is no metric ${String(metric)}`);
+      this.#watched.set(metric, { metric, weight, reason, detector: new EnsembleDetector(LEARNT_MAX).restore(bytes) });
+    }
+    unpackState(JOINT_TAG, joint, this.#joint.arrays);
+    this.#longestMissing = longestMissing;
+  }
+
   get stateBytes(): number {
-    let bytes = 16;
+    let bytes = 32 + bytesOf(this.#joint.arrays);
     for (const { detector } of this.#watched.values()) bytes += detector.stateBytes + 8;
     return bytes;
   }

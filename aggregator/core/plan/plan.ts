@@ -93,6 +93,8 @@ export interface VmSnapshot {
   coolUntilMs: Partial<Record<Resource, number>>;
   /** What somebody in the guest expects to need; absent = nobody said anything. Claimed. */
   hints?: readonly { resource: Resource; amount: number; fromMs: number; untilMs: number }[];
+  /** Shares of time, 0..1, in which it waited: for a CPU that others had, for memory or disk. Absent = not told. */
+  strain?: { steal?: number; stealClaimed?: boolean; pressure?: number };
   /** Absent = nothing is wrong as far as is known. */
   incident?: VmIncident;
   /** It launches, and this is what its boot is expected to take; absent = nothing like it was ever seen to boot. */

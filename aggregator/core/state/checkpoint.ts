@@ -17,6 +17,8 @@ export interface VmCheckpoint {
   shape?: number[];
   /** What its boots took; what older programs wrote has none. */
   boots?: readonly Boot[];
+  /** Of its anomaly watch, as KeptWatch has it; what older programs wrote has none. */
+  watch?: string | null;
 }
 
 interface Header {
@@ -26,9 +28,10 @@ interface Header {
   attainment?: VmCheckpoint['attainment'];
   shape?: VmCheckpoint['shape'];
   boots?: VmCheckpoint['boots'];
+  watch?: VmCheckpoint['watch'];
 }
 
-export function packCheckpoint({ models, peaks, attainment = {}, shape = [], boots = [] }: VmCheckpoint): Uint8Array {
+export function packCheckpoint({ models, peaks, attainment = {}, shape = [], boots = [], watch = null }: VmCheckpoint): Uint8Array {
   const header: Header = {
     version: VERSION,
     models: models.map(({ resource, name, lastMs, bytes }) => ({ resource, name, lastMs, length: bytes.length })),
@@ -36,6 +39,7 @@ export function packCheckpoint({ models, peaks, attainment = {}, shape = [], boo
     attainment,
     shape,
     boots,
+    watch,
   };
   const text = new TextEncoder().encode(JSON.stringify(header));
   const packed = new Uint8Array(4 + text.length + models.reduce((sum, { bytes }) => sum + bytes.length, 0));
@@ -58,7 +62,8 @@ export function unpackCheckpoint(packed: Uint8Array): VmCheckpoint {
     at += length;
     return { resource, name, lastMs, bytes };
   });
-  return { models, peaks: header.peaks, attainment: header.attainment ?? {}, shape: header.shape ?? [], boots: header.boots ?? [] };
+  const { peaks, attainment = {}, shape = [], boots = [], watch = null } = header;
+  return { models, peaks, attainment, shape, boots, watch };
 }
 
 function readHeader(packed: Uint8Array): Header & { headerLength: number } {
@@ -70,11 +75,11 @@ function readHeader(packed: Uint8Array): Header & { headerLength: number } {
   } catch (cause) {
     throw corrupt('its header is not JSON', cause);
   }
-  const { version, models, peaks, attainment = {}, shape = [], boots = [] } = header as Partial<Header>;
+  const { version, models, peaks, attainment = {}, shape = [], boots = [], watch = null } = header as Partial<Header>;
   if (version !== VERSION || !Array.isArray(models) || !Array.isArray(peaks))
     throw corrupt(`its version is ${version}, this build reads ${VERSION}`);
   const lists = { shape: Array.isArray(shape) ? shape : [], boots: Array.isArray(boots) ? boots : [] };
-  return { version, models, peaks, attainment, ...lists, headerLength: length };
+  return { version, models, peaks, attainment, ...lists, watch: typeof watch === 'string' ? watch : null, headerLength: length };
 }
 
 function corrupt(what: string, cause?: unknown): HeadroomError {

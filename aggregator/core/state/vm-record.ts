@@ -10,7 +10,7 @@ import type { PeerProfiles } from '../classify/peer-profiles.ts';
 import type { Classification } from '../classify/workload-class.ts';
 import type { BootProfiles } from '../lifecycle/boot-profiles.ts';
 import { VmBoots } from '../lifecycle/vm-boots.ts';
-import { type DemandView, type ForecastView, type Hold, headline, type VmSnapshot } from '../plan/plan.ts';
+import { type DemandView, type ForecastView, type Hold, headline, type VmIncident, type VmSnapshot } from '../plan/plan.ts';
 import type { FleetPolicy, ResourcePolicy } from '../plan/policy.ts';
 import { Attainment, type Kept } from './attainment.ts';
 import { packCheckpoint, unpackCheckpoint } from './checkpoint.ts';
@@ -19,6 +19,7 @@ import { DemandAccumulator, type DemandFacts, type DemandOptions, type DemandPoi
 import { DemandModels, type ModelOptions } from './demand-models.ts';
 import { fieldPlan } from './field-plan.ts';
 import { Hints } from './hints.ts';
+import { KeptWatch } from './kept-watch.ts';
 import { LearningGate } from './learning-gate.ts';
 import { stepBlock } from './series-rows.ts';
 import { type VerdictOptions, Verdicts } from './verdicts.ts';
@@ -77,6 +78,10 @@ export class VmRecord {
   readonly #contention = new ContentionScore();
   readonly #workload: Workload;
   readonly hints = new Hints();
+  /** What is wrong with it now, as the anomaly watch says; null = nothing. */
+  incident: VmIncident | null = null;
+  /** What its anomaly watch knows, to be kept with its models. */
+  readonly watch = new KeptWatch();
   readonly #boots: VmBoots;
   /** What the host told of its last start or end; empty = nothing. */
   lastLifecycle = '';
@@ -189,7 +194,7 @@ export class VmRecord {
       const demand: Partial<Record<Resource, number>> = {};
       const levels: Partial<Record<Resource, number>> = {};
       const foretold = { ...this.#forecasts };
-      const teaches = this.#learning.teaches(step.startMs, this.#options.demand.stepMs, this.inventory.state);
+      const teaches = this.#learning.teaches(step.startMs, this.#options.demand.stepMs, this.inventory.state, this.incident);
       const facts = this.#workloadFacts();
       if (teaches) this.#workload.closeStep(step.points, facts);
       for (const resource of RESOURCES) {
@@ -276,14 +281,16 @@ export class VmRecord {
       peaks: this.#peaks.toJSON(),
       attainment,
       shape: this.#workload.shape.toJSON(),
+      watch: this.watch.text(),
       boots: this.#boots.seen(),
     });
   }
 
   /** Answers how many models were taken over; STORE_CORRUPT when the bytes are no checkpoint. */
   restore(bytes: Uint8Array, policy: FleetPolicy): number {
-    const { models, peaks, attainment = {}, shape = [], boots = [] } = unpackCheckpoint(bytes);
+    const { models, peaks, attainment = {}, shape = [], watch = null, boots = [] } = unpackCheckpoint(bytes);
     this.#boots.restore(boots);
+    this.watch.restore(watch);
     this.#peaks.restore(peaks);
     this.#workload.shape.restore(shape);
     for (const { name, windowMs } of policy.slas ?? []) {
@@ -331,6 +338,8 @@ export class VmRecord {
       rollback: { ...this.verdicts.rollback },
       ...(Object.keys(this.verdicts.infeasible).length === 0 ? {} : { infeasible: { ...this.verdicts.infeasible } }),
       ...(hints.length === 0 ? {} : { hints }),
+      ...(this.incident === null ? {} : { incident: this.incident }),
+      ...strainOf(this.#contention.view(nowMs)),
       ...(boot === null ? {} : { boot }),
     };
   }
@@ -370,6 +379,18 @@ export class VmRecord {
       pressure: vouched && now.pressure,
     };
   }
+}
+
+/** Waiting for a CPU as the host sees it, else as the guest says. */
+function strainOf(contention: Contention | null): Pick<VmSnapshot, 'strain'> {
+  if (contention === null) return {};
+  const { cpuWait, steal, memoryPressure, ioPressure } = contention.parts;
+  const waits = cpuWait ?? steal;
+  const presses = [memoryPressure, ioPressure].filter((part) => part !== null);
+  const strain: NonNullable<VmSnapshot['strain']> = {};
+  if (waits !== null) Object.assign(strain, { steal: waits, stealClaimed: cpuWait === null });
+  if (presses.length > 0) strain.pressure = Math.max(...presses);
+  return Object.keys(strain).length === 0 ? {} : { strain };
 }
 
 function settingsMap(settings: readonly Setting[]): Partial<Record<Resource, Setting>> {

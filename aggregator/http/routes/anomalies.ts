@@ -1,12 +1,19 @@
-/** GET /v1/anomalies: what is or was wrong with VMs, newest first. They come as events of kind notification too. */
+/**
+ * /v1/anomalies: what is or was wrong with VMs, newest first (they come as events of kind notification too), and a person's word
+ * on it. /v1/known-events: what explains itself. /v1/vms/{id}/isolation: an end to being cut off.
+ */
 import Type, { type Static } from 'typebox';
-import { Incident } from '../schemas/anomalies.ts';
-import { answers, type Routes } from './route-options.ts';
+import { HeadroomError } from '../../../shared/errors.ts';
+import { FeedbackBody, Incident, KnownEvent, KnownEventBody, Released } from '../schemas/anomalies.ts';
+import { answers, knownVm, type Routes } from './route-options.ts';
 
 const Query = Type.Object({
   open: Type.Optional(Type.Boolean({ description: 'Only what goes on' })),
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 100 })),
 });
+const tags = ['anomalies'];
+/** A known event that never ends would hide everything. */
+const EVENT_MS_MAX = 30 * 86_400_000;
 
 export const anomalyRoutes: Routes = (app, service) => {
   app.get<{ Querystring: Static<typeof Query> }>(
@@ -14,7 +21,7 @@ export const anomalyRoutes: Routes = (app, service) => {
     {
       schema: {
         summary: 'Incidents: what is or was wrong with VMs, newest first',
-        tags: ['anomalies'],
+        tags,
         querystring: Query,
         response: answers(Type.Object({ items: Type.Array(Incident) })),
       },
@@ -23,5 +30,49 @@ export const anomalyRoutes: Routes = (app, service) => {
       const wanted = service.incidents().filter(({ endMs }) => !query.open || endMs === null);
       return { items: wanted.slice(0, query.limit ?? 100) };
     },
+  );
+  app.post<{ Params: { id: string }; Body: Static<typeof FeedbackBody> }>(
+    '/v1/anomalies/:id/feedback',
+    {
+      schema: {
+        summary: "Say what an incident was: tunes that VM's detectors",
+        tags,
+        params: Type.Object({ id: Type.String({ maxLength: 128 }) }),
+        body: FeedbackBody,
+        response: answers(Incident),
+      },
+    },
+    ({ params, body, ip }) => service.judgeIncident(params.id, body.feedback, `http ${ip}`),
+  );
+  app.post<{ Body: Static<typeof KnownEventBody> }>(
+    '/v1/known-events',
+    {
+      schema: {
+        summary: 'Announce a deployment or a load test: it explains itself',
+        tags,
+        body: KnownEventBody,
+        response: answers(KnownEvent),
+      },
+    },
+    ({ body, ip }) => {
+      const { vm, fromMs = service.nowMs(), toMs, why } = body;
+      if (toMs <= fromMs || toMs - fromMs > EVENT_MS_MAX)
+        throw new HeadroomError('USAGE', `an event from ${fromMs} to ${toMs} lasts no time, or more than 30 days`);
+      const event = { vm: vm === undefined ? null : knownVm(service, vm), fromMs, toMs, why };
+      service.addKnownEvent(event, `http ${ip}`);
+      return event;
+    },
+  );
+  app.delete<{ Params: { id: string } }>(
+    '/v1/vms/:id/isolation',
+    {
+      schema: {
+        summary: 'Give an isolated VM its network back before its time',
+        tags,
+        params: Type.Object({ id: Type.String({ maxLength: 256 }) }),
+        response: answers(Released),
+      },
+    },
+    ({ params, ip }) => service.releaseVm(knownVm(service, params.id), `http ${ip}`),
   );
 };

@@ -1,0 +1,195 @@
+/**
+ * What is done about VMs that went wrong: people are told, live state learns of it (the planner takes nothing, models learn
+ * nothing of it), and what policy asks beyond that is linted, carried out by the VM's host and written down. Input: the watch's
+ * incidents, snapshots, results, people's words; output: frames, ledger entries, events, notifications.
+ */
+import { HeadroomError } from '../../shared/errors.ts';
+import type { HostId, VmId } from '../../shared/ids.ts';
+import type { FrameOf } from '../../shared/protocol/frames.ts';
+import { VM_ACTION_CAPABILITY, type VmAction } from '../../shared/protocol/vm-action-frames.ts';
+import { RESOURCES, type Resource } from '../../shared/resources.ts';
+import type { TelemetryBlock } from '../../shared/telemetry.ts';
+import type { Feedback } from '../core/anomaly/feedback.ts';
+import type { FleetChange } from '../core/anomaly/fleet-incidents.ts';
+import type { Incident } from '../core/anomaly/incident.ts';
+import { type ActionTaken, askedActions } from '../core/anomaly/incident-actions.ts';
+import type { KnownEvent } from '../core/anomaly/known-events.ts';
+import { lintAction } from '../core/lint/action-rules.ts';
+import type { FleetSnapshot, PlanStep, VmIncident } from '../core/plan/plan.ts';
+import { anomalyPolicyOf } from '../core/plan/policy-anomaly.ts';
+import { suspensionOf } from '../core/plan/suspension.ts';
+import type { FleetState } from '../core/state/fleet-state.ts';
+import type { ActionEnded, VmActions } from '../execute/vm-actions.ts';
+import type { IncidentView } from '../http/service.ts';
+import { AnomalyWatch } from './anomaly-watch.ts';
+import type { IncidentReporter } from './incident-reporter.ts';
+import type { SteadyTime } from './steady-time.ts';
+
+export interface AnomalyDeskOptions {
+  stepMs: number;
+  /** Absent = as built in. */
+  learningSteps?: number | undefined;
+  time: SteadyTime;
+  state: FleetState;
+  reporter: IncidentReporter;
+  actions: VmActions;
+  understands: (host: HostId, capability: string) => boolean;
+}
+
+const HOUR_MS = 3_600_000;
+/** What an isolation or a restart does to the metrics is felt for so long after it. */
+const FELT_MS = 10 * 60_000;
+
+export class AnomalyDesk {
+  readonly #options: AnomalyDeskOptions;
+  readonly #watch: AnomalyWatch;
+  /** Within the last hour. */
+  #taken: ActionTaken[] = [];
+  /** Incident and action: each is asked for once. */
+  readonly #tried = new Set<string>();
+  #changed: { change: FleetChange; incident: IncidentView }[] = [];
+  readonly counters = { opened: 0, alerted: 0, explained: 0, refusedActions: 0 };
+
+  constructor(options: AnomalyDeskOptions) {
+    this.#options = options;
+    this.#watch = new AnomalyWatch(options.stepMs, (change, incident) => this.#changed.push({ change, incident }), options.learningSteps);
+  }
+
+  /** Once a step, after it has ended. Answers what was seen, as rows of the VMs' series. */
+  step(snapshot: FleetSnapshot): TelemetryBlock[] {
+    this.#rememberWatches(snapshot);
+    const blocks = this.#watch.step(snapshot);
+    for (const { change, incident } of this.#changed.splice(0)) this.#changedNow(change, incident, snapshot);
+    return blocks;
+  }
+
+  noteChange(step: PlanStep, atMs: number): void {
+    this.#watch.noteChange(step, atMs);
+  }
+
+  remove(vm: VmId): void {
+    this.#watch.remove(vm);
+  }
+
+  /** Newest first. */
+  incidents(): IncidentView[] {
+    return this.#watch.incidents();
+  }
+
+  /** Open incidents that nothing explains. */
+  get open(): number {
+    return this.incidents().filter(({ endMs, explainedBy }) => endMs === null && explainedBy === null).length;
+  }
+
+  get storming(): boolean {
+    return this.#watch.storms(this.#options.time.nowMs());
+  }
+
+  /** A deployment, a load test: what begins while it lasts needs nobody. Written down. */
+  addKnownEvent(event: KnownEvent, by: string): void {
+    this.#watch.addKnownEvent(event);
+    this.#options.reporter.knownEvent(event, by);
+  }
+
+  /** Throws NOT_FOUND for an incident that is not remembered. */
+  judge(id: string, feedback: Feedback, by: string): IncidentView {
+    const { time, reporter, state } = this.#options;
+    const judged = this.#watch.judge(id, feedback, time.nowMs());
+    if (judged === null) throw new HeadroomError('NOT_FOUND', `no incident "${id}" is remembered; GET /v1/anomalies lists them`);
+    reporter.judged(judged, feedback, by);
+    const record = state.vm(judged.vm as VmId);
+    if (record) record.incident = this.#incidentOf(judged.vm as VmId);
+    return judged;
+  }
+
+  /** Ends an isolation before its time. */
+  release(vm: VmId, by: string): Promise<ActionEnded> {
+    const record = this.#options.state.vm(vm);
+    if (record === undefined) throw new HeadroomError('NOT_FOUND', `no VM ${vm} is known`);
+    return this.#carryOut(record.host, vm, { action: 'release', forMs: 0, reason: `asked by ${by}` });
+  }
+
+  stop(): void {
+    this.#options.actions.stop();
+  }
+
+  onResult(result: FrameOf<'vm-action-result'>): void {
+    this.#options.actions.onResult(result);
+  }
+
+  /** What is known of each VM goes with its models, and comes back with them. */
+  #rememberWatches({ vms }: FleetSnapshot): void {
+    for (const vm of vms) {
+      const record = this.#options.state.vm(vm.id);
+      if (record && record.watch.live === null) record.watch.take(this.#watch.memoryOf(vm));
+    }
+  }
+
+  #changedNow(change: FleetChange, incident: IncidentView, snapshot: FleetSnapshot): void {
+    const { state, reporter } = this.#options;
+    const { policy } = state;
+    const vm = incident.vm as VmId;
+    const record = state.vm(vm);
+    const suspended = record && suspensionOf(record.matched, policy, snapshot.nowMs);
+    if (record) record.incident = this.#incidentOf(vm);
+    const asked = record && anomalyPolicyOf(policy, record.matched);
+    if (change.change === 'opened') this.counters[incident.explainedBy === null ? 'opened' : 'explained']++;
+    const alert = change.alert && asked?.alert === true && !suspended;
+    if (alert && change.change === 'opened') this.counters.alerted++;
+    reporter.incident({ ...change, alert }, incident);
+    if (change.change !== 'closed' && asked) for (const action of askedActions(incident, asked)) this.#ask(action, incident, snapshot);
+  }
+
+  #ask(asked: ReturnType<typeof askedActions>[number], incident: IncidentView, snapshot: FleetSnapshot): void {
+    const { state, understands, reporter } = this.#options;
+    const { nowMs } = snapshot;
+    const key = `${incident.id}/${asked.action}`;
+    if (this.#tried.has(key)) return;
+    this.#taken = this.#taken.filter(({ atMs }) => nowMs - atMs < HOUR_MS);
+    const host = asked.host as HostId;
+    const ground = { incident, storm: this.#watch.storms(nowMs), snapshot, policy: state.policy, taken: this.#taken };
+    const problem = lintAction(asked, { ...ground, understands: understands(host, VM_ACTION_CAPABILITY) });
+    if (problem !== null) {
+      // What holds it back may pass while the incident goes on: it is told once, and looked at again.
+      if (incident.actions.some(({ action, reason }) => action === asked.action && reason === problem)) return;
+      this.counters.refusedActions++;
+      this.#watch.noteAction(incident.id, { action: asked.action, outcome: 'refused', reason: problem, atMs: nowMs });
+      reporter.action(asked.vm as VmId, host, asked.action, { outcome: 'refused', reason: problem });
+      return;
+    }
+    if (this.#tried.size > 10_000) this.#tried.clear();
+    this.#tried.add(key);
+    this.#taken.push({ host: asked.host, atMs: nowMs });
+    void this.#carryOut(host, asked.vm as VmId, asked).then(({ outcome, reason }) => {
+      this.#watch.noteAction(incident.id, { action: asked.action, outcome, reason, atMs: this.#options.time.nowMs() });
+    });
+  }
+
+  #carryOut(host: HostId, vm: VmId, asked: { action: VmAction; forMs: number; reason: string }): Promise<ActionEnded> {
+    const { actions, reporter, time } = this.#options;
+    const fromMs = time.nowMs();
+    const why = { isolate: 'its network is cut off by us', release: 'its network is given back by us', restart: 'it is restarted by us' };
+    this.#watch.addKnownEvent({ vm, fromMs, toMs: fromMs + asked.forMs + FELT_MS, why: why[asked.action] });
+    reporter.action(vm, host, asked.action, { outcome: 'asked', reason: asked.reason });
+    return new Promise((resolve) => {
+      actions.carryOut(host, { ...asked, vm }, (ended) => {
+        reporter.action(vm, host, asked.action, ended);
+        resolve(ended);
+      });
+    });
+  }
+
+  #incidentOf(vm: VmId): VmIncident | null {
+    const incident = this.#watch.open(vm);
+    if (incident === null) return null;
+    const { kind, startMs: sinceMs, vouched } = incident;
+    return { kind, sinceMs, resource: resourceOf(incident), vouched };
+  }
+}
+
+/** What of that is allocated it shows in most. */
+function resourceOf({ contributors }: Incident): Resource | null {
+  const metric = contributors[0]?.name.split(': ')[0];
+  if (metric === 'steal') return 'cpu';
+  return RESOURCES.find((resource) => resource === metric) ?? null;
+}

@@ -1,0 +1,25 @@
+/** The anomaly desk with what it works through: a sender of actions and a reporter. Parts in, desk out. */
+import type { HostId } from '../../shared/ids.ts';
+import type { Logger } from '../../shared/log.ts';
+import type { DecisionConfig } from '../config.ts';
+import { type VmActionOptions, VmActions } from '../execute/vm-actions.ts';
+import { AnomalyDesk } from './anomaly-desk.ts';
+import { IncidentReporter } from './incident-reporter.ts';
+import type { Parts } from './parts.ts';
+
+export interface AnomalyParts extends Pick<Parts, 'clock' | 'epoch' | 'time' | 'state' | 'events' | 'queue' | 'notifications'> {
+  config: DecisionConfig;
+  log: Logger;
+  send: VmActionOptions['send'];
+  understands: (host: HostId, capability: string) => boolean;
+}
+
+export function createAnomalies(parts: AnomalyParts): AnomalyDesk {
+  const { clock, epoch, time, state, events, queue, notifications, log, config, send, understands } = parts;
+  const { stepMs, anomalyLearningSteps: learningSteps, commandRetryMs: retryMs, commandDeadlineMs: deadlineMs } = config;
+  return new AnomalyDesk({
+    ...{ stepMs, learningSteps, time, state, understands },
+    actions: new VmActions({ clock, epoch, send, retryMs, deadlineMs }),
+    reporter: new IncidentReporter(events, queue, notifications, log, () => time.nowMs()),
+  });
+}
