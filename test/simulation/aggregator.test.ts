@@ -4,22 +4,10 @@
  * policies act; what is lost on the way is sent again.
  */
 import t from 'tap';
-import { type Aggregator, createAggregator } from '../../aggregator/aggregator.ts';
-import { decisionConfig } from '../../aggregator/config.ts';
-import type { LedgerStore } from '../../aggregator/store/ledger-store.ts';
-import { createMemoryLedgerStore } from '../../aggregator/store/sqlite/memory-ledger-store.ts';
-import { createMemorySeriesStore } from '../../aggregator/store/sqlite/memory-series-store.ts';
 import { hostId } from '../../shared/ids.ts';
-import { createLogger } from '../../shared/log.ts';
-import { createPrng } from '../../shared/prng.ts';
-import { NodeClock, SimulatedTime } from '../../simulation/clock.ts';
-import { carryOut, FakeHost, type FakeVm, fakeVm, resultOf } from '../support/fake-host.ts';
+import { CONFIG, DAY_MS, aggregatorWorld as worldOf } from '../support/aggregator-world.ts';
+import { carryOut, fakeVm, resultOf } from '../support/fake-host.ts';
 import { testVmId } from '../support/fleet.ts';
-
-const START_MS = Date.UTC(2026, 2, 3, 8, 0, 0);
-const STEP_MS = 5000;
-const DAY_MS = 120_000;
-const CONFIG = decisionConfig({ stepMs: STEP_MS, planPeriodMs: STEP_MS, seasonsMs: [DAY_MS] });
 
 const policyText = (mode: string, extra = '') => `version: 1
 fleet:
@@ -34,55 +22,6 @@ ${extra}defaults:
 
 /** High for half of a two-minute day. */
 const pulse = (atMs: number) => (atMs % DAY_MS < DAY_MS / 2 ? { cores: 1.2, memoryMiB: 600 } : { cores: 0.45, memoryMiB: 200 });
-
-class World {
-  readonly time = new SimulatedTime(createPrng(11), START_MS);
-  readonly ledger: LedgerStore = createMemoryLedgerStore();
-  readonly series = createMemorySeriesStore({ clock: new NodeClock(this.time) });
-  readonly host: FakeHost;
-  policy: string;
-  clock = new NodeClock(this.time);
-  aggregator!: Aggregator;
-  readonly log: string[] = [];
-
-  constructor(vms: FakeVm[], policy: string) {
-    this.policy = policy;
-    this.host = new FakeHost('kvm1', new NodeClock(this.time), vms);
-    this.host.network.onConnection((transport) => this.aggregator.accept(transport));
-  }
-
-  async start(): Promise<void> {
-    this.clock = new NodeClock(this.time);
-    this.aggregator = await createAggregator({
-      clock: this.clock,
-      prng: createPrng(1),
-      series: this.series,
-      ledger: this.ledger,
-      policySource: { read: async () => this.policy },
-      config: CONFIG,
-      log: createLogger((line) => this.log.push(line), this.clock, 'warn'),
-      version: 'test',
-    });
-    this.aggregator.start();
-  }
-
-  run(forMs: number): Promise<void> {
-    return this.time.runUntil(this.time.nowMs + forMs);
-  }
-
-  /** kill -9: nothing is drained, connections are cut. */
-  kill(): void {
-    this.clock.kill();
-    this.host.network.dropConnections();
-  }
-}
-
-async function worldOf(vms: FakeVm[], policy: string): Promise<World> {
-  const world = new World(vms, policy);
-  await world.start();
-  world.host.live();
-  return world;
-}
 
 const vms = (count: number, load = pulse) => Array.from({ length: count }, (_, i) => fakeVm(testVmId(i + 1), `vm-${i + 1}`, load));
 

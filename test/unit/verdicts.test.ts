@@ -100,22 +100,22 @@ t.test('the verdict, case by case', async (t) => {
   t.same(evidenceOf([]), saw(0, 0, null));
 });
 
-const OPTIONS = { windowMs: 10_000, cooldownMs: 30_000 };
+const OPTIONS = { stepMs: 5000, windowMs: 10_000, cooldownMs: 30_000 };
 const step = (startMs: number, demand: number | null = 0.5, suppressed = false): EvidenceStep => ({ startMs, demand, suppressed });
 
 t.test('judged when its window is over, by the steps before and after; the step of the change tells of neither', async (t) => {
   const verdicts = new Verdicts(OPTIONS);
   for (const at of [-20_000, -10_000, -5000]) verdicts.step('cpu', step(NOW_MS + at, 0.4));
-  t.equal(verdicts.applied(change(cpu(1), cpu(0.8), 'shrink', NOW_MS + 1000), null), null);
+  t.equal(verdicts.applied(change(cpu(1), cpu(0.8), 'shrink', NOW_MS + 2000), null), null);
   verdicts.step('cpu', step(NOW_MS, 99, true));
   verdicts.step('cpu', step(NOW_MS + 5000, 0.6));
-  t.same(verdicts.due(NOW_MS + 11_000, null), []);
-  const [verdict, ...others] = verdicts.due(NOW_MS + 11_001, null);
+  t.same(verdicts.due(NOW_MS + 12_000, null), []);
+  const [verdict, ...others] = verdicts.due(NOW_MS + 12_001, null);
   t.same(others, []);
   t.match(verdict, {
     verdict: 'helped',
     planId: 'p',
-    judgedAtMs: NOW_MS + 11_001,
+    judgedAtMs: NOW_MS + 12_001,
     before: { steps: 1, demandMax: 0.4 },
     after: { steps: 1, demandMax: 0.6 },
   });
@@ -128,6 +128,18 @@ t.test('the next change ends the window of the one before', async (t) => {
   verdicts.step('cpu', step(NOW_MS + 1000, 1.6));
   t.match(verdicts.applied(change(cpu(2), cpu(1.8), 'shrink', NOW_MS + 6000), null), { verdict: 'helped', to: { capCores: 2 } });
   t.equal(verdicts.due(NOW_MS + 20_000, null).length, 1);
+});
+
+t.test('a shrink early in a step is seen in it; growth is not', async (t) => {
+  for (const [direction, verdict] of [
+    ['shrink', 'helped'],
+    ['grow', 'unknown'],
+  ] as const) {
+    const verdicts = new Verdicts(OPTIONS);
+    verdicts.applied(change(cpu(1), cpu(direction === 'shrink' ? 0.8 : 1.2), direction, NOW_MS + 1000), null);
+    verdicts.step('cpu', step(NOW_MS));
+    t.match(verdicts.applied(change(cpu(1), cpu(0.9), 'shrink', NOW_MS + 6000), null), { verdict }, direction);
+  }
 });
 
 t.test('harm: at once, with roll-back and rest; not where demand explains it, not of growth, not too late', async (t) => {

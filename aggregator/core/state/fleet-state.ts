@@ -85,7 +85,7 @@ export class FleetState {
       seasonsMs,
       factory,
       demand: { stepMs, windowMs: demandWindowMs, graceMs },
-      verdicts: { windowMs: verdictWindowMs, cooldownMs: verdictCooldownMs },
+      verdicts: { stepMs, windowMs: verdictWindowMs, cooldownMs: verdictCooldownMs },
       settleMs,
       peers: new PeerProfiles(),
       boots: new BootProfiles(),

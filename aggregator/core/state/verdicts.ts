@@ -8,6 +8,7 @@ import { headline } from '../plan/plan.ts';
 import { type Change, demandExplains, type EvidenceStep, evidenceOf, judge, notReached, type Verdict } from '../verdict/judge.ts';
 
 export interface VerdictOptions {
+  stepMs: number;
   /** Signs within this time after a shrink are laid to its charge; as much before it is compared with. */
   windowMs: number;
   /** No other shrink for so long after a harmful one; no other try at a target that could not be reached. */
@@ -30,10 +31,12 @@ interface Failures {
   rests: number;
 }
 
-/** Steps remembered per resource: a window and what came before it. */
-const STEPS_MAX = 32;
+/** A window after a change and one before it: steps older than this many windows are forgotten. */
+const WINDOWS_KEPT = 3;
 /** One refusal may be bad luck (a job, a lease just over); the second of its kind is not. */
 const FAILURES_MIN = 2;
+/** A change is early in its step when so much of it is still to come: plans follow the end of a step by moments. */
+const EARLY_SHARE = 0.65;
 /** Rests double up to this many times. */
 const RESTS_MAX = 4;
 
@@ -63,7 +66,7 @@ export class Verdicts {
   step(resource: Resource, step: EvidenceStep): void {
     const steps = this.#steps[resource] ?? [];
     steps.push(step);
-    if (steps.length > STEPS_MAX) steps.shift();
+    while (steps[0]!.startMs < step.startMs - WINDOWS_KEPT * this.#options.windowMs) steps.shift();
     this.#steps[resource] = steps;
   }
 
@@ -130,14 +133,18 @@ export class Verdicts {
     return { ...change, ...judged, judgedAtMs: nowMs, before, after };
   }
 
-  /** Steps that touch the change itself tell neither of before nor of after. */
-  #evidence({ resource, atMs }: Change): Pick<Verdict, 'before' | 'after'> {
+  /**
+   * The step in which the change came tells neither of before nor of after; but of a shrink early in it, it tells of after: what
+   * holds the VM down in it came with the shrink.
+   */
+  #evidence({ resource, atMs, direction }: Change): Pick<Verdict, 'before' | 'after'> {
     const steps = this.#steps[resource] ?? [];
-    const { windowMs } = this.#options;
+    const { windowMs, stepMs } = this.#options;
     const last = steps.findLastIndex(({ startMs }) => startMs < atMs);
+    const early = direction === 'shrink' && last >= 0 && steps[last]!.startMs + stepMs - atMs >= EARLY_SHARE * stepMs;
     return {
       before: evidenceOf(steps.slice(0, Math.max(0, last)).filter(({ startMs }) => startMs >= atMs - windowMs)),
-      after: evidenceOf(steps.slice(last + 1).filter(({ startMs }) => startMs <= atMs + windowMs)),
+      after: evidenceOf(steps.slice(early ? last : last + 1).filter(({ startMs }) => startMs <= atMs + windowMs)),
     };
   }
 }

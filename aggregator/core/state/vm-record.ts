@@ -199,8 +199,8 @@ export class VmRecord {
       if (teaches) this.#workload.closeStep(step.points, facts);
       for (const resource of RESOURCES) {
         const { value, suppressed } = step.points[resource];
-        this.verdicts.step(resource, { startMs: step.startMs, demand: value, suppressed });
         const wishes = policy.resolve(this.matched, resource);
+        if (wishes.mode === 'auto') this.verdicts.step(resource, { startMs: step.startMs, demand: value, suppressed });
         levels[resource] = 1 - wishes.violationBudget;
         if (value === null || wishes.mode === 'off') continue;
         demand[resource] = value;
