@@ -1,8 +1,10 @@
 /**
  * `bench ingest`: rows of 20 values from host agents' own connections into an aggregator's receiving end. Output: rows per
  * second of the receiver's CPU, all its threads counted: as far as decoded and validated (`wire`), and through live state
- * and forecasts into each store. Beside it, per second of their own CPU, what InfluxDB and VictoriaMetrics take in of such
- * rows as line protocol in the same run, and what the adapter costs next to that.
+ * and forecasts into each store; into SQLite also with frames of several seconds. Beside it, per second of their own CPU,
+ * what InfluxDB and VictoriaMetrics take in of such rows as line protocol in the same run, how many times that the embedded
+ * store's path is, and what the adapter costs next to it. Measured once warm: code compiled, and bins sealed as fast as
+ * they fill.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -29,10 +31,15 @@ import { MadeVm } from './made-rows.ts';
 
 const HOSTS = 20;
 const VMS_PER_HOST = 50;
-/** Two steps of forecasts are made on the way. */
+/** A bin is full, and its sealing has begun. */
+const WARM_UP_SECONDS = 360;
+/** Two bins are sealed and two steps of forecasts made meanwhile. */
 const SECONDS = 600;
-/** Rows sent and not yet acknowledged, as seconds of the fleet: an agent's flush sends a row or two of each VM. */
-const SECONDS_AHEAD = 2;
+/** An agent's flush sends a row or two of each VM; in a large fleet agents may be set to send less often. */
+const SECONDS_PER_FRAME = 1;
+const SECONDS_PER_LONG_FRAME = 5;
+/** Frames of each VM sent and not yet acknowledged. */
+const FRAMES_AHEAD = 2;
 const FLUSH_MS = 10;
 /** Of the same VMs straight into a server; appends of some 3 MB of lines, as agents' batches come together. */
 const PEER_SECONDS = 120;
@@ -98,35 +105,57 @@ interface Ingested {
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-async function send(senders: readonly Sender[]): Promise<void> {
+/** Rows of each VM for the seconds in [from, to), when all before are acknowledged but for a few; answers when all are. */
+async function send(senders: readonly Sender[], startMs: number, from: number, to: number, secondsPerFrame: number): Promise<void> {
   const waiting = (): number => senders.reduce((sum, { buffer }) => sum + buffer.stats.rows, 0);
-  const startMs = Math.ceil(Date.now() / 300_000) * 300_000;
-  for (let second = 1; second <= SECONDS; second++) {
+  for (let second = from; second < to; second += secondsPerFrame) {
     for (const { buffer, vms } of senders) {
       const nowMs = systemClock.monotonicMs();
-      for (const vm of vms) buffer.append(vm.block(startMs + second * 1000, 1, 1000), nowMs);
+      for (const vm of vms) buffer.append(vm.block(startMs + second * 1000, secondsPerFrame, 1000), nowMs);
     }
-    while (waiting() > (SECONDS_AHEAD - 1) * HOSTS * VMS_PER_HOST) await pause(FLUSH_MS / 2);
+    while (waiting() > (FRAMES_AHEAD - 1) * secondsPerFrame * HOSTS * VMS_PER_HOST) await pause(FLUSH_MS / 2);
   }
   while (waiting() > 0) await pause(FLUSH_MS);
 }
 
-async function rowsPerCoreSecond(store: ServerSetting['store'], url: string | null = null): Promise<Ingested> {
+async function rowsPerCoreSecond(
+  store: ServerSetting['store'],
+  url: string | null = null,
+  secondsPerFrame = SECONDS_PER_FRAME,
+): Promise<Ingested> {
   const directory = mkdtempSync(join(tmpdir(), 'headroom-bench-ingest-'));
   const receiver = new Receiver();
   try {
     await receiver.start({ store, directory, url });
     const senders = Array.from({ length: HOSTS }, (_, index) => sender(receiver.url, index));
+    const startMs = Math.ceil(Date.now() / 300_000) * 300_000;
+    await send(senders, startMs, 0, WARM_UP_SECONDS, secondsPerFrame);
     const before = await receiver.figures();
-    await send(senders);
+    await send(senders, startMs, WARM_UP_SECONDS, WARM_UP_SECONDS + SECONDS, secondsPerFrame);
     const after = await receiver.figures();
     await Promise.all(senders.map(({ uplink }) => uplink.stop()));
-    const dropped = HOSTS * VMS_PER_HOST * SECONDS - (after.rows - before.rows);
-    return { rate: (after.rows - before.rows) / (after.cpuSeconds - before.cpuSeconds), rssMiB: after.rssMiB, dropped };
+    const rows = after.rows - before.rows;
+    return {
+      rate: rows / (after.cpuSeconds - before.cpuSeconds),
+      rssMiB: after.rssMiB,
+      dropped: HOSTS * VMS_PER_HOST * (WARM_UP_SECONDS + SECONDS) - after.rows,
+    };
   } finally {
     await receiver.stop();
     rmSync(directory, { recursive: true, force: true });
   }
+}
+
+/** As the servers tell them themselves. */
+async function influxVersion(url: string): Promise<string> {
+  return (await fetch(`${url}/ping`)).headers.get('x-influxdb-version') ?? 'unknown';
+}
+
+async function victoriaVersion(url: string): Promise<string> {
+  const text = await (await fetch(`${url}/metrics`)).text();
+  return (
+    /^vm_app_version\{.*?short_version="([^"]+)"/m.exec(text)?.[1] ?? /^vm_app_version\{.*?version="([^"]+)"/m.exec(text)?.[1] ?? 'unknown'
+  );
 }
 
 interface Taken {
@@ -169,18 +198,22 @@ export const ingest: Benchmark = {
     const wire = await rowsPerCoreSecond('none');
     tell('into sqlite');
     const sqlite = await rowsPerCoreSecond('sqlite');
+    tell(`into sqlite, frames of ${SECONDS_PER_LONG_FRAME} s`);
+    const longFrames = await rowsPerCoreSecond('sqlite', null, SECONDS_PER_LONG_FRAME);
     const given = { database: 'peer', clock: systemClock, prng: createPrng(1) };
     tell('into InfluxDB');
     const influx = await startInfluxDb();
-    const [influxdb, influxPeer] = await onServer(influx, async () => [
+    const [influxdb, influxPeer, influxdbVersion] = await onServer(influx, async () => [
       await rowsPerCoreSecond('influxdb', influx.url),
       await peer(await openInfluxSeriesStore({ url: influx.url, ...given }), influx),
+      await influxVersion(influx.url),
     ]);
     tell('into VictoriaMetrics');
     const metrics = await startVictoriaMetrics();
-    const [victoria, victoriaPeer] = await onServer(metrics, async () => [
+    const [victoria, victoriaPeer, victoriaMetricsVersion] = await onServer(metrics, async () => [
       await rowsPerCoreSecond('victoria', metrics.url),
       await peer(await openVictoriaSeriesStore({ url: metrics.url, ...given }), metrics),
+      await victoriaVersion(metrics.url),
     ]);
     const each = (figure: (of: Ingested) => number) => ({
       wire: figure(wire),
@@ -190,12 +223,17 @@ export const ingest: Benchmark = {
     });
     return {
       rowsPerCoreSecond: each(({ rate }) => rounded(rate)),
+      rowsPerCoreSecondInLongFrames: { secondsPerFrame: SECONDS_PER_LONG_FRAME, sqlite: rounded(longFrames.rate) },
+      timesInfluxdb: { sqlite: rounded(sqlite.rate / influxPeer.rate), sqliteInLongFrames: rounded(longFrames.rate / influxPeer.rate) },
       peersRowsPerCoreSecond: { influxdb: rounded(influxPeer.rate), victoria: rounded(victoriaPeer.rate) },
       influxdbAdapterCpuShare: rounded(influxPeer.adapterShare),
       victoriaAdapterCpuShare: rounded(victoriaPeer.adapterShare),
+      peers: { influxdb: influxdbVersion, victoria: victoriaMetricsVersion },
       rssMiB: each(({ rssMiB }) => rounded(rssMiB)),
       rowsDropped: each(({ dropped }) => dropped),
       rows: HOSTS * VMS_PER_HOST * SECONDS,
+      secondsPerFrame: SECONDS_PER_FRAME,
+      warmUpSeconds: WARM_UP_SECONDS,
     };
   },
 };

@@ -25,24 +25,23 @@ export interface Contention {
 
 interface Signal {
   part: ContentionPart;
-  /** Share of time, 0..1. */
-  share: (value: number) => number;
+  /** The value that stands for all of the time. */
+  full: number;
 }
 
-const asIs = (value: number): number => value;
 const HOST_SIGNALS: Readonly<Record<string, Signal>> = {
-  'vm_cpu.waitFraction': { part: 'cpuWait', share: asIs },
-  'vm_pressure.memorySomeFraction': { part: 'memoryPressure', share: asIs },
-  'vm_pressure.ioSomeFraction': { part: 'ioPressure', share: asIs },
-  'vm_memory.swapInMiBPerSecond': { part: 'swap', share: (rate) => rate / SWAP_FULL_MIB_PER_SECOND },
+  'vm_cpu.waitFraction': { part: 'cpuWait', full: 1 },
+  'vm_pressure.memorySomeFraction': { part: 'memoryPressure', full: 1 },
+  'vm_pressure.ioSomeFraction': { part: 'ioPressure', full: 1 },
+  'vm_memory.swapInMiBPerSecond': { part: 'swap', full: SWAP_FULL_MIB_PER_SECOND },
 };
-const GUEST_SIGNALS: Readonly<Record<string, Signal>> = { 'vm_cpu.guestStealFraction': { part: 'steal', share: asIs } };
+const GUEST_SIGNALS: Readonly<Record<string, Signal>> = { 'vm_cpu.guestStealFraction': { part: 'steal', full: 1 } };
 
 const columnsOf = (signals: Readonly<Record<string, Signal>>) =>
   fieldPlan((fields) =>
     fields.flatMap((field, column) => {
       const signal = Object.hasOwn(signals, field) ? signals[field]! : null;
-      return signal === null ? [] : [{ column, part: CONTENTION_PARTS.indexOf(signal.part), share: signal.share }];
+      return signal === null ? [] : [{ column, part: CONTENTION_PARTS.indexOf(signal.part), full: signal.full }];
     }),
   );
 const HOST_COLUMNS = columnsOf(HOST_SIGNALS);
@@ -66,10 +65,10 @@ export class ContentionScore {
   add({ source, fields, timesMs, values }: TelemetryBlock): void {
     const columns = source === 'host' ? HOST_COLUMNS(fields) : GUEST_COLUMNS(fields);
     for (let i = 0; i < columns.length; i++) {
-      const { column, part, share } = columns[i]!;
+      const { column, part, full } = columns[i]!;
       for (let row = 0; row < timesMs.length; row++) {
         const value = values[row * fields.length + column]!;
-        if (!Number.isNaN(value)) this.#note(part, Math.min(1, Math.max(0, share(value))), timesMs[row]!);
+        if (!Number.isNaN(value)) this.#note(part, Math.min(1, Math.max(0, value / full)), timesMs[row]!);
       }
     }
   }

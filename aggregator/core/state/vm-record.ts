@@ -170,10 +170,14 @@ export class VmRecord {
     this.#boots.addBlock(block);
     this.#contention.add(block);
     if (block.source === 'guest') {
-      for (const [resource, column] of columns.claimed) if (!Number.isNaN(newest(block, column))) this.#sampledMonoMs[resource] = nowMonoMs;
+      for (let i = 0; i < columns.claimed.length; i++) {
+        const { resource, column } = columns.claimed[i]!;
+        if (!Number.isNaN(newest(block, column))) this.#sampledMonoMs[resource] = nowMonoMs;
+      }
       return;
     }
-    for (const [resource, column] of columns.vouched) {
+    for (let i = 0; i < columns.vouched.length; i++) {
+      const { resource, column } = columns.vouched[i]!;
       if (Number.isNaN(newest(block, column))) continue;
       this.#vouchedMonoMs[resource] = nowMonoMs - (resource === 'memory' ? statsAgeMs(block, columns.statsAge) : 0);
       this.#sampledMonoMs[resource] = Math.max(this.#sampledMonoMs[resource], this.#vouchedMonoMs[resource]);
@@ -425,8 +429,8 @@ function factsOf(
 interface RecordColumns {
   tellsDemand: boolean;
   /** Of each resource whose field is there. */
-  vouched: readonly (readonly [Resource, number])[];
-  claimed: readonly (readonly [Resource, number])[];
+  vouched: readonly { resource: Resource; column: number }[];
+  claimed: readonly { resource: Resource; column: number }[];
   statsAge: number;
   rss: number;
   balloon: number;
@@ -434,7 +438,7 @@ interface RecordColumns {
 
 const recordColumns = fieldPlan((fields): RecordColumns => {
   const present = (names: Partial<Record<Resource, string>>) =>
-    RESOURCES.map((resource) => [resource, fields.indexOf(names[resource] ?? '')] as const).filter(([, column]) => column >= 0);
+    RESOURCES.map((resource) => ({ resource, column: fields.indexOf(names[resource] ?? '') })).filter(({ column }) => column >= 0);
   return {
     tellsDemand: tellsDemand({ fields }),
     vouched: present(VOUCHED_FIELD),

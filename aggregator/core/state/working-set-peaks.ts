@@ -10,21 +10,33 @@ export class WorkingSetPeaks {
   #windowMs: number;
   /** Oldest first. */
   #slots: { startMs: number; maxMiB: number }[] = [];
+  /** The youngest slot and where it ends; null: not known, or the window was changed. */
+  #newest: { startMs: number; endMs: number; maxMiB: number } | null = null;
 
   constructor(windowMs: number) {
     this.#windowMs = windowMs;
   }
 
   setWindow(windowMs: number): void {
+    if (windowMs !== this.#windowMs) this.#newest = null;
     this.#windowMs = windowMs;
   }
 
   add(nowMs: number, workingSetMiB: number): void {
+    const newest = this.#newest;
+    // Nearly every row: nothing to compute, and a window of slots that need not be looked at.
+    if (newest !== null && nowMs >= newest.startMs && nowMs < newest.endMs) {
+      if (workingSetMiB > newest.maxMiB) newest.maxMiB = workingSetMiB;
+      return;
+    }
     const slotMs = Math.max(1, this.#windowMs / SLOTS_PER_WINDOW);
     const startMs = Math.floor(nowMs / slotMs) * slotMs;
     const last = this.#slots.at(-1);
     if (last && startMs <= last.startMs) last.maxMiB = Math.max(last.maxMiB, workingSetMiB);
-    else this.#slots.push({ startMs, maxMiB: workingSetMiB });
+    else {
+      this.#newest = { startMs, endMs: startMs + slotMs, maxMiB: workingSetMiB };
+      this.#slots.push(this.#newest);
+    }
     while (this.#slots.length > 1 && this.#slots[0]!.startMs < nowMs - this.#windowMs - slotMs) this.#slots.shift();
     // A window that has shrunk, or a clock that jumped back, must not let the list grow.
     if (this.#slots.length > 4 * SLOTS_PER_WINDOW) this.#slots.shift();

@@ -46,8 +46,13 @@ export class OpenBin {
     }
     for (const [i, segment] of this.#segments.entries()) {
       const at = positions(timesOf[i]!, timesMs);
-      for (const [place, name] of segment.layout.fields.entries())
-        if (!fields || fields.includes(name)) add(name, segment.values(place), at);
+      // The rule for a VM: its rows have every time there is, and a row of forecasts joins one of them.
+      const whole = segment.ascending && segment.rows === timesMs.length;
+      for (const [place, name] of segment.layout.fields.entries()) {
+        if (fields && !fields.includes(name)) continue;
+        if (whole && !out.columns.has(name)) out.columns.set(name, segment.values(place));
+        else add(name, segment.values(place), at);
+      }
     }
     return out;
   }
