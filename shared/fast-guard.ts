@@ -53,6 +53,8 @@ const CPU_GROWTH_CORES_MIN = 0.1;
 const MEMORY_PRESSURE_MIN = 0.05;
 /** A guest with less than this share of its balloon available is about to swap. */
 const AVAILABLE_SHARE_MIN = 0.06;
+/** And with less than this, however small its balloon: it fills that in a second, which is what a look takes. */
+const AVAILABLE_MIB_MIN = 16;
 const MEMORY_GROWTH_FACTOR = 1.25;
 
 export function fastGuard(input: GuardInput): GuardOutput {
@@ -89,7 +91,7 @@ function deflate(vm: GuardVm, reserveMiB: number): Extract<GuardAction, { resour
   const short =
     (vm.memoryPressureFraction !== null && vm.memoryPressureFraction >= MEMORY_PRESSURE_MIN) ||
     (vm.swapInMiBPerSecond !== null && vm.swapInMiBPerSecond > 0) ||
-    (vm.availableMiB !== null && vm.availableMiB < AVAILABLE_SHARE_MIN * vm.balloonMiB);
+    (vm.availableMiB !== null && vm.availableMiB < Math.max(AVAILABLE_MIB_MIN, AVAILABLE_SHARE_MIN * vm.balloonMiB));
   if (!short) return null;
   // While a balloon still inflates, its size now is what the guest has and the target is what it would fall to: going
   // back to the size now stops the inflation at once and takes nothing from the reserve.

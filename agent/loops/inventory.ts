@@ -6,6 +6,7 @@ import type { FrameOf, VmInventory } from '../../shared/protocol/frames.ts';
 import { RESOURCES, type Setting } from '../../shared/resources.ts';
 import { holdLeftMs } from '../core/foreign-hold.ts';
 import { isolationLeftMs } from '../core/isolation.ts';
+import { physicalMap } from '../core/physical-map.ts';
 import { vmState } from '../core/vm-state.ts';
 import { clockReading, type HostContext } from './host-context.ts';
 import { exposureMiB, overheadMiB, type VmEntry } from './vm-table.ts';
@@ -98,6 +99,7 @@ function vmInventory(context: HostContext, entry: VmEntry): VmInventory {
   const evidence = {
     power: entry.power,
     guestAgent: entry.guestAgent,
+    ...(facts === null ? {} : { devices: physicalMap(facts) }),
     runningMs: clock.monotonicMs() - entry.runningSinceMs,
     bootDeadlineMs: settings.bootDeadlineMs,
   };

@@ -1,5 +1,6 @@
 /** The API's answers, as the schemas it documents them with. */
 import type { Static } from 'typebox';
+import type { MapRowSchema } from '../http/routes/map.ts';
 import type { Incident } from '../http/schemas/anomalies.ts';
 import type { Capacity } from '../http/schemas/capacity.ts';
 import type { Credential } from '../http/schemas/credentials.ts';
@@ -19,6 +20,7 @@ export type VerificationAnswer = Static<typeof Verification>;
 export type IncidentAnswer = Static<typeof Incident>;
 export type CapacityAnswer = Static<typeof Capacity>;
 export type SlaAnswer = Static<typeof Sla>;
+export type MapAnswer = Static<typeof MapRowSchema>;
 export type LoanAnswer = Static<typeof LoanView>;
 export type ShortageAnswer = Static<typeof ShortageView>;
 export type ExplanationAnswer = Static<typeof Explanation>;

@@ -12,6 +12,7 @@ import { hostList } from './commands/host-list.ts';
 import { killSwitchOff, killSwitchOn, killSwitchStatus } from './commands/kill-switch.ts';
 import { loanList, shortageList } from './commands/loan-list.ts';
 import { lookCommand } from './commands/look.ts';
+import { mapCommand } from './commands/map.ts';
 import { planList, planShow } from './commands/plan.ts';
 import { policyApply, policyDiff, policyGet, policyShow } from './commands/policy.ts';
 import { policyHistory, policyRollback } from './commands/policy-history.ts';
@@ -45,6 +46,7 @@ export const COMMANDS: readonly Command[] = [
   slaList,
   capacityList,
   loanList,
+  mapCommand,
   shortageList,
   anomalyList,
   anomalyFeedback,

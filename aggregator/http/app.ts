@@ -26,6 +26,7 @@ import { healthRoutes } from './routes/health.ts';
 import { hostRoutes } from './routes/hosts.ts';
 import { killSwitchRoutes } from './routes/kill-switch.ts';
 import { loanRoutes } from './routes/loans.ts';
+import { mapRoutes } from './routes/map.ts';
 import { notificationRoutes } from './routes/notifications.ts';
 import { planRoutes } from './routes/plans.ts';
 import { policyRoutes } from './routes/policies.ts';
@@ -107,6 +108,7 @@ export async function createHttpApp(whole: AggregatorService, options: HttpAppOp
       slaRoutes,
       capacityRoutes,
       loanRoutes,
+      mapRoutes,
       anomalyRoutes,
       auditRoutes,
       killSwitchRoutes,

@@ -4,7 +4,7 @@
  */
 
 import type { HostId, VmId } from '../../shared/ids.ts';
-import type { PublicKey } from '../../shared/protocol/frames.ts';
+import type { PublicKey, VmDevice } from '../../shared/protocol/frames.ts';
 import type { VmAction } from '../../shared/protocol/vm-action-frames.ts';
 import type { EligibilityMap, Mode, Resource, Setting, VmState } from '../../shared/resources.ts';
 import type { Feedback } from '../core/anomaly/feedback.ts';
@@ -66,6 +66,8 @@ export interface VmView {
   labels: Record<string, string>;
   guestAgent: boolean;
   missingSignals: string[];
+  /** What of its host stands behind its resources; absent = not told. */
+  devices?: VmDevice[];
   /** How much it suffers from neighbours and limits, null = unknown. */
   contention: Contention | null;
   /** Which kind of work it does. */

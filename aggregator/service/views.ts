@@ -19,6 +19,7 @@ export function vmView(vm: VmSnapshot, record: VmRecord, policy: FleetPolicy, de
     labels: { ...vm.labels },
     guestAgent: record.inventory.guestAgent,
     missingSignals: [...record.inventory.missingSignals],
+    ...(record.inventory.devices === undefined ? {} : { devices: [...record.inventory.devices] }),
     contention: record.contention(nowMs),
     workload: record.workload,
     resources: resources as VmView['resources'],

@@ -107,6 +107,10 @@ const EligibilitySchema = Type.Union([
   Type.Object({ allowed: Type.Literal(false), reason: text(1024) }),
 ]);
 
+/** What of the host stands behind one virtual resource. */
+const VmDevice = Type.Object({ resource: ResourceSchema, virtual: text(256), physical: text(256) });
+export type VmDevice = Static<typeof VmDevice>;
+
 export const VmInventory = Type.Object({
   vm: uuid,
   name: text(256),
@@ -133,6 +137,7 @@ export const VmInventory = Type.Object({
   /** Its network is cut off by us, and for how much longer; absent = it is not. */
   isolation: Type.Optional(Type.Object({ reason: text(256), forMs: Type.Number({ minimum: 0 }) })),
   guestAgent: Type.Boolean(),
+  devices: Type.Optional(Type.Array(VmDevice, { maxItems: 32 })),
   missingSignals: Type.Array(text(128), { maxItems: 64 }),
 });
 export type VmInventory = Static<typeof VmInventory>;

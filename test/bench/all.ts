@@ -6,6 +6,7 @@ import { detecting } from './detect.ts';
 import { families } from './families.ts';
 import { fleet } from './fleet.ts';
 import { forecast } from './forecast.ts';
+import { harm } from './harm.ts';
 import { hostCost } from './host.ts';
 import { incidents } from './incidents.ts';
 import { ingest } from './ingest.ts';
@@ -20,6 +21,7 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   families,
   fleet,
   forecast,
+  harm,
   host: hostCost,
   incidents,
   ingest,

@@ -17,6 +17,8 @@ export interface StackOptions {
   /** Name patterns of VMs to manage. */
   include: string;
   stepMs: number;
+  /** More of the aggregator's configuration. */
+  config?: object;
   /** Begin of the agent's command line: runs it beside a private libvirtd. */
   inside: readonly string[];
 }
@@ -39,6 +41,7 @@ export class Stack {
       stepMs,
       planPeriodMs: stepMs,
       seasonsMs: [60_000],
+      ...options.config,
     };
     writeFileSync(this.#file('aggregator.json'), JSON.stringify(config));
   }
@@ -57,14 +60,15 @@ export class Stack {
     ]);
   }
 
-  startAgent(): void {
+  /** `more` flags come last, and win. */
+  startAgent(more: readonly string[] = []): void {
     const { inside, include, port } = this.#options;
     const flags = [
       ...['--host', 'test-host', '--aggregator', `ws://127.0.0.1:${port}/v1/agents`, '--state-dir', this.stateDir, '--include', include],
       ...['--stats-seconds', '2', '--balloon-stats-seconds', '1', '--settings-seconds', '2', '--inventory-seconds', '5'],
       ...['--boot-deadline-seconds', '5', '--startup-lease-seconds', '10', '--fail-safe-growths-per-minute', '30'],
     ];
-    this.#start('agent', [...inside, ...this.#agentCommand('host'), ...flags]);
+    this.#start('agent', [...inside, ...this.#agentCommand('host'), ...flags, ...more]);
   }
 
   /** Runs a one-shot command of the agent and answers its output; rejects when it fails. */

@@ -27,8 +27,10 @@ const MODULES = [
 ];
 
 /**
- * The guest's first process. Orders: `busy N` (N endless loops), `idle`, `fill MIB` (keeps that much in tmpfs), `free`,
- * `reboot`, `poweroff`. `headroom.noballoon` on the kernel's command line leaves the balloon driver out.
+ * The guest's first process. Orders: `busy N` (N endless loops), `idle`, `fill MIB` (keeps that much in tmpfs), `ramp MIB` (the
+ * same, little by little), `fast MIB` (the same, sooner), `touch` (reads what was filled), `free`,
+ * `talk PORT` (a connection to the host's loopback a few times a second, by user-mode networking), `unballoon` (its driver goes),
+ * `req ID LOOPS` (computes, then writes `answer ID` to the channel), `reboot`, `poweroff`. `headroom.noballoon` on the kernel's command line leaves the balloon driver out.
  */
 const INIT = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -46,7 +48,13 @@ obey() {
     busy) n=0; while [ $n -lt $2 ]; do (while :; do :; done) & echo $! >> /tmp/busy; n=$((n + 1)); done ;;
     idle) [ -f /tmp/busy ] && kill -9 $(cat /tmp/busy); rm -f /tmp/busy ;;
     fill) dd if=/dev/zero of=/tmp/fill bs=1M count=$2 2>/dev/null ;;
-    free) rm -f /tmp/fill ;;
+    free) rm -f /tmp/fill /tmp/ramp.* ;;
+    ramp) n=0; while [ $n -lt $2 ]; do dd if=/dev/zero of=/tmp/ramp.$n bs=1M count=4 2>/dev/null; n=$((n + 4)); sleep 0.4; done ;;
+    fast) n=0; while [ $n -lt $2 ]; do dd if=/dev/zero of=/tmp/ramp.$n bs=1M count=8 2>/dev/null; n=$((n + 8)); sleep 0.1; done ;;
+    talk) ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; (while :; do echo tick | nc -w 1 10.0.2.2 $2; sleep 0.3; done) >/dev/null 2>&1 & ;;
+    touch) cat /tmp/ramp.* > /dev/null ;;
+    req) n=0; while [ $n -lt $3 ]; do n=$((n + 1)); done; echo "answer $2" >&3; return ;;
+    unballoon) rmmod virtio_balloon ;;
     reboot) reboot -f ;;
     poweroff) poweroff -f ;;
   esac
@@ -57,7 +65,14 @@ for entry in /sys/class/virtio-ports/*; do
 done
 echo headroom-guest-ready > /dev/console
 while :; do
-  if [ -n "$port" ]; then while read -r line; do obey $line; echo "done $line" > /dev/console; done < $port; fi
+  # One opener at a time: what is open is closed first.
+  exec 3<&-
+  if [ -n "$port" ] && exec 3<>$port; then
+    while read -r line <&3; do
+      obey $line
+      case $line in req*) ;; *) echo "done $line" > /dev/console ;; esac
+    done
+  fi
   sleep 0.5
 done
 `;
@@ -169,6 +184,10 @@ export function tinyGuestXml(options: TinyGuestOptions): string {
 export interface TinyGuest {
   /** Sends one order and waits until the guest has carried it out. */
   order(line: string): Promise<void>;
+  /** One order, unanswered as yet. */
+  send(line: string): void;
+  /** Lines the guest writes to its channel; one listener at a time. */
+  onLine(listener: (line: string) => void): void;
   close(): void;
 }
 
@@ -190,11 +209,22 @@ export async function tinyGuest(options: TinyGuestOptions, timeoutMs = 120_000):
     opened.once('error', reject);
   });
   socket.on('error', () => {});
+  let listener: (line: string) => unknown = () => undefined;
+  let pending = '';
+  socket.on('data', (chunk: Buffer) => {
+    const lines = (pending + chunk.toString()).split('\n');
+    pending = lines.pop() ?? '';
+    for (const line of lines) listener(line.trim());
+  });
   return {
     async order(line) {
       const seen = log().split(`done ${line}`).length;
       socket.write(`${line}\n`);
       await until(`${basename(channelPath(options))} to obey "${line}"`, () => log().split(`done ${line}`).length > seen, timeoutMs);
+    },
+    send: (line) => void socket.write(`${line}\n`),
+    onLine: (next) => {
+      listener = next;
     },
     close: () => socket.destroy(),
   };

@@ -77,6 +77,8 @@ export const aboveWorkingSet: StepRule = ({ step, vm }) => {
 
 export const notTakenUnderPressure: StepRule = ({ step, vm }) => {
   if (!takes(step.from, step.to)) return null;
+  // CPU is lent to the more important (the loan has rules of its own): who lends runs slower, and does not die of it.
+  if (step.resource === 'cpu' && step.loan !== undefined) return null;
   if (vm.demand[step.resource].suppressed) return `${vm.name} is being held down by its allocation`;
   return step.resource === 'memory' && vm.memory.pressure ? `${vm.name} is short of memory` : null;
 };

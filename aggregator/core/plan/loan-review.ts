@@ -6,7 +6,7 @@ import type { VmId } from '../../../shared/ids.ts';
 import { CpuRoom } from './cpu-room.ts';
 import { isOpen, type Loan } from './loan.ts';
 import { MemoryRoom } from './memory-room.ts';
-import { type FleetSnapshot, headline, type VmSnapshot } from './plan.ts';
+import { type FleetSnapshot, type HostSnapshot, headline, type VmSnapshot } from './plan.ts';
 import type { FleetPolicy } from './policy.ts';
 import { amountWords, timeWords } from './words.ts';
 
@@ -77,10 +77,16 @@ function amountNow(vm: VmSnapshot, { resource }: Loan): number | null {
   return setting === undefined ? null : Math.min(headline(setting, vm.vcpus), resource === 'cpu' ? vm.vcpus : Number.POSITIVE_INFINITY);
 }
 
+/** What the fast guard may still hand out shrinks with what is granted: it is no reason to keep a loan. */
+export function withoutGuard(host: HostSnapshot): HostSnapshot {
+  return { ...host, guardReserve: { cores: 0, memoryMiB: 0 } };
+}
+
 function hasRoom({ host: id, lender, lenderBefore, resource }: Loan, { hosts, vms }: FleetSnapshot, policy: FleetPolicy): boolean {
   const host = hosts.find((each) => each.id === id);
   if (host === undefined || !host.connected) return false;
   const here = vms.filter((vm) => vm.host === id);
-  const room = resource === 'memory' ? new MemoryRoom(host, here, policy) : new CpuRoom(host, here, policy);
+  const free = withoutGuard(host);
+  const room = resource === 'memory' ? new MemoryRoom(free, here, policy) : new CpuRoom(free, here, policy);
   return room.growthLimit(lender, lenderBefore) >= lenderBefore - 1e-6;
 }

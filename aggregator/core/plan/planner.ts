@@ -12,6 +12,7 @@ import { contentionOf } from './contention.ts';
 import { CpuRoom } from './cpu-room.ts';
 import { grantsOf } from './grants.ts';
 import { Loans } from './loan.ts';
+import { withoutGuard } from './loan-review.ts';
 import { MemoryRoom } from './memory-room.ts';
 import type { FleetSnapshot, NotDone, Plan, VmSnapshot } from './plan.ts';
 import type { PlanContext, Proposal } from './planning.ts';
@@ -101,7 +102,9 @@ function contextOf(
   }
   const loans = new Loans(snapshot.loans ?? []);
   const hosts = new Map(snapshot.hosts.map((host) => [host.id, host]));
-  return { snapshot, policy, hosts, contended, canaryCooling, loans, owed: owedNow(loans, rooms) };
+  const due = loans.open.some(({ state }) => state === 'due');
+  const free = due ? roomsOf({ ...snapshot, hosts: snapshot.hosts.map(withoutGuard) }, policy, byHost) : rooms;
+  return { snapshot, policy, hosts, contended, canaryCooling, loans, owed: owedNow(loans, free) };
 }
 
 /** SHA-256 of everything the decision rests on: the snapshot, and the policy as it resolves for each VM. */

@@ -32,7 +32,9 @@ export function proposeLoan(vm: VmSnapshot, resource: Resource, amount: number, 
   // What lies within the dead band is not worth a change: then a little more is taken.
   const least = subject.amount * (1 - subject.policy.deadBandFraction) - LOAN_PAST_DEAD_BAND;
   const target = Math.max(subject.bounds.floor, Math.min(subject.amount - amount, least));
-  const lending = { ...need, holdBecause: words };
+  // CPU it is short of itself goes to the more important all the same: it runs slower. Without memory it would not run.
+  const growOnly = resource === 'cpu' && need.growOnly?.constraint === 'pressure' ? null : need.growOnly;
+  const lending = { ...need, growOnly, holdBecause: words };
   return process({ subject, need: lending, direction: 'shrink', target, constraint: 'lent', notes: [] }, context);
 }
 

@@ -209,7 +209,7 @@ export class FleetState {
     if (vm && resource !== null) {
       if (pair !== null) vm.raisePair(resource, pair);
       const before = vm.current[resource];
-      if (setting !== null && setting.resource === resource) vm.current[resource] = setting;
+      if (setting !== null && setting.resource === resource && vm.mayHold) vm.current[resource] = setting;
       if (event.kind === 'foreign-writer') vm.hold(resource, event.message, nowMonoMs + FOREIGN_HOLD_MS);
       if (event.kind === 'guard-grew' || event.kind === 'guard-deflated') {
         vm.lastChange[resource] = { atMs: nowMs, direction: 'grow' };
@@ -232,7 +232,7 @@ export class FleetState {
     const vm = this.#vms.get(result.vm as VmId);
     if (vm === undefined) return;
     const { resource, readBack } = result;
-    if (readBack !== null && readBack.resource === resource) vm.current[resource] = readBack;
+    if (readBack !== null && readBack.resource === resource && vm.mayHold) vm.current[resource] = readBack;
     if (result.outcome === 'applied') vm.raisePair(resource, result.pair);
     if (change === null) return;
     if (result.outcome === 'refused' || result.outcome === 'failed') this.#failed(vm, { ...change, resource }, result.reason, nowMs);

@@ -134,6 +134,11 @@ export class VmRecord {
     return this.#labels;
   }
 
+  /** It runs, or may run: what is off has nothing in force, whatever late word of it comes. */
+  get mayHold(): boolean {
+    return this.inventory.state !== 'stopped' && this.inventory.state !== 'error';
+  }
+
   /** What the policy's rules look at. */
   get matched(): Pick<VmSnapshot, 'id' | 'name' | 'host' | 'labels'> {
     return { id: this.id, name: this.inventory.name, host: this.host, labels: this.#labels };
