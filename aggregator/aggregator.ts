@@ -40,12 +40,13 @@ import { ModelKeeper } from './service/model-keeper.ts';
 import { type KnownVm, NotificationLog } from './service/notification-log.ts';
 import { type AggregatorCounters, ownMetrics } from './service/own-metrics.ts';
 import type { Parts } from './service/parts.ts';
+import { planEntry } from './service/plan-entry.ts';
 import { PolicyDesk } from './service/policy-desk.ts';
 import { PolicyKeeper, type PolicySource } from './service/policy-keeper.ts';
 import { Pools } from './service/pools.ts';
 import { newestLoans } from './service/recalled-loans.ts';
 import { recalledNotifications } from './service/recalled-notifications.ts';
-import { planEntry, Reporter } from './service/reporter.ts';
+import { Reporter } from './service/reporter.ts';
 import { createService } from './service/service.ts';
 import { ShortageWatch } from './service/shortage-watch.ts';
 import { SteadyTime } from './service/steady-time.ts';
@@ -300,13 +301,13 @@ export class Aggregator {
   }
 
   async #plan(): Promise<void> {
-    const { clock, prng, ledger, series, time, epoch, state, executor, ingest, decisions, reporter } = this.#parts;
+    const { clock, prng, ledger, series, time, epoch, version, state, executor, ingest, decisions, reporter } = this.#parts;
     await runPlan({
       ...{ prng, epoch, state, executor, ledger, series },
       nowMs: () => time.nowMs(),
       nowMonoMs: () => clock.monotonicMs(),
       send: (host, frame) => ingest.send(host, frame),
-      entryOf: planEntry,
+      entryOf: (plan, findings, snapshot) => planEntry(plan, findings, snapshot, { version, epoch, policy: state.policy.version }),
       onPlan: (made, snapshot) => {
         this.latest = made;
         this.#counters.lintFindings += made.findings.length;

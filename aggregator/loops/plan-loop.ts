@@ -27,7 +27,7 @@ export interface PlanLoopOptions {
   ledger: LedgerStore;
   series: SeriesStore;
   send: (host: HostId, frame: FrameOf<'lease'>) => boolean;
-  entryOf: (plan: Plan, findings: readonly LintFinding[]) => LedgerBody | null;
+  entryOf: (plan: Plan, findings: readonly LintFinding[], snapshot: FleetSnapshot) => LedgerBody | null;
   onPlan: (made: PlanMade, snapshot: FleetSnapshot) => void;
   onStoreError: (error: unknown, rows: number) => void;
 }
@@ -45,7 +45,7 @@ export async function runPlan(options: PlanLoopOptions): Promise<void> {
   const made = plan(snapshot, policy, { epoch: options.epoch }, options.prng.stream(String(snapshot.nowMs)));
   const findings = lintPlan(made.plan, snapshot, policy);
   const carriedOut = withoutFindings(made.plan, findings);
-  const entry = options.entryOf(carriedOut, findings);
+  const entry = options.entryOf(carriedOut, findings, snapshot);
   if (entry !== null) await ledger.append(snapshot.nowMs, entry);
   options.onPlan({ plan: carriedOut, report: made.report, findings }, snapshot);
   grantLeases(options, carriedOut.grants, snapshot);

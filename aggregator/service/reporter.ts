@@ -11,14 +11,10 @@ import type { News, VmVerdict } from '../core/state/fleet-state.ts';
 import type { StepOutcome } from '../execute/executor.ts';
 import type { FleetEvent } from '../http/service.ts';
 import type { NotificationKind } from '../notify/notifier.ts';
-import type { LedgerBody } from '../store/ledger-store.ts';
 import type { EventLog } from './event-log.ts';
 import type { LedgerQueue } from './ledger-queue.ts';
 import type { NotificationLog } from './notification-log.ts';
 import type { ShortageChange } from './shortage-watch.ts';
-
-/** Proposals not carried out that an entry names one by one; the rest is in the plan's digest. */
-const NOT_DONE_KEPT_MAX = 500;
 
 const EVENT_KINDS: Readonly<Record<News['kind'], FleetEvent['kind']>> = {
   'vm-state': 'vm-state',
@@ -137,12 +133,4 @@ export class Reporter {
     this.#events.add(this.#nowMs(), { kind, vm, host, message, data });
     this.#log.info(message, data);
   }
-}
-
-/** What the ledger keeps of a plan; null: nothing was decided that is worth an entry. */
-export function planEntry(plan: Plan, findings: readonly LintFinding[]): LedgerBody | null {
-  const held = plan.notDone.filter(({ wouldBe }) => wouldBe !== null);
-  if (plan.steps.length === 0 && findings.length === 0 && held.length === 0) return null;
-  const { id: planId, inputsDigest, steps } = plan;
-  return { kind: 'plan', planId, inputsDigest, steps, notDone: held.slice(0, NOT_DONE_KEPT_MAX), lintRejections: [...findings] };
 }

@@ -17,7 +17,16 @@ export interface Allocation {
 
 export type LedgerBody =
   | { kind: 'start'; version: string; epoch: number }
-  | { kind: 'plan'; planId: string; inputsDigest: string; steps: unknown[]; notDone: unknown[]; lintRejections: unknown[] }
+  | {
+      kind: 'plan';
+      planId: string;
+      /** Who decided: the build (and its models'), its epoch, the policy's version; absent in entries of earlier builds. */
+      by?: { version: string; epoch: number; policy: number };
+      inputsDigest: string;
+      steps: unknown[];
+      notDone: unknown[];
+      lintRejections: unknown[];
+    }
   | {
       kind: 'outcome';
       planId: string;

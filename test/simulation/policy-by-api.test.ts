@@ -229,6 +229,42 @@ t.test('startup boost: given while a VM launches, by a policy asked for through 
   t.ok(taken, 'and taken back once it is ready');
 });
 
+t.test('the ledger: every decision with who, what it rests on, what bound it, why, before, after and outcome', async (t) => {
+  const { world, put, ask } = await idleFleet(t);
+  await put({});
+  await world.run(4 * CONFIG.planPeriodMs);
+  const bodies = async (kind: string) => {
+    const { items } = (await ask('GET', `/v1/ledger?kind=${kind}&limit=1000`)) as { items: { body: Record<string, unknown> }[] };
+    return items.map(({ body }) => body);
+  };
+  const plans = new Map((await bodies('plan')).map((body) => [body.planId, body]));
+  const outcomes = await bodies('outcome');
+  t.ok(outcomes.length >= VMS, `${outcomes.length} outcomes`);
+  for (const outcome of outcomes) {
+    const plan = plans.get(outcome.planId) as { by: object; inputsDigest: string; steps: Record<string, unknown>[] };
+    t.match(plan, { by: { version: 'test', epoch: 1, policy: 2 }, inputsDigest: /^[0-9a-f]{64}$/ });
+    const step = plan.steps[Number(String(outcome.commandId).split('/').at(-1))]!;
+    const { to: target } = step;
+    t.match(step, { vm: outcome.vm, resource: outcome.resource, from: outcome.before, constraint: /^[a-z-]+$/, reason: / because / });
+    t.match(step.grounds, {
+      model: 'aggregate',
+      modelVersion: 'test',
+      band: { quantiles: { length: Number }, values: { length: Number } },
+    });
+    const { band } = step.grounds as { band: { fromMs: number; toMs: number; quantiles: number[]; values: number[] } };
+    t.ok(
+      band.values.length === band.quantiles.length && band.toMs - band.fromMs === CONFIG.stepMs,
+      'a value for each quantile of one step',
+    );
+    t.match(outcome, { outcome: 'applied', after: target });
+  }
+  const { text } = (await ask('GET', '/v1/vms/vm-1/explain')) as { text: string[] };
+  t.match(
+    text.join('\n'),
+    /CPU, decided at .* because .* – applied\.\n(What would change CPU: .*\n)?The shrink of CPU at .* helped: what was taken was not missed/,
+  );
+});
+
 t.test('verdicts: on record, in the API, in words; harm is taken back and rested from', async (t) => {
   const { world, put, next, ask } = await idleFleet(t);
   await put({});
