@@ -30,6 +30,9 @@ export const INGEST_LIMITS: IngestLimits = {
   // Well under the 200 ms an acknowledgement may wait; long enough that a fleet's flushes share a transaction.
   collectMs: 50,
   heartbeatMs: 5000,
+  // A host of 500 VMs sends some 20 while all is well, and a thousand events when all of them boot.
+  peerFramesPerSecond: 100,
+  peerFramesBurst: 2000,
   // Above the connections a server takes, so that those who come back after an outage are still remembered.
   peersMax: 20_000,
 };
@@ -133,6 +136,7 @@ export class Ingest implements ConnectionOwner {
       ingest_batches_repeated_total: counters.batchesRepeated,
       ingest_acks_total: counters.acks,
       ingest_paused_total: counters.paused,
+      ingest_slowed_total: counters.slowed,
       ingest_protocol_errors_total: counters.protocolErrors,
       ingest_handshakes_refused_total: counters.handshakesRefused,
       ingest_batches_pending: committer.pendingBatches,

@@ -93,6 +93,10 @@ export class PeerConnection implements PeerLink {
       clock: owner.options.clock,
       receiver: 'aggregator',
       maxBytes: FRAME_BYTES_MAX,
+      pace: { ratePerSecond: owner.limits.peerFramesPerSecond, burst: owner.limits.peerFramesBurst },
+      onSlowed: () => {
+        owner.counters.slowed++;
+      },
       onFrame: (frame) => this.#frame(frame),
       onClose: (error) => this.#closed(error),
     });

@@ -39,6 +39,9 @@ export interface IngestLimits {
   backlogRowsPerSecond: number;
   collectMs: number;
   heartbeatMs: number;
+  /** Frames a second of one peer, over long: beyond the burst it is made to wait. */
+  peerFramesPerSecond: number;
+  peerFramesBurst: number;
   /** Hosts (and direct guests) connected or remembered; beyond, the longest gone is forgotten. */
   peersMax: number;
 }
@@ -68,6 +71,8 @@ export interface IngestCounters {
   batchesRepeated: number;
   acks: number;
   paused: number;
+  /** Peers made to wait for a flood. */
+  slowed: number;
   protocolErrors: number;
   handshakesRefused: number;
   /** Rows, except `not-sent` and `send-queue`: frames. */
@@ -83,6 +88,7 @@ export function newCounters(): IngestCounters {
     batchesRepeated: 0,
     acks: 0,
     paused: 0,
+    slowed: 0,
     protocolErrors: 0,
     handshakesRefused: 0,
     dropped: {

@@ -8,6 +8,7 @@ import { errorText, HeadroomError, isHeadroomError } from '../errors.ts';
 import { FRAME_BYTES_MAX, type Frame, type FrameOf, PROTOCOL_VERSION } from '../protocol/frames.ts';
 import { mayReceive, type Receiver } from '../protocol/validate.ts';
 import type { TelemetryBlock } from '../telemetry.ts';
+import { TokenBucket, type TokenBucketOptions } from '../token-bucket.ts';
 import { type BlockDecoder, type BlockEncoder, createBlockDecoder, createBlockEncoder, FIELD_SETS_MAX } from './blocks.ts';
 import { type Codec, createCodec } from './codec.ts';
 import type { Transport } from './transport.ts';
@@ -19,6 +20,8 @@ const HANDSHAKE_MS = 15_000;
 /** Ping periods without any message before the peer counts as gone. */
 const SILENT_PERIODS_MAX = 3;
 const DEFAULT_HEARTBEAT_MS = 5000;
+/** Bytes that count as one frame more: a frame costs by its head, a large one by what is in it. */
+const PACE_BYTES = 64 * 1024;
 
 export interface SessionOptions {
   transport: Transport;
@@ -34,6 +37,10 @@ export interface SessionOptions {
   maxBytes?: number;
   fieldSetsMax?: number;
   handshakeMs?: number;
+  /** What the peer may send before it is made to wait: frames a second, those of 64 KiB and more counting several times. */
+  pace?: TokenBucketOptions;
+  /** It is made to wait, now. */
+  onSlowed?: () => void;
 }
 
 type Phase = 'handshake' | 'ready' | 'closed';
@@ -65,6 +72,9 @@ export class Session {
   readonly #barriers = new Map<number, () => void>();
   readonly #lastSeq = { live: 0, backlog: 0 };
   #paused = false;
+  readonly #pace: TokenBucket | undefined;
+  /** Set while the peer waits for having sent too much. */
+  #waiting: Timer | undefined;
   /** Frames not sent because the queue was full. */
   dropped = 0;
 
@@ -78,6 +88,7 @@ export class Session {
     this.#encoder = createBlockEncoder(sets, transport.lossy);
     this.#decoder = createBlockDecoder(sets);
     this.#lastHeardMs = clock.monotonicMs();
+    this.#pace = options.pace && new TokenBucket(options.pace, this.#lastHeardMs);
     const handshakeMs = options.handshakeMs ?? HANDSHAKE_MS;
     this.#timer = clock.setTimeout(
       () => this.fail(new HeadroomError('TIMEOUT', `${transport.peer}: no handshake within ${handshakeMs} ms`)),
@@ -164,8 +175,25 @@ export class Session {
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
+    this.#readOn();
+  }
+
+  #readOn(): void {
+    if (this.#paused || this.#waiting !== undefined || this.closed) return;
     this.#lastHeardMs = this.#options.clock.monotonicMs();
     this.transport.resume();
+  }
+
+  /** A flood costs its sender, not us: what is too much is not read until it would not have been. */
+  #slowDown(bytes: number): void {
+    const waitMs = this.#pace?.take(1 + bytes / PACE_BYTES, this.#lastHeardMs) ?? 0;
+    if (waitMs === 0 || this.#waiting !== undefined || this.closed) return;
+    this.transport.pause();
+    this.#waiting = this.#options.clock.setTimeout(() => {
+      this.#waiting = undefined;
+      this.#readOn();
+    }, waitMs);
+    this.#options.onSlowed?.();
   }
 
   /** Tells the peer what is wrong, then closes. */
@@ -195,6 +223,7 @@ export class Session {
       }
       this.#checkOrder(frame);
       this.#dispatch(frame);
+      this.#slowDown(message.length);
     } catch (error) {
       this.fail(isHeadroomError(error) ? error : new HeadroomError('INVARIANT_BROKEN', errorText(error), { cause: error }));
     }
@@ -240,7 +269,7 @@ export class Session {
 
   #beat(heartbeatMs: number): void {
     const silentMs = this.#options.clock.monotonicMs() - this.#lastHeardMs;
-    if (!this.#paused && silentMs > SILENT_PERIODS_MAX * heartbeatMs) {
+    if (!this.#paused && this.#waiting === undefined && silentMs > SILENT_PERIODS_MAX * heartbeatMs) {
       this.fail(new HeadroomError('TIMEOUT', `${this.transport.peer} was silent for ${Math.round(silentMs)} ms`));
       return;
     }
@@ -293,6 +322,7 @@ export class Session {
   #ended(error: HeadroomError | undefined): void {
     this.#timer.cancel();
     this.#heartbeat?.cancel();
+    this.#waiting?.cancel();
     this.#queue = [];
     this.#barriers.clear();
     this.#options.onClose(error);

@@ -99,7 +99,9 @@ async function serve(setting: ServerSetting): Promise<string> {
   const clock = { ...systemClock, wallMs: () => newestMs || systemClock.wallMs() };
   const store = await openStore(setting, clock);
   const { sink, owner } = setting.store === 'none' ? { sink: IDLE, owner: () => null } : liveState(store);
-  const ingest = createIngest({ clock: systemClock, store, sink, epoch: 1, ownsVm: owner });
+  // One peer sends what a fleet would.
+  const limits = { peerFramesPerSecond: 1e9, peerFramesBurst: 1e9 };
+  const ingest = createIngest({ clock: systemClock, store, sink, epoch: 1, ownsVm: owner, limits });
   return (await serveAgents(ingest, { port: 0 })).url;
 }
 

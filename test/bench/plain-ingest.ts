@@ -17,6 +17,8 @@ export async function startPlainIngest(host: HostId, onBlocks: (blocks: readonly
   const nothing = (): undefined => undefined;
   const ingest = createIngest({
     clock: systemClock,
+    // One peer sends what a fleet would.
+    limits: { peerFramesPerSecond: 1e9, peerFramesBurst: 1e9 },
     store: { append: async () => undefined },
     sink: {
       onHello: nothing,
