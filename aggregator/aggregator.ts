@@ -24,7 +24,7 @@ import type { IngestLimits } from './ingest/peer-state.ts';
 import { runFits } from './loops/fit-loop.ts';
 import { Loops } from './loops/loops.ts';
 import { storeOwnRows } from './loops/own-rows.ts';
-import { type PlanMade, runPlan } from './loops/plan-loop.ts';
+import { DECIDERS, type Deciders, type PlanMade, runPlan } from './loops/plan-loop.ts';
 import { runStep } from './loops/step-loop.ts';
 import type { Notifier } from './notify/notifier.ts';
 import { CapacityWatch } from './service/capacity-watch.ts';
@@ -68,6 +68,8 @@ export interface AggregatorOptions {
   notifiers?: readonly Notifier[];
   /** Fits of heavy models; absent: models that want any are served without. */
   fits?: FitService;
+  /** Others in their place: for tests that show what each rule is there for. No program offers it. */
+  deciders?: Deciders;
   /** Keys of agents, and where refusals are written; absent: only agents on this machine are taken. */
   identity?: { agents: AgentIdentities; security: SecurityLog };
 }
@@ -303,6 +305,7 @@ export class Aggregator {
   async #plan(): Promise<void> {
     const { clock, prng, ledger, series, time, epoch, version, state, executor, ingest, decisions, reporter } = this.#parts;
     await runPlan({
+      ...(this.#options.deciders ?? DECIDERS),
       ...{ prng, epoch, state, executor, ledger, series },
       nowMs: () => time.nowMs(),
       nowMonoMs: () => clock.monotonicMs(),

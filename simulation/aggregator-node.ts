@@ -5,6 +5,7 @@
 import { type Aggregator, createAggregator } from '../aggregator/aggregator.ts';
 import type { DecisionConfig } from '../aggregator/config.ts';
 import type { IngestLimits } from '../aggregator/ingest/peer-state.ts';
+import type { Deciders } from '../aggregator/loops/plan-loop.ts';
 import type { LedgerStore } from '../aggregator/store/ledger-store.ts';
 import { createMemoryLedgerStore } from '../aggregator/store/sqlite/memory-ledger-store.ts';
 import type { Logger } from '../shared/log.ts';
@@ -20,6 +21,7 @@ export interface AggregatorNodeOptions {
   policy: string;
   config: DecisionConfig;
   ingestLimits: Partial<IngestLimits>;
+  deciders?: Deciders;
   log: Logger;
 }
 
@@ -42,7 +44,7 @@ export class AggregatorNode {
   }
 
   async start(): Promise<void> {
-    const { time, prng, policy, config, ingestLimits, log } = this.#options;
+    const { time, prng, policy, config, ingestLimits, deciders, log } = this.#options;
     const life: Life = { alive: true };
     const clock = new NodeClock(time);
     clock.stepWall(this.#wallStepMs);
@@ -56,6 +58,7 @@ export class AggregatorNode {
       policySource: { read: async () => policy },
       config,
       ingestLimits,
+      ...(deciders ? { deciders } : {}),
       log,
       version: 'simulation',
     });

@@ -5,6 +5,7 @@
  */
 
 import { decisionConfig } from '../aggregator/config.ts';
+import type { Deciders } from '../aggregator/loops/plan-loop.ts';
 import { errorText } from '../shared/errors.ts';
 import type { VmId } from '../shared/ids.ts';
 import type { Logger } from '../shared/log.ts';
@@ -29,6 +30,10 @@ export interface SimulationOptions {
   vms: number;
   hours: number;
   faults: ReadonlySet<FaultKind>;
+  /** Absent: the usual policy of simulated fleets. */
+  policy?: string;
+  /** Absent: the real ones. */
+  deciders?: Deciders;
   /** Absent: as the run's size asks. */
   paces?: Paces;
   /** Told now and then: simulated hours so far. */
@@ -81,7 +86,8 @@ export class World implements FaultyWorld {
     this.aggregator = new AggregatorNode({
       time: this.time,
       prng: this.prng.stream('aggregator'),
-      policy: simulationPolicy(dayMs),
+      policy: options.policy ?? simulationPolicy(dayMs),
+      ...(options.deciders ? { deciders: options.deciders } : {}),
       config: decisionConfig({ stepMs: STEP_MS, planPeriodMs: planMs, seasonsMs: [dayMs], checkpointPeriodMs: checkpointMs }),
       ingestLimits: { heartbeatMs },
       log: SILENT,
@@ -125,10 +131,9 @@ export class World implements FaultyWorld {
 
   async run(): Promise<SimulationReport> {
     const endMs = this.#options.hours * HOUR_MS;
-    this.#launch(this.aggregator.start());
-    for (const host of this.hosts) this.#launch(host.startAgent());
+    this.start();
     for (const fault of this.faults.schedule(endMs)) this.time.schedule(() => carryOut(this, fault), fault.atMs);
-    await this.#watchUntil(endMs);
+    await this.watchUntil(endMs);
     const before = await this.#counts();
     const converged = await this.#heal();
     const counts = await this.#counts();
@@ -148,6 +153,18 @@ export class World implements FaultyWorld {
     };
   }
 
+  /** Aggregator and agents; VMs run already. */
+  start(): void {
+    this.startAggregator();
+    for (const host of this.hosts) this.startAgent(host);
+  }
+
+  /** The aggregator dies for good, or until it is started again; every connection to it breaks. */
+  killAggregator(): void {
+    this.aggregator.kill();
+    for (const network of this.networks) network.dropConnections();
+  }
+
   /** Starts something of the world's own; that it fails is a finding, not the end of the run. */
   #launch(starting: Promise<void>): void {
     starting.catch((error: unknown) => this.invariants.report('start', this.time.nowMs, errorText(error)));
@@ -161,7 +178,8 @@ export class World implements FaultyWorld {
     this.#launch(host.startAgent());
   }
 
-  async #watchUntil(endMs: number): Promise<void> {
+  /** Lets simulated time pass up to `endMs`, invariants looked at all the while. */
+  async watchUntil(endMs: number): Promise<void> {
     let hour = Math.floor(this.time.nowMs / HOUR_MS);
     while (this.time.nowMs < endMs) {
       await this.time.runUntil(Math.min(endMs, this.time.nowMs + this.paces.checkMs));
@@ -188,7 +206,7 @@ export class World implements FaultyWorld {
     if (!this.aggregator.running) this.startAggregator();
     let differences: string[] = [];
     for (let plan = 0; plan < CONVERGE_PLANS; plan++) {
-      await this.#watchUntil(this.time.nowMs + this.paces.planMs);
+      await this.watchUntil(this.time.nowMs + this.paces.planMs);
       const service = this.aggregator.running?.service;
       differences = service ? differencesFrom(service, this.hosts) : ['the aggregator does not run'];
       if (differences.length === 0 && plan >= 5) return true;

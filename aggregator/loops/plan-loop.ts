@@ -17,7 +17,15 @@ import type { LedgerBody, LedgerStore } from '../store/ledger-store.ts';
 import type { SeriesStore } from '../store/series-store.ts';
 import { storeOwnRows } from './own-rows.ts';
 
-export interface PlanLoopOptions {
+/** Who decides and who checks: two pure functions of one snapshot. */
+export interface Deciders {
+  plan: typeof plan;
+  lint: typeof lintPlan;
+}
+
+export const DECIDERS: Deciders = { plan, lint: lintPlan };
+
+export interface PlanLoopOptions extends Deciders {
   nowMs: () => number;
   nowMonoMs: () => number;
   prng: Prng;
@@ -42,8 +50,8 @@ export async function runPlan(options: PlanLoopOptions): Promise<void> {
   const { state, executor, ledger } = options;
   const { policy } = state;
   const snapshot = state.snapshot(options.nowMs(), options.nowMonoMs());
-  const made = plan(snapshot, policy, { epoch: options.epoch }, options.prng.stream(String(snapshot.nowMs)));
-  const findings = lintPlan(made.plan, snapshot, policy);
+  const made = options.plan(snapshot, policy, { epoch: options.epoch }, options.prng.stream(String(snapshot.nowMs)));
+  const findings = options.lint(made.plan, snapshot, policy);
   const carriedOut = withoutFindings(made.plan, findings);
   const entry = options.entryOf(carriedOut, findings, snapshot);
   if (entry !== null) await ledger.append(snapshot.nowMs, entry);
