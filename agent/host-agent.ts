@@ -18,7 +18,7 @@ import { hasEntries, type VmRecord } from './core/journal.ts';
 import { HOST_BUFFER_LIMITS, SampleBuffer } from './core/sample-buffer.ts';
 import type { Hypervisor } from './hypervisor/hypervisor.ts';
 import { createCommandLoop } from './loops/command.ts';
-import { createDiscoveryLoop, type DiscoveryLoop, judge, noteGuest } from './loops/discover.ts';
+import { createDiscoveryLoop, type DiscoveryLoop, judge, noteGuest, noteReadiness } from './loops/discover.ts';
 import { createFailSafeLoop } from './loops/fail-safe.ts';
 import { createFastGuardLoop } from './loops/fast-guard-loop.ts';
 import { type GuestChannel, GuestRelay } from './loops/guest-relay.ts';
@@ -102,6 +102,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
     epoch: () => epoch,
     onResult: (result) => uplink.send(result),
     passOn: (frame) => uplink.understands(frame.type) && uplink.send(frame),
+    onReadiness: (vm, ready) => noteReadiness(context, vm, ready),
     onGuest: (event) => noteGuest(context, event.vm, event.connected, event.connected ? event.agentVersion : (event.error?.message ?? '')),
   });
 

@@ -1,21 +1,27 @@
 /**
- * The state a VM is reported in. Input: the hypervisor's word, how long it has run, whether its guest agent speaks; output:
+ * The state a VM is reported in. Input: the hypervisor's word, how long it has run, whether its guest agent speaks and what
+ * its application says where that is asked for; output:
  * one of the states everyone uses. Pure.
  */
 import type { VmState } from '../../shared/resources.ts';
+import type { Probe } from './readiness.ts';
 
 export interface StateEvidence {
   power: 'running' | 'paused' | 'shutdown' | 'shutoff' | 'crashed' | 'suspended' | 'unknown';
   guestAgent: boolean;
   /** Time since it was first seen running, ms. */
   runningMs: number;
+  /** What the application says of itself; absent = nobody asks it. */
+  probe?: Probe;
   /** A guest that never had an agent is taken as ready after this long. */
   bootDeadlineMs: number;
 }
 
-export function vmState({ power, guestAgent, runningMs, bootDeadlineMs }: StateEvidence): VmState {
+export function vmState({ power, guestAgent, probe, runningMs, bootDeadlineMs }: StateEvidence): VmState {
   switch (power) {
     case 'running':
+      // Asked for, the application's own word is what counts, however long it takes.
+      if (probe !== undefined) return guestAgent && probe === true ? 'ready' : 'launching';
       return guestAgent || runningMs >= bootDeadlineMs ? 'ready' : 'launching';
     case 'paused':
     case 'suspended':

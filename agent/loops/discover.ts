@@ -169,6 +169,7 @@ function stopped(context: HostContext, counters: CounterSource, entry: VmEntry):
   entry.slow = { ...NO_SLOW_READINGS };
   entry.fresh = {};
   entry.guestAgentSeen = false;
+  entry.applicationReady = null;
   entry.stuck = false;
   entry.missing.clear();
 }
@@ -227,11 +228,21 @@ async function askForStatistics(context: HostContext, entry: VmEntry): Promise<v
   facts.statsPeriodSeconds = seconds;
 }
 
+/** The application of a guest said whether it is ready. */
+export function noteReadiness(context: HostContext, vm: string, ready: boolean): void {
+  const entry = context.table.get(vmId(vm));
+  if (entry === undefined || entry.applicationReady === ready) return;
+  entry.applicationReady = ready;
+  context.changed();
+}
+
 /** A guest agent came or went. */
 export function noteGuest(context: HostContext, vm: string, connected: boolean, detail: string): void {
   const entry = context.table.get(vmId(vm));
   if (entry === undefined) return;
   entry.guestAgent = connected;
+  // What an application said before its guest went away says nothing of the one that comes back.
+  if (!connected) entry.applicationReady = null;
   if (connected) entry.guestAgentSeen = true;
   judge(context, entry);
   context.changed();

@@ -32,6 +32,8 @@ export interface GuestRelayOptions {
   onResult: (result: FrameOf<'result'>) => void;
   /** For the aggregator, where it understands them. */
   passOn?: (frame: FrameOf<'hint'> | FrameOf<'credential'>) => unknown;
+  /** The application of a guest said whether it is ready. */
+  onReadiness?: (vm: VmId, ready: boolean) => void;
   onGuest?: (
     event: { vm: VmId; connected: true; agentVersion: string } | { vm: VmId; connected: false; error: HeadroomError | null },
   ) => void;
@@ -164,6 +166,7 @@ export class GuestRelay {
       counters: this.#counters,
       onResult,
       passOn: (frame) => passOn?.(frame),
+      onReadiness: (ready) => this.#options.onReadiness?.(vm, ready),
       onReady: (hello) => {
         ready = true;
         onGuest?.({ vm, connected: true, agentVersion: hello.agentVersion });

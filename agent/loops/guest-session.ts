@@ -21,6 +21,7 @@ import {
 import type { TelemetryBlock } from '../../shared/telemetry.ts';
 import type { TokenBucket } from '../../shared/token-bucket.ts';
 import type { GuestClock } from '../core/guest-clock.ts';
+import { readyIn } from '../core/readiness.ts';
 import type { SampleBuffer } from '../core/sample-buffer.ts';
 
 /** What outlives a session: identity, budgets, what is known of the guest. One per VM. */
@@ -60,6 +61,8 @@ export interface GuestSessionOptions {
   epoch: () => number;
   counters: GuestCounters;
   onReady: (hello: FrameOf<'hello'>) => void;
+  /** Its application said whether it is ready. */
+  onReadiness: (ready: boolean) => void;
   onResult: (result: FrameOf<'result'>) => void;
   passOn: (frame: FrameOf<'hint'> | FrameOf<'credential'>) => void;
   onClose: (error?: HeadroomError) => void;
@@ -160,6 +163,8 @@ export class GuestSession {
     const { clock, guest, buffer, counters } = this.#options;
     guest.guestClock.observe(frame.wallMs, clock.wallMs());
     const blocks = this.#admitted(decoded);
+    const ready = readyIn(blocks);
+    if (ready !== null) this.#options.onReadiness(ready);
     const bytes = blocks.reduce((sum, block) => sum + block.values.byteLength + block.timesMs.byteLength, 0);
     const rows = blocks.reduce((sum, block) => sum + block.timesMs.length, 0);
     counters.rows += rows;

@@ -7,6 +7,7 @@ import { RESOURCES, type Setting } from '../../shared/resources.ts';
 import { holdLeftMs } from '../core/foreign-hold.ts';
 import { isolationLeftMs } from '../core/isolation.ts';
 import { physicalMap } from '../core/physical-map.ts';
+import { asksForProbe } from '../core/readiness.ts';
 import { vmState } from '../core/vm-state.ts';
 import { clockReading, type HostContext } from './host-context.ts';
 import { exposureMiB, overheadMiB, type VmEntry } from './vm-table.ts';
@@ -99,7 +100,7 @@ function vmInventory(context: HostContext, entry: VmEntry): VmInventory {
   const evidence = {
     power: entry.power,
     guestAgent: entry.guestAgent,
-    ...(facts === null ? {} : { devices: physicalMap(facts) }),
+    ...(asksForProbe(facts?.labels ?? {}) ? { probe: entry.applicationReady } : {}),
     runningMs: clock.monotonicMs() - entry.runningSinceMs,
     bootDeadlineMs: settings.bootDeadlineMs,
   };
@@ -124,6 +125,7 @@ function vmInventory(context: HostContext, entry: VmEntry): VmInventory {
     jobActive: entry.jobActive,
     ...isolationOf(context, entry),
     guestAgent: entry.guestAgent,
+    ...(facts === null ? {} : { devices: physicalMap(facts) }),
     missingSignals: missingSignals(entry),
   };
 }

@@ -9,6 +9,7 @@ import { isGrowOnly } from '../core/eligibility.ts';
 import type { Watch } from '../core/foreign-writer.ts';
 import { emptyRecord, type VmRecord } from '../core/journal.ts';
 import type { VouchedMemory } from '../core/memory-guard.ts';
+import type { Probe } from '../core/readiness.ts';
 import { NO_COUNTERS, type VmCounters, type VmFastSample } from '../core/vm-counters.ts';
 import type { PowerState, VmFacts } from '../hypervisor/hypervisor.ts';
 
@@ -50,6 +51,8 @@ export interface VmEntry {
   guestAgent: boolean;
   /** A guest agent spoke since it was started: Headroom's runs on Linux only. */
   guestAgentSeen: boolean;
+  /** The application's newest word since the guest was started. */
+  applicationReady: Probe;
   jobActive: boolean;
   stuck: boolean;
   /** Rates since the last look, for guards. */
@@ -109,6 +112,7 @@ export function createVmEntry(
     runningSinceMs: Number.NaN,
     guestAgent: false,
     guestAgentSeen: false,
+    applicationReady: null,
     jobActive: false,
     stuck: false,
     ...rates,

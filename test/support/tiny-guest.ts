@@ -49,7 +49,7 @@ obey() {
     idle) [ -f /tmp/busy ] && kill -9 $(cat /tmp/busy); rm -f /tmp/busy ;;
     fill) dd if=/dev/zero of=/tmp/fill bs=1M count=$2 2>/dev/null ;;
     free) rm -f /tmp/fill /tmp/ramp.* ;;
-    ramp) n=0; while [ $n -lt $2 ]; do dd if=/dev/zero of=/tmp/ramp.$n bs=1M count=4 2>/dev/null; n=$((n + 4)); sleep 0.4; done ;;
+    ramp) n=0; while [ $n -lt $2 ]; do dd if=/dev/zero of=/tmp/ramp.$n bs=1M count=4 2>/dev/null; n=$((n + 4)); sleep 0.6; done ;;
     fast) n=0; while [ $n -lt $2 ]; do dd if=/dev/zero of=/tmp/ramp.$n bs=1M count=8 2>/dev/null; n=$((n + 8)); sleep 0.1; done ;;
     talk) ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; (while :; do echo tick | nc -w 1 10.0.2.2 $2; sleep 0.3; done) >/dev/null 2>&1 & ;;
     touch) cat /tmp/ramp.* > /dev/null ;;

@@ -12,6 +12,7 @@ import { setCpusOnline } from '../../agent/actuators/cpus-online.ts';
 import { createVmQueues, VM_QUEUE_MAX } from '../../agent/actuators/vm-queue.ts';
 import { HOST_OPTIONS, RESTORE_OPTIONS } from '../../agent/config.ts';
 import { matchesAny } from '../../agent/core/name-pattern.ts';
+import { asksForProbe, readyIn } from '../../agent/core/readiness.ts';
 import { smoothedCostMs, statsPeriodMs } from '../../agent/core/stats-pace.ts';
 import { vmState } from '../../agent/core/vm-state.ts';
 import { GUEST_OPTIONS } from '../../agent/guest-options.ts';
@@ -140,6 +141,24 @@ t.test('states', async (t) => {
     'launching',
     'unknown running time is no ready',
   );
+});
+
+t.test("ready by the application's own word, where its administrator asks for it", async (t) => {
+  const asked = (probe: boolean | null, guestAgent = true) =>
+    vmState({ power: 'running', guestAgent, probe, runningMs: 1e9, bootDeadlineMs: 100 });
+  t.same([asked(null), asked(false), asked(true), asked(true, false)], ['launching', 'launching', 'ready', 'launching']);
+  t.same([asksForProbe({}), asksForProbe({ readiness: 'app' }), asksForProbe({ readiness: 'agent' })], [false, true, false]);
+  const rows = (values: number[], fields = ['vm_app.ready', 'vm_app.orders']) => ({
+    subject: { kind: 'vm' as const, id: 'x' },
+    source: 'guest' as const,
+    fields,
+    timesMs: Float64Array.from({ length: values.length / fields.length }, (_, i) => i),
+    values: Float64Array.from(values),
+  });
+  t.equal(readyIn([rows([0, 5, 1, 6])]), true, 'the newest word');
+  t.equal(readyIn([rows([1, 5, 0, 6])]), false);
+  t.equal(readyIn([rows([1, 5, Number.NaN, 6])]), true, 'no word is no change');
+  t.equal(readyIn([rows([3], ['vm_app.orders'])]), null);
 });
 
 t.test('pace of statistics: dear groups are read more seldom', async (t) => {

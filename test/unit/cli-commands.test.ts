@@ -108,6 +108,10 @@ t.test('anomaly list: kind, since when, likely cause', async (t) => {
   t.match((await world.run('anomaly list --open -o json')).out, /"kind": *"leak"/);
 });
 
+t.test('map: what stands behind what', async (t) => {
+  t.match((await world.run('map shop-web')).out, /shop-web +cpu +cpu +rack1-kvm01 +\? +weight/);
+});
+
 t.test('loan list and shortage list: who lends whom what, who lacks room', async (t) => {
   t.match((await world.run('loan list')).out, /rack1-kvm01 +batch +shop-web +200 MiB +lent/);
   t.match(

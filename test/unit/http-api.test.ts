@@ -61,6 +61,8 @@ const GOOD: [url: string, path: string][] = [
   ['/v1/loans', '/v1/loans'],
   ['/v1/loans?open=true&limit=1', '/v1/loans'],
   ['/v1/shortages', '/v1/shortages'],
+  ['/v1/map', '/v1/map'],
+  ['/v1/map?vm=shop-web', '/v1/map'],
   ['/v1/anomalies', '/v1/anomalies'],
   ['/v1/anomalies?open=true&limit=1', '/v1/anomalies'],
   [`/v1/vms/${WEB}/notifications`, '/v1/vms/{id}/notifications'],
