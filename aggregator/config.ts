@@ -44,7 +44,7 @@ const ConfigFile = Type.Object(
     verdictWindowMs: Type.Optional(periodMs(100)),
     verdictCooldownMs: Type.Optional(periodMs(100)),
     /** Steps of a VM before anything of it is taken for odd. */
-    anomalyLearningSteps: Type.Optional(Type.Integer({ minimum: 72, maximum: 100_000 })),
+    anomalyLearningSteps: Type.Optional(Type.Integer({ minimum: 64, maximum: 100_000 })),
     checkpointPeriodMs: Type.Optional(periodMs(1000)),
     /** How long models of a VM that is gone wait for its return. */
     modelsKeptMs: Type.Optional(periodMs(60_000)),

@@ -7,7 +7,7 @@ import { Compile } from 'typebox/compile';
 import { HeadroomError } from '../shared/errors.ts';
 import { NOTIFICATION_KINDS } from './notify/notifier.ts';
 import { allowedTargets } from './notify/target-address.ts';
-import { checkWebhookUrl } from './notify/webhooks.ts';
+import { checkWebhookUrl, WEBHOOK_FORMATS } from './notify/webhooks.ts';
 
 const closed = { additionalProperties: false } as const;
 const text = Type.String({ minLength: 1, maxLength: 4096 });
@@ -29,6 +29,7 @@ const WebhooksFile = Type.Array(
         ),
       ),
       kinds: Type.Optional(Type.Array(Type.Enum(NOTIFICATION_KINDS), { minItems: 1 })),
+      format: Type.Optional(Type.Enum(WEBHOOK_FORMATS)),
     },
     closed,
   ),

@@ -22,7 +22,9 @@ export function openWebhooks(
 ): Webhooks | null {
   if (webhooks.length === 0) return null;
   return new Webhooks({
-    targets: webhooks.map(({ url, secretFile, match = {}, kinds = null }) => ({ url, secret: readSecret(secretFile), match, kinds })),
+    targets: webhooks.map(({ url, secretFile, match = {}, kinds = null, format = 'headroom' }) => ({
+      ...{ url, secret: readSecret(secretFile), match, kinds, format },
+    })),
     post: createHttpPost(allowedTargets(targets), ANSWER_MS_MAX),
     clock,
     prng,

@@ -12,6 +12,7 @@ import { errorText, HeadroomError, isHeadroomError } from '../../shared/errors.t
 import type { Prng } from '../../shared/prng.ts';
 import { compileSelector } from '../core/plan/policy-match.ts';
 import type { PolicySelector } from '../core/plan/policy-schema.ts';
+import { alertmanagerMessage } from './alertmanager.ts';
 import type { Post } from './http-post.ts';
 import type { Notification, NotificationKind, Notifier } from './notifier.ts';
 
@@ -22,7 +23,13 @@ export interface WebhookTarget {
   match: PolicySelector;
   /** Null = all. */
   kinds: readonly NotificationKind[] | null;
+  /** Absent = headroom. */
+  format?: WebhookFormat;
 }
+
+/** `alertmanager`: incidents alone, as Prometheus' Alertmanager tells its receivers. */
+export const WEBHOOK_FORMATS = ['headroom', 'alertmanager'] as const;
+export type WebhookFormat = (typeof WEBHOOK_FORMATS)[number];
 
 export interface WebhookOptions {
   targets: readonly WebhookTarget[];
@@ -68,6 +75,7 @@ export class Webhooks implements Notifier {
       const { kinds } = lane.target;
       const about = { id: notification.vm, name: notification.vmName, host: host as never, labels };
       if ((kinds !== null && !kinds.includes(notification.kind)) || !lane.matches(about)) continue;
+      if (bodyOf(lane.target, notification) === null) continue;
       lane.queue.push(notification);
       if (lane.queue.length > QUEUE_MAX) {
         lane.queue.shift();
@@ -121,9 +129,9 @@ export class Webhooks implements Notifier {
     this.counters.dropped++;
   }
 
-  async #attempt({ url, secret }: WebhookTarget, notification: Notification): Promise<{ what: string; final: boolean } | null> {
+  async #attempt({ url, secret, format }: WebhookTarget, notification: Notification): Promise<{ what: string; final: boolean } | null> {
     const { post, clock } = this.#options;
-    const body = JSON.stringify(notification);
+    const body = JSON.stringify(bodyOf({ format: format ?? 'headroom' }, notification));
     const headers = {
       'content-type': 'application/json',
       'user-agent': 'headroom',
@@ -137,6 +145,11 @@ export class Webhooks implements Notifier {
       return { what: errorText(error), final: isHeadroomError(error, 'PERMISSION') };
     }
   }
+}
+
+/** Null: not for this target. */
+function bodyOf({ format }: Pick<WebhookTarget, 'format'>, notification: Notification): object | null {
+  return format === 'alertmanager' ? alertmanagerMessage(notification) : notification;
 }
 
 /** Throws CONFIG_INVALID for what is no http(s) address, or has a name and password in it. */

@@ -76,13 +76,19 @@ export class AnomalyDesk {
     return this.#watch.incidents();
   }
 
-  /** Open incidents that nothing explains. */
-  get open(): number {
-    return this.incidents().filter(({ endMs, explainedBy }) => endMs === null && explainedBy === null).length;
-  }
-
-  get storming(): boolean {
-    return this.#watch.storms(this.#options.time.nowMs());
+  metrics(): Record<string, number> {
+    const { time, actions } = this.#options;
+    const open = this.incidents().filter(({ endMs, explainedBy }) => endMs === null && explainedBy === null).length;
+    const ended = Object.entries(actions.counters).map(([outcome, count]) => [`vm_actions_${outcome}_total`, count]);
+    return {
+      incidents_open: open,
+      incidents_total: this.counters.opened,
+      incidents_alerted_total: this.counters.alerted,
+      incidents_explained_total: this.counters.explained,
+      anomaly_storm: this.#watch.storms(time.nowMs()) ? 1 : 0,
+      vm_actions_held_back_total: this.counters.refusedActions,
+      ...Object.fromEntries(ended),
+    };
   }
 
   /** A deployment, a load test: what begins while it lasts needs nobody. Written down. */
