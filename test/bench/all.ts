@@ -5,6 +5,7 @@ import { density } from './density.ts';
 import { detecting } from './detect.ts';
 import { families } from './families.ts';
 import { fleet } from './fleet.ts';
+import { fleetTls, flood } from './fleet-guarded.ts';
 import { forecast } from './forecast.ts';
 import { harm } from './harm.ts';
 import { hostCost } from './host.ts';
@@ -20,6 +21,8 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   detect: detecting,
   families,
   fleet,
+  'fleet-tls': fleetTls,
+  flood,
   forecast,
   harm,
   host: hostCost,

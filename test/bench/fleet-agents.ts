@@ -6,6 +6,7 @@
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { createBlockEncoder } from '../../shared/net/blocks.ts';
 import { type Codec, createCodec } from '../../shared/net/codec.ts';
 import { AGENT_PATH } from '../../shared/net/websocket.ts';
@@ -22,6 +23,8 @@ export interface FleetOrder {
   /** Frames of this long at the start are not counted: connections, first steps of compilers. */
   warmUpSeconds: number;
   seconds: number;
+  /** Over TLS, by this authority (PEM); null = plain. */
+  ca: string | null;
 }
 
 export interface FleetHeard {
@@ -117,9 +120,11 @@ class SimulatedAgent {
   }
 
   async open(): Promise<void> {
-    const socket = connect({ port: this.#order.port, host: '127.0.0.1', noDelay: true });
+    const { port, ca } = this.#order;
+    const to = { port, host: '127.0.0.1', noDelay: true };
+    const socket = ca === null ? connect(to) : connectTls({ ...to, ca, minVersion: 'TLSv1.3' });
     this.#socket = socket;
-    await once(socket, 'connect');
+    await once(socket, ca === null ? 'connect' : 'secureConnect');
     const upgrade = [
       'upgrade: websocket',
       'connection: Upgrade',

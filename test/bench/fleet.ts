@@ -44,20 +44,24 @@ function checkDescriptors(agents: number): void {
 }
 
 /** Metrics by name, without labels. */
-async function metricsOf(port: number): Promise<Map<string, number>> {
-  const text = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+async function metricsOf(url: string): Promise<Map<string, number>> {
+  const text = await (await fetch(`${url}/metrics`)).text();
   const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
   return new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ') + 1))]));
 }
 
-async function startAggregator(directory: string, port: number): Promise<ChildProcess> {
+async function startAggregator(directory: string, url: string, tls: FleetSetup['tls']): Promise<ChildProcess> {
   const config = join(directory, 'config.json');
-  writeFileSync(config, JSON.stringify({ listen: { port }, dataDir: join(directory, 'data'), logLevel: 'error' }));
+  const files = { certFile: join(directory, 'cert.pem'), keyFile: join(directory, 'key.pem') };
+  if (tls) for (const part of ['cert', 'key'] as const) writeFileSync(files[`${part}File`], tls[part]);
+  const listen = { port: Number(new URL(url).port) };
+  const dataDir = join(directory, 'data');
+  writeFileSync(config, JSON.stringify({ listen, dataDir, logLevel: 'error', ...(tls ? { tls: files } : {}) }));
   const main = join(import.meta.dirname, '../../aggregator/main.ts');
   const child = spawn(process.execPath, [...NODE_FLAGS, main, '--config', config], { stdio: ['ignore', 'ignore', 'inherit'] });
   for (;;) {
     if (child.exitCode !== null) throw new Error(`the aggregator ended with ${child.exitCode}`);
-    const answer = await fetch(`http://127.0.0.1:${port}/healthz`).catch(() => null);
+    const answer = await fetch(`${url}/healthz`).catch(() => null);
     if (answer?.ok) return child;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
@@ -75,25 +79,38 @@ function told<T>(child: ChildProcess): Promise<T> {
   });
 }
 
-async function runFleet(agents: number): Promise<Record<string, unknown>> {
+export interface FleetSetup {
+  /** Certificate, key and authority, PEM; absent = no TLS. */
+  tls?: { cert: string; key: string; ca: string };
+  seconds?: number;
+  /** Begins when all are connected; ends with what it answers. */
+  beside?: (url: string) => () => void;
+}
+
+export async function runFleet(agents: number, { tls, seconds = SECONDS, beside }: FleetSetup = {}) {
   checkDescriptors(agents);
   const directory = mkdtempSync(join(tmpdir(), 'headroom-bench-fleet-'));
   const port = await freePort();
-  const aggregator = await startAggregator(directory, port);
+  const url = `${tls ? 'https' : 'http'}://127.0.0.1:${port}`;
+  const aggregator = await startAggregator(directory, url, tls);
+  let endBeside = (): void => undefined;
   const senders = spawn(process.execPath, [...NODE_FLAGS, join(import.meta.dirname, 'fleet-agents.ts')], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   try {
-    const order: FleetOrder = { port, agents, secondsPerFrame: SECONDS_PER_FRAME, warmUpSeconds: WARM_UP_SECONDS, seconds: SECONDS };
+    const pace = { secondsPerFrame: SECONDS_PER_FRAME, warmUpSeconds: WARM_UP_SECONDS, seconds };
+    const order: FleetOrder = { port, agents, ...pace, ca: tls?.ca ?? null };
     senders.send(order);
     await told(senders);
+    endBeside = beside?.(url) ?? endBeside;
     const before = countersOf(aggregator.pid!);
     await told(senders);
     const after = countersOf(aggregator.pid!);
     const heard = await told<FleetHeard>(senders);
-    const metrics = await metricsOf(port);
+    const metrics = await metricsOf(url);
     return figuresOf(agents, heard, before, after, metrics);
   } finally {
+    endBeside();
     senders.kill();
     await ended(aggregator);
     rmSync(directory, { recursive: true, force: true });
@@ -113,7 +130,7 @@ function figuresOf(
   before: Counters,
   after: Counters,
   metrics: Map<string, number>,
-): Record<string, unknown> {
+) {
   const metric = (end: string): number => [...metrics].find(([name]) => name.endsWith(end))?.[1] ?? Number.NaN;
   const reasons = Object.fromEntries(
     [...metrics].filter(([name, value]) => /ingest_dropped_|rows_not_stored|_dropped_total$/.test(name) && value > 0),
