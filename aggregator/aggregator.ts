@@ -12,6 +12,7 @@ import type { Transport } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
 import { POOL_CAPABILITY } from '../shared/protocol/frames.ts';
 import type { DecisionConfig } from './config.ts';
+import type { OutlierFinder } from './core/anomaly/peers.ts';
 import type { FitService, Fitting } from './core/forecast/fitted/fit.ts';
 import { forecasterFactory } from './core/forecast/registry.ts';
 import { FleetState } from './core/state/fleet-state.ts';
@@ -66,6 +67,8 @@ export interface AggregatorOptions {
   ingestLimits?: Partial<IngestLimits>;
   /** Who else is told of what happens to VMs. */
   notifiers?: readonly Notifier[];
+  /** Finds VMs that stand apart from their class; absent: nobody compares. */
+  outliers?: OutlierFinder;
   /** Fits of heavy models; absent: models that want any are served without. */
   fits?: FitService;
   /** Others in their place: for tests that show what each rule is there for. No program offers it. */
@@ -204,11 +207,12 @@ export class Aggregator {
     this.service = createService(this.#parts, { policies: this.#policyDesk, killSwitches, metrics });
   }
 
-  /** To host agents, and what they understand. */
+  /** To host agents, what they understand, and who finds VMs that stand apart. */
   #line() {
     return {
       send: (host: HostId, frame: DownFrame): boolean => this.ingest.send(host, frame),
       understands: (host: HostId, capability: string): boolean => this.#fromHosts.understands(host, capability),
+      outliers: this.#options.outliers,
     };
   }
 

@@ -14,6 +14,7 @@ import { FRAME_BYTES_MAX } from '../shared/protocol/frames.ts';
 import { type Aggregator, createAggregator } from './aggregator.ts';
 import { AGGREGATOR_HELP, type AggregatorConfig, parseFlags, resolveConfig } from './config.ts';
 import { FitPool } from './fit/fit-pool.ts';
+import { peerOutliers } from './fit/peer-outliers.ts';
 import type { Access } from './identity/access.ts';
 import { openAccess, readTls } from './identity/open-access.ts';
 import { createHttpServer } from './http/server.ts';
@@ -85,6 +86,7 @@ async function open(config: AggregatorConfig, log: Logger, closers: Closers): Pr
     prng,
     series,
     fits,
+    outliers: peerOutliers,
     ledger,
     policySource: policySource(config.policyFile),
     config,

@@ -17,7 +17,7 @@ const SMOOTHED_STEPS = 600;
 const loaded = new Set<string>();
 
 /** The bytes of a WebAssembly module of the package: read once a thread. */
-export function augursModule(name: 'ets' | 'mstl' | 'prophet'): { module: Uint8Array<ArrayBuffer> } {
+export function augursModule(name: 'ets' | 'mstl' | 'prophet' | 'outlier'): { module: Uint8Array<ArrayBuffer> } {
   const script = createRequire(import.meta.url).resolve(`@bsull/augurs/${name}`);
   return { module: new Uint8Array(readFileSync(script.replace(/\.js$/, '_bg.wasm'))) };
 }

@@ -14,8 +14,9 @@ import type { FleetChange } from '../core/anomaly/fleet-incidents.ts';
 import type { Incident } from '../core/anomaly/incident.ts';
 import { type ActionTaken, askedActions } from '../core/anomaly/incident-actions.ts';
 import type { KnownEvent } from '../core/anomaly/known-events.ts';
+import type { Peers } from '../core/anomaly/peers.ts';
 import { lintAction } from '../core/lint/action-rules.ts';
-import type { FleetSnapshot, PlanStep, VmIncident } from '../core/plan/plan.ts';
+import type { FleetSnapshot, PlanStep, VmIncident, VmSnapshot } from '../core/plan/plan.ts';
 import { anomalyPolicyOf } from '../core/plan/policy-anomaly.ts';
 import { suspensionOf } from '../core/plan/suspension.ts';
 import type { FleetState } from '../core/state/fleet-state.ts';
@@ -34,6 +35,8 @@ export interface AnomalyDeskOptions {
   reporter: IncidentReporter;
   actions: VmActions;
   understands: (host: HostId, capability: string) => boolean;
+  /** Finds VMs that stand apart from their class; absent = nobody compares. */
+  peers?: Peers | undefined;
 }
 
 const HOUR_MS = 3_600_000;
@@ -58,6 +61,7 @@ export class AnomalyDesk {
   /** Once a step, after it has ended. Answers what was seen, as rows of the VMs' series. */
   step(snapshot: FleetSnapshot): TelemetryBlock[] {
     this.#rememberWatches(snapshot);
+    this.#comparePeers(snapshot);
     const blocks = this.#watch.step(snapshot);
     for (const { change, incident } of this.#changed.splice(0)) this.#changedNow(change, incident, snapshot);
     return blocks;
@@ -68,6 +72,7 @@ export class AnomalyDesk {
   }
 
   remove(vm: VmId): void {
+    this.#options.peers?.remove(vm);
     this.#watch.remove(vm);
   }
 
@@ -128,6 +133,26 @@ export class AnomalyDesk {
     for (const vm of vms) {
       const record = this.#options.state.vm(vm.id);
       if (record && record.watch.live === null) record.watch.take(this.#watch.memoryOf(vm));
+    }
+  }
+
+  /** By the class, else the template, that its administrator named. */
+  #comparePeers({ vms }: FleetSnapshot): void {
+    const { peers } = this.#options;
+    if (peers === undefined) return;
+    const classes = new Map<string, VmSnapshot[]>();
+    const due = new Set<string>();
+    for (const vm of vms) {
+      const name = vm.labels.class ?? vm.labels.template;
+      const { usage } = vm.demand.cpu;
+      if (name === undefined || usage === null || vm.state !== 'ready') continue;
+      classes.set(name, [...(classes.get(name) ?? []), vm]);
+      if (peers.note(vm.id, usage / Math.max(1, vm.vcpus))) due.add(name);
+    }
+    for (const name of due) {
+      const members = classes.get(name) ?? [];
+      const apart = new Set(peers.look(members.map(({ id }) => id)));
+      for (const vm of members) if (apart.has(vm.id)) this.#watch.memoryOf(vm).standsApart();
     }
   }
 

@@ -2,6 +2,7 @@
 import type { HostId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { DecisionConfig } from '../config.ts';
+import { type OutlierFinder, Peers } from '../core/anomaly/peers.ts';
 import { type VmActionOptions, VmActions } from '../execute/vm-actions.ts';
 import { AnomalyDesk } from './anomaly-desk.ts';
 import { IncidentReporter } from './incident-reporter.ts';
@@ -12,6 +13,7 @@ export interface AnomalyParts extends Pick<Parts, 'clock' | 'epoch' | 'time' | '
   log: Logger;
   send: VmActionOptions['send'];
   understands: (host: HostId, capability: string) => boolean;
+  outliers: OutlierFinder | undefined;
 }
 
 export function createAnomalies(parts: AnomalyParts): AnomalyDesk {
@@ -19,6 +21,7 @@ export function createAnomalies(parts: AnomalyParts): AnomalyDesk {
   const { stepMs, anomalyLearningSteps: learningSteps, commandRetryMs: retryMs, commandDeadlineMs: deadlineMs } = config;
   return new AnomalyDesk({
     ...{ stepMs, learningSteps, time, state, understands },
+    peers: parts.outliers && new Peers(parts.outliers),
     actions: new VmActions({ clock, epoch, send, retryMs, deadlineMs }),
     reporter: new IncidentReporter(events, queue, notifications, log, () => time.nowMs()),
   });

@@ -4,6 +4,7 @@
  */
 import type { Contributor } from './detector.ts';
 import type { IncidentKind, VmMetric } from './incident.ts';
+import { MISSING } from './vm-watch.ts';
 
 /** Shares of the VM's size from which it counts as full. */
 const FULL = 0.95;
@@ -35,6 +36,8 @@ export function nameIncident(situation: Situation): Named {
   if (situation.silent)
     return { kind: 'silence', cause: 'nothing is heard from the VM: it is hung, stopped or cut off, or its telemetry is' };
   const [metric, reason] = (situation.contributors[0]?.name ?? 'cpu: value').split(': ') as [VmMetric, string];
+  if (reason === MISSING)
+    return { kind: 'silence', cause: `${metric} is no longer told: its collector, the guest's driver or the guest hangs` };
   const before = situation.before[metric] ?? Number.NaN;
   const now = situation.now[metric] ?? Number.NaN;
   const change = changeOf(metric, situation);

@@ -93,6 +93,10 @@ export class VmIncidents {
     return { change: 'closed', incident: { ...open, endMs: nowMs, severity: 'info', explainedBy: `said to be ${feedback}` } };
   }
 
+  standsApart(): void {
+    this.#watch.standsApart();
+  }
+
   /** At most 16 KiB; an incident that is open goes along. */
   serialise(): IncidentsState {
     return { watch: this.#watch.serialise(), usual: this.#usual, points: this.#points, open: this.#open, tuning: this.#tuning.toJSON() };
