@@ -53,9 +53,9 @@ export function scopedService(service: AggregatorService, whose: () => Principal
     },
     releaseVm: (vm, by) => (all() ? service.releaseVm(vm, named(by)) : refuse('an isolation')),
     slas: () => (all() ? service.slas() : []),
-    capacity: () => (all() ? service.capacity() : []),
     loans: () => (all() ? service.loans() : []),
     shortages: () => (all() ? service.shortages() : []),
+    capacity: () => (all() ? service.capacity() : []),
     async setKillSwitch(scope, engaged, by, reason) {
       if (!all() && !(scope.kind === 'vm' && seesId(scope.vm))) refuse(`the kill switch of ${scope.kind}`);
       await service.setKillSwitch(scope, engaged, named(by), reason);
@@ -85,7 +85,7 @@ export function scopedService(service: AggregatorService, whose: () => Principal
       if (all()) return service.ledgerEntries(query);
       if (query.vm === undefined || !seesId(query.vm)) refuse('the ledger (name a VM)');
       // A plan names other VMs, too.
-      return (await service.ledgerEntries(query)).filter(({ body }) => body.kind === 'outcome' || body.kind === 'event');
+      return (await service.ledgerEntries(query)).filter(({ body }) => body.kind === 'outcome' || body.kind === 'verdict' || body.kind === 'event');
     },
     metrics: () => (all() ? service.metrics() : refuse('the metrics')),
   };
