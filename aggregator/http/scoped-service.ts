@@ -85,7 +85,9 @@ export function scopedService(service: AggregatorService, whose: () => Principal
       if (all()) return service.ledgerEntries(query);
       if (query.vm === undefined || !seesId(query.vm)) refuse('the ledger (name a VM)');
       // A plan names other VMs, too.
-      return (await service.ledgerEntries(query)).filter(({ body }) => body.kind === 'outcome' || body.kind === 'verdict' || body.kind === 'event');
+      return (await service.ledgerEntries(query)).filter(
+        ({ body }) => body.kind === 'outcome' || body.kind === 'verdict' || body.kind === 'event',
+      );
     },
     metrics: () => (all() ? service.metrics() : refuse('the metrics')),
   };
