@@ -6,7 +6,7 @@
  */
 import { assert } from '../../../shared/assert.ts';
 import type { Forecast, Forecaster, ForecasterOptions, ForecastPoint } from './forecaster.ts';
-import { packState, unpackState } from './state-bytes.ts';
+import { KeptState } from './kept-state.ts';
 import { CODES, decode, encode } from './step-history.ts';
 
 /** 5 % per bucket, as in the original, in codes of the logarithmic scale. */
@@ -16,22 +16,23 @@ const HALF_LIFE_MS = 24 * 3600 * 1000;
 /** History after which its lower and upper bounds have narrowed in the original: a day. */
 const TRUSTED_MS = 24 * 3600 * 1000;
 
-export class DecayingHistogramForecaster implements Forecaster {
+export class DecayingHistogramForecaster extends KeptState implements Forecaster {
   readonly name = 'decaying-histogram';
-  readonly #tag: string;
+  protected readonly stateTag: string;
   readonly #halfLifeMs: number;
   readonly #weights = new Float64Array(BUCKETS);
   /** First and newest time. */
   readonly #times = Float64Array.of(Number.NaN, Number.NEGATIVE_INFINITY);
 
   constructor(options: ForecasterOptions) {
+    super();
     // Where the "day" of a workload is shorter, so is its memory.
     this.#halfLifeMs = Math.min(HALF_LIFE_MS, ...options.seasonsMs);
-    this.#tag = `decaying-histogram 1 step=${options.stepMs} half-life=${this.#halfLifeMs}`;
+    this.stateTag = `decaying-histogram 1 step=${options.stepMs} half-life=${this.#halfLifeMs}`;
   }
 
-  get stateBytes(): number {
-    return this.#weights.byteLength + this.#times.byteLength;
+  protected get stateArrays(): Float64Array[] {
+    return [this.#weights, this.#times];
   }
 
   observe(point: ForecastPoint): void {
@@ -60,14 +61,5 @@ export class DecayingHistogramForecaster implements Forecaster {
     const seenMs = this.#times[1]! - this.#times[0]!;
     const confidence = 0.5 * Math.min(1, seenMs / Math.min(TRUSTED_MS, this.#halfLifeMs));
     return { quantiles, horizons, values, confidence, explanation: 'a decaying histogram of demand, the same at every time of day' };
-  }
-
-  serialise(): Uint8Array {
-    return packState(this.#tag, [this.#weights, this.#times]);
-  }
-
-  /** STORE_CORRUPT when the bytes are another forecaster's. */
-  restoreFrom(bytes: Uint8Array): void {
-    unpackState(this.#tag, bytes, [this.#weights, this.#times]);
   }
 }

@@ -7,18 +7,32 @@
 import { assert } from '../../../shared/assert.ts';
 import { EXPERTS, type Expert } from './experts.ts';
 import type { Forecast, Forecaster, ForecasterOptions, ForecastPoint } from './forecaster.ts';
+import { KeptState, tagOf } from './kept-state.ts';
 import { Mixture } from './mixture.ts';
 import { QuantileRegression } from './quantile-regression.ts';
 import { addResidual, fillPrior, SKETCH_BINS, sketchQuantiles } from './residual-sketch.ts';
 import { SeasonSearch } from './season-search.ts';
 import { FEATURES, PHASE_END, PHASE_FROM, SeriesFeatures } from './series-features.ts';
-import { bytesOf, packState, type StateArray, unpackState } from './state-bytes.ts';
+import type { StateArray } from './state-bytes.ts';
 
 /**
  * Steps ahead that are learnt. A horizon between two is judged by the wider of both: errors grow with the horizon, but not
  * where a series repeats within a few steps (at lead 12 of a period of 13 they are as small as at lead 1).
  */
 const LEADS = [1, 2, 4, 12] as const;
+/**
+ * The farthest lead is judged in one step of four, drawn by a hash of the step, so that no rhythm of a VM (a burst every ten minutes) can
+ * hide from it. Its errors overlap from step to step and teach little more when all are judged; a tick is a fifth cheaper.
+ */
+const SELDOM_LEAD = LEADS.length - 1;
+const SELDOM_BITS = 2;
+/** 2^32 over the golden ratio: multiplied by it, neighbouring steps fall far apart (Knuth, The Art of Computer Programming 3, 6.4). */
+const HASH = 0x9e3779b1;
+
+function isJudged(lead: number, step: number): boolean {
+  return lead !== SELDOM_LEAD || Math.imul(Math.imul(step, HASH) ^ (step >>> 3), HASH) >>> (32 - SELDOM_BITS) === 0;
+}
+
 /** Quantile levels that are learnt; others are interpolated on the logit scale. */
 export const LEVELS = [0.1, 0.5, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.9995] as const;
 const J = LEVELS.length;
@@ -66,8 +80,8 @@ const MOST = EXPERTS.length + 1;
  * quarter more memory for a fleet, fetched from far away every tick.
  */
 const quantilesNow = new Float32Array(MOST * J);
-/** A constant, then a factor for each feature. */
-const LINE = 1 + FEATURES;
+/** A constant, then a factor for each feature that depends on the step looked at. */
+const LINE = 1 + PHASE_END - PHASE_FROM;
 /** Mixtures as linear functions of the features [leads × levels × LINE], and up to which level each lead's hold (-1 = none). */
 const linear = { lines: new Float64Array(LEADS.length * J * LINE), tops: new Int32Array(LEADS.length) };
 const mixedNow = new Float64Array(J);
@@ -81,7 +95,7 @@ const PENDING = LEADS.reduce<number>((sum, lead) => sum + lead, 0);
 const PENDING_AT = LEADS.map((_, i) => LEADS.slice(0, i).reduce<number>((sum, lead) => sum + lead, 0));
 const S = { originMs: 0, covered: 1, weight: 2 } as const;
 
-export class ExpertForecaster implements Forecaster {
+export class ExpertForecaster extends KeptState implements Forecaster {
   readonly name: string;
   readonly #options: ForecasterOptions;
   readonly #set: ExpertSet;
@@ -107,12 +121,12 @@ export class ExpertForecaster implements Forecaster {
   /** Residual quantiles [leads × experts × levels], and which leads' still hold: many horizons share a lead. */
   readonly #sketched: Float32Array;
   readonly #sketchedNow = new Uint8Array(LEADS.length);
-  /** Weights [leads × experts × levels], which experts were awake (a bit each; -1 = not worked out) and up to which level. */
+  /** Weights [leads × experts × levels], and which experts were awake (a bit each; -1 = not worked out). */
   readonly #weights: Float32Array;
   readonly #weighedAwake = new Int32Array(LEADS.length).fill(-1);
-  readonly #weighedTop = new Int32Array(LEADS.length);
 
   constructor(options: ForecasterOptions, set: ExpertSet) {
+    super();
     assert(options.stepMs > 0, `step length ${options.stepMs} ms must be positive`);
     this.name = set.name;
     this.#options = options;
@@ -138,28 +152,18 @@ export class ExpertForecaster implements Forecaster {
     this.#sketched = new Float32Array(LEADS.length * this.#experts.length * J);
   }
 
-  get #arrays(): StateArray[] {
+  protected get stateArrays(): StateArray[] {
     const { weights, squares } = this.#regression;
     const mixture = [this.#mixture.regrets, this.#mixture.squares];
     const own = [this.#bins, this.#corrections, this.#scales, this.#pending, this.#pendingSteps, this.#awakeEver, this.#s];
     return [...this.#features.arrays, ...this.#search.arrays, weights, squares, ...mixture, ...own];
   }
 
-  get #tag(): string {
-    return `${this.name} 1 step=${this.#options.stepMs} seasons=${this.#options.seasonsMs.join(',')} resolution=${this.#options.resolution ?? ''}`;
+  protected get stateTag(): string {
+    return tagOf(this.name, 2, this.#options);
   }
 
-  get stateBytes(): number {
-    return bytesOf(this.#arrays);
-  }
-
-  serialise(): Uint8Array {
-    return packState(this.#tag, this.#arrays);
-  }
-
-  /** Takes over what `serialise` gave; STORE_CORRUPT when it is another build's, or another series' step and seasons. */
-  restoreFrom(bytes: Uint8Array): void {
-    unpackState(this.#tag, bytes, this.#arrays);
+  protected override restored(): void {
     this.#features.restored();
     this.#sketchedNow.fill(0);
     this.#weighedAwake.fill(-1);
@@ -228,6 +232,7 @@ export class ExpertForecaster implements Forecaster {
     rowNow[FEATURES] = this.#features.last;
     for (let lead = 0; lead < LEADS.length; lead++) {
       const ahead = LEADS[lead]!;
+      if (!isJudged(lead, step + ahead)) continue;
       const slot = PENDING_AT[lead]! + ((step + ahead) % ahead);
       const at = slot * ROW;
       this.#features.fillAhead(rowNow, 0, ahead);
@@ -258,92 +263,94 @@ export class ExpertForecaster implements Forecaster {
     this.#sketchedNow[lead] = 1;
   }
 
-  /** Weights of a lead's experts awake, for levels up to `top`. */
-  #weigh(lead: number, awake: number, top: number): void {
-    if (this.#weighedAwake[lead] === awake && this.#weighedTop[lead]! >= top) return;
-    this.#mixture.levelWeights(lead * J, J, top, awake, this.#weights, lead * this.#count * J);
+  /** Weights of a lead's experts awake: worked out once between what it learns, for forecasting and for being judged. */
+  #weigh(lead: number, awake: number): void {
+    if (this.#weighedAwake[lead] === awake) return;
+    this.#mixture.levelWeights(lead * J, J, awake, this.#weights, lead * this.#count * J);
     this.#weighedAwake[lead] = awake;
-    this.#weighedTop[lead] = top;
     linear.tops[lead] = -1;
   }
 
-  /** Every expert's quantiles and the mixture's, log scale, into the scratch; the experts awake, a bit each. */
-  #predict(lead: number, row: Float32Array, at: number): number {
-    const last = row[at + FEATURES]!;
-    const experts = this.#experts.length;
-    const sketched = this.#sketched;
-    this.#sketch(lead);
-    let awake = 0;
-    for (let k = 0; k < experts; k++) {
-      const base = last + this.#shares[k]! * row[at + this.#columns[k]!]!;
-      if (Number.isNaN(base)) continue;
-      awake |= 1 << k;
-      const from = (lead * experts + k) * J;
-      for (let j = 0; j < J; j++) quantilesNow[k * J + j] = sketched[from + j]! + base;
-    }
-    if (this.#set.regression) {
-      awake |= 1 << experts;
-      for (let i = 0; i < FEATURES; i++) knownNow[i] = Number.isNaN(row[at + i]!) ? 0 : row[at + i]!;
-      this.#regression.predict(lead, knownNow, quantilesNow, experts * J);
-      for (let j = 0; j < J; j++) quantilesNow[experts * J + j]! += last;
-    }
-    this.#weigh(lead, awake, J - 1);
-    mixedNow.fill(0);
-    for (let k = 0; k < this.#count; k++) {
-      if ((awake & (1 << k)) === 0) continue;
-      const from = (lead * this.#count + k) * J;
-      for (let j = 0; j < J; j++) mixedNow[j]! += this.#weights[from + j]! * quantilesNow[k * J + j]!;
-    }
+  /** The experts with an opinion on a noted row, a bit each. */
+  #awakeIn(row: Float32Array, at: number): number {
+    let awake = this.#set.regression ? 1 << this.#experts.length : 0;
+    for (let k = 0; k < this.#experts.length; k++) if (!Number.isNaN(row[at + this.#columns[k]!]!)) awake |= 1 << k;
     return awake;
   }
 
-  /** The experts with an opinion on the row in scratch, a bit each. */
-  #awakeNow(): number {
-    let awake = this.#set.regression ? 1 << this.#experts.length : 0;
-    for (let k = 0; k < this.#experts.length; k++) if (!Number.isNaN(rowNow[this.#columns[k]!]!)) awake |= 1 << k;
+  /** Quantiles of every expert awake and of the mixture, log scale, into the scratch; the experts awake, a bit each. */
+  #predict(lead: number, row: Float32Array, at: number): number {
+    const last = row[at + FEATURES]!;
+    const experts = this.#experts.length;
+    const awake = this.#awakeIn(row, at);
+    this.#sketch(lead);
+    this.#weigh(lead, awake);
+    if (this.#set.regression) {
+      for (let i = 0; i < FEATURES; i++) knownNow[i] = Number.isNaN(row[at + i]!) ? 0 : row[at + i]!;
+      this.#regression.predict(lead, knownNow, quantilesNow, experts * J);
+    }
+    mixedNow.fill(0);
+    for (let k = 0; k < this.#count; k++) {
+      if ((awake & (1 << k)) === 0) continue;
+      const base = k < experts ? last + this.#shares[k]! * row[at + this.#columns[k]!]! : last;
+      const own = k < experts ? this.#sketched : quantilesNow;
+      const from = k < experts ? (lead * experts + k) * J : experts * J;
+      const weightsFrom = (lead * this.#count + k) * J;
+      for (let j = 0; j < J; j++) {
+        const quantile = own[from + j]! + base;
+        quantilesNow[k * J + j] = quantile;
+        mixedNow[j]! += this.#weights[weightsFrom + j]! * quantile;
+      }
+    }
     return awake;
   }
 
   /**
    * One lead's mixture for the row in scratch as a linear function of its features: experts and regression are linear in them,
-   * and the weights of those awake sum to one. Levels up to `top`: [levels × (1 + FEATURES)], the first the value where the
-   * features that depend on the step are zero. Many horizons share a lead, and it is worked out once.
+   * and the weights of those awake sum to one. Levels up to `top`: [levels × LINE], the first the value where the features
+   * that depend on the step are zero. Many horizons share a lead, and it is worked out once.
    */
   #linear(lead: number, awake: number, top: number): void {
     if (this.#weighedAwake[lead] === awake && linear.tops[lead]! >= top) return;
     const experts = this.#experts.length;
     this.#sketch(lead);
-    this.#weigh(lead, awake, top);
-    const sketched = this.#sketched;
+    this.#weigh(lead, awake);
+    const { lines } = linear;
     for (let j = 0; j <= top; j++) {
       const out = (lead * J + j) * LINE;
-      let constant = 0;
+      lines.fill(0, out, out + LINE);
+      let constant = rowNow[FEATURES]!;
       if (this.#set.regression) {
         const share = this.#weights[(lead * this.#count + experts) * J + j]!;
         const { weights } = this.#regression;
         const from = (lead * J + j) * FEATURES;
-        for (let i = 0; i < FEATURES; i++) linear.lines[out + 1 + i] = share * weights[from + i]!;
-      } else linear.lines.fill(0, out, out + LINE);
+        let same = 0;
+        for (let i = 0; i < PHASE_FROM; i++) same += weights[from + i]! * knownNow[i]!;
+        for (let i = PHASE_END; i < FEATURES; i++) same += weights[from + i]! * knownNow[i]!;
+        for (let i = PHASE_FROM; i < PHASE_END; i++) lines[out + 1 + i - PHASE_FROM] = share * weights[from + i]!;
+        constant += share * same;
+      }
       for (let k = 0; k < experts; k++) {
         const weight = this.#weights[(lead * this.#count + k) * J + j]!;
-        constant += weight * sketched[(lead * experts + k) * J + j]!;
-        linear.lines[out + 1 + this.#columns[k]!]! += weight * this.#shares[k]!;
+        const column = this.#columns[k]!;
+        constant += weight * this.#sketched[(lead * experts + k) * J + j]!;
+        // What is the same for every step ahead goes into the constant: the row in scratch is of this moment.
+        if (column < PHASE_FROM || column >= PHASE_END) constant += weight * this.#shares[k]! * knownNow[column]!;
+        else lines[out + 1 + column - PHASE_FROM]! += weight * this.#shares[k]!;
       }
-      // What is the same for every step ahead goes into the constant: the row in scratch is of this moment.
-      for (let i = 0; i < FEATURES; i++) if (i < PHASE_FROM || i >= PHASE_END) constant += linear.lines[out + 1 + i]! * knownNow[i]!;
-      linear.lines[out] = constant + rowNow[FEATURES]!;
+      lines[out] = constant;
     }
     linear.tops[lead] = top;
   }
 
   /** Corrected quantiles of one lead for the row in scratch, levels up to `top`, into `out`. */
   #expectLead(lead: number, top: number, out: Float64Array): void {
-    this.#linear(lead, this.#awakeNow(), top);
+    this.#linear(lead, this.#awakeIn(rowNow, 0), top);
     const { lines } = linear;
     for (let j = 0; j <= top; j++) {
       const at = (lead * J + j) * LINE;
       let sum = lines[at]!;
-      for (let i = PHASE_FROM; i < PHASE_END; i++) sum += lines[at + 1 + i]! * knownNow[i]!;
+      for (let i = PHASE_FROM; i < PHASE_END; i++) sum += lines[at + 1 + i - PHASE_FROM]! * knownNow[i]!;
       out[j] = sum + this.#corrections[lead * J + j]!;
     }
   }
@@ -392,7 +399,7 @@ export class ExpertForecaster implements Forecaster {
   /** In words, which experts the upper quantiles of a horizon rest on; a forecast has just been made. */
   #explain(ahead: number): string {
     const lead = leadOf(ahead);
-    this.#weigh(lead, Math.max(0, this.#weighedAwake[lead]!), MID);
+    this.#weigh(lead, Math.max(0, this.#weighedAwake[lead]!));
     const from = lead * this.#count * J + MID;
     let text = '';
     let named = 0;

@@ -3,7 +3,8 @@
  * together. Input: what fits and what was trained; output: factories. For comparing them.
  */
 import { FittedForecaster, PATH_FAMILIES } from './fitted/fitted-forecaster.ts';
-import type { Forecaster, ForecasterFactory, ForecasterOptions } from './forecaster.ts';
+import type { ForecasterFactory, ForecasterOptions } from './forecaster.ts';
+import { factoryOf, type KeptForecaster } from './kept-state.ts';
 import { LstmForecaster } from './lstm/lstm-forecaster.ts';
 import { ENSEMBLE, ensembleOf, type FamilyParts, FORECASTERS, forecasterFactory } from './registry.ts';
 
@@ -15,18 +16,10 @@ export function familyNames({ network }: FamilyParts): string[] {
 /** NOT_FOUND for an unknown name. */
 export function familyFactory(name: string, parts: FamilyParts): ForecasterFactory {
   const build = builderOf(name, parts);
-  if (build === null) return forecasterFactory(name);
-  return {
-    create: build,
-    restore(options, bytes) {
-      const forecaster = build(options);
-      forecaster.restoreFrom(bytes);
-      return forecaster;
-    },
-  };
+  return build === null ? forecasterFactory(name) : factoryOf(build);
 }
 
-type Build = (options: ForecasterOptions) => Forecaster & { restoreFrom(bytes: Uint8Array): void };
+type Build = (options: ForecasterOptions) => KeptForecaster;
 
 function builderOf(name: string, parts: FamilyParts): Build | null {
   const path = PATH_FAMILIES.find((family) => family.name === name);

@@ -8,6 +8,7 @@ import { assert } from '../../../shared/assert.ts';
 import { LEVELS } from './expert-forecaster.ts';
 import type { FitRequest, Fitter, Fitting } from './fitted/fit.ts';
 import type { Forecast, Forecaster, ForecasterOptions, ForecastPoint } from './forecaster.ts';
+import { type KeptForecaster, tagOf } from './kept-state.ts';
 import { Mixture } from './mixture.ts';
 import { bytesOf, packState, type StateArray, unpackState } from './state-bytes.ts';
 
@@ -29,7 +30,7 @@ const S = { originMs: 0, newest: 1, scale: 2 } as const;
 /** A member that keeps its state as bytes of a fixed length, and how the explanation names it. */
 export interface Member {
   words: string;
-  forecaster: Forecaster & { restoreFrom(bytes: Uint8Array): void } & Partial<Fitting>;
+  forecaster: KeptForecaster & Partial<Fitting>;
 }
 
 export class FamilyEnsemble implements Forecaster, Fitting {
@@ -69,9 +70,7 @@ export class FamilyEnsemble implements Forecaster, Fitting {
   }
 
   get #tag(): string {
-    const { stepMs, seasonsMs, resolution } = this.#options;
-    const names = this.#members.map(({ forecaster }) => forecaster.name).join('+');
-    return `ensemble 1 of ${names} step=${stepMs} seasons=${seasonsMs.join(',')} resolution=${resolution ?? ''}`;
+    return tagOf(`ensemble of ${this.#members.map(({ forecaster }) => forecaster.name).join('+')}`, 1, this.#options);
   }
 
   get stateBytes(): number {

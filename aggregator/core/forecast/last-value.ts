@@ -4,23 +4,24 @@
  */
 import { assert } from '../../../shared/assert.ts';
 import type { Forecast, Forecaster, ForecasterOptions, ForecastPoint } from './forecaster.ts';
-import { packState, unpackState } from './state-bytes.ts';
+import { KeptState } from './kept-state.ts';
 
 /** It has no idea how wrong it is; above the level under which a planner only grows, so that it may act at all. */
 const CONFIDENCE = 0.5;
 
-export class LastValueForecaster implements Forecaster {
+export class LastValueForecaster extends KeptState implements Forecaster {
   readonly name = 'last-value';
-  readonly #tag: string;
+  protected readonly stateTag: string;
   /** Time and value of the newest point. */
   readonly #state = Float64Array.of(Number.NEGATIVE_INFINITY, Number.NaN);
 
   constructor(options: ForecasterOptions) {
-    this.#tag = `last-value 1 step=${options.stepMs}`;
+    super();
+    this.stateTag = `last-value 1 step=${options.stepMs}`;
   }
 
-  get stateBytes(): number {
-    return this.#state.byteLength;
+  protected get stateArrays(): Float64Array[] {
+    return [this.#state];
   }
 
   observe(point: ForecastPoint): void {
@@ -35,14 +36,5 @@ export class LastValueForecaster implements Forecaster {
     if (Number.isNaN(value)) return null;
     const values = new Float64Array(horizons.length * quantiles.length).fill(value);
     return { quantiles, horizons, values, confidence: CONFIDENCE, explanation: 'the last value, held: no season, no margin' };
-  }
-
-  serialise(): Uint8Array {
-    return packState(this.#tag, [this.#state]);
-  }
-
-  /** STORE_CORRUPT when the bytes are another forecaster's. */
-  restoreFrom(bytes: Uint8Array): void {
-    unpackState(this.#tag, bytes, [this.#state]);
   }
 }

@@ -6,7 +6,8 @@ import { EXPERTS } from './experts.ts';
 import { FamilyEnsemble } from './family-ensemble.ts';
 import type { Fitter } from './fitted/fit.ts';
 import { FittedForecaster, PATH_FAMILIES } from './fitted/fitted-forecaster.ts';
-import type { Forecaster, ForecasterFactory, ForecasterOptions } from './forecaster.ts';
+import type { ForecasterFactory, ForecasterOptions } from './forecaster.ts';
+import { factoryOf, type KeptForecaster } from './kept-state.ts';
 import { LastValueForecaster } from './last-value.ts';
 import { LstmForecaster } from './lstm/lstm-forecaster.ts';
 
@@ -21,11 +22,9 @@ const SETS: readonly ExpertSet[] = [
   { name: 'quantile-regression', experts: [], regression: true, search: true, correct: false },
 ];
 
-type Restorable = Forecaster & { restoreFrom(bytes: Uint8Array): void };
-
-const BUILDERS: ReadonlyMap<string, (options: ForecasterOptions) => Restorable> = new Map<
+const BUILDERS: ReadonlyMap<string, (options: ForecasterOptions) => KeptForecaster> = new Map<
   string,
-  (options: ForecasterOptions) => Restorable
+  (options: ForecasterOptions) => KeptForecaster
 >([
   ['last-value', (options) => new LastValueForecaster(options)],
   ['decaying-histogram', (options) => new DecayingHistogramForecaster(options)],
@@ -60,7 +59,7 @@ export function ensembleOf(options: ForecasterOptions, { fitter, network }: Fami
   return new FamilyEnsemble(options, members, fitter);
 }
 
-function builderOf(name: string): (options: ForecasterOptions) => Restorable {
+function builderOf(name: string): (options: ForecasterOptions) => KeptForecaster {
   const build = BUILDERS.get(name);
   if (!build) throw new HeadroomError('NOT_FOUND', `no forecaster is called "${name}"; there are ${FORECASTERS.join(', ')}`);
   return build;
@@ -68,13 +67,5 @@ function builderOf(name: string): (options: ForecasterOptions) => Restorable {
 
 /** NOT_FOUND, with the names there are, for an unknown one. */
 export function forecasterFactory(name: string): ForecasterFactory {
-  const build = builderOf(name);
-  return {
-    create: build,
-    restore(options, bytes) {
-      const forecaster = build(options);
-      forecaster.restoreFrom(bytes);
-      return forecaster;
-    },
-  };
+  return factoryOf(builderOf(name));
 }

@@ -1,6 +1,7 @@
 /**
  * What errors looked like lately: decaying histograms of residuals (log scale) on a grid that is fine near zero and wide in
- * the tails, and their quantiles. Many small sketches share one Float32Array. Residuals in, quantiles out; pure arithmetic.
+ * the tails, and their quantiles. A sketch keeps for each bin the weight of it and all above it: adding is a short run of sums, reading needs
+ * none. Many small sketches share one Float32Array. Residuals in, quantiles out; pure arithmetic.
  */
 
 /** Bins below zero are coarse: nobody allocates by how far demand stayed under. */
@@ -31,12 +32,16 @@ function laplace(x: number): number {
 
 /** Starts a sketch; `weight` is what a residual weighs at this time. */
 export function fillPrior(bins: Float32Array, at: number, weight: number): void {
-  for (let i = 0; i < SKETCH_BINS; i++) bins[at + i] = weight * PRIOR[i]!;
+  let above = 0;
+  for (let i = SKETCH_BINS - 1; i >= 0; i--) {
+    above += weight * PRIOR[i]!;
+    bins[at + i] = above;
+  }
 }
 
 /** Adds a residual to the sketch at `at` with a weight; the owner lets weights grow instead of all bins fade. */
 export function addResidual(bins: Float32Array, at: number, residual: number, weight: number): void {
-  bins[at + binOf(residual)]! += weight;
+  for (let i = at + binOf(residual); i >= at; i--) bins[i]! += weight;
 }
 
 /** The last bin whose lower edge is not above the residual. */
@@ -51,23 +56,21 @@ function binOf(residual: number): number {
   return from;
 }
 
-/** Scratch: weight of the bins up to and including each. */
-const sums = new Float64Array(SKETCH_BINS);
-
 /** Quantiles at ascending levels of the sketch at `at`, into `out` from `outAt`; linear within a bin. */
 export function sketchQuantiles(bins: Float32Array, at: number, levels: readonly number[], out: Float32Array, outAt: number): void {
-  let total = 0;
-  for (let i = 0; i < SKETCH_BINS; i++) {
-    total += bins[at + i]!;
-    sums[i] = total;
-  }
-  let bin = 0;
-  for (let j = 0; j < levels.length; j++) {
-    const wanted = levels[j]! * total;
-    while (bin < SKETCH_BINS - 1 && sums[bin]! < wanted) bin++;
-    const mass = bins[at + bin]!;
-    const below = bin > 0 ? sums[bin - 1]! : 0;
-    const share = mass > 0 ? Math.min(1, Math.max(0, (wanted - below) / mass)) : 0;
+  const total = bins[at]!;
+  let bin = SKETCH_BINS - 1;
+  // Weight of the bins above this one, and with it.
+  let above = 0;
+  let here = bins[at + bin]!;
+  for (let j = levels.length - 1; j >= 0; j--) {
+    const wanted = total - levels[j]! * total;
+    while (bin > 0 && here <= wanted) {
+      above = here;
+      here = bins[at + --bin]!;
+    }
+    const mass = here - above;
+    const share = mass > 0 ? Math.min(1, Math.max(0, (here - wanted) / mass)) : 0;
     out[outAt + j] = EDGES[bin]! + share * (EDGES[bin + 1]! - EDGES[bin]!);
   }
 }

@@ -5,10 +5,11 @@
  */
 import { assert } from '../../../../shared/assert.ts';
 import type { Forecast, Forecaster, ForecasterOptions, ForecastPoint } from '../forecaster.ts';
+import { KeptState, tagOf } from '../kept-state.ts';
 import { addResidual, fillPrior, SKETCH_BINS, sketchQuantiles } from '../residual-sketch.ts';
 import { SeasonSearch } from '../season-search.ts';
 import { SeriesFeatures } from '../series-features.ts';
-import { bytesOf, packState, type StateArray, unpackState } from '../state-bytes.ts';
+import type { StateArray } from '../state-bytes.ts';
 import { decode } from '../step-history.ts';
 import type { FitFamily, FitRequest, Fitter, Fitting } from './fit.ts';
 import { fitWindow } from './fit-window.ts';
@@ -48,7 +49,7 @@ export const PATH_FAMILIES: readonly FittedFamily[] = [
   { name: 'arima', words: 'an autoregressive moving average' },
 ];
 
-export class FittedForecaster implements Forecaster, Fitting {
+export class FittedForecaster extends KeptState implements Forecaster, Fitting {
   readonly name: FitFamily;
   readonly #words: string;
   readonly #options: ForecasterOptions;
@@ -66,6 +67,7 @@ export class FittedForecaster implements Forecaster, Fitting {
 
   /** With a fitter it is fitted in place, else whoever owns it looks at `fitWanted`. */
   constructor(options: ForecasterOptions, family: FittedFamily, fitter: Fitter | null = null) {
+    super();
     assert(options.stepMs > 0, `step length ${options.stepMs} ms must be positive`);
     this.name = family.name;
     this.#words = family.words;
@@ -82,31 +84,21 @@ export class FittedForecaster implements Forecaster, Fitting {
     this.#s[S.askedStep] = -1;
   }
 
-  get #arrays(): StateArray[] {
+  protected get stateArrays(): StateArray[] {
     const own = [this.#bins, this.#path, this.#pending, this.#pendingSteps, this.#s];
     return [...this.#features.arrays, ...this.#search.arrays, this.#correction.sums, this.#correction.errors, ...own];
   }
 
-  get #tag(): string {
-    return `${this.name} 1 step=${this.#options.stepMs} seasons=${this.#options.seasonsMs.join(',')} resolution=${this.#options.resolution ?? ''}`;
+  protected get stateTag(): string {
+    return tagOf(this.name, 2, this.#options);
+  }
+
+  protected override restored(): void {
+    this.#features.restored();
   }
 
   get fitted(): boolean {
     return this.#s[S.fits]! > 0;
-  }
-
-  get stateBytes(): number {
-    return bytesOf(this.#arrays);
-  }
-
-  serialise(): Uint8Array {
-    return packState(this.#tag, this.#arrays);
-  }
-
-  /** STORE_CORRUPT when the bytes are another forecaster's. */
-  restoreFrom(bytes: Uint8Array): void {
-    unpackState(this.#tag, bytes, this.#arrays);
-    this.#features.restored();
   }
 
   observe(point: ForecastPoint): void {

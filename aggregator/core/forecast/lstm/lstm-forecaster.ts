@@ -5,10 +5,11 @@
  */
 import { assert } from '../../../../shared/assert.ts';
 import type { Forecast, Forecaster, ForecasterOptions, ForecastPoint } from '../forecaster.ts';
+import { KeptState, tagOf } from '../kept-state.ts';
 import { quantileBetween } from '../quantile-between.ts';
 import { SeasonSearch } from '../season-search.ts';
 import { SeriesFeatures } from '../series-features.ts';
-import { bytesOf, packState, type StateArray, unpackState } from '../state-bytes.ts';
+import type { StateArray } from '../state-bytes.ts';
 import { fillInputs } from './lstm-inputs.ts';
 import { INPUTS, LSTM_LEADS, LSTM_LEVELS, type LstmStep, newStep, OUTPUTS, readLstm, stepLstm, WEIGHTS } from './lstm-network.ts';
 
@@ -17,10 +18,10 @@ const LEVELS = LSTM_LEVELS.length;
 /** Steps until the state has forgotten that it began at zero. */
 const STEPS_TO_TRUST = 48;
 
-export class LstmForecaster implements Forecaster {
+export class LstmForecaster extends KeptState implements Forecaster {
   readonly name = 'lstm';
   readonly #weights: Float32Array;
-  readonly #tag: string;
+  protected readonly stateTag: string;
   readonly #stepMs: number;
   readonly #features: SeriesFeatures;
   readonly #search = new SeasonSearch(HISTORY_STEPS);
@@ -33,12 +34,14 @@ export class LstmForecaster implements Forecaster {
   readonly #levels = new Float64Array(LEVELS);
 
   /** `weights` as trainLstm gave them. */
-  constructor({ stepMs, seasonsMs, resolution = 0 }: ForecasterOptions, weights: Float32Array) {
+  constructor(options: ForecasterOptions, weights: Float32Array) {
+    super();
+    const { stepMs, seasonsMs, resolution = 0 } = options;
     assert(stepMs > 0, `step length ${stepMs} ms must be positive`);
     assert(weights.length === WEIGHTS, `the network has ${WEIGHTS} weights, not ${weights.length}`);
     this.#weights = weights;
     this.#stepMs = stepMs;
-    this.#tag = `lstm 1 step=${stepMs} seasons=${seasonsMs.join(',')} resolution=${resolution}`;
+    this.stateTag = tagOf(this.name, 1, options);
     this.#features = new SeriesFeatures(
       seasonsMs.map((ms) => Math.round(ms / stepMs)),
       resolution,
@@ -46,22 +49,12 @@ export class LstmForecaster implements Forecaster {
     );
   }
 
-  get #arrays(): StateArray[] {
+  protected get stateArrays(): StateArray[] {
     const { cell, output } = this.#state;
     return [...this.#features.arrays, ...this.#search.arrays, this.#input, cell, output, this.#origin];
   }
 
-  get stateBytes(): number {
-    return bytesOf(this.#arrays);
-  }
-
-  serialise(): Uint8Array {
-    return packState(this.#tag, this.#arrays);
-  }
-
-  /** STORE_CORRUPT when the bytes are another forecaster's. */
-  restoreFrom(bytes: Uint8Array): void {
-    unpackState(this.#tag, bytes, this.#arrays);
+  protected override restored(): void {
     this.#features.restored();
   }
 
