@@ -296,7 +296,8 @@ export class Aggregator {
     this.#fromHosts.takeNews();
     const seen = anomalies.step(snapshot());
     await storeOwnRows(series, seen).catch((error: unknown) => this.#notStored(error, seen.length));
-    await capacity.step();
+    const rows = await capacity.step(snapshot());
+    await storeOwnRows(series, rows).catch((error: unknown) => this.#notStored(error, rows.length));
   }
 
   /** What was learnt, written down; others have their turn in between. */

@@ -1,10 +1,12 @@
 /**
  * Hosts' joint demand, live: learnt as steps close, kept with the checkpoints of models, told as what can be sold. Input: live
- * state, the ledger's blobs; output: views, one a host. What cannot be read back is learnt anew, and told.
+ * state, the ledger's blobs; output: views and series rows, one a host. What cannot be read back is learnt anew, and told.
  */
 import { errorText } from '../../shared/errors.ts';
 import type { HostId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
+import type { TelemetryBlock } from '../../shared/telemetry.ts';
+import { capacityRow } from '../core/capacity/capacity-rows.ts';
 import { type CapacityView, capacityOf } from '../core/capacity/host-capacity.ts';
 import { HostDemand, type MemberDemand } from '../core/capacity/host-demand.ts';
 import { AGGREGATE, forecasterFactory } from '../core/forecast/registry.ts';
@@ -31,9 +33,10 @@ export class CapacityWatch {
     this.#options = options;
   }
 
-  /** After a step was closed for all VMs. */
-  async step(): Promise<void> {
+  /** After a step was closed for all VMs. Rows for the hosts' series come back, of those that had a new step. */
+  async step(snapshot: FleetSnapshot): Promise<TelemetryBlock[]> {
     const { state } = this.#options;
+    const stepped = new Map<string, number>();
     const byHost = Map.groupBy(
       state.vmIds().flatMap((id) => state.vm(id) ?? []),
       ({ host }) => host,
@@ -46,10 +49,16 @@ export class CapacityWatch {
         const points = latestStep?.startMs === startMs ? latestStep.points : null;
         return { vm: id, cpu: points?.cpu.value ?? Number.NaN, memory: points?.memory.value ?? Number.NaN };
       });
-      (await this.#learnt(host)).observe(startMs, members);
+      const learnt = await this.#learnt(host);
+      if (startMs > learnt.lastMs) stepped.set(host, startMs);
+      learnt.observe(startMs, members);
     }
     const known = new Set<HostId>(state.hostIds());
     for (const host of this.#hosts.keys()) if (!known.has(host)) this.#hosts.delete(host);
+    return this.views(snapshot).flatMap((view) => {
+      const startMs = stepped.get(view.host);
+      return (startMs === undefined ? null : capacityRow(view, startMs)) ?? [];
+    });
   }
 
   async #learnt(host: HostId): Promise<HostDemand> {

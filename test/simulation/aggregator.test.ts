@@ -115,6 +115,11 @@ t.test('a restart keeps models, raises the epoch, and begins above every pair', 
   t.ok(Number(world.aggregator.service.metrics().models_restored_total) >= 4);
   const [capacity] = world.aggregator.service.capacity();
   t.ok(capacity!.resources.cpu.confidence > 0.3 && capacity!.resources.cpu.nextDay !== null, "so does the host's joint demand");
+  const rows = await world.series.query({
+    ...{ subject: { kind: 'host', id: 'kvm1' }, source: 'host', fields: ['host_capacity.cpuCores/day'] },
+    ...{ fromMs: world.time.wallMs - 6 * DAY_MS, toMs: world.time.wallMs, resolution: 'raw' },
+  });
+  t.ok(rows.timesMs.length > 90, `${rows.timesMs.length} steps of it in the host's series`);
   t.ok((world.aggregator.service.vm(testVmId(1))!.resources.cpu.forecast?.confidence ?? 0) > 0.2, 'it need not learn anew');
   await world.run(2 * DAY_MS);
   const after = world.host.commands.at(-1)!.pair;

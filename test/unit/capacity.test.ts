@@ -4,6 +4,7 @@
  */
 import t from 'tap';
 import { openStackForm, proxmoxForm } from '../../aggregator/core/capacity/capacity-forms.ts';
+import { capacityRow } from '../../aggregator/core/capacity/capacity-rows.ts';
 import { capacityOf, type HostFacts, horizonsOfDay } from '../../aggregator/core/capacity/host-capacity.ts';
 import { HostDemand } from '../../aggregator/core/capacity/host-demand.ts';
 import { AGGREGATE, forecasterFactory } from '../../aggregator/core/forecast/registry.ts';
@@ -122,4 +123,15 @@ t.test('the day to come is looked at in about one step an hour, whatever a step 
     t.equal(horizons.at(-1)! * stepMs, 86_400_000, `${stepMs} ms`);
     t.ok(horizons.length <= 28);
   }
+});
+
+t.test('series of a host: a field for each thing known, none for what is not', async (t) => {
+  const view = capacityOf(FACTS, learnt(800), STEP_MS);
+  const row = capacityRow(view, 7)!;
+  t.same([...row.timesMs, row.subject.id], [7, 'kvm1']);
+  const at = (field: string): number => row.values[row.fields.indexOf(field)]!;
+  t.equal(at('host_capacity.cpuCores/day'), view.resources.cpu.nextDay!.q99);
+  t.equal(at('host_capacity.cpuCores/sellable'), view.resources.cpu.sellable);
+  t.equal(at('host_capacity.memoryMiB/demand'), view.resources.memory.demand!);
+  t.equal(capacityRow(capacityOf(FACTS, null, STEP_MS), 7), null);
 });
