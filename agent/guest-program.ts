@@ -27,6 +27,7 @@ import type { CredentialMaker } from './loops/credential-desk.ts';
 import type { Prover } from './loops/uplink.ts';
 import { parseOptions, type Values } from './options.ts';
 import { newUuid, randomSeed, readText, secondsToMs, selfUsage, stdoutLogger, untilStopped } from './service.ts';
+import { keepHeapSmall } from './small-heap.ts';
 import { VERSION } from './version.ts';
 import { virtioPortPath } from './virtio-port-path.ts';
 
@@ -97,6 +98,7 @@ export async function runGuest(args: readonly string[], parts: GuestParts | null
     spill: config.aggregator === null ? null : await (parts?.spill ?? notLoaded)(config.stateDir, config.ringMiB, GUEST_BUFFER_LIMITS),
   });
   agent.start();
+  keepHeapSmall(systemClock, globalThis.gc);
   return untilStopped(log, async () => {
     await apps.close();
     await agent.stop();
