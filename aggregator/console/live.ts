@@ -2,7 +2,7 @@
  * What the page knows, kept fresh: figures by polling, happenings by server-sent events, and by polling too where those do
  * not get through. Input: the API; output: the state, to whoever listens. A hidden page asks for nothing.
  */
-import { api, NotLoggedIn, type FleetEventView, type Host, type Plan, type Status, type Vm } from './api.ts';
+import { api, type FleetEventView, type Host, NotLoggedIn, type Plan, type Status, type Vm } from './api.ts';
 
 export interface FleetState {
   /** `live`: events stream in; `polling`: only asked for; `lost`: no answer; `locked`: it asks who one is, and is asked no more. */

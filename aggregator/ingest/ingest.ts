@@ -54,7 +54,13 @@ export interface IngestOptions {
   onProblem?: (peer: string, error: HeadroomError, agent: PeerKey | null) => void;
 }
 
-export type DownFrame = FrameOf<'vm-action'> | FrameOf<'command'> | FrameOf<'lease'> | FrameOf<'kill-switch'> | FrameOf<'guest-command'> | FrameOf<'pool'>;
+export type DownFrame =
+  | FrameOf<'vm-action'>
+  | FrameOf<'command'>
+  | FrameOf<'lease'>
+  | FrameOf<'kill-switch'>
+  | FrameOf<'guest-command'>
+  | FrameOf<'pool'>;
 
 export class Ingest implements ConnectionOwner {
   readonly options: IngestOptions;

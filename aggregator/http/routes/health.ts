@@ -6,10 +6,14 @@ const Health = Type.Object({ status: Type.Literal('ok'), version: Type.String() 
 const Ready = Type.Object({ ready: Type.Boolean(), reason: Type.String() });
 
 export const healthRoutes: Routes = (app, service) => {
-  app.get('/healthz', { config: { role: 'everybody' }, schema: { summary: 'The process answers', tags: ['operations'], response: answers(Health) } }, () => ({
-    status: 'ok' as const,
-    version: service.version,
-  }));
+  app.get(
+    '/healthz',
+    { config: { role: 'everybody' }, schema: { summary: 'The process answers', tags: ['operations'], response: answers(Health) } },
+    () => ({
+      status: 'ok' as const,
+      version: service.version,
+    }),
+  );
   app.get(
     '/readyz',
     {
