@@ -32,8 +32,8 @@ export function carryOut(world: FaultyWorld, fault: ScheduledFault): void {
   const h = Math.floor(fault.whom * world.hosts.length);
   const host = world.hosts[h]!;
   const vm = host.vmIds[Math.floor(fault.what * host.vmIds.length)];
-  // An evacuated host has nothing that could go wrong.
-  if (vm === undefined) return;
+  // An evacuated host has nothing that could go wrong, and a VM that is off has no live values to be changed.
+  if (vm === undefined || host.hypervisor.truth(vm).power !== 'running') return;
   const later = (run: () => void): void => void world.time.schedule(() => world.faults.healed || run(), fault.forMs);
   world.faults.count(fault.kind);
   switch (fault.kind) {

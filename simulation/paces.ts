@@ -61,9 +61,14 @@ export const COARSE: Paces = {
   hostsPerGuestAgent: 5,
 };
 
-/** From so many VM-hours on a run is a fleet-year rather than a test. */
+/** Physics as coarse as in fleet-years, days and plans as in short runs: half a day of a small fleet in seconds. */
+export const MEDIUM: Paces = { ...COARSE, dayMs: FINE.dayMs, planMs: FINE.planMs, checkpointMs: FINE.checkpointMs, hostsPerGuestAgent: 1 };
+
+/** Up to so many VM-hours every second may count; from so many on a run is a fleet-year. */
+const MEDIUM_VM_HOURS = 200;
 const COARSE_VM_HOURS = 10_000;
 
 export function pacesFor({ vms, hours }: { vms: number; hours: number }): Paces {
-  return vms * hours < COARSE_VM_HOURS ? FINE : COARSE;
+  if (vms * hours < MEDIUM_VM_HOURS) return FINE;
+  return vms * hours < COARSE_VM_HOURS ? MEDIUM : COARSE;
 }

@@ -50,6 +50,7 @@ function valueFits(key: (typeof PER_RESOURCE)[number], resource: Resource, value
     isNative(value.original) &&
     isSetting(resource, value.originalSetting) &&
     isSetting(resource, value.intended) &&
+    (value.before === undefined || isSetting(resource, value.before)) &&
     (value.written === null || isSetting(resource, value.written)) &&
     (value.writtenNative === null || isNative(value.writtenNative))
   );

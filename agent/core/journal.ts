@@ -20,6 +20,8 @@ export interface JournalEntry {
   originalSetting: Setting;
   /** Asked for, recorded before each write. */
   intended: Setting;
+  /** In force when that was asked for, until its end is recorded: a write that failed leaves it. Absent for the first write. */
+  before?: Setting;
   /** In force after the last write, null = its end was not recorded. */
   written: Setting | null;
   writtenNative: NativeValues | null;
@@ -57,7 +59,7 @@ export function withIntent(record: VmRecord, target: Setting, before: Setting, n
   const { resource } = target;
   const known = record.entries[resource];
   const entry: JournalEntry = known
-    ? { ...known, intended: target }
+    ? { ...known, intended: target, before }
     : { original: native, originalSetting: before, intended: target, written: null, writtenNative: null };
   return { ...record, entries: { ...record.entries, [resource]: entry } };
 }
@@ -66,7 +68,8 @@ export function withIntent(record: VmRecord, target: Setting, before: Setting, n
 export function withWritten(record: VmRecord, written: Setting, native: NativeValues | null): VmRecord {
   const known = record.entries[written.resource];
   if (known === undefined) return record;
-  return { ...record, entries: { ...record.entries, [written.resource]: { ...known, written, writtenNative: native } } };
+  const { before: _ended, ...rest } = known;
+  return { ...record, entries: { ...record.entries, [written.resource]: { ...rest, written, writtenNative: native } } };
 }
 
 /** Pairs only rise. */

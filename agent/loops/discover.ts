@@ -184,7 +184,10 @@ async function started(context: HostContext, counters: CounterSource, entry: VmE
   }
   for (const resource of RESOURCES) {
     const journalled = entry.record.entries[resource];
-    if (journalled) entry.watches[resource] = watchWrite(journalled.originalSetting, journalled.intended, journalled.written);
+    if (!journalled) continue;
+    const { originalSetting, before, intended, written } = journalled;
+    // A write whose end was not recorded may have left what was in force before it, wherever the write before that had got to.
+    entry.watches[resource] = before ? watchWrite(before, intended, null) : watchWrite(originalSetting, intended, written);
   }
   entry.processId = processId;
   entry.runningSinceMs = context.clock.monotonicMs();

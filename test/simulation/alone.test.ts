@@ -7,14 +7,14 @@ import t from 'tap';
 import { restore } from '../../agent/restore.ts';
 import type { VmId } from '../../shared/ids.ts';
 import type { HostNode } from '../../simulation/host-node.ts';
-import { COARSE, FINE } from '../../simulation/paces.ts';
+import { FINE, MEDIUM } from '../../simulation/paces.ts';
 import { World } from '../../simulation/world.ts';
 
 t.setTimeout(600_000);
 
 const HOUR_MS = 3_600_000;
-/** Nearly live for guards and plans, days of two hours, a coarse grid for physics: a day passes in seconds. */
-const PACES = { ...COARSE, dayMs: FINE.dayMs, planMs: FINE.planMs };
+/** Plans and days as in short runs, physics as coarse as in long ones. */
+const PACES = MEDIUM;
 const LEARNING_HOURS = 6;
 
 const targets = (hosts: readonly HostNode[]): Map<VmId, number> =>

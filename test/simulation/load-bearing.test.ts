@@ -11,7 +11,7 @@ import type { FleetPolicy, ResourcePolicy } from '../../aggregator/core/plan/pol
 import { DECIDERS } from '../../aggregator/loops/plan-loop.ts';
 import type { VmId } from '../../shared/ids.ts';
 import type { Setting } from '../../shared/resources.ts';
-import { COARSE, FINE } from '../../simulation/paces.ts';
+import { MEDIUM } from '../../simulation/paces.ts';
 import { simulationPolicy } from '../../simulation/policy.ts';
 import { World } from '../../simulation/world.ts';
 
@@ -20,7 +20,7 @@ t.setTimeout(900_000);
 type Deciders = NonNullable<AggregatorOptions['deciders']>;
 
 /** Plans and days as in short runs, physics as coarse as in long ones. */
-const PACES = { ...COARSE, dayMs: FINE.dayMs, planMs: FINE.planMs };
+const PACES = MEDIUM;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const LEARNING_MS = 5 * HOUR_MS;
