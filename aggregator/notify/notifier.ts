@@ -2,7 +2,19 @@
 import type { VmId } from '../../shared/ids.ts';
 import type { Resource } from '../../shared/resources.ts';
 
-export const NOTIFICATION_KINDS = ['change', 'not-changed', 'harm', 'hands-off', 'state', 'guard', 'loan', 'shortage', 'kill-switch', 'credential', 'anomaly'] as const;
+export const NOTIFICATION_KINDS = [
+  'change',
+  'not-changed',
+  'harm',
+  'hands-off',
+  'state',
+  'guard',
+  'loan',
+  'shortage',
+  'kill-switch',
+  'credential',
+  'anomaly',
+] as const;
 export type NotificationKind = (typeof NOTIFICATION_KINDS)[number];
 
 export interface Notification {

@@ -13,9 +13,31 @@ export type Receiver = 'host-agent' | 'guest-agent' | 'direct-guest-agent' | 'ag
 const BOTH_WAYS: readonly FrameType[] = ['ping', 'pong', 'goodbye', 'error'];
 
 const RECEIVES: Record<Receiver, ReadonlySet<FrameType>> = {
-  'host-agent': new Set([...BOTH_WAYS, 'challenge', 'welcome', 'ack', 'command', 'guest-command', 'lease', 'kill-switch', 'pool', 'vm-action']),
+  'host-agent': new Set([
+    ...BOTH_WAYS,
+    'challenge',
+    'welcome',
+    'ack',
+    'command',
+    'guest-command',
+    'lease',
+    'kill-switch',
+    'pool',
+    'vm-action',
+  ]),
   'guest-agent': new Set([...BOTH_WAYS, 'welcome', 'ack', 'guest-command', 'pool']),
-  aggregator: new Set([...BOTH_WAYS, 'hello', 'proof', 'telemetry', 'inventory', 'event', 'result', 'vm-action-result', 'hint', 'credential']),
+  aggregator: new Set([
+    ...BOTH_WAYS,
+    'hello',
+    'proof',
+    'telemetry',
+    'inventory',
+    'event',
+    'result',
+    'vm-action-result',
+    'hint',
+    'credential',
+  ]),
   'direct-guest-agent': new Set([...BOTH_WAYS, 'challenge', 'welcome', 'ack', 'guest-command', 'pool']),
   'aggregator-from-guest': new Set([...BOTH_WAYS, 'hello', 'proof', 'telemetry', 'result', 'hint', 'credential']),
   'host-agent-from-guest': new Set([...BOTH_WAYS, 'hello', 'telemetry', 'result', 'hint', 'credential']),

@@ -22,8 +22,8 @@ import { HeadroomError } from '../../shared/errors.ts';
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { PublicKey } from '../../shared/protocol/frames.ts';
 import { RESOURCES, type Resource, type Setting } from '../../shared/resources.ts';
-import { allocation, expectedDemand, MADE_HOSTS, MADE_VMS, type MadeVm, STEP_MS, stepDemand, usage } from './made-fleet.ts';
 import { madeCapacity } from './made-capacity.ts';
+import { allocation, expectedDemand, MADE_HOSTS, MADE_VMS, type MadeVm, STEP_MS, stepDemand, usage } from './made-fleet.ts';
 import { madeLoan, madeShortage } from './made-loans.ts';
 import { madeSeries } from './made-series.ts';
 
