@@ -4,7 +4,7 @@
  * aggregator's end in this process grants the leases and lowers the cap again for each round. Output: milliseconds.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createIngest, type Ingest } from '../../aggregator/ingest/ingest.ts';
@@ -52,14 +52,24 @@ function startBusyDomain(socket: string, folder: string): void {
   virsh(socket, 'create', file);
 }
 
+/** The control group of a domain's first vCPU, either version's; throws when there is none. */
+export function vcpuGroup(name: string): string {
+  // Version 1 has a folder per controller, and which of them are one folder differs.
+  const folders = [
+    ...globSync(`/sys/fs/cgroup/cpu*/machine/*${name}*/**/vcpu0`),
+    ...globSync(`/sys/fs/cgroup/machine*/*${name}*/**/vcpu0`),
+  ];
+  const found = folders.find((folder) => existsSync(join(folder, 'cpu.cfs_quota_us')) || existsSync(join(folder, 'cpu.max')));
+  if (found === undefined) throw new Error(`no control group of a vCPU of ${name} was found below /sys/fs/cgroup`);
+  return found;
+}
+
 /** What /sys shows of the VM's processor: its quota, and how long it was held back so far, in the kernel's own units. */
 function kernelView(): { quota: () => string; throttled: () => number } {
-  const v1 = globSync(`/sys/fs/cgroup/cpu{,,cpuacct}/machine/*${NAME}*/**/vcpu0`)[0];
-  const v2 = globSync(`/sys/fs/cgroup/machine*/*${NAME}*/**/vcpu0`)[0];
-  const folder = v1 ?? v2;
-  if (folder === undefined) throw new Error(`no control group of a vCPU of ${NAME} was found below /sys/fs/cgroup`);
-  const quotaFile = join(folder, v1 === undefined ? 'cpu.max' : 'cpu.cfs_quota_us');
-  const field = v1 === undefined ? /throttled_usec (\d+)/ : /throttled_time (\d+)/;
+  const folder = vcpuGroup(NAME);
+  const v1 = existsSync(join(folder, 'cpu.cfs_quota_us'));
+  const quotaFile = join(folder, v1 ? 'cpu.cfs_quota_us' : 'cpu.max');
+  const field = v1 ? /throttled_time (\d+)/ : /throttled_usec (\d+)/;
   return {
     quota: () => readFileSync(quotaFile, 'utf8').trim(),
     throttled: () => Number(field.exec(readFileSync(join(folder, 'cpu.stat'), 'utf8'))?.[1] ?? Number.NaN),
