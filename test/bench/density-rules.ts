@@ -139,7 +139,9 @@ function spreadOf(fleet: readonly FleetVm[], count: number): Spread {
  * machine but room on all of them, as admission control of clusters keeps it.
  */
 const headroom: Placement = (fleet, margin) => {
-  let count = 2;
+  // Fewer would not even hold the mean.
+  const mean = fleet.reduce((sum, { demand }) => sum + demand.subarray(0, HISTORY).reduce((a, b) => a + b, 0) / HISTORY, 0);
+  let count = Math.max(2, Math.floor(mean / HOST_CORES));
   while (margin * spreadOf(fleet, count).need > HOST_CORES) count++;
   return spreadOf(fleet, count + 1).hosts;
 };
