@@ -18,7 +18,7 @@ import { FAMILIES, SIGNALS } from './signals.ts';
 import { Silence } from './silence.ts';
 import { Tails } from './tails.ts';
 
-const TAG = 'ensemble-detector 2';
+const TAG = 'ensemble-detector 3';
 const CONTRIBUTORS_MAX = 3;
 
 export class EnsembleDetector implements Detector {

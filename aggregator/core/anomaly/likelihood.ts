@@ -38,8 +38,8 @@ const HELD_UNTIL = 2;
 const HELD = 3;
 
 export class Likelihood {
-  readonly #state = new Float64Array(4);
-  readonly #usual = new Float64Array(USUAL.length).fill(1);
+  readonly #state = new Float32Array(4);
+  readonly #usual = new Float32Array(USUAL.length).fill(1);
   readonly arrays: readonly StateArray[] = [this.#state, this.#usual];
   /** Surprise of the newest point above what is usual for the series, whether an alarm rests or not; 0 and less is ordinary. */
   evidence = 0;

@@ -8,10 +8,10 @@ import type { StateArray } from '../forecast/state-bytes.ts';
 import { bitsOf, scaleAll } from './half-precision.ts';
 
 /** Windows kept: 8 to 32 score alike. */
-const KEPT = 12;
+const KEPT = 9;
 /** Before so many are kept there is nothing to compare with. */
 const NEEDED = 4;
-/** The sample forgets: each window stands for one of the last 3 × 12, whatever the age of the series. */
+/** The sample forgets: each window stands for one of the last 3 × 9, whatever the age of the series. */
 const SAMPLE_OF = 3 * KEPT;
 
 /** Places in `#counts`. */
