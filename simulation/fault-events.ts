@@ -49,11 +49,11 @@ export function carryOut(world: FaultyWorld, fault: ScheduledFault): void {
       break;
     case 'stuckVm':
       host.hypervisor.setStuck(vm, true);
-      later(() => host.hypervisor.setStuck(vm, false));
+      later(() => host.has(vm) && host.hypervisor.setStuck(vm, false));
       break;
     case 'job':
       host.hypervisor.setJob(vm, true);
-      later(() => host.hypervisor.setJob(vm, false));
+      later(() => host.has(vm) && host.hypervisor.setJob(vm, false));
       break;
     case 'foreignWriter':
       foreignWrite(world, h, fault);

@@ -76,6 +76,11 @@ export class HostNode {
     return this.hypervisor.ids();
   }
 
+  /** It may have been evacuated meanwhile. */
+  has(vm: VmId): boolean {
+    return this.vmIds.includes(vm);
+  }
+
   /** A guest reboots, its agent with it. */
   reboot(vm: VmId): void {
     this.hypervisor.reboot(vm);
