@@ -55,7 +55,10 @@ function policyOf(mode: 'reactive' | 'headroom'): string {
   return JSON.stringify({
     version: 1,
     fleet: { lease: '10s', staleAfter: '30s', reserve: { cpuCores: 0, memoryMiB: 256 } },
-    defaults: { cpu: { ...auto }, memory: { ...auto, stepLimitShrinkFraction: 0.15, floor: 96, marginFraction: 0.15, workingSetWindow: '1m' } },
+    defaults: {
+      cpu: { ...auto },
+      memory: { ...auto, stepLimitShrinkFraction: 0.15, floor: 96, marginFraction: 0.15, workingSetWindow: '1m' },
+    },
     rules: [{ name: 'batch by cap', match: { name: '*-burst' }, cpu: { enforcement: 'cap-always', marginFraction: 0.3 } }],
   });
 }
