@@ -8,6 +8,7 @@ import type { HostNode } from './host-node.ts';
 import type { Invariants } from './invariants.ts';
 
 export interface Evacuable {
+  readonly time: { readonly nowMs: number };
   readonly hosts: readonly HostNode[];
   readonly invariants: Invariants;
 }
@@ -22,7 +23,7 @@ export function evacuate(world: Evacuable, from: HostNode): void {
     if (to) move(world, options, from, to);
     else {
       from.hypervisor.setPower(vm, 'shutoff');
-      world.invariants.startedAnew(vm);
+      world.invariants.startedAnew(vm, world.time.nowMs);
     }
   }
 }
@@ -37,7 +38,11 @@ export function bringHome(world: Evacuable): void {
     }
   }
   for (const host of world.hosts) {
-    for (const vm of host.vmIds) if (host.hypervisor.truth(vm).power === 'shutoff') host.hypervisor.setPower(vm, 'running');
+    for (const vm of host.vmIds) {
+      if (host.hypervisor.truth(vm).power !== 'shutoff') continue;
+      host.hypervisor.setPower(vm, 'running');
+      world.invariants.startedAnew(vm, world.time.nowMs);
+    }
   }
 }
 
@@ -45,7 +50,7 @@ function move(world: Evacuable, options: SimulatedVmOptions, from: HostNode, to:
   from.hypervisor.setPower(options.id, 'shutoff');
   from.hypervisor.removeVm(options.id);
   to.hypervisor.addVm(options);
-  world.invariants.startedAnew(options.id);
+  world.invariants.startedAnew(options.id, world.time.nowMs);
 }
 
 /** Memory that no VM there may come to hold, as targets and boots stand now. */

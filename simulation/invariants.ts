@@ -16,7 +16,7 @@ export interface BrokenInvariant {
 const CAP_PER_VCPU_MIN = 0.2;
 /** How long an agent may take to notice a foreign value: its pace of reading, and some for a busy queue. */
 const NOTICE_MS = 90_000;
-/** A balloon that the agent never sent anywhere may still be on its way from the guest's boot for so long after it first sees it. */
+/** A balloon that the agent never sent anywhere may still be on its way from the guest's boot for so long after it starts, or is first seen. */
 const BALLOON_SETTLES_MS = 240_000;
 /** Broken invariants beyond this many say nothing new. */
 const BROKEN_MAX = 50;
@@ -25,7 +25,7 @@ interface ForeignWrite {
   setting: Setting;
   atMs: number;
   untilMs: number;
-  /** Set while no agent was there to know better, where none had written: then it is what the agent finds, like any before it came. */
+  /** Set while no agent could know better, where none had written: then it is what the agent finds, like any before it came. */
   foundAtStart: boolean;
 }
 
@@ -38,6 +38,7 @@ export class Invariants {
   readonly #oracles = new Map<string, { hostOom: number }>();
   readonly #liars: ReadonlySet<VmId>;
   readonly #guestOoms = new Map<VmId, number>();
+  readonly #startedAtMs = new Map<VmId, number>();
 
   constructor(liars: ReadonlySet<VmId>) {
     this.#liars = liars;
@@ -54,7 +55,8 @@ export class Invariants {
   }
 
   /** Live values are gone, and what was known of them. */
-  startedAnew(vm: VmId): void {
+  startedAnew(vm: VmId, nowMs: number): void {
+    this.#startedAtMs.set(vm, nowMs);
     for (const resource of RESOURCES) this.#foreign.delete(`${vm} ${resource}`);
     this.#targets.delete(vm);
     this.#guestOoms.delete(vm);
@@ -112,7 +114,8 @@ export class Invariants {
     for (const resource of ['cpu', 'memory'] as const) {
       const written = this.#foreign.get(`${vm} ${resource}`);
       if (!written) continue;
-      const knows = host.agentRuns && (resource === 'cpu' || written.atMs >= host.agentStartedAtMs + BALLOON_SETTLES_MS);
+      const beganMs = Math.max(host.agentStartedAtMs, this.#startedAtMs.get(vm) ?? 0);
+      const knows = host.agentRuns && (resource === 'cpu' || written.atMs >= beganMs + BALLOON_SETTLES_MS);
       if (nowMs < written.atMs + NOTICE_MS) written.foundAtStart ||= !knows && !host.files.wrote(vm, resource);
       if (nowMs < written.atMs + NOTICE_MS || nowMs > written.untilMs || written.foundAtStart) continue;
       const truth = host.hypervisor.truth(vm);
