@@ -139,9 +139,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
     ...uplink.metrics(),
     ...relay.metrics(),
     ...sampling.metrics(),
-    agent_vms: context.table.size,
-    agent_vm_queue_dropped_total: context.queues.dropped,
-    agent_lease_out: context.host.leaseOut ? 1 : 0,
+    ...ownMetrics(context),
   });
   const sampling = createSampling(options, context, buffer);
   const everyLook = (): void => {
@@ -160,6 +158,10 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
     ...createService(options, context, records, { uplink, relay, discovery, everyLook, lookAround, setChannels }),
     metrics,
   };
+}
+
+function ownMetrics({ table, queues, host }: HostContext): Record<string, number> {
+  return { agent_vms: table.size, agent_vm_queue_dropped_total: queues.dropped, agent_lease_out: host.leaseOut ? 1 : 0 };
 }
 
 interface Parts {

@@ -16,8 +16,8 @@ import { type ActionTaken, askedActions } from '../core/anomaly/incident-actions
 import type { KnownEvent } from '../core/anomaly/known-events.ts';
 import type { Peers } from '../core/anomaly/peers.ts';
 import { lintAction } from '../core/lint/action-rules.ts';
+import { anomalyPolicyOf } from '../core/plan/anomaly-policy.ts';
 import type { FleetSnapshot, PlanStep, VmIncident, VmSnapshot } from '../core/plan/plan.ts';
-import { anomalyPolicyOf } from '../core/plan/policy-anomaly.ts';
 import { suspensionOf } from '../core/plan/suspension.ts';
 import type { FleetState } from '../core/state/fleet-state.ts';
 import type { ActionEnded, VmActions } from '../execute/vm-actions.ts';

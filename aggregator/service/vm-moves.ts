@@ -11,4 +11,3 @@ export function mayMove(record: VmRecord | undefined, to: HostId, connected: (ho
   const { state, jobActive } = record.inventory;
   return jobActive || state === 'stopped' || state === 'error' || state === 'unknown';
 }
-

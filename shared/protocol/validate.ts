@@ -7,7 +7,13 @@ import { checkOf } from './frame-checks.ts';
 import type { Frame, FrameType } from './frames.ts';
 
 /** Where a connection ends, which decides what may arrive there. */
-export type Receiver = 'host-agent' | 'guest-agent' | 'direct-guest-agent' | 'aggregator' | 'aggregator-from-guest' | 'host-agent-from-guest';
+export type Receiver =
+  | 'host-agent'
+  | 'guest-agent'
+  | 'direct-guest-agent'
+  | 'aggregator'
+  | 'aggregator-from-guest'
+  | 'host-agent-from-guest';
 
 /** `error` is in every list: it says nothing and only ends the connection. */
 const BOTH_WAYS: readonly FrameType[] = ['ping', 'pong', 'goodbye', 'error'];

@@ -124,13 +124,7 @@ async function ended(child: ChildProcess): Promise<void> {
   await exit;
 }
 
-function figuresOf(
-  agents: number,
-  heard: FleetHeard,
-  before: Counters,
-  after: Counters,
-  metrics: Map<string, number>,
-) {
+function figuresOf(agents: number, heard: FleetHeard, before: Counters, after: Counters, metrics: Map<string, number>) {
   const metric = (end: string): number => [...metrics].find(([name]) => name.endsWith(end))?.[1] ?? Number.NaN;
   const reasons = Object.fromEntries(
     [...metrics].filter(([name, value]) => /ingest_dropped_|rows_not_stored|_dropped_total$/.test(name) && value > 0),

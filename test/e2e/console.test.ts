@@ -6,8 +6,8 @@
 import type { Page } from 'playwright-core';
 import t from 'tap';
 import { createHttpServer } from '../../aggregator/http/server.ts';
-import { launchBrowser, watchedPage } from '../support/browser.ts';
 import { accessWorld } from '../support/access-world.ts';
+import { launchBrowser, watchedPage } from '../support/browser.ts';
 import { type FakeServiceOptions, fakeService } from '../support/fake-service.ts';
 import { MADE_VMS } from '../support/made-fleet.ts';
 import { faint, groundBrightness, pixelsOf, sidewaysPx, unnamed } from '../support/page-checks.ts';

@@ -9,7 +9,7 @@ import t from 'tap';
 import { isHeadroomError } from '../../shared/errors.ts';
 import { createCodec } from '../../shared/net/codec.ts';
 import { VALUES_MAX } from '../../shared/net/scan.ts';
-import { FRAME_BYTES_MAX, type Frame } from '../../shared/protocol/frames.ts';
+import { FRAME_BYTES_MAX } from '../../shared/protocol/frames.ts';
 import { checkFrame } from '../../shared/protocol/validate.ts';
 import { frame } from '../support/frame-arbitrary.ts';
 

@@ -19,8 +19,6 @@ export interface StackOptions {
   stepMs: number;
   /** More of the aggregator's configuration. */
   config?: object;
-  /** More of the aggregator's configuration. */
-  config?: object;
   /** Begin of the agent's command line: runs it beside a private libvirtd. */
   inside: readonly string[];
 }
@@ -43,7 +41,6 @@ export class Stack {
       stepMs,
       planPeriodMs: stepMs,
       seasonsMs: [60_000],
-      ...options.config,
       ...options.config,
     };
     writeFileSync(this.#file('aggregator.json'), JSON.stringify(config));

@@ -29,7 +29,6 @@ const MODULES = [
 /**
  * The guest's first process. Orders: `busy N` (N endless loops), `idle`, `fill MIB` (keeps that much in tmpfs), `ramp MIB` (the
  * same, little by little), `fast MIB` (the same, sooner), `touch` (reads what was filled), `free`,
- * `talk PORT` (a connection to the host's loopback a few times a second, by user-mode networking),
  * `talk PORT` (a connection to the host's loopback a few times a second, by user-mode networking), `unballoon` (its driver goes),
  * `req ID LOOPS` (computes, then writes `answer ID` to the channel), `reboot`, `poweroff`. `headroom.noballoon` on the kernel's command line leaves the balloon driver out.
  */
@@ -52,7 +51,6 @@ obey() {
     free) rm -f /tmp/fill /tmp/ramp.* ;;
     ramp) n=0; while [ $n -lt $2 ]; do dd if=/dev/zero of=/tmp/ramp.$n bs=1M count=4 2>/dev/null; n=$((n + 4)); sleep 0.6; done ;;
     fast) n=0; while [ $n -lt $2 ]; do dd if=/dev/zero of=/tmp/ramp.$n bs=1M count=8 2>/dev/null; n=$((n + 8)); sleep 0.1; done ;;
-    talk) ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; (while :; do echo tick | nc -w 1 10.0.2.2 $2; sleep 0.3; done) >/dev/null 2>&1 & ;;
     talk) ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; (while :; do echo tick | nc -w 1 10.0.2.2 $2; sleep 0.3; done) >/dev/null 2>&1 & ;;
     touch) cat /tmp/ramp.* > /dev/null ;;
     req) n=0; while [ $n -lt $3 ]; do n=$((n + 1)); done; echo "answer $2" >&3; return ;;

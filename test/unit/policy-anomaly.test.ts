@@ -4,9 +4,9 @@
  */
 import t from 'tap';
 import { lintPlan } from '../../aggregator/core/lint/lint.ts';
+import { anomalyPolicyOf } from '../../aggregator/core/plan/anomaly-policy.ts';
 import type { VmIncident } from '../../aggregator/core/plan/plan.ts';
 import { plan } from '../../aggregator/core/plan/planner.ts';
-import { anomalyPolicyOf } from '../../aggregator/core/plan/policy-anomaly.ts';
 import { parsePolicyFile } from '../../aggregator/core/plan/policy-file.ts';
 import { createPrng } from '../../shared/prng.ts';
 import { demandOf, forecastOf, NOW_MS, policyOf, snapshotOf, vmOf } from '../support/fleet.ts';

@@ -33,6 +33,7 @@ const BROKEN: [string, Record<string, string>, RegExp][] = [
   ['aggregator imports agent', { 'aggregator/loops/a.ts': "import { A } from '../../agent/x.ts';\n" }, /aggregator knows neither/],
   ['a loop imports libvirt', { 'agent/loops/a.ts': "import { A } from '../hypervisor/libvirt/adapter.ts';\n" }, /knows libvirt/],
   ['lint imports the planner', { 'aggregator/core/lint/a.ts': "import { p } from '../plan/planner.ts';\n" }, /other code/],
+  ['lint imports a type and more', { 'aggregator/core/lint/a.ts': "import { type Loan, lent } from '../plan/loan.ts';\n" }, /other code/],
   ['core imports connections', { 'agent/core/a.ts': "import { p } from '../../shared/net/codec.ts';\n" }, /not connections/],
   ['shared imports a room', { 'shared/a.ts': "export { p } from '../agent/x.ts';\n" }, /knows no room/],
   ['a dynamic import', { 'agent/loops/a.ts': "const m = await import('../../aggregator/x.ts');\n" }, /agent knows neither/],
@@ -47,6 +48,11 @@ for (const [name, files, message] of BROKEN) {
     t.end();
   });
 }
+
+t.test('types are words: the lint may know what a loan is', (t) => {
+  t.same(checkWalls(tree({ 'aggregator/core/lint/a.ts': "import type { Loan } from '../plan/loan.ts';\n" })).violations, []);
+  t.end();
+});
 
 t.test('an empty tree counts nothing', (t) => {
   t.same(checkWalls(tree({})), { filesLookedAt: 0, importsLookedAt: 0, violations: [] });

@@ -3,7 +3,7 @@
  * of its VM; output: actions, the mildest first. Whether they may be done now is the lint's to say. Pure.
  */
 import type { VmAction } from '../../../shared/protocol/vm-action-frames.ts';
-import type { AnomalyPolicy } from '../plan/policy-anomaly.ts';
+import type { AnomalyPolicy } from '../plan/anomaly-policy.ts';
 import type { Incident } from './incident.ts';
 
 export interface AskedAction {

@@ -5,9 +5,9 @@
  */
 import type { Incident } from '../anomaly/incident.ts';
 import type { ActionTaken, AskedAction } from '../anomaly/incident-actions.ts';
+import { ANOMALY_LIMITS } from '../plan/anomaly-policy.ts';
 import type { FleetSnapshot } from '../plan/plan.ts';
 import type { FleetPolicy } from '../plan/policy.ts';
-import { ANOMALY_LIMITS } from '../plan/policy-anomaly.ts';
 
 export interface ActionGround {
   incident: Incident;

@@ -1,5 +1,5 @@
 /** Rules on VMs with an incident that goes on, and whose growth may then be sharp. */
-import { ANOMALY_DEFAULTS } from '../plan/policy-anomaly.ts';
+import { ANOMALY_DEFAULTS } from '../plan/anomaly-policy.ts';
 import { gives, type LintedStep, type StepRule, takes } from './lint-rule.ts';
 
 export const notTakenDuringIncident: StepRule = ({ step, vm }, { policy }) => {

@@ -3,9 +3,10 @@
  * pressure gets a share of its ceiling at once. Only incidents that the host itself sees count: a tenant's word neither holds on
  * to resources nor gets any. Input: needs and proposals; output: the same, changed or refused.
  */
+
+import { type AnomalyPolicies, anomalyPolicyOf, type ResolvedAnomaly } from './anomaly-policy.ts';
 import type { Estimator } from './estimators.ts';
 import type { VmIncident, VmSnapshot } from './plan.ts';
-import { type AnomalyPolicies, anomalyPolicyOf, type ResolvedAnomaly } from './policy-anomaly.ts';
 import type { Processor } from './processors.ts';
 import { amountWords, timeWords } from './words.ts';
 

@@ -5,7 +5,15 @@
  */
 import Type, { type Static } from 'typebox';
 import { ISOLATION_MS_MAX } from '../../../shared/protocol/vm-action-frames.ts';
-import { INCIDENT_KINDS, type IncidentKind } from '../anomaly/incident.ts';
+import { INCIDENT_KINDS } from '../anomaly/incident.ts';
+import {
+  ANOMALY_DEFAULTS,
+  ANOMALY_LIMITS,
+  type AnomalyLimits,
+  type AnomalyPolicies,
+  type AnomalyPolicy,
+  type ResolvedAnomaly,
+} from './anomaly-policy.ts';
 import { DURATION_PATTERN, parseDuration } from './durations.ts';
 import type { MatchedVm } from './policy-match.ts';
 
@@ -41,39 +49,6 @@ export type AnomalySection = Static<typeof AnomalySection>;
 
 /** Under `fleet`: isolations and restarts together, within any hour. */
 export const AnomalyActionLimits = Type.Partial(Type.Object({ perHostPerHour: count, perHour: count }, closed), closed);
-
-export interface AnomalyPolicy {
-  /** People are told. */
-  alert: boolean;
-  /** While an incident goes on that the host itself sees, nothing is taken from the VM. */
-  freezeShrinking: boolean;
-  /** The resource that the incident presses on gets at least this share of its ceiling at once; 0 = only what demand asks for. */
-  growToFraction: number;
-  isolate: { kinds: readonly IncidentKind[]; forMs: number } | null;
-  restart: { kinds: readonly IncidentKind[] } | null;
-}
-
-export interface AnomalyLimits {
-  perHostPerHour: number;
-  perHour: number;
-}
-
-export const ANOMALY_DEFAULTS: AnomalyPolicy = { alert: true, freezeShrinking: true, growToFraction: 0, isolate: null, restart: null };
-
-/** One mistake of ours must not take down more VMs than people can put right by hand within the hour. */
-export const ANOMALY_LIMITS: AnomalyLimits = { perHostPerHour: 1, perHour: 3 };
-
-export type ResolvedAnomaly = AnomalyPolicy & { rule: string };
-
-/** The part of a policy that knows; policies made without it answer as built in. */
-export interface AnomalyPolicies {
-  anomalyOf?: (vm: MatchedVm) => ResolvedAnomaly;
-  anomalyLimits?: AnomalyLimits;
-}
-
-export function anomalyPolicyOf(policy: AnomalyPolicies, vm: MatchedVm): ResolvedAnomaly {
-  return policy.anomalyOf?.(vm) ?? { ...ANOMALY_DEFAULTS, rule: 'built-in' };
-}
 
 /** What the schema cannot say of a section, null = nothing is wrong with it. */
 export function isolationMistake(section: AnomalySection | undefined): string | null {

@@ -3,8 +3,8 @@
  * parsed and validated in policy-file.ts; the planner and the lint see only this.
  */
 import type { Mode, Resource } from '../../../shared/resources.ts';
+import type { AnomalyPolicies } from './anomaly-policy.ts';
 import type { VmSnapshot } from './plan.ts';
-import type { AnomalyPolicies } from './policy-anomaly.ts';
 
 /** How a CPU allocation is enforced. Caps on an idle host are harm without gain, so weight alone is the default. */
 export const CPU_ENFORCEMENTS = ['weight', 'cap-when-contended', 'cap-always'] as const;
