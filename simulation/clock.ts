@@ -66,9 +66,12 @@ export class SimulatedTime {
   async runUntil(untilMs: number): Promise<void> {
     assert(untilMs >= this.#nowMs, `simulated time cannot run back from ${this.#nowMs} to ${untilMs}`);
     await settle();
-    for (let next = this.#queue[0]; next !== undefined && next.atMs <= untilMs; next = this.#queue[0]) {
-      if (next.run !== null && this.#mustSettleBefore(next)) {
-        // Promises may have scheduled something before it.
+    for (;;) {
+      const next = this.#queue[0];
+      const due = next !== undefined && next.atMs <= untilMs;
+      if (!due && this.#ran.size === 0) break;
+      if (!due || (next.run !== null && this.#mustSettleBefore(next))) {
+        // Promises may schedule something before the next event, or after the last one.
         await this.#settled();
         continue;
       }
@@ -79,7 +82,6 @@ export class SimulatedTime {
       this.#ran.add(next.owner);
       next.run();
     }
-    await this.#settled();
     this.#nowMs = untilMs;
   }
 

@@ -98,9 +98,9 @@ t.test('kill switch: the last write begins within a second, whoever throws it', 
 });
 
 t.test('restore of a hundred VMs', async (t) => {
-  const world = new World({ seed: 43, hosts: 1, vms: 100, hours: 3, faults: new Set(), paces: PACES });
+  const world = new World({ seed: 43, hosts: 1, vms: 100, hours: LEARNING_HOURS, faults: new Set(), paces: PACES });
   world.start();
-  await world.watchUntil(3 * HOUR_MS);
+  await world.watchUntil(LEARNING_HOURS * HOUR_MS);
   const host = world.hosts[0]!;
   host.killAgent();
   const records = host.files.load().records.filter(({ entries }) => Object.keys(entries).length > 0);

@@ -82,7 +82,7 @@ t.test('a command, its result, its outcome', async (t) => {
   t.match(bench.sent, [{ commandId: 'p/0', pair: { epoch: 3, generation: 8 }, leaseMs: 25_000, mode: 'auto', floor: 0.4, ceiling: 2 }]);
   t.same(bench.pending.get(`${testVmId(1)}/cpu`), stepFor(1).to);
   t.same(bench.changed, [testVmId(1)]);
-  t.same(bench.executor.onResult(resultOf(bench.sent[0]!, 'applied', 0)), { step: stepFor(1) });
+  t.same(bench.executor.onResult(resultOf(bench.sent[0]!, 'applied', 0)), { step: stepFor(1), planId: 'p' });
   t.match(bench.outcomes, [{ outcome: 'applied', planId: 'p', index: 0, readBack: stepFor(1).to }]);
   t.equal(bench.pending.get(`${testVmId(1)}/cpu`), null);
   t.equal(bench.executor.onResult(resultOf(bench.sent[0]!, 'applied', 0)), null, 'a second result is nothing new');
@@ -123,7 +123,7 @@ t.test('a late result after giving up still tells what is in force', async (t) =
   const bench = new Bench();
   bench.executor.execute(planOf('p', [stepFor(1)]), fencing());
   await bench.run(12_000);
-  t.same(bench.executor.onResult(resultOf(bench.sent[0]!, 'applied', 0)), { step: stepFor(1) });
+  t.same(bench.executor.onResult(resultOf(bench.sent[0]!, 'applied', 0)), { step: stepFor(1), planId: 'p' });
   t.equal(bench.outcomes.length, 1, 'its failure was told already');
   t.equal(bench.pending.get(`${testVmId(1)}/cpu`), null);
 });

@@ -69,6 +69,21 @@ for (const [name, kind, top, strike] of FAULTS) {
   });
 }
 
+t.test("an idle VM that becomes a little more or less idle is nobody's concern", async (t) => {
+  const struckBy = (cores: number, ofMiB: number): number => {
+    const random = createPrng(3, 'idle');
+    const incidents = new VmIncidents({ vm: 'idle', host: 'h', sizes });
+    return Array.from({ length: FAULT_AT + DAY }, (_, i) => {
+      const struck = i >= FAULT_AT;
+      const values = { cpu: 0.004 + 0.0002 * random.next() + (struck ? cores : 0), memory: 900 + random.next() + (struck ? ofMiB : 0) };
+      return incidents.observe({ timeMs: START_MS + i * STEP_MS, values }, null);
+    }).filter((change) => change?.change === 'opened').length;
+  };
+  t.equal(struckBy(-0.002, -8), 0, 'twenty times its noise, and less than anybody would notice');
+  t.ok(struckBy(0.4, 0) >= 1);
+  t.ok(struckBy(0, 200) >= 1);
+});
+
 t.test('without a fault: nothing; while learning: nothing', async (t) => {
   for (const vm of ['a', 'b', 'c']) t.same(changesOf(vm, null), [], vm);
   const incidents = new VmIncidents({ vm: 'new', host: 'h', sizes });

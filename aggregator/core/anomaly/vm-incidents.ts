@@ -7,6 +7,7 @@ import type { Contributor } from './detector.ts';
 import { type Feedback, Tuning } from './feedback.ts';
 import type { Incident, Severity, VmMetric, VmPoint } from './incident.ts';
 import { nameIncident } from './incident-kind.ts';
+import { isMaterial } from './material.ts';
 import { VmWatch, type WatchState, type Weighed } from './vm-watch.ts';
 
 /** Chosen on recorded VMs: at 6 false incidents double, at 12 small level shifts take three times as long. */
@@ -121,7 +122,7 @@ export class VmIncidents {
 
   #maybeOpen(point: VmPoint, weighed: Weighed, explain: string | null): IncidentChange | null {
     const enough = weighed.weight >= OPEN_WEIGHT * this.#tuning.tolerance && this.#points >= this.#learningPoints;
-    if (!weighed.silent && !enough) return null;
+    if (!weighed.silent && !(enough && this.#matters(point, weighed))) return null;
     this.#pointsOpen = 1;
     this.#rises = 0;
     this.#light = 0;
@@ -143,6 +144,12 @@ export class VmIncidents {
       explainedBy: explained,
     };
     return { change: 'opened', incident: this.#open };
+  }
+
+  /** At least one of the metrics that weigh has come away from what is usual by more than a trifle. */
+  #matters({ values }: VmPoint, { contributors }: Weighed): boolean {
+    const metrics = contributors.map(({ name }) => name.split(': ')[0] as VmMetric);
+    return metrics.some((metric) => isMaterial(metric, this.#usual, values, this.identity.sizes));
   }
 
   #goOn(point: VmPoint, weighed: Weighed): IncidentChange | null {

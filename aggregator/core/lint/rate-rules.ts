@@ -1,5 +1,5 @@
 /** Rules on pace: how much at once, how often, how many, and when not at all. */
-import type { CpuSetting } from '../../../shared/resources.ts';
+import type { CpuSetting, DiskSetting, NetworkSetting } from '../../../shared/resources.ts';
 import type { FleetSnapshot, VmSnapshot } from '../plan/plan.ts';
 import type { FleetPolicy } from '../plan/policy.ts';
 import { growsByIncident } from './incident-rules.ts';
@@ -16,27 +16,37 @@ interface Measured {
   rounding: number;
 }
 
-/** The part of a setting that a step limit is about, as far as the policy would grant it; null = no share can be formed. */
+/**
+ * The part of a setting that a step limit is about; null = no share can be formed. What lies above what the policy grants at
+ * most, or the baseline where the policy is silent, is not the VM's to lose in small steps.
+ */
 function measure({ step, vm, policy }: LintedStep): Measured | null {
   const { from, to } = step;
-  const ceiling = policy.ceiling ?? Number.POSITIVE_INFINITY;
+  const { baseline } = vm;
   if (from.resource === 'memory' && to.resource === 'memory') {
-    // What lies above what the policy grants at most is not the VM's to lose in small steps.
-    const granted = policy.ceiling ?? settingOf(vm.baseline.memory, 'memory')?.memoryMiB ?? Number.POSITIVE_INFINITY;
+    const granted = policy.ceiling ?? settingOf(baseline.memory, 'memory')?.memoryMiB ?? Number.POSITIVE_INFINITY;
     return { from: Math.min(from.memoryMiB, granted, vm.bootMemoryMiB), to: to.memoryMiB, rounding: ROUNDING.memory };
   }
-  if (from.resource === 'cpu' && to.resource === 'cpu') return measureCpu(from, to, vm, Math.min(ceiling, vm.vcpus));
+  if (from.resource === 'cpu' && to.resource === 'cpu') {
+    const granted = policy.ceiling ?? settingOf(baseline.cpu, 'cpu')?.capCores ?? Number.POSITIVE_INFINITY;
+    return measureCpu(from, to, vm, Math.min(granted, vm.vcpus));
+  }
   if (from.resource === 'network' && to.resource === 'network') {
-    const rate = (setting: typeof from): number =>
-      (setting.inboundBytesPerSecond ?? Number.POSITIVE_INFINITY) + (setting.outboundBytesPerSecond ?? Number.POSITIVE_INFINITY);
-    return finite({ from: Math.min(rate(from), ceiling), to: rate(to), rounding: ROUNDING.network });
+    const granted = policy.ceiling ?? networkRate(settingOf(baseline.network, 'network'));
+    return finite({ from: Math.min(networkRate(from), granted), to: networkRate(to), rounding: ROUNDING.network });
   }
   if (from.resource === 'disk' && to.resource === 'disk') {
-    const rate = (setting: typeof from): number => setting.bytesPerSecond ?? Number.POSITIVE_INFINITY;
-    return finite({ from: Math.min(rate(from), ceiling), to: rate(to), rounding: ROUNDING.disk });
+    const granted = policy.ceiling ?? diskRate(settingOf(baseline.disk, 'disk'));
+    return finite({ from: Math.min(diskRate(from), granted), to: diskRate(to), rounding: ROUNDING.disk });
   }
   return null;
 }
+
+/** Both ways together, bytes/s; what is not limited or not known has no end. */
+const networkRate = (setting: NetworkSetting | null | undefined): number =>
+  (setting?.inboundBytesPerSecond ?? Number.POSITIVE_INFINITY) + (setting?.outboundBytesPerSecond ?? Number.POSITIVE_INFINITY);
+
+const diskRate = (setting: DiskSetting | null | undefined): number => setting?.bytesPerSecond ?? Number.POSITIVE_INFINITY;
 
 function measureCpu(from: CpuSetting, to: CpuSetting, vm: VmSnapshot, ceilingCores: number): Measured {
   if (from.capCores === to.capCores) {
