@@ -4,6 +4,7 @@
  * latest remembered, and rows for the series. It sees and tells; what is done about it is the desk's.
  */
 import type { VmId } from '../../shared/ids.ts';
+import { RESOURCES, type Resource } from '../../shared/resources.ts';
 import type { TelemetryBlock } from '../../shared/telemetry.ts';
 import { anomalyBlock } from '../core/anomaly/anomaly-rows.ts';
 import type { Feedback } from '../core/anomaly/feedback.ts';
@@ -106,12 +107,14 @@ export class AnomalyWatch {
 
   #pointOf(vm: VmSnapshot, timeMs: number): VmPoint {
     const values: Partial<Record<VmMetric, number>> = {};
-    for (const resource of ['cpu', 'memory', 'network', 'disk'] as const) {
-      const { usage, ageMs } = vm.demand[resource];
-      if (usage !== null && ageMs <= STALE_STEPS * this.#stepMs) values[resource] = usage;
+    const isFresh = (resource: Resource): boolean => vm.demand[resource].ageMs <= STALE_STEPS * this.#stepMs;
+    for (const resource of RESOURCES) {
+      const { usage } = vm.demand[resource];
+      if (usage !== null && isFresh(resource)) values[resource] = usage;
     }
-    const claimed = new Set<VmMetric>((['cpu', 'memory', 'network', 'disk'] as const).filter((each) => !vm.demand[each].vouched));
-    const { steal, pressure, stealClaimed } = vm.strain ?? {};
+    const claimed = new Set<VmMetric>(RESOURCES.filter((each) => !vm.demand[each].vouched));
+    // A mean over the last minutes, which goes on after the samples it rests on have stopped.
+    const { steal, pressure, stealClaimed } = (isFresh('cpu') && vm.strain) || {};
     if (steal !== undefined) values.steal = steal;
     if (pressure !== undefined) values.pressure = pressure;
     if (stealClaimed) claimed.add('steal');

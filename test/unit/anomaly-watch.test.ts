@@ -31,7 +31,10 @@ function run(usageAt: (step: number, usual: Usage) => Usage, options: { connecte
     const { cpu, memory, ageMs = 0 } = usageAt(step, usual);
     const view = (usage: number | null) => ({ now: usage, usage, ageMs, vouched: true, suppressed: false, forecast: null });
     const demand = { cpu: view(cpu), memory: view(memory), network: view(null), disk: view(null) };
-    const vm = { id: 'vm-1', name: 'web', host: 'h', state: 'ready', vcpus: 4, bootMemoryMiB: 4096, demand } as unknown as VmSnapshot;
+    // Goes on when the samples it rests on have stopped.
+    const strain = { steal: 0.01 * random.next(), stealClaimed: false };
+    const sizes = { vcpus: 4, bootMemoryMiB: 4096 };
+    const vm = { id: 'vm-1', name: 'web', host: 'h', state: 'ready', ...sizes, demand, strain } as unknown as VmSnapshot;
     const hosts = [{ id: 'h', connected: options.connected?.(step) ?? true }];
     const nowMs = START_MS + step * STEP_MS;
     if (options.shrunk && step === FAULT_AT) {
