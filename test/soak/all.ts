@@ -1,6 +1,7 @@
 /** The long runs by name. */
 import { fuzz } from './fuzz.ts';
+import { guests } from './guests.ts';
 import { simulate } from './simulate.ts';
 import type { Soak } from './soak.ts';
 
-export const SOAKS: Readonly<Record<string, Soak>> = { fuzz, simulate };
+export const SOAKS: Readonly<Record<string, Soak>> = { fuzz, guests, simulate };

@@ -10,13 +10,13 @@ import { type AddressInfo, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import type { IncidentView, VmView } from '../../aggregator/http/service.ts';
-import { signature } from '../../aggregator/notify/webhooks.ts';
-import type { LedgerEntry } from '../../aggregator/store/ledger-store.ts';
-import { freePort } from '../support/free-port.ts';
-import { privateLibvirtd, virsh } from '../support/libvirtd.ts';
-import { eventually, Stack } from '../support/stack.ts';
-import { type TinyGuest, type TinyGuestOptions, tinyGuest, tinyGuestXml } from '../support/tiny-guest.ts';
+import type { IncidentView, VmView } from '../../../aggregator/http/service.ts';
+import { signature } from '../../../aggregator/notify/webhooks.ts';
+import type { LedgerEntry } from '../../../aggregator/store/ledger-store.ts';
+import { freePort } from '../../support/free-port.ts';
+import { privateLibvirtd, virsh } from '../../support/libvirtd.ts';
+import { eventually, Stack } from '../../support/stack.ts';
+import { type TinyGuest, type TinyGuestOptions, tinyGuest, tinyGuestXml } from '../../support/tiny-guest.ts';
 
 // Three guests boot under emulation and are watched for a minute before anything goes wrong.
 t.setTimeout(300_000);

@@ -9,15 +9,15 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import type { Loan } from '../../aggregator/core/plan/loan.ts';
-import type { FleetEvent, HostView, ShortageView, VmView } from '../../aggregator/http/service.ts';
-import { domainXml } from '../../demo/guests/domain-xml.ts';
-import { cacheDirectory } from '../../demo/image/cache.ts';
-import { demoImage } from '../../demo/image/demo-image.ts';
-import { freePort } from '../support/free-port.ts';
-import { privateLibvirtd, virsh } from '../support/libvirtd.ts';
-import { eventually, Stack } from '../support/stack.ts';
-import { type TinyGuest, type TinyGuestOptions, tinyGuest, tinyGuestXml } from '../support/tiny-guest.ts';
+import type { Loan } from '../../../aggregator/core/plan/loan.ts';
+import type { FleetEvent, HostView, ShortageView, VmView } from '../../../aggregator/http/service.ts';
+import { domainXml } from '../../../demo/guests/domain-xml.ts';
+import { cacheDirectory } from '../../../demo/image/cache.ts';
+import { demoImage } from '../../../demo/image/demo-image.ts';
+import { freePort } from '../../support/free-port.ts';
+import { privateLibvirtd, virsh } from '../../support/libvirtd.ts';
+import { eventually, Stack } from '../../support/stack.ts';
+import { type TinyGuest, type TinyGuestOptions, tinyGuest, tinyGuestXml } from '../../support/tiny-guest.ts';
 
 // Guests boot under emulation, one of them twice and once on little CPU; an image may have to be made.
 t.setTimeout(600_000);

@@ -1,0 +1,43 @@
+/**
+ * `npm run soak -- guests`: what VM states and anomalies do on real guests under emulation, which takes minutes and a machine with
+ * nothing else to do: guests that share their cores with others boot late and are killed where real ones would not be. Input: rounds;
+ * output: rounds that held, by file.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import type { Soak, SoakAsked } from './soak.ts';
+
+const FILES = ['states', 'anomaly'] as const;
+/** What is kept of a run that failed. */
+const TAIL_CHARACTERS = 4000;
+
+async function held(file: string): Promise<{ ok: boolean; said: string }> {
+  const args = ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'guests', `${file}.ts`)];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, TAP_TIMEOUT: '600' } });
+  let said = '';
+  child.stdout.on('data', (chunk: Buffer) => (said = (said + chunk.toString('utf8')).slice(-TAIL_CHARACTERS)));
+  const [code] = (await once(child, 'close')) as [number | null];
+  return { ok: code === 0, said };
+}
+
+export const guests: Soak = {
+  about: 'VM states, loans and anomalies on real guests under emulation, again and again (--rounds)',
+  options: { rounds: '1' },
+  async run({ numbers, tell }: SoakAsked) {
+    const rounds = numbers.rounds!;
+    const figures: Record<string, number> = { rounds };
+    let failure = '';
+    for (const file of FILES) {
+      figures[file] = 0;
+      for (let round = 1; round <= rounds; round++) {
+        tell(`${file}, round ${round} of ${rounds}`);
+        const { ok, said } = await held(file);
+        if (ok) figures[file]++;
+        else failure = `${file}, round ${round}:\n${said}`;
+      }
+    }
+    if (failure !== '') throw new Error(`${JSON.stringify(figures)}\n${failure}`);
+    return figures;
+  },
+};
