@@ -1,5 +1,6 @@
 /** One guest of the demo as libvirt's domain XML. Input: what it is; output: the definition. Pure. */
 import { LABELS_NAMESPACE } from '../../agent/hypervisor/libvirt/domain-metadata.ts';
+import { xmlText } from '../../agent/hypervisor/libvirt/xml-text.ts';
 import { KIB_PER_MIB } from '../../shared/units.ts';
 
 export interface GuestDefinition {
@@ -31,22 +32,19 @@ const STATS_PERIOD_SECONDS = 1;
  */
 const CAP_PERIOD_US = 1_000_000;
 
-const ENTITIES: Record<string, string> = { '<': '&lt;', '>': '&gt;', '&': '&amp;', "'": '&apos;', '"': '&quot;' };
-const escapeXml = (text: string): string => text.replace(/[<>&'"]/g, (character) => ENTITIES[character] ?? character);
-
 export function domainXml(guest: GuestDefinition): string {
   const memoryKiB = guest.memoryMiB * KIB_PER_MIB;
   // psi=1: Debian's kernels leave pressure accounting off. Huge pages raise the kernel's own reserve by 60 MiB in a guest
   // this small, which would look like demand.
   const commandLine = `console=ttyS0 quiet loglevel=3 panic=5 psi=1 transparent_hugepage=never headroom.role=${guest.role} headroom.memory=${guest.memoryMiB} headroom.first-day=${guest.firstDayMs}`;
   const labels = Object.entries(guest.labels)
-    .map(([key, value]) => `<headroom:label name="${escapeXml(key)}" value="${escapeXml(value)}"/>`)
+    .map(([key, value]) => `<headroom:label name="${xmlText(key)}" value="${xmlText(value)}"/>`)
     .join('');
   return `<domain type="${guest.domainType}">
-  <name>${escapeXml(guest.name)}</name>
+  <name>${xmlText(guest.name)}</name>
   <uuid>${guest.uuid}</uuid>
   <metadata>
-    <demo:run xmlns:demo="${DEMO_NAMESPACE}" role="${escapeXml(guest.role)}"/>
+    <demo:run xmlns:demo="${DEMO_NAMESPACE}" role="${xmlText(guest.role)}"/>
     <headroom:labels xmlns:headroom="${LABELS_NAMESPACE}">${labels}</headroom:labels>
   </metadata>
   <memory unit="KiB">${memoryKiB}</memory>
@@ -55,9 +53,9 @@ export function domainXml(guest: GuestDefinition): string {
   <cputune><period>${CAP_PERIOD_US}</period></cputune>
   <os>
     <type arch="x86_64" machine="pc">hvm</type>
-    <kernel>${escapeXml(guest.kernel)}</kernel>
-    <initrd>${escapeXml(guest.initrd)}</initrd>
-    <cmdline>${escapeXml(commandLine)}</cmdline>
+    <kernel>${xmlText(guest.kernel)}</kernel>
+    <initrd>${xmlText(guest.initrd)}</initrd>
+    <cmdline>${xmlText(commandLine)}</cmdline>
   </os>
   <features><acpi/></features>
   ${guest.domainType === 'kvm' ? '<cpu mode="host-passthrough"/>' : ''}
@@ -68,14 +66,14 @@ export function domainXml(guest: GuestDefinition): string {
   <devices>
     <disk type="file" device="disk">
       <driver name="qemu" type="raw"/>
-      <source file="${escapeXml(guest.disk)}"/>
+      <source file="${xmlText(guest.disk)}"/>
       <target dev="vda" bus="virtio"/>
       <readonly/>
       <shareable/>
     </disk>
     <interface type="user"><model type="virtio"/></interface>
     <channel type="unix"><target type="virtio" name="${AGENT_CHANNEL}"/></channel>
-    <serial type="file"><source path="${escapeXml(guest.consoleLog)}"/></serial>
+    <serial type="file"><source path="${xmlText(guest.consoleLog)}"/></serial>
     <memballoon model="virtio"><stats period="${STATS_PERIOD_SECONDS}"/></memballoon>
   </devices>
 </domain>

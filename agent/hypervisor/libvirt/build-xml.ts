@@ -7,6 +7,7 @@ import { KIB_PER_MIB } from '../../../shared/units.ts';
 import type { VmBuild } from '../../../shared/vm-build.ts';
 import type { BuildFiles, BuildMark, Volume } from '../builder.ts';
 import { LABELS_NAMESPACE } from './domain-metadata.ts';
+import { xmlText } from './xml-text.ts';
 import { at, attribute, childInNamespace, childrenOf, parseXml } from './xml-tree.ts';
 
 export const BUILD_NAMESPACE = 'https://headroom.dev/xmlns/build/1';
@@ -14,12 +15,6 @@ const AGENT_CHANNEL = 'org.headroom.agent.0';
 const QEMU_AGENT_CHANNEL = 'org.qemu.guest_agent.0';
 /** Balloon statistics are refreshed this often, seconds, until the host agent sets its own period. */
 const STATS_PERIOD_SECONDS = 10;
-
-const ENTITIES: Record<string, string> = { '<': '&lt;', '>': '&gt;', '&': '&amp;', "'": '&apos;', '"': '&quot;' };
-/** Control characters are not allowed in XML in any spelling. */
-const xmlText = (text: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what is left out.
-  text.replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f]/g, '').replace(/[<>&'"]/g, (character) => ENTITIES[character] ?? character);
 
 export function volumeXml(name: string, image: Volume, format: VmBuild['disk']['format'], capacityBytes: number): string {
   return `<volume type="file">
