@@ -71,6 +71,26 @@ export const HOST_OPTIONS = {
     value: 'N',
     help: 'wait for a balloon before its size is reported',
   },
+  buildPools: {
+    kind: texts(64),
+    default: [],
+    value: 'POOL',
+    help: 'storage pools from which and in which VMs of groups may be made, may be given several times (default: none are made)',
+  },
+  buildNetworks: {
+    kind: texts(64),
+    default: [],
+    value: 'NAME',
+    help: 'libvirt networks and bridges that VMs made here may use, `user` for user-mode networks',
+  },
+  buildBootFolder: {
+    kind: orNull(matching(/^\//)),
+    default: null,
+    value: 'DIR',
+    help: 'kernels that VMs made here may boot directly lie there (default: none may)',
+  },
+  buildVmsMax: { kind: number(0, 10_000), default: 16, value: 'N', help: 'VMs made here at once' },
+  buildMaxMiB: { kind: number(16), default: 16_384, value: 'N', help: 'memory of a VM made here at most' },
   memoryReserveMiB: {
     kind: number(0),
     default: 256,

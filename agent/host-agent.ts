@@ -8,6 +8,7 @@ import { errorText } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
 import type { Connect, Transport } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
+import { BUILD_CAPABILITY } from '../shared/protocol/build-frames.ts';
 import { CREDENTIAL_CAPABILITY, type FrameOf, POOL_CAPABILITY, PROTOCOL_VERSION } from '../shared/protocol/frames.ts';
 import { VM_ACTION_CAPABILITY } from '../shared/protocol/vm-action-frames.ts';
 import { RESOURCES } from '../shared/resources.ts';
@@ -17,7 +18,9 @@ import type { Spill } from './core/backlog.ts';
 import { hasEntries, type VmRecord } from './core/journal.ts';
 import { HOST_BUFFER_LIMITS, SampleBuffer } from './core/sample-buffer.ts';
 import type { Hypervisor } from './hypervisor/hypervisor.ts';
+import type { BuildDesk, BuildMeans } from './loops/build-desk.ts';
 import { createCommandLoop } from './loops/command.ts';
+import { createBuildDesk } from './loops/create-build-desk.ts';
 import { createDiscoveryLoop, type DiscoveryLoop, judge, noteGuest, noteReadiness } from './loops/discover.ts';
 import { createFailSafeLoop } from './loops/fail-safe.ts';
 import { createFastGuardLoop } from './loops/fast-guard-loop.ts';
@@ -60,6 +63,8 @@ export interface HostAgentOptions {
   balloonManager: () => string | null;
   /** Rows that the aggregator cannot take now go there; absent = memory only. */
   spill?: Spill | null;
+  /** Makes VMs and takes them away; absent = its administrator does not let it. */
+  build?: BuildMeans;
   /** The agent's key; absent = it has none. */
   prover?: Prover;
 }
@@ -94,6 +99,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   const vmActions = createVmActionLoop(context);
   const ticking = [createStatisticsLoop(context), createFastGuardLoop(context), failSafe, vmActions];
   let epoch = 0;
+  const builds = options.build && createBuildDesk(options.build, context, () => epoch);
 
   const relay = new GuestRelay({
     clock,
@@ -128,6 +134,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
       onGuestCommand: (command) => commands.receiveForGuest(command, (frame) => relay.send(frame)),
       onLease: (lease) => failSafe.renew(lease),
       onVmAction: (asked) => vmActions.receive(asked),
+      onBuild: (asked) => builds?.receive(asked),
       onPool: (pool) => relay.sendPool(pool),
       onKillSwitch: (frame) => receiveKillSwitch(context, frame),
       onDisconnected: (error) => log.warn('no connection to the aggregator', { error: error?.message }),
@@ -147,17 +154,18 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
     for (const loop of [...ticking, inventory]) loop.tick();
   };
   const setChannels = (): void => relay.setChannels(channelsOf(context, options.channelName));
-  const lookAround = async (): Promise<void> => {
-    context.host.balloonManager = options.balloonManager();
-    await discovery.all();
-    for (const entry of context.table.values()) judge(context, entry);
-    setChannels();
-  };
+  const lookAround = (): Promise<void> => lookAtAll(options, context, discovery).then(setChannels);
 
   return {
-    ...createService(options, context, records, { uplink, relay, discovery, everyLook, lookAround, setChannels }),
+    ...createService(options, context, records, { uplink, relay, builds, discovery, everyLook, lookAround, setChannels }),
     metrics,
   };
+}
+
+async function lookAtAll(options: HostAgentOptions, context: HostContext, discovery: DiscoveryLoop): Promise<void> {
+  context.host.balloonManager = options.balloonManager();
+  await discovery.all();
+  for (const entry of context.table.values()) judge(context, entry);
 }
 
 function ownMetrics({ table, queues, host }: HostContext): Record<string, number> {
@@ -167,6 +175,7 @@ function ownMetrics({ table, queues, host }: HostContext): Record<string, number
 interface Parts {
   uplink: { start(): void; stop(): Promise<void> };
   relay: GuestRelay;
+  builds: BuildDesk | undefined;
   discovery: DiscoveryLoop;
   everyLook: () => void;
   lookAround: () => Promise<void>;
@@ -214,10 +223,11 @@ function createService(
     async stop() {
       stopping = true;
       for (const timer of timers) timer.cancel();
-      await context.queues.idle();
+      await Promise.all([context.queues.idle(), parts.builds?.idle()]);
       parts.relay.stop();
       await parts.uplink.stop();
       await hypervisor.close();
+      await options.build?.builder.close();
     },
   };
 }
@@ -285,7 +295,10 @@ function hello(options: HostAgentOptions, context: HostContext, records: readonl
     vm: null,
     bootId: options.bootId,
     agentVersion: options.version,
-    capabilities: ['guest-relay', VM_ACTION_CAPABILITY, POOL_CAPABILITY, CREDENTIAL_CAPABILITY],
+    capabilities: [
+      ...['guest-relay', VM_ACTION_CAPABILITY, POOL_CAPABILITY, CREDENTIAL_CAPABILITY],
+      ...(options.build === undefined ? [] : [BUILD_CAPABILITY]),
+    ],
     wallMs: context.clock.wallMs(),
     monotonicMs: context.clock.monotonicMs(),
     highestPairs: [...known.values()].flatMap((record) =>

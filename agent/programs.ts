@@ -20,6 +20,7 @@ import { EXIT_USAGE, exitCodeOf } from './exit-codes.ts';
 import { GUEST_DIRECTORY, leaveHint } from './guest-files.ts';
 import { GUEST_OPTIONS } from './guest-options.ts';
 import { type GuestParts, type GuestWebSocket, runGuest } from './guest-program.ts';
+import type { BuildMeans } from './loops/build-desk.ts';
 import type { HostAgentSettings } from './loops/host-context.ts';
 import { type Options, optionHelp, parseOptions, type Values } from './options.ts';
 import { newUuid, randomSeed, readText, secondsToMs, selfUsage, stdoutLogger, untilStopped } from './service.ts';
@@ -30,6 +31,8 @@ import { VERSION } from './version.ts';
 const parts = {
   hostAgent: () => import('./host-agent.ts'),
   libvirt: () => import('./hypervisor/libvirt/adapter.ts'),
+  builder: () => import('./hypervisor/libvirt/builder.ts'),
+  buildPlaces: () => import('./actuators/build-places.ts'),
   look: () => import('./look.ts'),
   restore: () => import('./restore.ts'),
   webSocket: () => import('../shared/net/websocket.ts'),
@@ -119,9 +122,30 @@ async function runHost(args: readonly string[]): Promise<number> {
     version: VERSION,
     balloonManager: () => findBalloonManager(files),
     spill: await spillBelow(config.stateDir, config.ringMiB, HOST_BUFFER_LIMITS),
+    ...(await buildMeans(config, prng)),
   });
   await agent.start();
   return untilStopped(log, () => agent.stop());
+}
+
+/** Only where pools are named for it. */
+async function buildMeans(config: Values<typeof HOST_OPTIONS>, prng: Prng): Promise<{ build?: BuildMeans }> {
+  const {
+    buildPools: pools,
+    buildNetworks: networks,
+    buildBootFolder: bootFolder,
+    buildVmsMax: vmsMax,
+    buildMaxMiB: memoryMiBMax,
+  } = config;
+  if (pools.length === 0) return {};
+  const [{ createLibvirtBuilder }, { createBuildPlaces }] = await Promise.all([parts.builder(), parts.buildPlaces()]);
+  return {
+    build: {
+      builder: createLibvirtBuilder({ uri: config.connect, clock: systemClock, prng: prng.stream('builder') }),
+      places: createBuildPlaces(join(config.stateDir, 'seeds')),
+      limits: { pools, networks, bootFolder, vmsMax, memoryMiBMax },
+    },
+  };
 }
 
 function hostSettings(config: Values<typeof HOST_OPTIONS>): HostAgentSettings {

@@ -62,7 +62,7 @@ export interface HostState {
   balloonManager: string | null;
 }
 
-export type UpFrame = FrameOf<'event'> | FrameOf<'result'> | FrameOf<'vm-action-result'> | FrameOf<'credential'> | FrameOf<'inventory'>;
+export type UpFrame = FrameOf<'event' | 'result' | 'vm-action-result' | 'build-result' | 'credential' | 'inventory'>;
 
 export interface HostContext {
   readonly clock: Clock;

@@ -23,6 +23,7 @@ export interface UplinkHandlers {
   onLease?: (lease: FrameOf<'lease'>) => void;
   onKillSwitch?: (frame: FrameOf<'kill-switch'>) => void;
   onVmAction?: (frame: FrameOf<'vm-action'>) => void;
+  onBuild?: (frame: FrameOf<'build'>) => void;
   onPool?: (frame: FrameOf<'pool'>) => unknown;
   /** For logs and health: why the connection ended or could not be made; null when it was closed cleanly. */
   onDisconnected?: (error: HeadroomError | null) => void;
@@ -286,6 +287,7 @@ export class Uplink {
     else if (frame.type === 'lease') handlers.onLease?.(frame);
     else if (frame.type === 'kill-switch') handlers.onKillSwitch?.(frame);
     else if (frame.type === 'vm-action') handlers.onVmAction?.(frame);
+    else if (frame.type === 'build') handlers.onBuild?.(frame);
     else if (frame.type === 'pool') handlers.onPool?.(frame);
   }
 

@@ -56,6 +56,7 @@ export interface IngestOptions {
 
 export type DownFrame =
   | FrameOf<'vm-action'>
+  | FrameOf<'build'>
   | FrameOf<'command'>
   | FrameOf<'lease'>
   | FrameOf<'kill-switch'>

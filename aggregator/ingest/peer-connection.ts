@@ -171,6 +171,10 @@ export class PeerConnection implements PeerLink {
       case 'vm-action-result':
         if (this.#mayReport(frame.vm, peer)) this.#owner.options.sink.onVmActionResult?.(peer.host, frame);
         break;
+      case 'build-result':
+        // Of a VM not reported yet, or no longer: who ordered it knows which host he asked.
+        if (peer.kind === 'host') this.#owner.options.sink.onBuildResult?.(peer.host, frame);
+        break;
       case 'hint':
         if (this.#mayReport(frame.vm, peer)) this.#owner.options.sink.onHint?.(peer.host, frame);
         break;

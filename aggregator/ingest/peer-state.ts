@@ -22,6 +22,8 @@ export interface IngestSink {
   onResult?(host: HostId, result: FrameOf<'result'>): void;
   /** At least once each, known by actionId. */
   onVmActionResult?(host: HostId, result: FrameOf<'vm-action-result'>): void;
+  /** At least once each, known by orderId, action and pair; of a VM that need not be there any more. */
+  onBuildResult?(host: HostId, result: FrameOf<'build-result'>): void;
   /** At least once each, known by hintId. */
   onHint?(host: HostId, hint: FrameOf<'hint'>): void;
   /** At least once each, known by commandId and state. */

@@ -7,6 +7,7 @@
 import type { Static } from 'typebox';
 import * as Type from 'typebox';
 import { MODES, OUTCOMES, RESOURCES, VM_STATES } from '../resources.ts';
+import { BuildFrame, BuildResultFrame } from './build-frames.ts';
 import { ChallengeFrame, ProofFrame } from './identity-frames.ts';
 import { VmActionFrame, VmActionResultFrame } from './vm-action-frames.ts';
 
@@ -347,6 +348,8 @@ export const FRAMES = {
   result: ResultFrame,
   'vm-action': VmActionFrame,
   'vm-action-result': VmActionResultFrame,
+  build: BuildFrame,
+  'build-result': BuildResultFrame,
   lease: LeaseFrame,
   'kill-switch': KillSwitchFrame,
   pool: PoolFrame,

@@ -30,6 +30,7 @@ const RECEIVES: Record<Receiver, ReadonlySet<FrameType>> = {
     'kill-switch',
     'pool',
     'vm-action',
+    'build',
   ]),
   'guest-agent': new Set([...BOTH_WAYS, 'welcome', 'ack', 'guest-command', 'pool']),
   aggregator: new Set([
@@ -41,6 +42,7 @@ const RECEIVES: Record<Receiver, ReadonlySet<FrameType>> = {
     'event',
     'result',
     'vm-action-result',
+    'build-result',
     'hint',
     'credential',
   ]),

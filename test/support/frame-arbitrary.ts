@@ -58,6 +58,7 @@ const wireBlock = record(
   },
   ['kind', 'id', 'source', 'set', 'times', 'values'],
 );
+const plainName = fc.stringMatching(/^[a-z][a-z0-9._+-]{0,20}$/);
 const type = <T extends string>(name: T) => fc.constant(name);
 
 export const frame = fc.oneof(
@@ -120,6 +121,17 @@ export const frame = fc.oneof(
     reserveCores: amount,
     reserveMiB: amount,
     allowances: fc.array(record({ vm: uuid, cpuCeilingCores: limit, memoryCeilingMiB: limit }), { maxLength: 3 }),
+  }),
+  record({
+    type: type('build'),
+    orderId: fc.string({ minLength: 1, maxLength: 40 }),
+    pair,
+    leaseMs: amount,
+    order: fc.oneof(
+      record({ action: fc.constantFrom('stop', 'end'), vm: uuid }),
+      record({ action: fc.constant('remove'), vm: uuid, pool: plainName, keepDisk: fc.boolean() }),
+      record({ action: fc.constant('sweep'), pool: plainName, keep: fc.array(uuid, { maxLength: 3 }) }),
+    ),
   }),
   record({ type: fc.constantFrom('ping', 'pong'), id: unsigned }),
   record({ type: type('goodbye'), reason: text(256) }),

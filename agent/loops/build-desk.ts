@@ -1,0 +1,205 @@
+/**
+ * Makes VMs and takes them away as the aggregator orders, one order of a VM after another and few at once, so that what runs on
+ * this host is not held up by copies. Input: build frames; output: result frames. An order repeated while it is carried out waits
+ * for that answer; one repeated after it was carried out is answered from memory.
+ */
+
+import type { Clock } from '../../shared/clock.ts';
+import { type ErrorCode, errorText, isHeadroomError } from '../../shared/errors.ts';
+import type { VmId } from '../../shared/ids.ts';
+import type { Logger } from '../../shared/log.ts';
+import { comparePairs, type Outcome, type Pair } from '../../shared/resources.ts';
+import type { VmBuild } from '../../shared/vm-build.ts';
+import { imageLeadsOutside, leadsOutside } from '../actuators/build-confinement.ts';
+import { type BuildPlaces, buildVm, checkBuild, leftOvers, removeVm, vmOfVolume } from '../actuators/build-vm.ts';
+import { type BuildAsked, type BuildLimits, type BuildRefusal, type BuildResult, refusalOfBuild } from '../core/build-guard.ts';
+import type { VmBuilder } from '../hypervisor/builder.ts';
+
+/** What makes VMs on this host, where its administrator lets it. */
+export interface BuildMeans {
+  builder: VmBuilder;
+  places: BuildPlaces;
+  limits: BuildLimits;
+}
+
+export interface BuildDeskOptions extends BuildMeans {
+  clock: Clock;
+  log: Logger;
+  /** Highest epoch this host has met. */
+  epoch: () => number;
+  /** Why nothing may be done to this VM, or on this host at all; null = nothing speaks against it. */
+  killed: (vm: VmId | null) => string | null;
+  send: (result: BuildResult) => void;
+  /** VMs came or went: the inventory is due. */
+  changed: () => void;
+}
+
+/** Answers remembered: repeats come within minutes. */
+const ANSWERS_MAX = 1024;
+/** Orders carried out at once: making a VM is mostly waiting for storage. */
+const AT_ONCE_MAX = 2;
+const REASON_MAX = 2048;
+
+interface Ended {
+  outcome: Outcome;
+  code: ErrorCode | null;
+  reason: string;
+}
+
+const APPLIED: Ended = { outcome: 'applied', code: null, reason: '' };
+const refused = ({ code, reason }: BuildRefusal): Ended => ({ outcome: 'refused', code, reason });
+
+export class BuildDesk {
+  readonly #options: BuildDeskOptions;
+  readonly #answers = new Map<string, BuildResult>();
+  readonly #underWay = new Set<string>();
+  /** The last order of each VM, so that the next one waits for it. */
+  readonly #tails = new Map<VmId | null, Promise<void>>();
+  /** The highest pair of each VM's orders. */
+  readonly #highest = new Map<VmId, Pair>();
+  readonly #waiting: (() => void)[] = [];
+  #running = 0;
+
+  constructor(options: BuildDeskOptions) {
+    this.#options = options;
+  }
+
+  receive(asked: BuildAsked): void {
+    const key = `${asked.order.action} ${asked.pair.epoch} ${asked.pair.generation} ${asked.orderId}`;
+    const known = this.#answers.get(key);
+    if (known !== undefined) {
+      this.#options.send(known);
+      return;
+    }
+    if (this.#underWay.has(key)) return;
+    this.#underWay.add(key);
+    const receivedAtMs = this.#options.clock.bootMs();
+    const vm = vmOf(asked);
+    const done = (this.#tails.get(vm) ?? Promise.resolve()).then(() => this.#turn(asked, key, receivedAtMs));
+    this.#tails.set(vm, done);
+    void done.then(() => {
+      if (this.#tails.get(vm) === done) this.#tails.delete(vm);
+    });
+  }
+
+  /** Resolves when what is under way has ended. */
+  async idle(): Promise<void> {
+    while (this.#tails.size > 0) await Promise.all([...this.#tails.values()]);
+  }
+
+  async #turn(asked: BuildAsked, key: string, receivedAtMs: number): Promise<void> {
+    while (this.#running >= AT_ONCE_MAX) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    this.#running++;
+    const ended = await this.#carryOut(asked, receivedAtMs).catch((error: unknown): Ended => failed(error));
+    this.#running--;
+    this.#waiting.shift()?.();
+    this.#underWay.delete(key);
+    this.#answer(asked, key, ended);
+  }
+
+  #answer(asked: BuildAsked, key: string, { outcome, code, reason }: Ended): void {
+    const { clock, log, send, changed } = this.#options;
+    const { orderId, pair, order } = asked;
+    const { action } = order;
+    const result: BuildResult = {
+      ...{ type: 'build-result', orderId, action, pair, vm: vmOf(asked), outcome, code },
+      reason: reason.slice(0, REASON_MAX),
+      wallMs: clock.wallMs(),
+    };
+    // What was refused or failed may be tried again: what stood in the way may be gone by then.
+    if (outcome === 'applied') this.#answers.set(key, result);
+    const oldest = this.#answers.keys().next().value;
+    if (this.#answers.size > ANSWERS_MAX && oldest !== undefined) this.#answers.delete(oldest);
+    const about = { orderId, vm: result.vm, code, reason };
+    if (outcome === 'refused') log.warn(`${action} ${outcome}`, about);
+    else log.info(`${action} ${outcome}`, about);
+    send(result);
+    if (action !== 'check') changed();
+  }
+
+  async #carryOut(asked: BuildAsked, receivedAtMs: number): Promise<Ended> {
+    const { clock, log, builder, places, limits, epoch, killed } = this.#options;
+    const { order, orderId, pair } = asked;
+    const vm = vmOf(asked);
+    const highest = vm === null ? null : (this.#highest.get(vm) ?? null);
+    const waitedMs = clock.bootMs() - receivedAtMs;
+    const ground = { epoch: epoch(), highest, waitedMs, killed: killed(vm), vmsMade: await this.#vmsMade(vm), limits };
+    const refusal = refusalOfBuild(asked, ground);
+    if (refusal !== null) return refused(refusal);
+    if (vm !== null && (highest === null || comparePairs(pair, highest) > 0)) this.#highest.set(vm, pair);
+    if ('build' in order) {
+      const outside = await this.#leadsOutside(order.build);
+      if (outside !== null) return refused({ code: 'PERMISSION', reason: outside });
+    }
+    switch (order.action) {
+      case 'check': {
+        const problems = await checkBuild(builder, places, order.build);
+        return problems.length === 0 ? APPLIED : { outcome: 'failed', code: 'HYPERVISOR_REFUSED', reason: problems.join('; ') };
+      }
+      case 'build': {
+        const { build, group, template } = order;
+        const mark = { orderId, group, template, pool: build.disk.pool };
+        await buildVm(builder, places, { vm: order.vm as VmId, build, mark }, (stage) => log.debug('building', { vm, stage }));
+        return APPLIED;
+      }
+      case 'stop':
+      case 'end':
+        return this.#take(order.vm as VmId, order.action);
+      case 'remove':
+        await removeVm(builder, places, order.vm as VmId, order.pool, order.keepDisk);
+        this.#highest.delete(order.vm as VmId);
+        return APPLIED;
+      case 'sweep':
+        return this.#sweep(order.pool, new Set<string>(order.keep));
+    }
+  }
+
+  async #take(vm: VmId, action: 'stop' | 'end'): Promise<Ended> {
+    const { builder } = this.#options;
+    if ((await builder.mark(vm)) === null) return refused({ code: 'PERMISSION', reason: `VM ${vm} was not made by Headroom` });
+    await (action === 'stop' ? builder.shutdown(vm) : builder.powerOff(vm));
+    return APPLIED;
+  }
+
+  async #sweep(pool: string, keep: ReadonlySet<string>): Promise<Ended> {
+    const { builder, places } = this.#options;
+    const left = (await leftOvers(builder, places, pool)).filter((vm) => !keep.has(vm) && !this.#tails.has(vm));
+    for (const vm of left) await removeVm(builder, places, vm, pool);
+    return { ...APPLIED, reason: left.length === 0 ? '' : `removed what was left of ${left.join(', ')}` };
+  }
+
+  /** Each has a disk in one of the pools. */
+  async #vmsMade(except: VmId | null): Promise<number> {
+    const { builder, limits } = this.#options;
+    const made = new Set<VmId>();
+    for (const pool of limits.pools) {
+      if ((await builder.poolFreeBytes(pool)) === null) continue;
+      for (const name of await builder.volumes(pool)) {
+        const vm = vmOfVolume(name);
+        if (vm !== null && vm !== except) made.add(vm);
+      }
+    }
+    return made.size;
+  }
+
+  /** In words; null = all it is made from lies where it should. */
+  async #leadsOutside({ disk, boot }: VmBuild): Promise<string | null> {
+    const { builder, limits } = this.#options;
+    const image = await builder.volume(disk.pool, disk.image);
+    const elsewhere = image === null ? null : await imageLeadsOutside(image.path);
+    if (elsewhere !== null) return `image ${disk.image} leads out of pool ${disk.pool}, to ${elsewhere}`;
+    for (const path of boot === null || limits.bootFolder === null ? [] : [boot.kernel, boot.initrd]) {
+      const outside = await leadsOutside(path, limits.bootFolder ?? '');
+      if (outside !== null) return `${path} leads out of ${limits.bootFolder}, to ${outside}`;
+    }
+    return null;
+  }
+}
+
+const vmOf = ({ order }: BuildAsked): VmId | null => (order.action === 'sweep' ? null : (order.vm as VmId));
+
+const failed = (error: unknown): Ended => ({
+  outcome: 'failed',
+  code: isHeadroomError(error) ? error.code : 'ENVIRONMENT',
+  reason: errorText(error),
+});

@@ -1,0 +1,17 @@
+/** The desk that makes VMs, within one host agent: what it asks of the agent's other parts. Means and context in, desk out. */
+import { BuildDesk, type BuildMeans } from './build-desk.ts';
+import { type HostContext, killReason } from './host-context.ts';
+
+/** An old owner's orders are refused from the moment this host has met a newer one, and after a restart by what its journal holds. */
+export function createBuildDesk(means: BuildMeans, context: HostContext, welcomed: () => number): BuildDesk {
+  const { clock, log, host, table } = context;
+  const written = (): number[] => [...table.values()].flatMap(({ record }) => Object.values(record.pairs).map((pair) => pair.epoch));
+  return new BuildDesk({
+    ...means,
+    ...{ clock, log },
+    epoch: () => Math.max(welcomed(), host.lease?.epoch ?? 0, ...written()),
+    killed: (vm) => (vm === null ? context.files.kills().host : killReason(context, vm)),
+    send: (result) => context.send(result),
+    changed: () => context.changed(),
+  });
+}

@@ -1,0 +1,59 @@
+/**
+ * Frames by which the aggregator has a host make VMs and take them away again. Schemas are the single source of types. A host
+ * agent takes them only where its administrator let it (`buildPools` in its configuration), and then only for VMs it made itself.
+ */
+import * as Type from 'typebox';
+import { OUTCOMES } from '../resources.ts';
+import { PLAIN_NAME_PATTERN, VmBuild } from '../vm-build.ts';
+
+/** In `capabilities` of a host agent's hello: it takes `build` frames. Others would end the connection by them. */
+export const BUILD_CAPABILITY = 'build';
+
+/**
+ * check: what this host lacks for a build, nothing is changed; build: make it and start it, or start what was stopped; stop: ask
+ * the guest to shut down; end: power off; remove: definition, seed and (unless kept) disk go; sweep: what was begun for VMs that
+ * are not named goes.
+ */
+export const BUILD_ACTIONS = ['check', 'build', 'stop', 'end', 'remove', 'sweep'] as const;
+
+const text = (maxLength: number) => Type.String({ maxLength });
+const vm = Type.String({ pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' });
+const name = Type.String({ pattern: PLAIN_NAME_PATTERN });
+const unsigned = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+/** `generation` counts the phases of one VM's life: a late order of an earlier phase is refused. */
+const pair = Type.Object({ epoch: unsigned, generation: unsigned });
+
+const Order = Type.Union([
+  Type.Object({ action: Type.Literal('check'), vm, build: VmBuild }),
+  Type.Object({ action: Type.Literal('build'), vm, build: VmBuild, group: name, template: text(160) }),
+  Type.Object({ action: Type.Literal('stop'), vm }),
+  Type.Object({ action: Type.Literal('end'), vm }),
+  Type.Object({ action: Type.Literal('remove'), vm, pool: name, keepDisk: Type.Boolean() }),
+  Type.Object({ action: Type.Literal('sweep'), pool: name, keep: Type.Array(vm, { maxItems: 4096 }) }),
+]);
+
+/** Aggregator → host agent. Sent again with the same id, action and pair it is answered again, and not carried out again. */
+export const BuildFrame = Type.Object({
+  type: Type.Literal('build'),
+  orderId: Type.String({ minLength: 1, maxLength: 128 }),
+  pair,
+  /** From receipt: not begun by then, it is refused. */
+  leaseMs: Type.Number({ minimum: 0 }),
+  order: Order,
+});
+
+/** Host agent → aggregator. */
+export const BuildResultFrame = Type.Object({
+  type: Type.Literal('build-result'),
+  orderId: text(128),
+  action: Type.Enum(BUILD_ACTIONS),
+  pair,
+  /** Null: a sweep. */
+  vm: Type.Union([vm, Type.Null()]),
+  outcome: Type.Enum(OUTCOMES),
+  /** Of the failure, as errors are named: PERMISSION = this host's administrator does not let it. Null when there was none. */
+  code: Type.Union([text(64), Type.Null()]),
+  /** What stood in the way; of a check that failed, each thing that is missing. */
+  reason: text(2048),
+  wallMs: Type.Number(),
+});

@@ -1,0 +1,179 @@
+/**
+ * Goal: a host makes VMs only where its administrator lets it, each order once however often it comes, never for an owner that
+ * was overtaken, never from a file outside its pools: names that climb out, links and layers of images are refused by PERMISSION.
+ */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { imageLeadsOutside, leadsOutside } from '../../agent/actuators/build-confinement.ts';
+import type { BuildAsked, BuildLimits, BuildResult } from '../../agent/core/build-guard.ts';
+import { createSimulatedHypervisor } from '../../agent/hypervisor/simulated.ts';
+import { createSimulatedBuilder, type SimulatedBuilder } from '../../agent/hypervisor/simulated-builder.ts';
+import { BuildDesk } from '../../agent/loops/build-desk.ts';
+import { type VmId, vmId } from '../../shared/ids.ts';
+import { createLogger } from '../../shared/log.ts';
+import { createPrng } from '../../shared/prng.ts';
+import type { Frame } from '../../shared/protocol/frames.ts';
+import { checkFrame, mayReceive } from '../../shared/protocol/validate.ts';
+import type { VmBuild } from '../../shared/vm-build.ts';
+import { NodeClock, SimulatedTime } from '../../simulation/clock.ts';
+import { IMAGE, madeBuild, POOL } from '../support/made-build.ts';
+
+const VM = vmId('6f1b0000-0000-4000-8000-000000000001');
+const OTHER = vmId('6f1b0000-0000-4000-8000-000000000002');
+const LIMITS: BuildLimits = { pools: [POOL], networks: ['default'], bootFolder: null, vmsMax: 2, memoryMiBMax: 1024 };
+
+interface World {
+  builder: SimulatedBuilder;
+  calls: string[];
+  logs: string[];
+  state: { epoch: number; killed: string | null; path: string | null };
+  /** Sends it and answers what came back for it, newest last. */
+  ask(asked: BuildAsked, afterMs?: number): Promise<BuildResult[]>;
+}
+
+function desk(limits: BuildLimits = LIMITS): World {
+  const time = new SimulatedTime(createPrng(1), Date.UTC(2026, 0, 5));
+  const clock = new NodeClock(time);
+  const hypervisor = createSimulatedHypervisor({ clock, cpuCores: 8, memoryMiB: 8192, vms: [] });
+  const calls: string[] = [];
+  const builder = createSimulatedBuilder({
+    ...{ clock, hypervisor, pools: [{ name: POOL, freeMiB: 10_000, images: [IMAGE] }] },
+    behaviour: () => ({ cpuDemandCores: () => 0.1, workingSetMiB: () => 100 }),
+    fault: (call) => void calls.push(call),
+  });
+  const state: World['state'] = { epoch: 5, killed: null, path: null };
+  const sent: BuildResult[] = [];
+  const logs: string[] = [];
+  const volume: SimulatedBuilder['volume'] = async (pool, name) => {
+    const found = await builder.volume(pool, name);
+    return found === null || state.path === null ? found : { ...found, path: state.path };
+  };
+  const made = new BuildDesk({
+    ...{ clock, builder: { ...builder, volume }, places: builder.places, limits },
+    log: createLogger((line) => logs.push(line), clock, 'info'),
+    epoch: () => state.epoch,
+    killed: () => state.killed,
+    send: (result) => sent.push(checkFrame(result) as BuildResult),
+    changed: () => undefined,
+  });
+  const ask: World['ask'] = async (asked, afterMs = 0) => {
+    const before = sent.length;
+    made.receive(checkFrame(asked) as BuildAsked);
+    await time.runUntil(time.nowMs + afterMs + 1);
+    await made.idle();
+    return sent.slice(before);
+  };
+  return { builder, calls, logs, state, ask };
+}
+
+function order(build: VmBuild, change: Partial<BuildAsked> = {}, vm: VmId = VM): BuildAsked {
+  const made = { action: 'build', vm, build, group: 'web', template: 'debian@1' } as const;
+  return { type: 'build', orderId: `order-${vm}`, pair: { epoch: 5, generation: 1 }, leaseMs: 60_000, order: made, ...change };
+}
+
+const refusedBy = (code: string, reason: RegExp) => [{ outcome: 'refused', code, reason }];
+
+t.test('made once, however often it is ordered; called back after a stop; removed', async (t) => {
+  const { ask, builder, calls } = desk();
+  t.match(await ask(order(madeBuild())), [{ outcome: 'applied', code: null, vm: VM, pair: { epoch: 5, generation: 1 } }]);
+  const before = calls.length;
+  t.match(await ask(order(madeBuild())), [{ outcome: 'applied' }], 'answered again');
+  t.equal(calls.length, before, 'and not carried out again');
+  t.match(await ask(order(madeBuild(), { pair: { epoch: 5, generation: 2 }, order: { action: 'end', vm: VM } })), [{ outcome: 'applied' }]);
+  t.equal(await builder.power(VM), 'shutoff');
+  t.match(await ask(order(madeBuild(), { pair: { epoch: 5, generation: 3 } })), [{ outcome: 'applied' }], 'a later phase of its life');
+  t.equal(await builder.power(VM), 'running');
+  const gone = { action: 'remove', vm: VM, pool: POOL, keepDisk: false } as const;
+  t.match(await ask(order(madeBuild(), { pair: { epoch: 5, generation: 4 }, order: gone })), [{ outcome: 'applied' }]);
+  t.same(builder.remains(), []);
+});
+
+t.test('two owners: the one that was overtaken makes nothing and ends nothing', async (t) => {
+  const { ask, builder, state } = desk();
+  state.epoch = 6;
+  t.match(await ask(order(madeBuild())), refusedBy('CONFLICT', /epoch 5 is below 6/));
+  t.same(builder.remains(), []);
+  t.match(await ask(order(madeBuild(), { pair: { epoch: 6, generation: 7 } })), [{ outcome: 'applied' }]);
+  const late = order(madeBuild(), { pair: { epoch: 6, generation: 6 }, order: { action: 'end', vm: VM } });
+  t.match(await ask(late), refusedBy('CONFLICT', /\(6, 6\) is below \(6, 7\)/), 'a late order of an earlier phase');
+  t.equal(await builder.power(VM), 'running');
+});
+
+t.test('what the administrator did not allow is refused, told and logged, and nothing is made', async (t) => {
+  const { ask, builder, state, logs } = desk();
+  const disk = madeBuild().disk;
+  const refused = async (build: VmBuild, reason: RegExp) =>
+    t.match(await ask(order(build, { orderId: `${reason}` })), refusedBy('PERMISSION', reason));
+  await refused(madeBuild({ disk: { ...disk, pool: 'images' } }), /nothing may be made in pool images/);
+  await refused(madeBuild({ networks: [{ kind: 'bridge', source: 'br-mgmt' }] }), /network br-mgmt is not one/);
+  await refused(madeBuild({ networks: [{ kind: 'user', source: null }] }), /network user is not one/);
+  await refused(madeBuild({ memoryMiB: 4096 }), /4096 MiB are more than the 1024/);
+  await refused(madeBuild({ boot: { kernel: '/boot/vmlinuz', initrd: '/boot/initrd', commandLine: '' } }), /boots no kernels directly/);
+  t.same(builder.remains(), []);
+  t.equal(logs.filter((line) => /PERMISSION/.test(line)).length, 5);
+  t.match(await ask(order(madeBuild(), { leaseMs: 0 })), refusedBy('LEASE_EXPIRED', /ran out/));
+  state.killed = 'by hand';
+  t.match(await ask(order(madeBuild(), { orderId: 'killed' })), refusedBy('CONFLICT', /kill switch: by hand/));
+  state.killed = null;
+  for (const vm of [VM, OTHER]) t.match(await ask(order(madeBuild({ name: vm }), {}, vm)), [{ outcome: 'applied' }]);
+  const third = vmId('6f1b0000-0000-4000-8000-000000000003');
+  t.match(
+    await ask(order(madeBuild({ name: 'c' }), {}, third)),
+    refusedBy('PERMISSION', /has 2 VMs of Headroom's making, and 2 are allowed/),
+  );
+  t.match(await ask(order(madeBuild(), { order: { action: 'end', vm: third } })), refusedBy('PERMISSION', /was not made by Headroom/));
+});
+
+t.test('names that climb out never pass the frame', async (t) => {
+  const disk = madeBuild().disk;
+  for (const image of ['../etc/shadow', '/etc/shadow', '..', '.', 'a/b', 'a\\b\u0000', '']) {
+    t.throws(() => checkFrame(order(madeBuild({ disk: { ...disk, image } }))), { code: 'FRAME_INVALID' }, JSON.stringify(image));
+    t.throws(() => checkFrame(order(madeBuild({ disk: { ...disk, pool: image } }))), { code: 'FRAME_INVALID' });
+    t.throws(() => checkFrame(order(madeBuild({ networks: [{ kind: 'bridge', source: image }] }))), { code: 'FRAME_INVALID' });
+  }
+  for (const receiver of ['guest-agent', 'direct-guest-agent', 'aggregator', 'host-agent-from-guest'] as const) {
+    t.notOk(mayReceive(receiver, 'build' satisfies Frame['type']), `no build may arrive at ${receiver}`);
+  }
+  t.notOk(mayReceive('aggregator-from-guest', 'build-result'), 'no guest answers for its host');
+});
+
+t.test('links and layers that lead out of the pool are refused', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'headroom-pool-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const pool = join(folder, 'pool');
+  const boot = join(folder, 'boot');
+  for (const path of [pool, boot]) mkdirSync(path);
+  const secret = join(folder, 'secret');
+  writeFileSync(secret, 'root:x:0:0');
+  writeFileSync(join(boot, 'kernel'), 'kernel');
+  symlinkSync(secret, join(pool, 'link.qcow2'));
+  symlinkSync(secret, join(boot, 'initrd'));
+  const qemuImg = (...args: string[]) => execFileSync('qemu-img', args, { cwd: pool, stdio: 'pipe' });
+  qemuImg('create', '-q', '-f', 'qcow2', 'base.qcow2', '1M');
+  qemuImg('create', '-q', '-f', 'qcow2', '-b', 'base.qcow2', '-F', 'qcow2', 'layer.qcow2');
+  qemuImg('create', '-q', '-f', 'qcow2', '-u', '-b', secret, '-F', 'raw', 'stolen.qcow2', '1M');
+  qemuImg('create', '-q', '-f', 'qcow2', '-u', '-b', '../secret', '-F', 'raw', 'climbs.qcow2', '1M');
+  qemuImg('create', '-q', '-f', 'qcow2', '-u', '-b', 'stolen.qcow2', '-F', 'qcow2', 'deep.qcow2', '1M');
+  qemuImg('create', '-q', '-f', 'qcow2', '-u', '-b', 'nbd://attacker/x', '-F', 'raw', 'remote.qcow2', '1M');
+  qemuImg('create', '-q', '-f', 'qcow2', '-o', `data_file=${join(folder, 'data')}`, 'data.qcow2', '1M');
+  for (const fine of ['base.qcow2', 'layer.qcow2', 'gone.qcow2']) t.equal(await imageLeadsOutside(join(pool, fine)), null, fine);
+  t.equal(await leadsOutside(join(boot, 'kernel'), boot), null);
+  t.equal(await leadsOutside(join(boot, 'initrd'), boot), secret);
+
+  const { ask, state, builder } = desk({ ...LIMITS, bootFolder: boot });
+  for (const name of ['link', 'stolen', 'climbs', 'deep', 'remote', 'data']) {
+    state.path = join(pool, `${name}.qcow2`);
+    t.match(await ask(order(madeBuild(), { orderId: name })), refusedBy('PERMISSION', /leads out of pool templates/), name);
+  }
+  state.path = join(pool, 'layer.qcow2');
+  const booting = (kernel: string, initrd: string) => madeBuild({ boot: { kernel, initrd, commandLine: '' } });
+  const kernel = join(boot, 'kernel');
+  t.match(await ask(order(booting(kernel, `${boot}/../secret`), { orderId: '1' })), refusedBy('PERMISSION', /does not lie in/));
+  t.match(await ask(order(booting(kernel, '/etc/shadow'), { orderId: '2' })), refusedBy('PERMISSION', /does not lie in/));
+  t.match(await ask(order(booting(kernel, join(boot, 'initrd')), { orderId: '3' })), refusedBy('PERMISSION', /leads out of/));
+  t.same(builder.remains(), []);
+  t.match(await ask(order(booting(kernel, kernel), { orderId: '4' })), [{ outcome: 'applied' }]);
+});
