@@ -314,6 +314,7 @@ export class Aggregator {
       ...{ prng, epoch, state, executor, ledger, series },
       nowMs: () => time.nowMs(),
       nowMonoMs: () => clock.monotonicMs(),
+      giveWay: () => sleep(clock, 0),
       send: (host, frame) => ingest.send(host, frame),
       entryOf: (plan, findings, snapshot) => planEntry(plan, findings, snapshot, { version, epoch, policy: state.policy.version }),
       onPlan: (made, snapshot) => {

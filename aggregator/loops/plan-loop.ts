@@ -1,6 +1,7 @@
 /**
  * One plan: snapshot → plan → lint → ledger → leases and commands. Input: live state, policy, executor, ledger; output: what
- * was planned and what was struck out. Nothing is sent that is not on record; a ledger that fails ends the plan before.
+ * was planned and what was struck out. Nothing is sent that is not on record; a ledger that fails ends the plan before. It
+ * gives way between its parts: with thousands of hosts each takes tenths of a second, and connections wait meanwhile.
  */
 import type { HostId } from '../../shared/ids.ts';
 import type { Prng } from '../../shared/prng.ts';
@@ -28,6 +29,8 @@ export const DECIDERS: Deciders = { plan, lint: lintPlan };
 export interface PlanLoopOptions extends Deciders {
   nowMs: () => number;
   nowMonoMs: () => number;
+  /** Lets others have their turn. */
+  giveWay: () => Promise<void>;
   prng: Prng;
   epoch: number;
   state: FleetState;
@@ -47,16 +50,19 @@ export interface PlanMade {
 }
 
 export async function runPlan(options: PlanLoopOptions): Promise<void> {
-  const { state, executor, ledger } = options;
+  const { state, executor, ledger, giveWay } = options;
   const { policy } = state;
   const snapshot = state.snapshot(options.nowMs(), options.nowMonoMs());
+  await giveWay();
   const made = options.plan(snapshot, policy, { epoch: options.epoch }, options.prng.stream(String(snapshot.nowMs)));
+  await giveWay();
   const findings = options.lint(made.plan, snapshot, policy);
+  await giveWay();
   const carriedOut = withoutFindings(made.plan, findings);
   const entry = options.entryOf(carriedOut, findings, snapshot);
   if (entry !== null) await ledger.append(snapshot.nowMs, entry);
   options.onPlan({ plan: carriedOut, report: made.report, findings }, snapshot);
-  grantLeases(options, carriedOut.grants, snapshot);
+  await grantLeases(options, carriedOut.grants, snapshot);
   // It may have been engaged while the ledger wrote.
   if (!state.killSwitch) {
     executor.execute(carriedOut, {
@@ -69,9 +75,17 @@ export async function runPlan(options: PlanLoopOptions): Promise<void> {
   await storeDecisions(options, snapshot, policy, carriedOut);
 }
 
-function grantLeases({ send, state, nowMonoMs }: PlanLoopOptions, grants: readonly HostGrant[], snapshot: FleetSnapshot): void {
+/** Leases sent at once: some 10 ms of work. */
+const LEASES_PER_TURN = 250;
+
+async function grantLeases(
+  { send, state, nowMonoMs, giveWay }: PlanLoopOptions,
+  grants: readonly HostGrant[],
+  snapshot: FleetSnapshot,
+): Promise<void> {
   const epochs = new Map(snapshot.hosts.map((host) => [host.id, host.epoch]));
-  for (const grant of grants) {
+  for (const [i, grant] of grants.entries()) {
+    if (i % LEASES_PER_TURN === 0) await giveWay();
     const { host, reserveCores, reserveMiB, allowances } = grant;
     const sent = send(host, {
       type: 'lease',

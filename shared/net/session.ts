@@ -17,8 +17,10 @@ import type { Transport } from './transport.ts';
 export const SEND_QUEUE_FRAMES_MAX = 1024;
 /** Time for hello and welcome: a loaded guest under emulation needs seconds. */
 const HANDSHAKE_MS = 15_000;
-/** Ping periods without any message before the peer counts as gone. */
-const SILENT_PERIODS_MAX = 3;
+/** Heartbeat periods within which a frame of any kind makes a ping needless; above one, since frames may be as far apart as beats. */
+const TALKING_PERIODS = 1.5;
+/** Heartbeat periods without any message before the peer counts as gone: by the rule above it is heard every two and a half. */
+const SILENT_PERIODS_MAX = 4;
 const DEFAULT_HEARTBEAT_MS = 5000;
 /** Bytes that count as one frame more: a frame costs by its head, a large one by what is in it. */
 const PACE_BYTES = 64 * 1024;
@@ -67,6 +69,7 @@ export class Session {
   #writable = true;
   #timer: Timer;
   #lastHeardMs: number;
+  #lastSentMs = Number.NEGATIVE_INFINITY;
   #heartbeat: Timer | undefined;
   #pings = 0;
   readonly #barriers = new Map<number, () => void>();
@@ -268,12 +271,15 @@ export class Session {
   }
 
   #beat(heartbeatMs: number): void {
-    const silentMs = this.#options.clock.monotonicMs() - this.#lastHeardMs;
+    const nowMs = this.#options.clock.monotonicMs();
+    const silentMs = nowMs - this.#lastHeardMs;
     if (!this.#paused && this.#waiting === undefined && silentMs > SILENT_PERIODS_MAX * heartbeatMs) {
       this.fail(new HeadroomError('TIMEOUT', `${this.transport.peer} was silent for ${Math.round(silentMs)} ms`));
       return;
     }
-    if (this.#writable) this.send({ type: 'ping', id: ++this.#pings });
+    // Both have just heard from each other: telemetry and its acknowledgements are as good as a ping.
+    const talking = Math.max(silentMs, nowMs - this.#lastSentMs) < TALKING_PERIODS * heartbeatMs;
+    if (this.#writable && !talking) this.send({ type: 'ping', id: ++this.#pings });
   }
 
   #drained(): void {
@@ -287,6 +293,7 @@ export class Session {
 
   #encodeAndSend(frame: Frame): boolean {
     try {
+      this.#lastSentMs = this.#options.clock.monotonicMs();
       this.#writable = this.transport.send(this.#codec.encode(frame)) && this.#writable;
       return !this.closed;
     } catch (error) {

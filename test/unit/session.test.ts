@@ -75,6 +75,29 @@ t.test('heartbeats: pings are answered, silence ends the connection, any frame i
   t.match(w.closes, [{ code: 'TIMEOUT', message: /silent/ }]);
 });
 
+t.test('heartbeats: while both ends hear from each other anyway, nobody pings', async (t) => {
+  const w = await world('host-agent');
+  const pings = () => w.peerFrames.filter((frame) => frame.type === 'ping').length;
+  w.session.established(1000);
+  for (let now = 500; now <= 5500; now += 500) {
+    await w.time.runUntil(now);
+    w.session.send(eventFrame('up'));
+    w.peerSend(commandFrame('00000000-0000-4000-8000-000000000001'));
+  }
+  t.equal(pings(), 0);
+  for (let now = 6000; now <= 9000; now += 500) {
+    await w.time.runUntil(now);
+    w.session.send(eventFrame('up'));
+  }
+  t.equal(pings(), 3, 'it is heard no more: asked');
+  for (let now = 9500; now <= 13_000; now += 500) {
+    await w.time.runUntil(now);
+    w.peerSend(commandFrame('00000000-0000-4000-8000-000000000001'));
+  }
+  t.equal(pings(), 7, 'it hears nothing of us: told that we are there');
+  t.same(w.closes, []);
+});
+
 t.test('a peer we do not read is not silent', async (t) => {
   const w = await world();
   w.session.established(1000);
