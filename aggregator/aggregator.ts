@@ -139,7 +139,7 @@ export class Aggregator {
     state.killSwitch = kills.fleetEngaged;
     const models = new ModelKeeper({ ledger, state, log, nowMs, keptMs: config.modelsKeptMs });
     const line = this.#line();
-    const anomalies = createAnomalies({ ...{ config, clock, epoch, time, state, events, queue, notifications, log }, ...line });
+    const anomalies = createAnomalies({ ...{ config, clock, epoch, time, state, events, queue, notifications, ledger, log }, ...line });
     const executor = new Executor({
       clock,
       retryMs: config.commandRetryMs,
@@ -232,7 +232,7 @@ export class Aggregator {
 
   /** What earlier runs changed within the sliding window: a restart is no fresh budget. */
   async recall(): Promise<void> {
-    const { ledger, time, state, notifications } = this.#parts;
+    const { ledger, time, state, notifications, anomalies } = this.#parts;
     const entries = await ledger.entries({ limit: OUTCOMES_READ_MAX, kind: 'outcome', newestFirst: true });
     const sinceMs = time.nowMs() - state.policy.blastRadius.windowMs;
     const changes = entries.flatMap(({ timeMs, body }) =>
@@ -240,6 +240,7 @@ export class Aggregator {
     );
     state.restoreChanges(changes.reverse());
     notifications.recall(recalledNotifications(entries), time.nowMs());
+    await anomalies.recall();
     state.loans.restore(newestLoans(await ledger.entries({ limit: LOANS_READ_MAX, kind: 'loan', newestFirst: true })));
   }
 
@@ -286,6 +287,7 @@ export class Aggregator {
     await this.ingest.stop();
     await this.#parts.models.checkpoint(() => Promise.resolve(), true);
     await this.#parts.capacity.checkpoint();
+    await this.#parts.anomalies.keep();
     await this.#parts.queue.flush();
   }
 
@@ -298,6 +300,7 @@ export class Aggregator {
     await storeOwnRows(series, seen).catch((error: unknown) => this.#notStored(error, seen.length));
     const rows = await capacity.step(snapshot());
     await storeOwnRows(series, rows).catch((error: unknown) => this.#notStored(error, rows.length));
+    if (anomalies.changed) await anomalies.keep();
   }
 
   /** What was learnt, written down; others have their turn in between. */

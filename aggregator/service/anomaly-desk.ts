@@ -24,6 +24,7 @@ import type { ActionEnded, VmActions } from '../execute/vm-actions.ts';
 import type { IncidentView } from '../http/service.ts';
 import { AnomalyWatch } from './anomaly-watch.ts';
 import type { IncidentReporter } from './incident-reporter.ts';
+import type { KeptIncidents } from './kept-incidents.ts';
 import type { SteadyTime } from './steady-time.ts';
 
 export interface AnomalyDeskOptions {
@@ -34,6 +35,7 @@ export interface AnomalyDeskOptions {
   state: FleetState;
   reporter: IncidentReporter;
   actions: VmActions;
+  kept: KeptIncidents;
   understands: (host: HostId, capability: string) => boolean;
   /** Finds VMs that stand apart from their class; absent = nobody compares. */
   peers?: Peers | undefined;
@@ -73,7 +75,41 @@ export class AnomalyDesk {
 
   remove(vm: VmId): void {
     this.#options.peers?.remove(vm);
-    this.#watch.remove(vm);
+    this.#watch.remove(vm, this.#options.time.nowMs());
+  }
+
+  /**
+   * What an earlier run knew. What it did counts against the limits as if we had done it, and is not done again for the same
+   * incident. Rejects when the ledger fails.
+   */
+  async recall(): Promise<void> {
+    const memory = await this.#options.kept.load();
+    if (memory === null) return;
+    const nowMs = this.#options.time.nowMs();
+    this.#watch.recall(memory, nowMs);
+    for (const { id, host, actions } of memory.incidents) {
+      for (const { action, outcome, atMs } of actions) {
+        if (outcome === 'refused') continue;
+        this.#tried.add(`${id}/${action}`);
+        if (nowMs - atMs < HOUR_MS) this.#taken.push({ host, atMs });
+      }
+    }
+  }
+
+  /** There is more to keep than was kept last. */
+  get changed(): boolean {
+    return this.#watch.changed;
+  }
+
+  /** For the next run. Rejects when the ledger fails; then there is still something to keep. */
+  async keep(): Promise<void> {
+    const memory = this.#watch.takeMemory();
+    try {
+      await this.#options.kept.save(memory);
+    } catch (error) {
+      this.#watch.changed = true;
+      throw error;
+    }
   }
 
   /** Newest first. */

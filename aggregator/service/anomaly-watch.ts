@@ -14,9 +14,16 @@ import type { KnownEvent } from '../core/anomaly/known-events.ts';
 import type { VmIdentity, VmIncidents } from '../core/anomaly/vm-incidents.ts';
 import { type FleetSnapshot, headline, type PlanStep, type VmSnapshot } from '../core/plan/plan.ts';
 import type { IncidentView } from '../http/service.ts';
+import type { AnomalyMemory } from './kept-incidents.ts';
 
 /** Incidents remembered, open ones included: a storm over a thousand VMs fits. */
 const REMEMBERED_MAX = 1000;
+/** Of one incident: what was done, and each other reason why not. */
+const ACTIONS_MAX = 20;
+/** A VM that was not seen for so long after a restart is gone, and its incident with it. */
+const RETURN_MS = 3_600_000;
+/** What is known of a VM may come from the ledger after its first look. */
+const LOOKS_TO_SETTLE = 2;
 /** Samples older than so many steps are none. */
 const STALE_STEPS = 2;
 
@@ -24,6 +31,11 @@ export class AnomalyWatch {
   readonly #fleet: FleetIncidents;
   /** By VM and start, in the order of their beginning. */
   readonly #incidents = new Map<string, IncidentView>();
+  /** Open when an earlier run ended, by VM: they go on or are over as soon as the VM is looked at. */
+  readonly #recalled = new Map<string, { id: string; looks: number }>();
+  #recalledUntilMs = Number.POSITIVE_INFINITY;
+  /** There is more to keep than was taken last; our own resizes aside, which are known for minutes only. */
+  changed = false;
   readonly #stepMs: number;
   readonly #tell: (change: FleetChange, incident: IncidentView) => void;
 
@@ -43,9 +55,11 @@ export class AnomalyWatch {
       if (vm.state !== 'ready' || !connected.has(vm.host)) continue;
       const change = this.#fleet.observe(identityOf(vm), this.#pointOf(vm, nowMs));
       if (change !== null) this.#remember(change, vm.name);
+      this.#settle(vm.id, nowMs);
       const block = anomalyBlock(vm.id, nowMs, this.#fleet.seen(vm.id), change);
       if (block !== null) blocks.push(block);
     }
+    if (nowMs > this.#recalledUntilMs) for (const vm of [...this.#recalled.keys()]) this.#end(vm, nowMs);
     return blocks;
   }
 
@@ -61,6 +75,7 @@ export class AnomalyWatch {
   }
 
   addKnownEvent(event: KnownEvent): void {
+    this.changed = true;
     this.#fleet.addKnownEvent(event);
   }
 
@@ -85,7 +100,7 @@ export class AnomalyWatch {
     if (incident === undefined) return null;
     const change = this.#fleet.judge(feedback, incident, nowMs);
     const judged = { ...incident, ...(change?.incident ?? {}), feedback };
-    this.#incidents.set(id, judged);
+    this.#put(judged);
     if (change !== null) this.#tell(change, judged);
     return judged;
   }
@@ -93,11 +108,29 @@ export class AnomalyWatch {
   /** What was done about it, or why not. */
   noteAction(id: string, taken: IncidentView['actions'][number]): void {
     const incident = this.#incidents.get(id);
-    if (incident) this.#incidents.set(id, { ...incident, actions: [...incident.actions, taken] });
+    if (incident) this.#put({ ...incident, actions: [...incident.actions, taken].slice(-ACTIONS_MAX) });
   }
 
-  remove(vm: VmId): void {
+  /** A VM that is gone has nothing wrong with it any more. */
+  remove(vm: VmId, nowMs: number): void {
     this.#fleet.remove(vm);
+    this.#end(vm, nowMs);
+  }
+
+  /** What an earlier run knew. Told to nobody again. */
+  recall({ incidents, known }: AnomalyMemory, nowMs: number): void {
+    for (const incident of incidents.toReversed()) {
+      this.#incidents.set(incident.id, incident);
+      if (incident.endMs === null) this.#recalled.set(incident.vm, { id: incident.id, looks: 0 });
+    }
+    for (const event of known) this.#fleet.addKnownEvent(event);
+    this.#recalledUntilMs = nowMs + RETURN_MS;
+  }
+
+  /** All that is to be kept: from now on it counts as kept. */
+  takeMemory(): AnomalyMemory {
+    this.changed = false;
+    return { incidents: this.incidents(), known: this.#fleet.knownEvents };
   }
 
   /** Newest first. */
@@ -123,15 +156,42 @@ export class AnomalyWatch {
 
   #remember(change: FleetChange, vmName: string): void {
     const { incident } = change;
-    const id = `${incident.vm}-${incident.startMs}`;
+    const id = idOf(incident);
     const { actions = [], feedback = null } = this.#incidents.get(id) ?? {};
     const view: IncidentView = { id, vmName, ...incident, actions, feedback };
-    this.#incidents.set(id, view);
-    const oldest = this.#incidents.keys().next().value;
-    if (this.#incidents.size > REMEMBERED_MAX && oldest !== undefined) this.#incidents.delete(oldest);
+    this.#put(view);
     this.#tell(change, view);
   }
+
+  #put(view: IncidentView): void {
+    this.#incidents.set(view.id, view);
+    this.changed = true;
+    const oldest = this.#incidents.keys().next().value;
+    if (this.#incidents.size > REMEMBERED_MAX && oldest !== undefined) this.#incidents.delete(oldest);
+  }
+
+  /** Its VM is looked at again: what was open when the earlier run ended goes on under the same name, or was over since. */
+  #settle(vm: VmId, nowMs: number): void {
+    const recalled = this.#recalled.get(vm);
+    if (recalled === undefined) return;
+    const open = this.#fleet.seen(vm)?.open;
+    if (open && idOf(open) === recalled.id) this.#recalled.delete(vm);
+    else if (++recalled.looks >= LOOKS_TO_SETTLE) this.#end(vm, nowMs, recalled.id);
+  }
+
+  /** Of what is open of a VM, or of one incident of it. */
+  #end(vm: string, nowMs: number, id?: string): void {
+    this.#recalled.delete(vm);
+    for (const view of this.#incidents.values()) {
+      if (view.vm !== vm || view.endMs !== null || (id !== undefined && view.id !== id)) continue;
+      const over = { ...view, endMs: nowMs };
+      this.#put(over);
+      this.#tell({ change: 'closed', incident: over, alert: over.explainedBy === null, together: [vm] }, over);
+    }
+  }
 }
+
+const idOf = ({ vm, startMs }: Incident): string => `${vm}-${startMs}`;
 
 function identityOf(vm: VmSnapshot): VmIdentity {
   return { vm: vm.id, host: vm.host, sizes: sizesOf(vm) };

@@ -6,9 +6,10 @@ import { type OutlierFinder, Peers } from '../core/anomaly/peers.ts';
 import { type VmActionOptions, VmActions } from '../execute/vm-actions.ts';
 import { AnomalyDesk } from './anomaly-desk.ts';
 import { IncidentReporter } from './incident-reporter.ts';
+import { KeptIncidents } from './kept-incidents.ts';
 import type { Parts } from './parts.ts';
 
-export interface AnomalyParts extends Pick<Parts, 'clock' | 'epoch' | 'time' | 'state' | 'events' | 'queue' | 'notifications'> {
+export interface AnomalyParts extends Pick<Parts, 'clock' | 'epoch' | 'time' | 'state' | 'events' | 'queue' | 'notifications' | 'ledger'> {
   config: DecisionConfig;
   log: Logger;
   send: VmActionOptions['send'];
@@ -21,6 +22,7 @@ export function createAnomalies(parts: AnomalyParts): AnomalyDesk {
   const { stepMs, anomalyLearningSteps: learningSteps, commandRetryMs: retryMs, commandDeadlineMs: deadlineMs } = config;
   return new AnomalyDesk({
     ...{ stepMs, learningSteps, time, state, understands },
+    kept: new KeptIncidents(parts.ledger),
     peers: parts.outliers && new Peers(parts.outliers),
     actions: new VmActions({ clock, epoch, send, retryMs, deadlineMs }),
     reporter: new IncidentReporter(events, queue, notifications, log, () => time.nowMs()),

@@ -3,81 +3,10 @@
  * each written down; what was said of an incident tunes its VM; the watch survives a restart; odd steps teach nothing.
  */
 import t from 'tap';
-import type { VmIncident, VmSnapshot } from '../../aggregator/core/plan/plan.ts';
 import { KeptWatch } from '../../aggregator/core/state/kept-watch.ts';
 import { LearningGate } from '../../aggregator/core/state/learning-gate.ts';
-import type { ActionEnded, VmActions } from '../../aggregator/execute/vm-actions.ts';
-import { AnomalyDesk } from '../../aggregator/service/anomaly-desk.ts';
-import { createPrng } from '../../shared/prng.ts';
-import { hostOf, policyOf, testVmId, vmOf } from '../support/fleet.ts';
-
-const STEP_MS = 60_000;
-const START_MS = 1_772_528_100_000;
-const LEARNING = 100;
-const FAULT_AT = 160;
-const ISOLATE = 'version: 1\ndefaults:\n  anomaly: {isolate: {kinds: [runaway process, level shift, saturation], for: 10m}}\n';
-
-interface World {
-  /** VMs whose CPU runs away from FAULT_AT on. */
-  struck: (n: number) => boolean;
-  vms?: number;
-  policy?: string;
-  vouched?: boolean;
-  labels?: Record<string, string>;
-  steps?: number;
-  outcome?: ActionEnded['outcome'];
-  before?: (desk: AnomalyDesk, step: number) => void;
-}
-
-async function run(world: World) {
-  const { struck, vms: count = 6, policy: source = ISOLATE, vouched = true, labels = {}, steps = FAULT_AT + 12 } = world;
-  const policy = policyOf(source);
-  const records = new Map(
-    Array.from({ length: count }, (_, n) => [
-      testVmId(n),
-      { host: 'kvm1', incident: null as VmIncident | null, watch: new KeptWatch(), matched: vmOf(n, { labels }) },
-    ]),
-  );
-  const sent: { vm: string; action: string; forMs: number }[] = [];
-  const told: string[] = [];
-  let nowMs = START_MS;
-  const actions = {
-    counters: {},
-    onResult: () => undefined,
-    stop: () => undefined,
-    carryOut(_host: string, asked: { vm: string; action: string; forMs: number }, end: (ended: ActionEnded) => void) {
-      sent.push(asked);
-      end({ outcome: world.outcome ?? 'applied', reason: '' });
-    },
-  } as unknown as VmActions;
-  const reporter = {
-    incident: ({ change, alert }: { change: string; alert: boolean }) => (alert ? told.push(change) : 0),
-    action: (_vm: string, _host: string, action: string, { outcome, reason }: ActionEnded) => told.push(`${action} ${outcome} ${reason}`),
-    judged: () => told.push('judged'),
-    knownEvent: () => told.push('known event'),
-  };
-  const desk = new AnomalyDesk({
-    ...{ stepMs: STEP_MS, learningSteps: LEARNING, actions, understands: () => true },
-    time: { nowMs: () => nowMs },
-    state: { policy, vm: (id: ReturnType<typeof testVmId>) => records.get(id) },
-    reporter,
-  } as unknown as ConstructorParameters<typeof AnomalyDesk>[0]);
-  const random = Array.from({ length: count }, (_, n) => createPrng(n + 1, 'desk'));
-  for (let step = 0; step < steps; step++) {
-    nowMs = START_MS + step * STEP_MS;
-    world.before?.(desk, step);
-    const vms: VmSnapshot[] = Array.from({ length: count }, (_, n) => {
-      const view = (usage: number | null) => ({ now: usage, usage, ageMs: 0, vouched, suppressed: false, forecast: null });
-      const cpu = 0.3 + 0.05 * random[n]!.next() + (struck(n) && step >= FAULT_AT ? 1.6 : 0);
-      const network = 1e5 * (0.9 + 0.2 * random[n]!.next());
-      const demand = { cpu: view(cpu), memory: view(500 + 5 * random[n]!.next()), network: view(network), disk: view(null) };
-      return vmOf(n, { demand, labels });
-    });
-    desk.step({ nowMs, vms, hosts: [hostOf()], recentChanges: [], killSwitch: false });
-    await Promise.resolve();
-  }
-  return { desk, sent, told, records };
-}
+import { FAULT_AT, runDesk as run, START_MS, STEP_MS } from '../support/anomaly-world.ts';
+import { testVmId } from '../support/fleet.ts';
 
 t.test('a rule that asks, signals the host sees: isolated once, for as long as the rule says; live state and the list know', async (t) => {
   const { desk, sent, told, records } = await run({ struck: (n) => n === 2 });

@@ -1,7 +1,9 @@
 /** Goal: a VM that leaves its crowd is found once, when it has for a while; crowds that move together, and few VMs, are left alone. */
 import t from 'tap';
+import { VM_METRICS } from '../../aggregator/core/anomaly/incident.ts';
 import { Peers } from '../../aggregator/core/anomaly/peers.ts';
 import { VmWatch } from '../../aggregator/core/anomaly/vm-watch.ts';
+import { WatchEngine } from '../../aggregator/core/anomaly/watch-engine.ts';
 import { peerOutliers } from '../../aggregator/fit/peer-outliers.ts';
 import { createPrng } from '../../shared/prng.ts';
 
@@ -42,7 +44,7 @@ t.test('nobody: all move together; too few; a moment only', async (t) => {
 });
 
 t.test('standing apart adds evidence and is no incident alone; it fades', async (t) => {
-  const watch = new VmWatch();
+  const watch = new VmWatch(new WatchEngine(VM_METRICS.length));
   const point = (i: number) => ({ timeMs: i * 300_000, values: { cpu: 1 } });
   for (let i = 0; i < 300; i++) watch.observe(point(i));
   watch.standsApart();
@@ -54,7 +56,7 @@ t.test('standing apart adds evidence and is no incident alone; it fades', async 
 });
 
 t.test('a metric that is no longer told while others are weighs enough for an incident', async (t) => {
-  const watch = new VmWatch();
+  const watch = new VmWatch(new WatchEngine(VM_METRICS.length));
   const random = createPrng(5, 'missing');
   const values = () => ({ cpu: 1 + 0.1 * random.next(), memory: 500 + random.next() });
   for (let i = 0; i < 300; i++) watch.observe({ timeMs: i * 300_000, values: values() });

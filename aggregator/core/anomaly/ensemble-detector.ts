@@ -2,7 +2,7 @@
  * The detector that runs live and in `headroom detect`: many plain signals of one series, how surprising each is, one
  * likelihood. No parameters per series, no look ahead. Input: points; output: judgements. About 2 KiB of state.
  */
-import { bytesOf, packState, type StateArray, unpackState } from '../forecast/state-bytes.ts';
+import { packState, type StateArray, unpackState } from '../forecast/state-bytes.ts';
 import {
   ALARM_SCORE,
   type AnomalyPoint,
@@ -16,6 +16,7 @@ import { Likelihood } from './likelihood.ts';
 import { SignalReader } from './read-signals.ts';
 import { FAMILIES, SIGNALS } from './signals.ts';
 import { Silence } from './silence.ts';
+import { StateBlock } from './state-block.ts';
 import { Tails } from './tails.ts';
 
 const TAG = 'ensemble-detector 3';
@@ -23,19 +24,24 @@ const CONTRIBUTORS_MAX = 3;
 
 export class EnsembleDetector implements Detector {
   readonly name = 'ensemble';
-  readonly #reader = new SignalReader();
+  readonly #reader: SignalReader;
   readonly #tails: Tails;
-  readonly #likelihood = new Likelihood();
-  readonly #silence = new Silence();
+  readonly #likelihood: Likelihood;
+  readonly #silence: Silence;
   readonly #surprises = new Float64Array(SIGNALS.length);
   readonly #arrays: readonly StateArray[];
+  /** All it has learnt. To serve another series: a copy of these is put aside, and that series' are put here. */
+  readonly bytes: Uint8Array;
 
   /** @param learntMax see `Tails`: one who weighs evidence over time needs it to last, one who tells each alarm once does not */
   constructor(learntMax = Number.POSITIVE_INFINITY) {
-    this.#tails = new Tails(
-      SIGNALS.map(({ bothSides }) => bothSides),
-      learntMax,
-    );
+    const block = new StateBlock();
+    const bothSides = SIGNALS.map((signal) => signal.bothSides);
+    this.#reader = new SignalReader(block);
+    this.#tails = new Tails(block, bothSides, learntMax);
+    this.#likelihood = new Likelihood(block);
+    this.#silence = new Silence(block);
+    this.bytes = block.bytes();
     this.#arrays = [...this.#reader.arrays, ...this.#tails.arrays, ...this.#likelihood.arrays, ...this.#silence.arrays];
   }
 
@@ -69,7 +75,7 @@ export class EnsembleDetector implements Detector {
   }
 
   get stateBytes(): number {
-    return bytesOf(this.#arrays);
+    return this.bytes.length;
   }
 
   #judgement(score: number): Judgement {

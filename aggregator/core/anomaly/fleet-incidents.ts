@@ -4,9 +4,10 @@
  * instants of VMs in the order they arrive; output: what changed, and who is to be told.
  */
 import type { Feedback } from './feedback.ts';
-import type { Incident, VmPoint } from './incident.ts';
+import { type Incident, VM_METRICS, type VmPoint } from './incident.ts';
 import { type KnownEvent, KnownEvents } from './known-events.ts';
 import { type IncidentChange, type Seen, type VmIdentity, VmIncidents } from './vm-incidents.ts';
+import { WatchEngine } from './watch-engine.ts';
 
 /** Incidents that begin within this time of each other may have one cause. */
 const TOGETHER_MS = 15 * 60_000;
@@ -23,6 +24,7 @@ export interface FleetChange extends IncidentChange {
 
 export class FleetIncidents {
   readonly #learningPoints: number | undefined;
+  readonly #engine = new WatchEngine(VM_METRICS.length);
   readonly #vms = new Map<string, VmIncidents>();
   /** Few beside the fleet: looked through at every point. */
   readonly #open = new Map<string, Incident>();
@@ -38,6 +40,11 @@ export class FleetIncidents {
   /** Our own resizes go here too, before their effect can be seen. */
   addKnownEvent(event: KnownEvent): void {
     this.#known.add(event);
+  }
+
+  /** What was announced and is not forgotten yet. */
+  get knownEvents(): readonly KnownEvent[] {
+    return this.#known.all;
   }
 
   /** Forgets a VM that is gone. */
@@ -60,7 +67,7 @@ export class FleetIncidents {
   of(identity: VmIdentity): VmIncidents {
     let incidents = this.#vms.get(identity.vm);
     if (incidents === undefined) {
-      incidents = new VmIncidents(identity, this.#learningPoints);
+      incidents = new VmIncidents(identity, this.#learningPoints, this.#engine);
       this.#vms.set(identity.vm, incidents);
     }
     return incidents;
@@ -82,7 +89,7 @@ export class FleetIncidents {
     const incidents = this.of(identity);
     // It may have moved or been resized since.
     incidents.identity = identity;
-    const change = incidents.observe(point, this.#explain(identity.vm, point.timeMs));
+    const change = incidents.observe(point, this.#explain(identity.vm, point.timeMs)) ?? this.#takenUp(identity.vm, incidents);
     if (change === null) return null;
     if (change.change === 'closed') this.#open.delete(identity.vm);
     else this.#open.set(identity.vm, change.incident);
@@ -90,6 +97,11 @@ export class FleetIncidents {
     const first = together.every(({ vm, startMs }) => vm === identity.vm || startMs > change.incident.startMs);
     const told = change.incident.explainedBy !== null || this.#storms(point.timeMs);
     return { ...change, alert: !told && (first || change.change === 'closed'), together: together.map(({ vm }) => vm) };
+  }
+
+  /** An incident that went on in an earlier run goes on here, and counts from its VM's first instant. */
+  #takenUp(vm: string, { seen: { open } }: VmIncidents): IncidentChange | null {
+    return open === null || this.#open.has(vm) ? null : { change: 'updated', incident: open };
   }
 
   #explain(vm: string, atMs: number): string | null {

@@ -5,6 +5,7 @@
  * updated by one rank a point (Sherman and Morrison 1950), so that nothing is ever inverted. State: 0.6 KiB for eight metrics.
  */
 import type { StateArray } from '../forecast/state-bytes.ts';
+import { StateBlock } from './state-block.ts';
 import { Tails } from './tails.ts';
 
 /** Means and covariances are of about two days of five-minute samples. */
@@ -32,7 +33,7 @@ const USUAL = 1;
 
 export class JointResidual {
   readonly #size: number;
-  readonly #scalars = Float32Array.of(0, 1);
+  readonly #scalars: Float32Array;
   readonly #usualLevel: Float32Array;
   readonly #mean: Float32Array;
   readonly #smooth: Float32Array;
@@ -42,6 +43,8 @@ export class JointResidual {
   readonly #d: Float64Array;
   readonly #pd: Float64Array;
   readonly arrays: readonly StateArray[];
+  /** All it has learnt. To serve another VM: a copy of these is put aside, and that VM's are put here. */
+  readonly bytes: Uint8Array;
   /** The metric that stands out, by place; -1 = none. */
   strongest = -1;
 
@@ -51,15 +54,17 @@ export class JointResidual {
    */
   constructor(size: number, learntMax: number) {
     this.#size = size;
-    this.#usualLevel = new Float32Array(size).fill(Number.NaN);
-    this.#mean = new Float32Array(size);
-    this.#smooth = new Float32Array(size);
-    this.#precision = new Float32Array((size * (size + 1)) / 2);
+    const block = new StateBlock();
+    this.#scalars = block.float32(2);
+    this.#scalars[USUAL] = 1;
+    this.#usualLevel = block.float32(size).fill(Number.NaN);
+    this.#mean = block.float32(size);
+    this.#smooth = block.float32(size);
+    this.#precision = block.float32((size * (size + 1)) / 2);
     for (let i = 0; i < size; i++) this.#precision[this.#at(i, i)] = 1;
-    this.#tails = new Tails(
-      Array.from({ length: size }, () => true),
-      learntMax,
-    );
+    const bothSides = Array.from({ length: size }, () => true);
+    this.#tails = new Tails(block, bothSides, learntMax);
+    this.bytes = block.bytes();
     this.#d = new Float64Array(size);
     this.#pd = new Float64Array(size);
     this.arrays = [this.#scalars, this.#usualLevel, this.#mean, this.#smooth, this.#precision, ...this.#tails.arrays];

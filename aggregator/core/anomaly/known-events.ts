@@ -23,6 +23,11 @@ export class KnownEvents {
     if (this.#events.length > EVENTS_MAX) this.#events.shift();
   }
 
+  /** The oldest first. */
+  get all(): readonly KnownEvent[] {
+    return this.#events;
+  }
+
   explain(vm: string, atMs: number): string | null {
     const event = this.#events.find((one) => (one.vm ?? vm) === vm && one.fromMs <= atMs && atMs <= one.toMs + AFTERMATH_MS);
     return event?.why ?? null;

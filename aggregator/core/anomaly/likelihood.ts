@@ -6,6 +6,7 @@
 import type { StateArray } from '../forecast/state-bytes.ts';
 import { ALARM_SCORE } from './detector.ts';
 import { FAMILIES } from './signals.ts';
+import type { StateBlock } from './state-block.ts';
 
 /** The strongest signal of a family speaks for it (a mean of cubes); families add up as squares. */
 const WITHIN = 3;
@@ -38,13 +39,19 @@ const HELD_UNTIL = 2;
 const HELD = 3;
 
 export class Likelihood {
-  readonly #state = new Float32Array(4);
-  readonly #usual = new Float32Array(USUAL.length).fill(1);
-  readonly arrays: readonly StateArray[] = [this.#state, this.#usual];
+  readonly #state: Float32Array;
+  readonly #usual: Float32Array;
+  readonly arrays: readonly StateArray[];
   /** Surprise of the newest point above what is usual for the series, whether an alarm rests or not; 0 and less is ordinary. */
   evidence = 0;
   /** Each family's part of the newest surprise, squared. */
   readonly parts = new Float64Array(FAMILIES.length);
+
+  constructor(block: StateBlock) {
+    this.#state = block.float32(4);
+    this.#usual = block.float32(USUAL.length).fill(1);
+    this.arrays = [this.#state, this.#usual];
+  }
 
   /** @param surprises in the order of `SIGNALS` */
   next(surprises: Float64Array): number {

@@ -5,7 +5,8 @@
  * none is compared with itself.
  */
 import type { StateArray } from '../forecast/state-bytes.ts';
-import { bitsOf, scaleAll } from './half-precision.ts';
+import { scaleAll } from './half-precision.ts';
+import type { StateBlock } from './state-block.ts';
 
 /** Windows kept: 8 to 32 score alike. */
 const KEPT = 9;
@@ -21,6 +22,7 @@ const PENDING = 2;
 /** Numerical Recipes' quick generator: which window gives way needs spread, not quality. */
 const MULTIPLIER = 1_664_525;
 const INCREMENT = 1_013_904_223;
+const FIRST_RANDOM = 12_345;
 
 export class NearWindows {
   readonly #width: number;
@@ -28,15 +30,18 @@ export class NearWindows {
   readonly #stride: number;
   /** [KEPT × width], row-major, then the window that waits. */
   readonly #windows: Float16Array;
-  readonly #counts = new Uint16Array(3);
-  readonly #random = Int32Array.of(12_345);
+  readonly #counts: Uint16Array;
+  readonly #random: Int32Array;
   readonly arrays: readonly StateArray[];
 
-  constructor(width: number, stride: number) {
+  constructor(width: number, stride: number, block: StateBlock) {
     this.#width = width;
     this.#stride = stride;
-    this.#windows = new Float16Array((KEPT + 1) * width);
-    this.arrays = [bitsOf(this.#windows), this.#counts, this.#random];
+    const { halves, bits } = block.float16((KEPT + 1) * width);
+    this.#windows = halves;
+    this.#counts = block.uint16(3);
+    this.#random = block.int32(1).fill(FIRST_RANDOM);
+    this.arrays = [bits, this.#counts, this.#random];
   }
 
   /** Distance of `window` (`width` values) to the nearest kept one; NaN while there are too few. */

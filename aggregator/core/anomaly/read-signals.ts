@@ -7,6 +7,7 @@ import type { StateArray } from '../forecast/state-bytes.ts';
 import { NearWindows } from './near-windows.ts';
 import { SameTime } from './same-time.ts';
 import { SIGNALS } from './signals.ts';
+import type { StateBlock } from './state-block.ts';
 
 const RING = 36;
 const SHAPE = 6;
@@ -41,21 +42,25 @@ const gainOf = (span: number): number => 2 / (span + 1);
 export class SignalReader {
   /** The newest signals, in the order of `SIGNALS`. */
   readonly out = new Float64Array(SIGNALS.length);
-  readonly #sameTime = new SameTime();
-  readonly #short = new NearWindows(SHAPE, SHAPE);
-  readonly #long = new NearWindows(SHAPE, RING);
-  readonly #ring = new Float32Array(RING);
-  readonly #means = new Float32Array(MEANS);
-  readonly #scalars = new Float64Array(3);
+  readonly #scalars: Float64Array;
+  readonly #means: Float32Array;
+  readonly #ring: Float32Array;
+  readonly #sameTime: SameTime;
+  readonly #short: NearWindows;
+  readonly #long: NearWindows;
   readonly #window = new Float64Array(SHAPE);
-  readonly arrays: readonly StateArray[] = [
-    this.#scalars,
-    this.#means,
-    this.#ring,
-    ...this.#sameTime.arrays,
-    ...this.#short.arrays,
-    ...this.#long.arrays,
-  ];
+  readonly arrays: readonly StateArray[];
+
+  constructor(block: StateBlock) {
+    this.#scalars = block.float64(3);
+    this.#means = block.float32(MEANS);
+    this.#ring = block.float32(RING);
+    this.#sameTime = new SameTime(block);
+    this.#short = new NearWindows(SHAPE, SHAPE, block);
+    this.#long = new NearWindows(SHAPE, RING, block);
+    const parts = [this.#sameTime, this.#short, this.#long].flatMap(({ arrays }) => arrays);
+    this.arrays = [this.#scalars, this.#means, this.#ring, ...parts];
+  }
 
   /** Differences below this are rounding: a millionth of where the series began. */
   get finest(): number {

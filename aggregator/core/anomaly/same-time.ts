@@ -4,7 +4,8 @@
  * them; their number is fixed whatever the step.
  */
 import type { StateArray } from '../forecast/state-bytes.ts';
-import { bitsOf, scaleAll } from './half-precision.ts';
+import { scaleAll } from './half-precision.ts';
+import type { StateBlock } from './state-block.ts';
 
 const DAY_MS = 86_400_000;
 /** Half hours of the day, two hours of the week: finer bins learn slower and did not score better. */
@@ -22,18 +23,29 @@ const LATELY_WEEK = 1;
 const BIN_SUM = 2;
 const BIN_COUNT = 3;
 const BIN = 4;
+const NOTHING_YET = [Number.NaN, Number.NaN, 0, 0, -1];
 
 export class SameTime {
-  readonly #day = new Float16Array(DAY_BINS).fill(Number.NaN);
-  readonly #week = new Float16Array(WEEK_BINS).fill(Number.NaN);
-  readonly #yesterday = new Float16Array(DAY_BINS).fill(Number.NaN);
-  readonly #now = Float32Array.of(Number.NaN, Number.NaN, 0, 0, -1);
-  readonly arrays: readonly StateArray[] = [bitsOf(this.#day), bitsOf(this.#week), bitsOf(this.#yesterday), this.#now];
+  readonly #day: Float16Array;
+  readonly #week: Float16Array;
+  readonly #yesterday: Float16Array;
+  readonly #now: Float32Array;
+  readonly arrays: readonly StateArray[];
   /** The newest value less the usual one. */
   fromDay = 0;
   fromWeek = 0;
   /** Less the nearest of three neighbouring bins of yesterday; NaN without a yesterday. */
   fromYesterday = Number.NaN;
+
+  constructor(block: StateBlock) {
+    const [day, week, yesterday] = [block.float16(DAY_BINS), block.float16(WEEK_BINS), block.float16(DAY_BINS)];
+    this.#day = day.halves.fill(Number.NaN);
+    this.#week = week.halves.fill(Number.NaN);
+    this.#yesterday = yesterday.halves.fill(Number.NaN);
+    this.#now = block.float32(NOTHING_YET.length);
+    this.#now.set(NOTHING_YET);
+    this.arrays = [day.bits, week.bits, yesterday.bits, this.#now];
+  }
 
   next(value: number, timeMs: number): void {
     const ofDay = timeMs / DAY_MS - Math.floor(timeMs / DAY_MS);

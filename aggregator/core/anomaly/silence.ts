@@ -4,6 +4,7 @@
  */
 import type { StateArray } from '../forecast/state-bytes.ts';
 import { type Judgement, QUIET } from './detector.ts';
+import type { StateBlock } from './state-block.ts';
 
 /** Five missing in a row are no hiccup of a collector. */
 const RUN_MIN = 5;
@@ -17,8 +18,13 @@ const LONGEST = 1;
 const COUNT_MAX = 65_535;
 
 export class Silence {
-  readonly #state = new Uint16Array(2);
-  readonly arrays: readonly StateArray[] = [this.#state];
+  readonly #state: Uint16Array;
+  readonly arrays: readonly StateArray[];
+
+  constructor(block: StateBlock) {
+    this.#state = block.uint16(2);
+    this.arrays = [this.#state];
+  }
 
   missing(): Judgement {
     const s = this.#state;

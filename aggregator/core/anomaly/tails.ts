@@ -4,6 +4,7 @@
  * newest value; output: −log10 of the probability of one so extreme, 0 inside the bulk. Four floats and a count a tail.
  */
 import type { StateArray } from '../forecast/state-bytes.ts';
+import type { StateBlock } from './state-block.ts';
 
 /** A signal stays unjudged for this many values. */
 export const WARM_UP = 60;
@@ -45,15 +46,16 @@ export class Tails {
    * @param bothSides for each signal: is too low as telling as too high?
    * @param learntMax a peak is learnt as at most so many times the mean one: what lasts stays surprising for longer
    */
-  constructor(bothSides: readonly boolean[], learntMax = Number.POSITIVE_INFINITY) {
+  constructor(block: StateBlock, bothSides: readonly boolean[], learntMax: number) {
     this.#learntMax = learntMax;
     this.#firstTail = new Uint16Array(bothSides.length + 1);
     for (const [i, both] of bothSides.entries()) this.#firstTail[i + 1] = this.#firstTail[i]! + (both ? 2 : 1);
     const tails = this.#firstTail.at(-1)!;
-    this.#floats = new Float32Array(tails * PER_TAIL).map((_, i) => (i % PER_TAIL === SPREAD ? 0 : Number.NEGATIVE_INFINITY));
-    this.#peaks = new Uint16Array(tails);
-    this.#seen = new Uint16Array(bothSides.length);
-    this.#memory = new Float32Array(bothSides.length);
+    this.#floats = block.float32(tails * PER_TAIL).fill(Number.NEGATIVE_INFINITY);
+    for (let tail = 0; tail < tails; tail++) this.#floats[tail * PER_TAIL + SPREAD] = 0;
+    this.#peaks = block.uint16(tails);
+    this.#seen = block.uint16(bothSides.length);
+    this.#memory = block.float32(bothSides.length);
     this.arrays = [this.#floats, this.#peaks, this.#seen, this.#memory];
   }
 

@@ -5,10 +5,11 @@
  */
 import type { Contributor } from './detector.ts';
 import { type Feedback, Tuning } from './feedback.ts';
-import type { Incident, Severity, VmMetric, VmPoint } from './incident.ts';
+import { type Incident, type Severity, VM_METRICS, type VmMetric, type VmPoint } from './incident.ts';
 import { nameIncident } from './incident-kind.ts';
 import { isMaterial } from './material.ts';
 import { VmWatch, type WatchState, type Weighed } from './vm-watch.ts';
+import { WatchEngine } from './watch-engine.ts';
 
 /** Chosen on recorded VMs: at 6 false incidents double, at 12 small level shifts take three times as long. */
 const OPEN_WEIGHT = 8;
@@ -27,11 +28,23 @@ export interface VmIdentity {
   sizes: Readonly<Partial<Record<VmMetric, number>>>;
 }
 
+/** How far the incident that is open has come. */
+interface Course {
+  points: number;
+  /** Points at which memory was higher than before. */
+  rises: number;
+  /** Points in a row that weighed next to nothing. */
+  light: number;
+  /** Most evidence so far. */
+  peak: number;
+}
+
 export interface IncidentsState {
   watch: WatchState;
   usual: Partial<Record<VmMetric, number>>;
   points: number;
   open: Incident | null;
+  course: Course;
   tuning: ReturnType<Tuning['toJSON']>;
 }
 
@@ -50,20 +63,19 @@ export interface Seen {
 export class VmIncidents {
   identity: VmIdentity;
   readonly #learningPoints: number;
-  readonly #watch = new VmWatch();
+  readonly #watch: VmWatch;
   readonly #tuning = new Tuning();
   readonly #usual: Partial<Record<VmMetric, number>> = {};
   #last: VmPoint['values'] = {};
   #points = 0;
   #open: Incident | null = null;
   #likelihood = 0;
-  #pointsOpen = 0;
-  #rises = 0;
-  #light = 0;
-  #peak = 0;
+  #course: Course = { points: 0, rises: 0, light: 0, peak: 0 };
 
-  constructor(identity: VmIdentity, learningPoints = LEARNING_POINTS) {
+  /** @param engine of the fleet, where there are others */
+  constructor(identity: VmIdentity, learningPoints = LEARNING_POINTS, engine = new WatchEngine(VM_METRICS.length)) {
     this.identity = identity;
+    this.#watch = new VmWatch(engine);
     this.#learningPoints = learningPoints;
   }
 
@@ -73,7 +85,7 @@ export class VmIncidents {
     this.#likelihood = likelihoodOf(weighed);
     this.#points += 1;
     const { memory } = point.values;
-    if (memory !== undefined && memory > (this.#last.memory ?? Number.POSITIVE_INFINITY)) this.#rises += 1;
+    if (memory !== undefined && memory > (this.#last.memory ?? Number.POSITIVE_INFINITY)) this.#course.rises += 1;
     const change = this.#open === null ? this.#maybeOpen(point, weighed, explain) : this.#goOn(point, weighed);
 
     if (this.#open === null) this.#learnUsual(point);
@@ -100,15 +112,19 @@ export class VmIncidents {
 
   /** At most 16 KiB; an incident that is open goes along. */
   serialise(): IncidentsState {
-    return { watch: this.#watch.serialise(), usual: this.#usual, points: this.#points, open: this.#open, tuning: this.#tuning.toJSON() };
+    return {
+      ...{ watch: this.#watch.serialise(), usual: this.#usual, points: this.#points },
+      ...{ open: this.#open, course: this.#course, tuning: this.#tuning.toJSON() },
+    };
   }
 
   /** STORE_CORRUPT for another build's. What went on when it was written goes on. */
-  restore({ watch, usual, points, open, tuning }: IncidentsState): void {
+  restore({ watch, usual, points, open, course, tuning }: IncidentsState): void {
     this.#watch.restore(watch);
     Object.assign(this.#usual, usual);
     this.#points = points;
     this.#open = open;
+    this.#course = { ...course };
     this.#tuning.restore(tuning);
   }
 
@@ -123,10 +139,7 @@ export class VmIncidents {
   #maybeOpen(point: VmPoint, weighed: Weighed, explain: string | null): IncidentChange | null {
     const enough = weighed.weight >= OPEN_WEIGHT * this.#tuning.tolerance && this.#points >= this.#learningPoints;
     if (!weighed.silent && !(enough && this.#matters(point, weighed))) return null;
-    this.#pointsOpen = 1;
-    this.#rises = 0;
-    this.#light = 0;
-    this.#peak = weighed.weight;
+    this.#course = { points: 1, rises: 0, light: 0, peak: weighed.weight };
     const { vm, host } = this.identity;
     const named = this.#named(point, weighed);
     const explained = explain ?? this.#tuning.expects(named.kind, point.timeMs);
@@ -153,19 +166,20 @@ export class VmIncidents {
   }
 
   #goOn(point: VmPoint, weighed: Weighed): IncidentChange | null {
-    this.#pointsOpen += 1;
     const open = this.#open!;
-    this.#light = weighed.weight < CLOSE_WEIGHT && !weighed.silent ? this.#light + 1 : 0;
-    if (this.#light >= CLOSE_POINTS) {
+    const course = this.#course;
+    course.points += 1;
+    course.light = weighed.weight < CLOSE_WEIGHT && !weighed.silent ? course.light + 1 : 0;
+    if (course.light >= CLOSE_POINTS) {
       this.#open = null;
       return { change: 'closed', incident: { ...open, endMs: point.timeMs } };
     }
     const heard = open.kind === 'silence' && !weighed.silent;
     const named = heard ? { kind: open.kind, cause: open.cause } : this.#named(point, weighed);
-    const higher = weighed.weight > this.#peak;
+    const higher = weighed.weight > course.peak;
     const sameKind = named.kind === open.kind || weighed.weight < OPEN_WEIGHT;
     if (!higher && sameKind) return null;
-    this.#peak = Math.max(this.#peak, weighed.weight);
+    course.peak = Math.max(course.peak, weighed.weight);
     this.#open = {
       ...open,
       ...named,
@@ -189,8 +203,8 @@ export class VmIncidents {
       before: this.#usual,
       now: point.values,
       sizes: this.identity.sizes,
-      memoryRose: this.#rises / Math.max(1, this.#pointsOpen - 1),
-      points: this.#pointsOpen,
+      memoryRose: this.#course.rises / Math.max(1, this.#course.points - 1),
+      points: this.#course.points,
     });
   }
 

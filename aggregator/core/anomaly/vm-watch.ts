@@ -1,24 +1,17 @@
 /**
  * Watches one VM: a detector a metric, their evidence joined and weighed over time, so that what lasts or shows in several
  * metrics counts and a single odd sample hardly does. Input: one instant of the VM; output: the weight of evidence and who
- * contributed. State: 2 KiB a metric and a few numbers.
+ * contributed. State: 2 KiB a metric and a few numbers, in one piece.
  */
 import { HeadroomError } from '../../../shared/errors.ts';
-import { bytesOf, packState, unpackState } from '../forecast/state-bytes.ts';
 import type { Contributor } from './detector.ts';
-import { EnsembleDetector } from './ensemble-detector.ts';
 import { VM_METRICS, type VmMetric, type VmPoint } from './incident.ts';
-import { JointResidual } from './joint-residual.ts';
+import type { SeriesLook, WatchEngine } from './watch-engine.ts';
 
 /** Evidence below this is noise: nine of ten quiet points lie below. */
 const NOISE = 0.5;
 /** Evidence halves in about six points: half an hour of five-minute samples. */
 const KEPT_PER_POINT = 0.9;
-/**
- * Peaks are learnt as at most so many times the mean one. Without a limit a leak or a busy loop becomes what is usual within the
- * hour: on recorded VMs 85 % of injected faults were seen without, 98 % with 8, at as many false incidents; at 4 those grow by half.
- */
-const LEARNT_MAX = 8;
 /** A metric that is no longer told while the others are weighs as much as an incident needs. */
 const MISSING_WEIGHT = 10;
 /** Below what opens an incident. */
@@ -42,10 +35,9 @@ interface Watched {
 }
 
 interface WatchedMetric extends Watched {
-  detector: EnsembleDetector;
+  /** Its place in the VM's bytes. */
+  at: number;
 }
-
-const JOINT_TAG = 'joint-residual 1';
 
 export interface WatchState {
   metrics: { metric: VmMetric; weight: number; reason: string; bytes: Uint8Array }[];
@@ -55,27 +47,34 @@ export interface WatchState {
 
 export class VmWatch {
   readonly #watched = new Map<VmMetric, WatchedMetric>();
-  readonly #joint = new JointResidual(VM_METRICS.length, LEARNT_MAX);
-  readonly #instant = new Float64Array(VM_METRICS.length);
+  readonly #engine: WatchEngine;
+  /** As the engine lays them out; replaced when a metric comes for the first time. */
+  #bytes: Uint8Array;
   readonly #outOfStep: Watched = { metric: 'cpu', weight: 0, reason: 'out of step with the other metrics' };
   readonly #unlikePeers: Watched = { metric: 'cpu', weight: 0, reason: 'unlike its peers' };
   #missing = 0;
   #longestMissing = 0;
 
+  /** @param engine may serve any number of watches, one after the other */
+  constructor(engine: WatchEngine) {
+    this.#engine = engine;
+    this.#bytes = engine.newBytes(0);
+  }
+
   /** Points in ascending time, one a step; a step without any value must be given too, as a point without values. */
   observe({ timeMs, values }: VmPoint): Weighed {
     const came = Object.entries(values).filter(([, value]) => Number.isFinite(value)) as [VmMetric, number][];
-    for (const [metric, value] of came) this.#one(metric).detector.score({ timeMs, value });
+    const looks = new Map(came.map(([metric, value]) => [metric, this.#look(this.#one(metric), timeMs, value)]));
     const silent = this.#silence(came.length === 0);
     let joined = 0;
     joined += this.#together(values) ** 2;
     this.#unlikePeers.weight *= KEPT_PER_POINT;
     joined += this.#unlikePeers.weight ** 2;
     for (const one of this.#watched.values()) {
-      const here = came.some(([metric]) => metric === one.metric);
-      const fresh = here ? Math.max(0, one.detector.evidence - NOISE) : came.length > 0 ? this.#missed(one, timeMs) : 0;
+      const look = looks.get(one.metric);
+      const fresh = look ? Math.max(0, look.evidence - NOISE) : came.length > 0 ? this.#missed(one, timeMs) : 0;
       one.weight = one.weight * KEPT_PER_POINT + fresh;
-      if (fresh > 0) one.reason = here ? (one.detector.reasons.contributors[0]?.name ?? one.reason) : MISSING;
+      if (fresh > 0) one.reason = look ? (look.reason ?? one.reason) : MISSING;
       joined += one.weight ** 2;
     }
     const weight = Math.sqrt(joined);
@@ -94,41 +93,45 @@ export class VmWatch {
 
   /** By name, so that a build with other metrics reads what it knows. */
   serialise(): WatchState {
-    const metrics = [...this.#watched.values()].map(({ metric, detector, weight, reason }) => ({
+    const metrics = [...this.#watched.values()].map(({ metric, at, weight, reason }) => ({
       metric,
       weight,
       reason,
-      bytes: detector.serialise(),
+      bytes: this.#engine.packSeries(this.#engine.seriesOf(this.#bytes, at)),
     }));
-    return { metrics, joint: packState(JOINT_TAG, this.#joint.arrays), longestMissing: this.#longestMissing };
+    return { metrics, joint: this.#engine.packJoint(this.#bytes), longestMissing: this.#longestMissing };
   }
 
   /** STORE_CORRUPT for another build's. */
   restore({ metrics, joint, longestMissing }: WatchState): void {
     for (const { metric, weight, reason, bytes } of metrics) {
       if (!VM_METRICS.includes(metric)) throw new HeadroomError('STORE_CORRUPT', `there is no metric ${String(metric)}`);
-      this.#watched.set(metric, { metric, weight, reason, detector: new EnsembleDetector(LEARNT_MAX).restore(bytes) });
+      const one = this.#one(metric);
+      this.#engine.unpackSeries(bytes, this.#engine.seriesOf(this.#bytes, one.at));
+      Object.assign(one, { weight, reason });
     }
-    unpackState(JOINT_TAG, joint, this.#joint.arrays);
+    this.#engine.unpackJoint(joint, this.#bytes);
     this.#longestMissing = longestMissing;
   }
 
   get stateBytes(): number {
-    let bytes = 32 + bytesOf(this.#joint.arrays);
-    for (const { detector } of this.#watched.values()) bytes += detector.stateBytes + 8;
-    return bytes;
+    return this.#bytes.length + 8 * this.#watched.size + 32;
+  }
+
+  #look({ at }: WatchedMetric, timeMs: number, value: number): SeriesLook {
+    return this.#engine.look(this.#engine.seriesOf(this.#bytes, at), timeMs, value);
   }
 
   /** What a point of one metric that was due and did not come weighs: nothing, until it is missed for long by its own measure. */
-  #missed({ detector }: WatchedMetric, timeMs: number): number {
-    return detector.score({ timeMs, value: Number.NaN }).kind === 'silence' ? MISSING_WEIGHT : 0;
+  #missed(one: WatchedMetric, timeMs: number): number {
+    return this.#look(one, timeMs, Number.NaN).silent ? MISSING_WEIGHT : 0;
   }
 
   /** The weight of what only shows in how the metrics go together. */
   #together(values: VmPoint['values']): number {
-    for (const [i, metric] of VM_METRICS.entries()) this.#instant[i] = values[metric] ?? Number.NaN;
-    const fresh = Math.max(0, this.#joint.next(this.#instant) - NOISE);
-    const { strongest } = this.#joint;
+    const instant = Float64Array.from(VM_METRICS, (metric) => values[metric] ?? Number.NaN);
+    const { evidence, strongest } = this.#engine.together(this.#bytes, instant);
+    const fresh = Math.max(0, evidence - NOISE);
     if (fresh > 0 && strongest >= 0) this.#outOfStep.metric = VM_METRICS[strongest]!;
     this.#outOfStep.weight = this.#outOfStep.weight * KEPT_PER_POINT + fresh;
     return this.#outOfStep.weight;
@@ -137,8 +140,9 @@ export class VmWatch {
   #one(metric: VmMetric): WatchedMetric {
     let one = this.#watched.get(metric);
     if (one === undefined) {
-      one = { metric, detector: new EnsembleDetector(LEARNT_MAX), weight: 0, reason: 'value' };
+      one = { metric, at: this.#watched.size, weight: 0, reason: 'value' };
       this.#watched.set(metric, one);
+      this.#bytes = this.#engine.withOneMore(this.#bytes);
     }
     return one;
   }
