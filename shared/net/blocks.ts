@@ -4,6 +4,7 @@
  * connection, like the codec.
  */
 import { HeadroomError } from '../errors.ts';
+import { sharedFieldList } from '../field-lists.ts';
 import type { FrameOf } from '../protocol/frames.ts';
 import type { Subject, TelemetryBlock } from '../telemetry.ts';
 import { checkFields, checkRows } from '../telemetry-check.ts';
@@ -28,7 +29,7 @@ export interface BlockEncoder {
 
 export interface BlockDecoder {
   /**
-   * The blocks of one frame. Throws FRAME_INVALID. Blocks of one field set share one (frozen) array of names, those of one
+   * The blocks of one frame. Throws FRAME_INVALID. Blocks of the same fields share one (frozen) array of names, those of one
    * subject share the object, and the numbers of many frames lie in one buffer (of any connection): a block is for use within
    * seconds, who keeps its numbers for longer copies them.
    */
@@ -77,7 +78,7 @@ export function createBlockDecoder(setsMax: number): BlockDecoder {
     // Where messages may be lost every one names its lists anew: the same names stay the same list.
     if (block.fields && !sameNames(sets[block.set], block.fields)) {
       checkFields(block.fields);
-      sets[block.set] = Object.freeze(block.fields);
+      sets[block.set] = sharedFieldList(block.fields);
     }
     const fields = sets[block.set];
     if (!fields) throw invalid(`field set ${block.set} was never named on this connection`);

@@ -4,6 +4,7 @@
  * been looked at. `open` counts what nobody has explained, `explained` the rest (our own resizes, a storm).
  */
 import type { TelemetryBlock } from '../../../shared/telemetry.ts';
+import { type NamedValue, ownRow } from '../state/own-row.ts';
 import type { FleetChange } from './fleet-incidents.ts';
 import type { Severity } from './incident.ts';
 import type { Seen } from './vm-incidents.ts';
@@ -14,7 +15,7 @@ const SEVERITY: Readonly<Record<Severity, number>> = { info: 1, warning: 2, page
 export function anomalyBlock(vm: string, timeMs: number, seen: Seen | null, change: FleetChange | null): TelemetryBlock | null {
   if (seen === null) return null;
   const { likelihood, open } = seen;
-  const row: [string, number][] = [
+  const row: NamedValue[] = [
     ['vm_anomaly.likelihood', likelihood],
     ['vm_anomaly.open', open !== null && open.explainedBy === null ? 1 : 0],
     ['vm_anomaly.explained', open !== null && open.explainedBy !== null ? 1 : 0],
@@ -23,11 +24,5 @@ export function anomalyBlock(vm: string, timeMs: number, seen: Seen | null, chan
   // Rows of these are few: they are annotations and counts.
   if (change?.change === 'opened') row.push(['vm_anomaly.began', change.incident.likelihood], ['vm_anomaly.alerted', change.alert ? 1 : 0]);
   if (change?.change === 'closed') row.push(['vm_anomaly.lastedSeconds', (timeMs - change.incident.startMs) / 1000]);
-  return {
-    subject: { kind: 'vm', id: vm },
-    source: 'host',
-    fields: row.map(([name]) => name),
-    timesMs: Float64Array.of(timeMs),
-    values: Float64Array.from(row, ([, value]) => value),
-  };
+  return ownRow({ kind: 'vm', id: vm }, timeMs, row);
 }

@@ -3,6 +3,7 @@
  * and the day to come (0.99 quantile), what can be sold. Views in, blocks out; what is unknown is left out.
  */
 import type { TelemetryBlock } from '../../../shared/telemetry.ts';
+import { type NamedValue, ownRow } from '../state/own-row.ts';
 import type { CapacityView, ResourceCapacity } from './host-capacity.ts';
 import { SOLD_RESOURCES, type SoldResource } from './host-demand.ts';
 
@@ -12,16 +13,10 @@ const NAMES: Readonly<Record<SoldResource, string>> = { cpu: 'cpuCores', memory:
 export function capacityRow({ host, resources }: CapacityView, startMs: number): TelemetryBlock | null {
   const row = SOLD_RESOURCES.flatMap((resource) => fieldsOf(NAMES[resource], resources[resource]));
   if (row.length === 0) return null;
-  return {
-    subject: { kind: 'host', id: host },
-    source: 'host',
-    fields: row.map(([name]) => name),
-    timesMs: Float64Array.of(startMs),
-    values: Float64Array.from(row, ([, value]) => value),
-  };
+  return ownRow({ kind: 'host', id: host }, startMs, row);
 }
 
-function fieldsOf(name: string, { demand, nextHour, nextDay, sellable }: ResourceCapacity): [string, number][] {
+function fieldsOf(name: string, { demand, nextHour, nextDay, sellable }: ResourceCapacity): NamedValue[] {
   const values = { demand, hour: nextHour?.q99 ?? null, day: nextDay?.q99 ?? null, sellable: nextDay === null ? null : sellable };
   return Object.entries(values).flatMap(([what, value]) => (value === null ? [] : [[`host_capacity.${name}/${what}`, value]]));
 }

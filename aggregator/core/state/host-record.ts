@@ -6,6 +6,7 @@ import type { HostId } from '../../../shared/ids.ts';
 import type { FrameOf } from '../../../shared/protocol/frames.ts';
 import type { TelemetryBlock } from '../../../shared/telemetry.ts';
 import type { HostGrant, HostSnapshot } from '../plan/plan.ts';
+import { cell, fieldPlan } from './field-plan.ts';
 import { HostSkew } from './host-skew.ts';
 
 /** Swap traffic below this is old pages coming home one by one. */
@@ -14,6 +15,14 @@ const SWAPPING_MIB_PER_SECOND_MIN = 0.1;
 const SWAPPING_HELD_MS = 30_000;
 /** One-second figures jump; this remembers about ten of them. */
 const SMOOTHING = 0.1;
+
+const hostColumns = fieldPlan((fields) => ({
+  available: fields.indexOf('host_memory.availableMiB'),
+  usage: fields.indexOf('host_cpu.usageCores'),
+  pressure: fields.indexOf('host_pressure.cpuSomeFraction'),
+  swapIn: fields.indexOf('host_memory.swapInMiBPerSecond'),
+  swapOut: fields.indexOf('host_memory.swapOutMiBPerSecond'),
+}));
 
 export class HostRecord {
   readonly id: HostId;
@@ -49,19 +58,19 @@ export class HostRecord {
     return this.#facts;
   }
 
-  /** The newest row of a block about the host itself. */
+  /** A block about the host itself. */
   addRow(block: TelemetryBlock, nowMonoMs: number): void {
     const rows = block.timesMs.length;
     if (rows === 0) return;
     this.#sampleMonoMs = Math.max(this.#sampleMonoMs, nowMonoMs);
-    for (let row = 0; row < rows; row++) {
-      const value = (name: string): number => block.values[row * block.fields.length + block.fields.indexOf(name)] ?? Number.NaN;
-      const at = (name: string): number => (block.fields.includes(name) ? value(name) : Number.NaN);
-      const available = at('host_memory.availableMiB');
-      if (!Number.isNaN(available)) this.#availableMiB = available;
-      this.#usageCores = smoothed(this.#usageCores, at('host_cpu.usageCores'));
-      this.#cpuPressure = smoothed(this.#cpuPressure, at('host_pressure.cpuSomeFraction'));
-      const swap = Math.max(orZero(at('host_memory.swapInMiBPerSecond')), orZero(at('host_memory.swapOutMiBPerSecond')));
+    const { available, usage, pressure, swapIn, swapOut } = hostColumns(block.fields);
+    const width = block.fields.length;
+    for (let rowAt = 0; rowAt < rows * width; rowAt += width) {
+      const availableMiB = cell(block.values, rowAt, available);
+      if (!Number.isNaN(availableMiB)) this.#availableMiB = availableMiB;
+      this.#usageCores = smoothed(this.#usageCores, cell(block.values, rowAt, usage));
+      this.#cpuPressure = smoothed(this.#cpuPressure, cell(block.values, rowAt, pressure));
+      const swap = Math.max(orZero(cell(block.values, rowAt, swapIn)), orZero(cell(block.values, rowAt, swapOut)));
       if (swap >= SWAPPING_MIB_PER_SECOND_MIN) this.#swappedMonoMs = nowMonoMs;
     }
   }

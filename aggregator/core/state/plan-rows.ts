@@ -8,6 +8,7 @@ import type { TelemetryBlock } from '../../../shared/telemetry.ts';
 import { boundsOf } from '../plan/amounts.ts';
 import { type FleetSnapshot, type HostSnapshot, headline, type Plan, type VmSnapshot } from '../plan/plan.ts';
 import type { FleetPolicy } from '../plan/policy.ts';
+import { type NamedValue, ownRow } from './own-row.ts';
 import { amountName } from './series-rows.ts';
 
 type Row = [name: string, value: number | null][];
@@ -84,15 +85,6 @@ function sum(vms: readonly VmSnapshot[], amount: (vm: VmSnapshot) => number | nu
 }
 
 function rowBlock(subject: TelemetryBlock['subject'], atMs: number, row: Row): TelemetryBlock[] {
-  const known = row.filter((cell): cell is [string, number] => cell[1] !== null);
-  if (known.length === 0) return [];
-  return [
-    {
-      subject,
-      source: 'host',
-      fields: known.map(([name]) => name),
-      timesMs: Float64Array.of(atMs),
-      values: Float64Array.from(known, ([, value]) => value),
-    },
-  ];
+  const known = row.filter((cell): cell is NamedValue => cell[1] !== null);
+  return known.length === 0 ? [] : [ownRow(subject, atMs, known)];
 }

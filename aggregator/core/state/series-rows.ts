@@ -6,6 +6,7 @@
 import { RESOURCES, type Resource, type Setting } from '../../../shared/resources.ts';
 import type { TelemetryBlock } from '../../../shared/telemetry.ts';
 import { type ForecastView, headline } from '../plan/plan.ts';
+import { type NamedValue, ownRow } from './own-row.ts';
 
 const UNITS: Readonly<Record<Resource, { name: string; demand: string }>> = {
   cpu: { name: 'cpuCores', demand: 'vm_cpu.demandCores' },
@@ -34,7 +35,7 @@ export function amountName(resource: Resource): string {
 }
 
 export function stepBlock({ vm, startMs, demand, current, forecasts, foretold, levels }: StepRow): TelemetryBlock | null {
-  const row: [string, number][] = [];
+  const row: NamedValue[] = [];
   for (const resource of RESOURCES) {
     const unit = UNITS[resource];
     const wanted = demand[resource];
@@ -51,17 +52,11 @@ export function stepBlock({ vm, startMs, demand, current, forecasts, foretold, l
     if (forecast) row.push(...forecastFields(unit.name, forecast, levels[resource]));
   }
   if (row.length === 0) return null;
-  return {
-    subject: { kind: 'vm', id: vm },
-    source: 'host',
-    fields: row.map(([name]) => name),
-    timesMs: Float64Array.of(startMs),
-    values: Float64Array.from(row, ([, value]) => value),
-  };
+  return ownRow({ kind: 'vm', id: vm }, startMs, row);
 }
 
-function forecastFields(name: string, forecast: ForecastView, level: number | undefined): [string, number][] {
-  const fields: [string, number][] = [];
+function forecastFields(name: string, forecast: ForecastView, level: number | undefined): NamedValue[] {
+  const fields: NamedValue[] = [];
   const kept = [forecast.horizons[0]!, ...forecast.horizons.slice(1).filter((_, i, rest) => i === rest.length - 1)].slice(0, HORIZONS_KEPT);
   for (const horizon of kept) {
     const row = forecast.horizons.indexOf(horizon) * forecast.quantiles.length;
@@ -77,13 +72,7 @@ function forecastFields(name: string, forecast: ForecastView, level: number | un
  * How the forecast for this step did: `error` is demand less the median, `exceeded` is 1 where demand was above the level
  * that decisions aim at, which is to happen in a share of 1 − level of all steps.
  */
-function qualityFields(
-  name: string,
-  forecast: ForecastView,
-  startMs: number,
-  demand: number,
-  level: number | undefined,
-): [string, number][] {
+function qualityFields(name: string, forecast: ForecastView, startMs: number, demand: number, level: number | undefined): NamedValue[] {
   const horizon = forecast.horizons.indexOf(1);
   if (forecast.fromMs !== startMs || horizon < 0) return [];
   const row = horizon * forecast.quantiles.length;
@@ -93,7 +82,7 @@ function qualityFields(
   };
   const median = at(0.5);
   const high = level === undefined ? undefined : at(level);
-  const fields: [string, number][] = [];
+  const fields: NamedValue[] = [];
   if (median !== undefined) fields.push([`vm_forecast.${name}/error`, demand - median]);
   if (high !== undefined) fields.push([`vm_forecast.${name}/exceeded`, demand > high ? 1 : 0]);
   return fields;
@@ -105,7 +94,7 @@ export function decisionBlock(
   atMs: number,
   steps: readonly { resource: Resource; predicted: number; to: Setting }[],
 ): TelemetryBlock {
-  const row = steps.flatMap(({ resource, predicted, to }): [string, number][] => {
+  const row = steps.flatMap(({ resource, predicted, to }): NamedValue[] => {
     const { name } = UNITS[resource];
     const target = headline(to, Number.NaN);
     return [
@@ -113,11 +102,5 @@ export function decisionBlock(
       [`vm_decision.${name}/target`, target],
     ];
   });
-  return {
-    subject: { kind: 'vm', id: vm },
-    source: 'host',
-    fields: row.map(([name]) => name),
-    timesMs: Float64Array.of(atMs),
-    values: Float64Array.from(row, ([, value]) => value),
-  };
+  return ownRow({ kind: 'vm', id: vm }, atMs, row);
 }
