@@ -31,6 +31,7 @@ import type { Notifier } from './notify/notifier.ts';
 import { CapacityWatch } from './service/capacity-watch.ts';
 import { createAnomalies } from './service/create-anomalies.ts';
 import { createCredentials } from './service/create-credentials.ts';
+import { createSpawning, type KeptSpawning, loadSpawning } from './service/create-spawning.ts';
 import { DecisionLog } from './service/decision-log.ts';
 import { EventLog } from './service/event-log.ts';
 import { FromHosts } from './service/from-hosts.ts';
@@ -96,7 +97,8 @@ export async function createAggregator(options: AggregatorOptions): Promise<Aggr
   await policies.load(time.nowMs());
   const kills = new KillSwitches(ledger);
   await kills.load();
-  const aggregator = new Aggregator(options, { time, epoch, policies, kills });
+  const spawning = await loadSpawning(ledger);
+  const aggregator = new Aggregator(options, { time, epoch, policies, kills, spawning });
   await aggregator.recall();
   return aggregator;
 }
@@ -106,6 +108,7 @@ interface Recovered {
   epoch: number;
   policies: PolicyKeeper;
   kills: KillSwitches;
+  spawning: KeptSpawning;
 }
 
 export class Aggregator {
@@ -125,7 +128,7 @@ export class Aggregator {
   #stopping = false;
   #launchPlan: Timer | null = null;
 
-  constructor(options: AggregatorOptions, { time, epoch, policies, kills }: Recovered) {
+  constructor(options: AggregatorOptions, { time, epoch, policies, kills, spawning: kept }: Recovered) {
     const { clock, prng, version, config, series, ledger, log } = options;
     this.#options = options;
     const nowMs = (): number => time.nowMs();
@@ -165,8 +168,9 @@ export class Aggregator {
       ...line,
       view: (vm) => this.service.vm(vm),
     });
+    const spawning = createSpawning({ ...{ clock, epoch, time, state, queue, config }, ...line, ...kept });
     this.#fromHosts = new FromHosts(
-      { clock, time, state, executor, reporter, decisions, anomalies, queue, models, credentials },
+      { clock, time, state, executor, reporter, decisions, anomalies, queue, models, credentials, spawning },
       killSwitches,
       (vm) => this.#launched(vm),
     );
@@ -180,7 +184,7 @@ export class Aggregator {
     });
     this.#parts = {
       ...{ clock, prng, log, version, epoch, time, series, ledger, state, executor, ingest, policies, kills },
-      ...{ events, decisions, notifications, anomalies, queue, models, reporter, credentials, shortages: new ShortageWatch() },
+      ...{ events, decisions, notifications, anomalies, queue, models, reporter, credentials, spawning, shortages: new ShortageWatch() },
       capacity: new CapacityWatch({ state, ledger, log, ...config }),
       snapshot: () => state.snapshot(nowMs(), clock.monotonicMs()),
       latestPlan: () => this.latest,
@@ -193,8 +197,16 @@ export class Aggregator {
       takes: (host, vm) => this.#fromHosts.understands(host, POOL_CAPABILITY) && state.vm(vm)?.inventory.guestAgent === true,
     });
     this.#policyDesk = new PolicyDesk(this.#parts);
-    this.#loops = new Loops({
-      ...{ clock, config, nowMs },
+    this.#loops = this.#turning();
+    const metrics = (): Record<string, number> => ownMetrics(this.#parts, this.#counters, this.#loops.all, this.#options.notifiers ?? []);
+    this.service = createService(this.#parts, { policies: this.#policyDesk, killSwitches, metrics });
+  }
+
+  #turning(): Loops {
+    const { clock, config, log } = this.#options;
+    const { time } = this.#parts;
+    return new Loops({
+      ...{ clock, config, nowMs: () => time.nowMs() },
       step: () => this.#step(),
       plan: () => this.#plan(),
       planned: () => this.latest !== null,
@@ -203,8 +215,6 @@ export class Aggregator {
       fit: () => this.#fit(),
       onError: (name, error) => log.error(`the ${name} loop failed`, { problem: errorText(error) }),
     });
-    const metrics = (): Record<string, number> => ownMetrics(this.#parts, this.#counters, this.#loops.all, this.#options.notifiers ?? []);
-    this.service = createService(this.#parts, { policies: this.#policyDesk, killSwitches, metrics });
   }
 
   /** To host agents, what they understand, and who finds VMs that stand apart. */
@@ -284,6 +294,7 @@ export class Aggregator {
     this.executor.stop();
     this.#parts.anomalies.stop();
     this.#parts.credentials.stop();
+    this.#parts.spawning.stop();
     await this.ingest.stop();
     await this.#parts.models.checkpoint(() => Promise.resolve(), true);
     await this.#parts.capacity.checkpoint();

@@ -7,6 +7,7 @@ import type { Credential } from '../http/schemas/credentials.ts';
 import type { Event, Plan, Policies, PolicyChange, PolicyVersion, Verification } from '../http/schemas/decisions.ts';
 import type { Explanation, Host, Sla, Vm } from '../http/schemas/fleet.ts';
 import type { LoanView, ShortageView } from '../http/schemas/loans.ts';
+import type { TemplateChange, TemplateCheck, TemplateSchema, TemplateText } from '../http/schemas/templates.ts';
 
 export type VmAnswer = Static<typeof Vm>;
 export type HostAnswer = Static<typeof Host>;
@@ -23,4 +24,8 @@ export type SlaAnswer = Static<typeof Sla>;
 export type MapAnswer = Static<typeof MapRowSchema>;
 export type LoanAnswer = Static<typeof LoanView>;
 export type ShortageAnswer = Static<typeof ShortageView>;
+export type TemplateAnswer = Static<typeof TemplateSchema>;
+export type TemplateTextAnswer = Static<typeof TemplateText>;
+export type TemplateChangeAnswer = Static<typeof TemplateChange>;
+export type TemplateCheckAnswer = Static<typeof TemplateCheck>;
 export type ExplanationAnswer = Static<typeof Explanation>;

@@ -19,6 +19,7 @@ import { policyHistory, policyRollback } from './commands/policy-history.ts';
 import { simulate } from './commands/simulate.ts';
 import { slaList } from './commands/sla-list.ts';
 import { status } from './commands/status.ts';
+import { templateApply, templateCheck, templateList, templateShow } from './commands/template.ts';
 import { tls } from './commands/tls.ts';
 import { tokenList, tokenMake, tokenRevoke } from './commands/token.ts';
 import { vmCredentials } from './commands/vm-credentials.ts';
@@ -43,6 +44,10 @@ export const COMMANDS: readonly Command[] = [
   policyApply,
   policyHistory,
   policyRollback,
+  templateList,
+  templateShow,
+  templateApply,
+  templateCheck,
   slaList,
   capacityList,
   loanList,

@@ -33,6 +33,7 @@ import { policyRoutes } from './routes/policies.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { slaRoutes } from './routes/slas.ts';
 import { statusRoutes } from './routes/status.ts';
+import { templateRoutes } from './routes/templates.ts';
 import { vmRoutes } from './routes/vms.ts';
 import { scopedService } from './scoped-service.ts';
 import type { AggregatorService } from './service.ts';
@@ -105,6 +106,7 @@ export async function createHttpApp(whole: AggregatorService, options: HttpAppOp
       vmRoutes,
       planRoutes,
       policyRoutes,
+      templateRoutes,
       slaRoutes,
       capacityRoutes,
       loanRoutes,

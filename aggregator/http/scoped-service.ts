@@ -7,6 +7,12 @@ import { HeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import { inScope, isFleetWide, type Principal } from '../identity/roles.ts';
 import type { AggregatorService, VmView } from './service.ts';
+import type { SpawnService } from './spawn-service.ts';
+
+/** Who changes something is named with it. */
+function scopedSpawning(spawning: SpawnService, named: (by: string) => string): SpawnService {
+  return { ...spawning, applyTemplate: (name, source, by, options) => spawning.applyTemplate(name, source, named(by), options) };
+}
 
 /** `whose`: asked at each call. */
 export function scopedService(service: AggregatorService, whose: () => Principal, tenantLabel: string): AggregatorService {
@@ -75,6 +81,9 @@ export function scopedService(service: AggregatorService, whose: () => Principal
     },
     askForLogin: (vm, publicKey, by) => (all() || seesId(vm) ? service.askForLogin(vm, publicKey, named(by)) : refuse(`VM ${vm}`)),
     login: (vm, id) => (all() || seesId(vm) ? service.login(vm, id) : null),
+    get spawning() {
+      return all() ? scopedSpawning(service.spawning, named) : refuse('what VMs are made from');
+    },
     get series() {
       return service.series;
     },

@@ -23,6 +23,7 @@ import type { VerdictKind } from '../core/verdict/judge.ts';
 import type { Notification } from '../notify/notifier.ts';
 import type { LedgerEntry, LedgerStore } from '../store/ledger-store.ts';
 import type { SeriesStore } from '../store/series-store.ts';
+import type { SpawnService } from './spawn-service.ts';
 
 export interface ResourceView {
   mode: Mode;
@@ -215,6 +216,8 @@ export interface AggregatorService {
   askForLogin(vm: VmId, publicKey: PublicKey, by: string): CredentialView;
   /** Null: there is no such login, or no longer. */
   login(vm: VmId, id: string): CredentialView | null;
+  /** Templates, and groups of VMs made from them. */
+  readonly spawning: SpawnService;
   readonly series: SeriesStore;
   readonly ledger: LedgerStore;
   ledgerEntries(query: Parameters<LedgerStore['entries']>[0]): Promise<LedgerEntry[]>;

@@ -13,7 +13,7 @@ import type { Parts } from './parts.ts';
 
 type SinkParts = Pick<
   Parts,
-  'clock' | 'time' | 'state' | 'executor' | 'reporter' | 'decisions' | 'anomalies' | 'queue' | 'models' | 'credentials'
+  'clock' | 'time' | 'state' | 'executor' | 'reporter' | 'decisions' | 'anomalies' | 'queue' | 'models' | 'credentials' | 'spawning'
 >;
 
 export class FromHosts implements IngestSink {
@@ -84,6 +84,10 @@ export class FromHosts implements IngestSink {
 
   onVmActionResult(_host: HostId, result: FrameOf<'vm-action-result'>): void {
     this.#parts.anomalies.onResult(result);
+  }
+
+  onBuildResult(host: HostId, result: FrameOf<'build-result'>): void {
+    this.#parts.spawning.onBuildResult(host, result);
   }
 
   onHint(_host: HostId, hint: FrameOf<'hint'>): void {

@@ -21,6 +21,7 @@ import type { NotificationLog } from './notification-log.ts';
 import type { PolicyKeeper } from './policy-keeper.ts';
 import type { Reporter } from './reporter.ts';
 import type { ShortageWatch } from './shortage-watch.ts';
+import type { SpawnDesk } from './spawn-desk.ts';
 import type { SteadyTime } from './steady-time.ts';
 
 export interface Parts {
@@ -47,6 +48,7 @@ export interface Parts {
   readonly queue: LedgerQueue;
   readonly models: ModelKeeper;
   readonly reporter: Reporter;
+  readonly spawning: SpawnDesk;
   readonly shortages: ShortageWatch;
   /** The fleet as it is now. */
   readonly snapshot: () => FleetSnapshot;

@@ -49,6 +49,7 @@ export function createService(parts: Parts, desks: Desks): AggregatorService {
     version,
     startedAtMs: time.nowMs(),
     epoch,
+    spawning: parts.spawning.service,
     series,
     ledger,
     snapshot,

@@ -55,6 +55,7 @@ export type LedgerBody =
   | { kind: 'event'; event: string; vm: VmId | null; host: HostId; resource: Resource | null; message: string; after: Setting | null }
   | { kind: 'loan'; loan: Loan }
   | { kind: 'policy'; version: number; by: string; digest: string }
+  | { kind: 'template'; name: string; version: number; by: string; digest: string }
   | { kind: 'security'; event: string; subject: string; by: string; code: string | null; reason: string; untold: number }
   | { kind: 'operator'; action: string; by: string; target: string; reason: string };
 

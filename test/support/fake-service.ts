@@ -26,6 +26,7 @@ import { madeCapacity } from './made-capacity.ts';
 import { allocation, expectedDemand, MADE_HOSTS, MADE_VMS, type MadeVm, STEP_MS, stepDemand, usage } from './made-fleet.ts';
 import { madeLoan, madeShortage } from './made-loans.ts';
 import { madeSeries } from './made-series.ts';
+import { madeSpawning } from './made-spawning.ts';
 
 export interface FakeServiceOptions {
   nowMs?: () => number;
@@ -407,6 +408,7 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
       return made;
     },
     listeners: () => listeners.size,
+    spawning: await madeSpawning(createMemoryLedgerStore(), nowMs),
     series: madeSeries(nowMs, startedAtMs - (options.historyMs ?? 900_000)),
     ledger,
     ledgerEntries: (query) => ledger.entries(query),

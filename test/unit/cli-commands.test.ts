@@ -6,6 +6,7 @@ import t from 'tap';
 import { parse } from 'yaml';
 import { cliWorld } from '../support/cli-world.ts';
 import { FAKE_POLICY, fakeService } from '../support/fake-service.ts';
+import { MADE_TEMPLATE } from '../support/made-spawning.ts';
 
 const NOW_MS = Date.UTC(2026, 2, 3, 9, 0, 0);
 const service = await fakeService({ nowMs: () => NOW_MS });
@@ -101,6 +102,18 @@ t.test('policy: history, show, diff, rollback; nobody is overwritten unseen', as
   t.equal(service.policies().version, version + 1, 'a dry run takes nothing');
   t.match(await world.run('policy rollback 1'), { code: 0, out: `policy version ${version + 2} is in force` });
   t.equal(service.policies().source, FAKE_POLICY);
+});
+
+t.test('templates: listed, shown, taken, refused with their place, checked on hosts', async (t) => {
+  t.match((await world.run('template list')).out, /debian-web +1 +templates\/debian-12.qcow2 +2 +1024 +guest-agent +kvm1 31 s/);
+  t.equal((await world.run('template show debian-web')).out, MADE_TEMPLATE);
+  const files = { 'new.yaml': MADE_TEMPLATE.replace('1024', '2048'), 'bad.yaml': MADE_TEMPLATE.replace('vcpus: 2', 'vcpus: none') };
+  t.match(await world.run('template apply new.yaml --dry-run', files), { code: 0, out: 'template debian-web: version 1 is sound' });
+  t.match(await world.run('template apply new.yaml', files), { code: 0, out: 'template debian-web: version 2 is current\n' });
+  t.equal((await world.run('template show debian-web 1')).out, MADE_TEMPLATE);
+  t.equal((await world.run('template show debian-web 9')).code, 3);
+  t.match(await world.run('template apply bad.yaml', files), { code: 1, err: /bad\.yaml:6:1: vcpus: "none" is not accepted/ });
+  t.match(await world.run('template check debian-web'), { code: 1, out: /kvm1 +no +pool templates has no volume/ });
 });
 
 t.test('anomaly list: kind, since when, likely cause', async (t) => {

@@ -8,6 +8,7 @@ import { createHttpApp } from '../../aggregator/http/app.ts';
 import { HeadroomError } from '../../shared/errors.ts';
 import { fakeService } from '../support/fake-service.ts';
 import { MADE_VMS } from '../support/made-fleet.ts';
+import { MADE_TEMPLATE } from '../support/made-spawning.ts';
 import { checkAnswer, documentProblems, type OpenApi } from '../support/openapi.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 7, 12, 0, 31);
@@ -54,6 +55,10 @@ const GOOD: [url: string, path: string][] = [
   ['/v1/policies', '/v1/policies'],
   ['/v1/policies/versions', '/v1/policies/versions'],
   ['/v1/policies/versions/1', '/v1/policies/versions/{version}'],
+  ['/v1/templates', '/v1/templates'],
+  ['/v1/templates/debian-web', '/v1/templates/{name}'],
+  ['/v1/templates/debian-web/versions', '/v1/templates/{name}/versions'],
+  ['/v1/templates/debian-web/versions/1', '/v1/templates/{name}/versions/{version}'],
   ['/v1/slas', '/v1/slas'],
   ['/v1/capacity', '/v1/capacity'],
   ['/v1/capacity/openstack', '/v1/capacity/openstack'],
@@ -76,7 +81,7 @@ const GOOD: [url: string, path: string][] = [
   ['/readyz', '/readyz'],
 ];
 /** Tried by a test of its own: they are no reading. */
-const SAID = ['/v1/anomalies/{id}/feedback', '/v1/known-events', '/v1/vms/{id}/isolation'] as const;
+const SAID = ['/v1/anomalies/{id}/feedback', '/v1/known-events', '/v1/vms/{id}/isolation', '/v1/templates/{name}/check'] as const;
 /** Tried by a test of their own: a login must be asked for before there is one. */
 const LOGINS = ['/v1/vms/{id}/credentials', '/v1/vms/{id}/credentials/{credentialId}'] as const;
 
@@ -257,6 +262,34 @@ t.test('policies: applied, tried, refused with line, column and field of each mi
   t.equal((await put('version: 1\n', '', { ...yaml, 'if-match': 'three' } as typeof yaml)).status, 400);
   t.equal((await ask('GET', '/v1/policies/versions/99', '/v1/policies/versions/{version}')).status, 404);
   t.equal(service.policies().version, 3, 'a refused policy changes nothing');
+});
+
+t.test('templates: a version each time, refused with line, column and field; no name leaves its place', async (t) => {
+  const { ask } = await world(t);
+  const yaml = { 'content-type': 'application/yaml' };
+  const put = (name: string, payload: string, query = '', headers: Record<string, string> = {}) =>
+    ask('PUT', `/v1/templates/${name}${query}`, '/v1/templates/{name}', { payload, headers: { ...yaml, ...headers } });
+  const larger = MADE_TEMPLATE.replace('1024', '2048');
+  t.match((await put('debian-web', larger, '?dryRun=true')).json, { version: 1, changed: true, dryRun: true });
+  t.match((await put('debian-web', larger, '', { 'if-match': '"7"' })).json, { status: 412, code: 'VERSION_CHANGED' });
+  t.match((await put('debian-web', larger, '', { 'if-match': '"1"' })).json, { version: 2, changed: true });
+  t.equal((await ask('GET', '/v1/templates/debian-web', '/v1/templates/{name}')).headers.etag, '"2"');
+  t.match((await put('debian-web', larger.replace('vcpus: 2', 'vcpus: none'))).json, {
+    ...{ status: 422, code: 'TEMPLATE_INVALID', line: 6, column: 1, field: 'vcpus' },
+  });
+  for (const volume of ['../../etc/shadow', '/etc/shadow']) {
+    t.match(
+      (await put('debian-web', MADE_TEMPLATE.replace('debian-12.qcow2', volume))).json,
+      { status: 422, field: 'image.volume' },
+      volume,
+    );
+  }
+  t.equal((await put('..%2f..%2fetc', larger)).status, 400);
+  t.equal((await put('other', larger)).status, 400, 'its own name alone');
+  const check = (name: string, query = '') => ask('POST', `/v1/templates/${name}/check${query}`, '/v1/templates/{name}/check');
+  t.match((await check('debian-web')).json.items, [{ host: 'kvm1', ok: false, reason: /no volume/ }]);
+  t.equal((await check('nothing')).status, 404);
+  t.equal((await check('debian-web', '?host=nowhere')).status, 404);
 });
 
 t.test('logins: asked for, looked at, refused with what to do', async (t) => {

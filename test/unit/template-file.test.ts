@@ -15,7 +15,7 @@ memoryMiB: 1024
 
 t.test('the least that says something, and its defaults', async (t) => {
   const template = parseTemplateFile(SMALL);
-  t.match(template, { name: 'debian-web', probe: { kind: 'guest-agent' }, readyWithinMs: 600_000, warmPool: 0, software: [] });
+  t.match(template, { name: 'debian-web', probe: 'guest-agent', readyWithinMs: 600_000, warmPool: 0, software: [] });
   t.same(template.build, {
     domainType: 'auto',
     vcpus: 2,
@@ -41,16 +41,16 @@ seed:
       #cloud-config
       packages: [nginx]
 networks: [{network: default}, {bridge: br0}, {user: true}]
-ready: {probe: {http: {port: 80, path: /healthz}}, within: 3m}
+ready: {probe: application, within: 3m}
 warmPool: 2
 `);
   t.match(template, {
-    probe: { kind: 'http', port: 80, path: '/healthz' },
+    probe: 'application',
     readyWithinMs: 180_000,
     warmPool: 2,
     software: ['nginx', 'php-fpm'],
   });
-  t.same(template.build.labels, { tier: 'front', template: 'debian-web', class: 'web' });
+  t.same(template.build.labels, { tier: 'front', template: 'debian-web', class: 'web', readiness: 'app' });
   t.same(template.build.seed, { kind: 'cloud-init', userData: '#cloud-config\npackages: [nginx]\n', networkConfig: null });
   t.same(template.build.networks, [
     { kind: 'network', source: 'default' },
@@ -90,5 +90,5 @@ t.test('mistakes are told with their place and what is allowed', async (t) => {
   wrong(`${SMALL}labels: {class: web}\n`, /field labels.class: the label "class" is set from the template's class/);
   wrong(`${SMALL}ready: {within: 0s}\n`, /field ready.within: no VM is ready at once/);
   wrong(`${SMALL}networks: [{bridge: '../x'}]\n`, /field networks\[0\]/);
-  wrong(`${SMALL}ready: {probe: {http: {port: 80, path: "no slash"}}}\n`, /field ready.probe/);
+  wrong(`${SMALL}ready: {probe: tcp}\n`, /field ready.probe: "tcp" is not accepted; expected one of guest-agent, application, booted/);
 });

@@ -6,9 +6,7 @@ import { stringify } from 'yaml';
 import type { VmBuild } from '../../../shared/vm-build.ts';
 import { documentReader } from '../document/document-source.ts';
 import { parseDuration } from '../plan/durations.ts';
-import { TemplateDocument } from './template-schema.ts';
-
-export type ReadyProbe = { kind: 'guest-agent' } | { kind: 'tcp'; port: number } | { kind: 'http'; port: number; path: string };
+import { type ReadyProbe, TemplateDocument } from './template-schema.ts';
 
 export interface Template {
   name: string;
@@ -18,6 +16,8 @@ export interface Template {
   /** Longest wait from start to ready; a boot that takes longer has failed. */
   readyWithinMs: number;
   warmPool: number;
+  /** Empty: none was given. */
+  description: string;
   software: readonly string[];
   /** Equal templates have equal texts. */
   canonical: string;
@@ -28,25 +28,32 @@ const READY_WITHIN_MS = 600_000;
 /** How policies and forecasts know what a VM was made from and what it does. */
 const TEMPLATE_LABEL = 'template';
 const CLASS_LABEL = 'class';
+/** Whose value `app` has a VM's host wait for its application's own word. */
+const READINESS_LABEL = 'readiness';
+const SET_LABELS: Readonly<Record<string, string>> = {
+  [TEMPLATE_LABEL]: "the template's name",
+  [CLASS_LABEL]: "the template's class",
+  [READINESS_LABEL]: 'ready.probe',
+};
 
 const read = documentReader({ schema: TemplateDocument, name: 'template', code: 'TEMPLATE_INVALID', firstLine: 'version: 1' });
 
 export function parseTemplateFile(source: string): Template {
   const { document, mistakeAt } = read(source);
-  for (const label of [TEMPLATE_LABEL, CLASS_LABEL]) {
-    if (document.labels?.[label] !== undefined) {
-      throw mistakeAt(['labels', label], `the label "${label}" is set from the template's ${label === CLASS_LABEL ? 'class' : 'name'}`);
-    }
+  for (const [label, from] of Object.entries(SET_LABELS)) {
+    if (document.labels?.[label] !== undefined) throw mistakeAt(['labels', label], `the label "${label}" is set from ${from}`);
   }
   if (document.ready?.within !== undefined && parseDuration(document.ready.within) === 0) {
     throw mistakeAt(['ready', 'within'], 'no VM is ready at once; name a duration such as 5m');
   }
+  const probe = document.ready?.probe ?? 'guest-agent';
   return {
     name: document.name,
     build: buildOf(document),
-    probe: probeOf(document.ready?.probe),
+    probe,
     readyWithinMs: document.ready?.within === undefined ? READY_WITHIN_MS : parseDuration(document.ready.within),
     warmPool: document.warmPool ?? 0,
+    description: document.description ?? '',
     software: document.software ?? [],
     canonical: stringify(document, { sortMapEntries: true, lineWidth: 0 }),
   };
@@ -68,7 +75,12 @@ function buildOf(document: TemplateDocument): Template['build'] {
     boot: boot ?? null,
     seed: seedOf(seed),
     networks: networks.map(networkOf),
-    labels: { ...labels, [TEMPLATE_LABEL]: document.name, ...(document.class === undefined ? {} : { [CLASS_LABEL]: document.class }) },
+    labels: {
+      ...labels,
+      [TEMPLATE_LABEL]: document.name,
+      ...(document.class === undefined ? {} : { [CLASS_LABEL]: document.class }),
+      ...(document.ready?.probe === 'application' ? { [READINESS_LABEL]: 'app' } : {}),
+    },
   };
 }
 
@@ -83,10 +95,4 @@ function networkOf(network: NonNullable<TemplateDocument['networks']>[number]): 
   if ('network' in network) return { kind: 'network', source: network.network };
   if ('bridge' in network) return { kind: 'bridge', source: network.bridge };
   return { kind: 'user', source: null };
-}
-
-function probeOf(probe: NonNullable<TemplateDocument['ready']>['probe']): ReadyProbe {
-  if (probe !== undefined && 'tcp' in probe) return { kind: 'tcp', ...probe.tcp };
-  if (probe !== undefined && 'http' in probe) return { kind: 'http', ...probe.http };
-  return { kind: 'guest-agent' };
 }

@@ -14,7 +14,6 @@ const plainName = (what: string) =>
 const words = (maxLength: number) => Type.String({ minLength: 1, maxLength, description: `text of at most ${maxLength} characters` });
 const duration = Type.String({ pattern: DURATION_PATTERN, description: 'a duration: a number and ms, s, m, h or d, such as 90s' });
 const text = Type.String({ maxLength: 65_536, description: 'text of at most 65536 characters' });
-const port = Type.Integer({ minimum: 1, maximum: 65_535, description: 'a port from 1 to 65535' });
 
 const Image = Type.Object(
   {
@@ -34,23 +33,12 @@ const Seed = Type.Union(
   { description: 'a mapping with cloudInit (userData, networkConfig) or with ignition' },
 );
 
-/** What says that a VM can serve. `guest-agent`: Headroom's own agent answers from within. */
-const Probe = Type.Union(
-  [
-    Type.Object({ guestAgent: Type.Literal(true) }, closed),
-    Type.Object({ tcp: Type.Object({ port }, closed) }, closed),
-    Type.Object(
-      {
-        http: Type.Object(
-          { port, path: Type.String({ pattern: '^/[\\x21-\\x7e]{0,255}$', description: 'a path such as /healthz' }) },
-          closed,
-        ),
-      },
-      closed,
-    ),
-  ],
-  { description: 'one of {guestAgent: true}, {tcp: {port: 80}}, {http: {port: 80, path: /healthz}}' },
-);
+/**
+ * What says that a VM can serve. guest-agent: Headroom's own agent answers from within; application: the guest's application
+ * tells the metric `ready` as 1; booted: its host takes it as booted, by its guest agent or by the boot deadline.
+ */
+export const READY_PROBES = ['guest-agent', 'application', 'booted'] as const;
+export type ReadyProbe = (typeof READY_PROBES)[number];
 
 export const TemplateDocument = Type.Object(
   {
@@ -85,7 +73,10 @@ export const TemplateDocument = Type.Object(
     ),
     ready: Type.Optional(
       Type.Object(
-        { probe: Type.Optional(Probe), within: Type.Optional(duration) },
+        {
+          probe: Type.Optional(Type.Enum(READY_PROBES, { description: `one of ${READY_PROBES.join(', ')}` })),
+          within: Type.Optional(duration),
+        },
         { ...closed, description: 'a mapping with probe, within' },
       ),
     ),
@@ -95,7 +86,7 @@ export const TemplateDocument = Type.Object(
         description: 'labels and their values, such as {tier: web}',
       }),
     ),
-    /** Stopped VMs of it kept ready to start. */
+    /** Stopped VMs of it kept ready to start, of those that groups no longer need. */
     warmPool: Type.Optional(Type.Integer({ minimum: 0, maximum: 1000, description: 'a whole number from 0 to 1000' })),
   },
   closed,

@@ -9,7 +9,9 @@ const Query = Type.Object({
   limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 100 })),
   cursor: Type.Optional(Type.Integer({ minimum: 0, description: 'as the page before answered it' })),
   vm: Type.Optional(Type.String({ maxLength: 256 })),
-  kind: Type.Optional(Type.Enum(['start', 'plan', 'outcome', 'verdict', 'event', 'loan', 'policy', 'operator', 'security'] as const)),
+  kind: Type.Optional(
+    Type.Enum(['start', 'plan', 'outcome', 'verdict', 'event', 'loan', 'policy', 'template', 'operator', 'security'] as const),
+  ),
   newestFirst: Type.Optional(Type.Boolean({ default: true })),
 });
 

@@ -2,6 +2,7 @@
 import Type, { type Static } from 'typebox';
 import { HeadroomError } from '../../../shared/errors.ts';
 import { Policies, PolicyChange, PolicyVersion } from '../schemas/decisions.ts';
+import { etagOf, versionOf } from './etag.ts';
 import { answers, type Routes } from './route-options.ts';
 
 const PutQuery = Type.Object({ dryRun: Type.Optional(Type.Boolean({ default: false, description: 'only tell what would change' })) });
@@ -12,16 +13,6 @@ const PutHeaders = Type.Object({
 });
 const ListQuery = Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 100 })) });
 const VersionParams = Type.Object({ version: Type.Integer({ minimum: 1 }) });
-
-const etagOf = (version: number): string => `"${version}"`;
-
-/** Null: any version will do. */
-function versionOf(etag: string | undefined): number | null {
-  if (etag === undefined || etag.trim() === '*') return null;
-  const version = /^\s*(?:W\/)?"?(\d{1,15})"?\s*$/.exec(etag)?.[1];
-  if (version === undefined) throw new HeadroomError('USAGE', `If-Match ${etag}: expected the ETag of a policy, such as "3"`);
-  return Number(version);
-}
 
 export const policyRoutes: Routes = (app, service) => {
   app.get(

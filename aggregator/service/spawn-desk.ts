@@ -1,0 +1,82 @@
+/**
+ * Templates and the VMs made from them, as people and programs read and steer them. Input: texts, questions, hosts' answers;
+ * output: views, orders to hosts. What a host refuses because its administrator does not let it is written down as security.
+ */
+import { HeadroomError } from '../../shared/errors.ts';
+import type { HostId } from '../../shared/ids.ts';
+import { BUILD_CAPABILITY } from '../../shared/protocol/build-frames.ts';
+import type { FrameOf } from '../../shared/protocol/frames.ts';
+import type { BootTimes } from '../core/spawn/boot-times.ts';
+import type { FleetState } from '../core/state/fleet-state.ts';
+import type { BuildChecks } from '../execute/build-checks.ts';
+import type { SpawnService, TemplateChecked, TemplateView } from '../http/spawn-service.ts';
+import type { LedgerQueue } from './ledger-queue.ts';
+import type { SteadyTime } from './steady-time.ts';
+import type { KnownTemplate, TemplateKeeper } from './template-keeper.ts';
+
+export interface SpawnDeskOptions {
+  time: SteadyTime;
+  state: FleetState;
+  queue: LedgerQueue;
+  templates: TemplateKeeper;
+  checks: BuildChecks;
+  boots: BootTimes;
+  understands: (host: HostId, capability: string) => boolean;
+}
+
+export class SpawnDesk {
+  readonly #options: SpawnDeskOptions;
+  readonly service: SpawnService;
+
+  constructor(options: SpawnDeskOptions) {
+    this.#options = options;
+    const { templates, time } = options;
+    this.service = {
+      templates: () => templates.list().map((each) => this.#view(each)),
+      template: (name, version) => templates.version(name, version),
+      templateVersions: (name) => templates.versions(name),
+      applyTemplate: (name, source, by, options) => templates.apply(name, source, { ...options, by, nowMs: time.nowMs() }),
+      checkTemplate: (name, host) => this.#check(name, host),
+    };
+  }
+
+  onBuildResult(host: HostId, result: FrameOf<'build-result'>): void {
+    const { checks, queue, time } = this.#options;
+    checks.onResult(host, result);
+    if (result.code !== 'PERMISSION') return;
+    const { action, vm, code, reason } = result;
+    const subject = `${action} ${vm ?? ''}`.trim();
+    queue.append(time.nowMs(), { kind: 'security', event: 'build-refused', subject, by: `host ${host}`, code, reason, untold: 0 });
+  }
+
+  stop(): void {
+    this.#options.checks.stop();
+  }
+
+  #view({ kept, template }: ReturnType<TemplateKeeper['list']>[number]): TemplateView {
+    const { description, software, build, probe, readyWithinMs, warmPool } = template;
+    const { vcpus, memoryMiB, disk } = build;
+    const boots = this.#options.boots.statistics(template.name);
+    return { ...kept, description, software, image: disk.image, pool: disk.pool, vcpus, memoryMiB, probe, readyWithinMs, warmPool, boots };
+  }
+
+  async #check(name: string, only: HostId | null): Promise<TemplateChecked[]> {
+    const { templates, state } = this.#options;
+    const template = templates.current(name);
+    if (template === null) throw new HeadroomError('NOT_FOUND', `no template is called "${name}"; GET /v1/templates lists them`);
+    const hosts = only === null ? state.hostIds().filter((host) => this.#makesVms(host)) : [only];
+    return Promise.all(hosts.map((host) => this.#checkOn(host, template)));
+  }
+
+  async #checkOn(host: HostId, template: KnownTemplate): Promise<TemplateChecked> {
+    if (this.#options.state.host(host)?.connected !== true) return { host, ok: false, reason: 'it is not connected' };
+    if (!this.#makesVms(host))
+      return { host, ok: false, reason: 'its agent makes no VMs: its administrator names pools with --build-pool' };
+    const { outcome, reason } = await this.#options.checks.check(host, { ...template.build, name: template.name });
+    return { host, ok: outcome === 'applied', reason };
+  }
+
+  #makesVms(host: HostId): boolean {
+    return this.#options.understands(host, BUILD_CAPABILITY);
+  }
+}
