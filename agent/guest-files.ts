@@ -1,10 +1,10 @@
 /**
- * What the guest agent shares with the guest's own programs, below one directory of root's: `resources.json`, which says what
+ * What the guest agent shares with the guest's own programs, below one directory of its own: `resources.json`, which says what
  * the VM has and may expect, and `hints/`, where `headroom-agent hint` leaves what somebody expects to need. Both are replaced
  * as a whole: a reader never sees half of one.
  */
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { chownSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { type Hint, parseHint } from './core/hint.ts';
 
 /** Gone with a reboot, as what stands there should be. */
@@ -24,6 +24,9 @@ const HINT_BYTES_MAX = 256;
 function replace(path: string, text: string, mode: number): void {
   const draft = `${path}.${process.pid}.new`;
   writeFileSync(draft, text, { mode });
+  // A hint that root leaves is read by the agent, who owns the directory.
+  const { uid, gid } = statSync(dirname(path));
+  if (process.getuid?.() === 0 && uid !== 0) chownSync(draft, uid, gid);
   renameSync(draft, path);
 }
 

@@ -139,9 +139,15 @@ function portConnect(name: string): Connect {
   };
 }
 
-/** A guest is known by the UUID its firmware tells; only root may read it. */
+/** What the packaged unit hands over where the firmware tells nothing. */
+const UNTOLD = 'unknown';
+
+/** A guest is known by the UUID its firmware tells. Only root may read it; a service manager that runs as root hands it over. */
 function ownUuid(): VmId {
-  const path = '/sys/class/dmi/id/product_uuid';
-  if (!existsSync(path)) throw new HeadroomError('ENVIRONMENT', `${path} is not there: say which VM this is with --vm UUID`);
-  return vmId(readText(path).trim());
+  const handed = process.env.CREDENTIALS_DIRECTORY;
+  for (const path of [...(handed === undefined ? [] : [`${handed}/product_uuid`]), '/sys/class/dmi/id/product_uuid']) {
+    const text = existsSync(path) ? readText(path).trim() : '';
+    if (text !== '' && text !== UNTOLD) return vmId(text);
+  }
+  throw new HeadroomError('ENVIRONMENT', 'the firmware tells no product_uuid below /sys/class/dmi/id: say which VM this is with --vm UUID');
 }

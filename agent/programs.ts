@@ -75,6 +75,15 @@ async function readConfig(path: string): Promise<unknown> {
   return parse(readText(path));
 }
 
+/** The host agent's file serves its commands, too: each takes from it what concerns it; the rest is the service's to check. */
+function ownPart(options: Options): (path: string) => Promise<unknown> {
+  return async (path) => {
+    const held = await readConfig(path);
+    if (typeof held !== 'object' || held === null || Array.isArray(held)) return held;
+    return Object.fromEntries(Object.entries(held).filter(([key]) => options[key] !== undefined || !Object.hasOwn(HOST_OPTIONS, key)));
+  };
+}
+
 const GUEST_PARTS: GuestParts = {
   readConfig,
   webSocket: guestWebSocket,
@@ -170,7 +179,7 @@ function hostSettings(config: Values<typeof HOST_OPTIONS>): HostAgentSettings {
 
 async function runRestore(args: readonly string[]): Promise<number> {
   const [{ restore }, { createLibvirtHypervisor }] = await Promise.all([parts.restore(), parts.libvirt()]);
-  const config = await parseOptions(RESTORE_OPTIONS, args, readConfig);
+  const config = await parseOptions(RESTORE_OPTIONS, args, ownPart(RESTORE_OPTIONS));
   if (config.all === (config.vm !== null)) throw new HeadroomError('USAGE', 'say which VMs: either --all or --vm UUID');
   const only = config.vm === null ? null : vmId(config.vm);
   const prng: Prng = createPrng(randomSeed());
@@ -189,7 +198,7 @@ async function runRestore(args: readonly string[]): Promise<number> {
 async function runLook(args: readonly string[]): Promise<number> {
   const [{ look }, { createLibvirtHypervisor }] = await Promise.all([parts.look(), parts.libvirt()]);
   const [{ createVmCounterSource }, { findBalloonManager }] = await Promise.all([parts.vmCounters(), parts.balloonManager()]);
-  const config = await parseOptions(LOOK_OPTIONS, args, readConfig);
+  const config = await parseOptions(LOOK_OPTIONS, args, ownPart(LOOK_OPTIONS));
   const files = openKernelFiles('/');
   const counters = createVmCounterSource(files, pageSizeBytes(files));
   await look({
@@ -206,7 +215,7 @@ async function runLook(args: readonly string[]): Promise<number> {
 }
 
 async function runSwitch(args: readonly string[], engaged: boolean): Promise<number> {
-  const config = await parseOptions(SWITCH_OPTIONS, args, readConfig);
+  const config = await parseOptions(SWITCH_OPTIONS, args, ownPart(SWITCH_OPTIONS));
   const vm = config.vm === null ? null : vmId(config.vm);
   openStateDir(config.stateDir).setKill(vm, engaged ? config.reason : null);
   console.log(`kill switch of ${vm ?? 'this host'} is ${engaged ? 'on' : 'off'}`);
@@ -220,7 +229,7 @@ async function runHint(args: readonly string[]): Promise<number> {
 }
 
 async function runLift(args: readonly string[]): Promise<number> {
-  const config = await parseOptions(LIFT_OPTIONS, args, readConfig);
+  const config = await parseOptions(LIFT_OPTIONS, args, ownPart(LIFT_OPTIONS));
   if (config.vm === null) throw new HeadroomError('USAGE', 'say whose holds end: --vm UUID');
   openStateDir(config.stateDir).requestLift({ vm: vmId(config.vm), resource: config.resource });
   console.log('asked; the running host agent lifts the holds within a second');
@@ -251,7 +260,7 @@ function certificates(file: string | null): string | undefined {
 }
 
 async function runForgetKey(args: readonly string[]): Promise<number> {
-  const [{ forgetAgentKey }, config] = [await parts.agentKey(), await parseOptions(FORGET_OPTIONS, args, readConfig)];
+  const [{ forgetAgentKey }, config] = [await parts.agentKey(), await parseOptions(FORGET_OPTIONS, args, ownPart(FORGET_OPTIONS))];
   forgetAgentKey(config.stateDir);
   console.log('forgotten; the next connection makes a new key, which a token must enrol (--token-file)');
   return 0;

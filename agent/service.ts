@@ -6,6 +6,7 @@ import { readFileSync, writeSync } from 'node:fs';
 import { systemClock } from '../shared/clock.ts';
 import { errorText } from '../shared/errors.ts';
 import { createLogger, type Logger, type LogLevel } from '../shared/log.ts';
+import { serviceNotifier } from '../shared/service-notify.ts';
 import type { SelfUsage } from './collectors/health.ts';
 
 /** A stop that takes longer than this is cut short: the service manager would kill it anyway. */
@@ -35,11 +36,14 @@ function writeLine(line: string): void {
   }
 }
 
-/** Resolves to the exit code once a signal came and the service has stopped. */
+/** The service runs: its manager is told. Resolves to the exit code once a signal came and the service has stopped. */
 export function untilStopped(log: Logger, stop: () => Promise<void>): Promise<number> {
+  const manager = serviceNotifier(process.env);
+  manager.ready();
   return new Promise((resolve) => {
     const end = (signal: string): void => {
       log.info('stopping', { signal });
+      manager.stopping();
       const late = setTimeout(() => resolve(1), STOP_MS_MAX);
       stop().then(
         () => resolve(0),

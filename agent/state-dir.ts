@@ -3,7 +3,19 @@
  * written beside its place, fsynced, renamed, and the directory fsynced: after kill -9 or a power cut there is the old
  * file or the new one, whole.
  */
-import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fchownSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { errorText, HeadroomError } from '../shared/errors.ts';
 import { type VmId, vmId } from '../shared/ids.ts';
@@ -18,7 +30,7 @@ const UUID_FILE = /^[0-9a-f-]{36}$/;
 export function openStateDir(directory: string): StateFiles {
   const at = (kind: 'journal' | 'kill' | 'lift', name = ''): string => join(directory, kind, name);
   guarded(`make ${directory}`, () => {
-    // Journals hold values to be written back as root: only root may change them.
+    // Journals hold values to be written back to libvirt: only the agent and root may change them.
     for (const kind of ['journal', 'kill', 'lift'] as const) mkdirSync(at(kind), { recursive: true, mode: 0o700 });
   });
   return {
@@ -94,6 +106,9 @@ export function writeDurably(directory: string, name: string, text: string): voi
     const temporary = join(directory, `.${name}.new`);
     const file = openSync(temporary, 'w', 0o600);
     try {
+      // What root's commands write, the service must read: it runs as the directory's owner.
+      const { uid, gid } = statSync(directory);
+      if (process.getuid?.() === 0 && uid !== 0) fchownSync(file, uid, gid);
       writeFileSync(file, text);
       fsyncSync(file);
     } finally {

@@ -11,6 +11,7 @@ import { createLogger, type Logger } from '../shared/log.ts';
 import { webSocketUpgrades } from '../shared/net/websocket.ts';
 import { createPrng } from '../shared/prng.ts';
 import { FRAME_BYTES_MAX } from '../shared/protocol/frames.ts';
+import { type ServiceNotifier, serviceNotifier } from '../shared/service-notify.ts';
 import { type Aggregator, createAggregator } from './aggregator.ts';
 import { AGGREGATOR_HELP, type AggregatorConfig, parseFlags, resolveConfig } from './config.ts';
 import { FitPool } from './fit/fit-pool.ts';
@@ -134,12 +135,13 @@ async function close(closers: Closers, log: Logger): Promise<void> {
   }
 }
 
-function stopOnSignals(closers: Closers, log: Logger): void {
+function stopOnSignals(closers: Closers, log: Logger, manager: ServiceNotifier): void {
   let stopping = false;
   const stop = (signal: string): void => {
     if (stopping) return;
     stopping = true;
     log.info('draining', { signal });
+    manager.stopping();
     setTimeout(() => {
       log.error('draining took too long', { limitMs: DRAIN_MS_MAX });
       process.exit(1);
@@ -165,7 +167,9 @@ async function main(): Promise<void> {
     const opened = await open(config, log, closers);
     await listen(opened, config, log, closers);
     opened.aggregator.start();
-    stopOnSignals(closers, log);
+    const manager = serviceNotifier(process.env);
+    stopOnSignals(closers, log, manager);
+    manager.ready();
   } catch (error) {
     await close(closers, log);
     throw error;

@@ -1,128 +1,39 @@
 /**
- * `npm run package -- agent`: makes dist/headroom-agent.mjs, one file with everything the agent needs but Node, and beside
- * it the launcher and the units. Input: the sources; output: files and their size. Fails when anything of the aggregator
- * (console, models, stores) got into it.
+ * `npm run package`: packages for Debian and Ubuntu (.deb) and archives for other systems in dist/; `npm run package -- agent`: the
+ * one-file agent alone, dist/headroom-agent.mjs, with its launcher and units. Input: the sources; output: files and their size.
  */
-import { chmodSync, copyFileSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { brotliCompressSync } from 'node:zlib';
-import { type BuildResult, build, type Plugin } from 'esbuild';
-import { HeadroomError } from '../shared/errors.ts';
-import { leanFrames } from './lean-guest.ts';
+import { chmodSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { parseArgs } from 'node:util';
+import { errorText, HeadroomError } from '../shared/errors.ts';
+import { buildPackages, layOutAgent } from './packaging/packages.ts';
+import { ROOT, sourceVersion } from './packaging/release.ts';
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const mib = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(1)} MiB`;
 
-export interface PackagedAgent {
-  path: string;
-  bytes: number;
-  /** Source files in it, relative to the repository. */
-  inputs: string[];
-  /** Those of them that a plain guest agent loads. */
-  leanInputs: string[];
-}
-
-/** Rooms of the repository that have no business in an agent. */
-const FOREIGN = /^(aggregator|simulation|demo|test)\//;
-
-/**
- * Node's own modules are asked for when the code that needs them runs: an `import` would load all of them at the start, and
- * HTTP alone takes 12 MB that a guest agent on its channel never needs.
- */
-const lazyBuiltins: Plugin = {
-  name: 'lazy-builtins',
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^node:/ }, ({ path, namespace }) =>
-      namespace === 'builtin' ? { path, external: true } : { path, namespace: 'builtin' },
-    );
-    onLoad({ filter: /.*/, namespace: 'builtin' }, ({ path }) => ({
-      contents: `module.exports = require(${JSON.stringify(path)});`,
-      loader: 'js',
-    }));
-  },
-};
-
-/** Begin of the comment at the end of the file that holds all programs but the lean guest's. */
-const PACKED_MARK = '/*headroom-programs ';
-
-/**
- * In the lean guest's program, in the place of agent/programs.ts: reads its own file and takes the other programs out of the
- * comment at its end. They are text that the guest never has to understand, and that takes a fifth of its size there.
- */
-const packedPrograms: Plugin = {
-  name: 'packed-programs',
-  setup({ onLoad }) {
-    onLoad({ filter: /agent\/programs\.ts$/ }, () => ({
-      contents: `
-        const text = require('node:fs').readFileSync(import.meta.filename, 'latin1');
-        const from = text.lastIndexOf(${JSON.stringify(PACKED_MARK)}) + ${PACKED_MARK.length};
-        const code = require('node:zlib').brotliDecompressSync(Buffer.from(text.slice(from, text.lastIndexOf('*/')), 'base64')).toString('utf8');
-        const module = { exports: {} };
-        const evaluate = require('node:vm').compileFunction(code, ['module', 'exports', 'require'], { filename: 'headroom-agent-programs.cjs' });
-        evaluate(module, module.exports, require('node:module').createRequire(import.meta.url));
-        export const { run } = module.exports;`,
-      loader: 'js',
-    }));
-  },
-};
-
-function bundle(entry: string, format: 'esm' | 'cjs', plugins: Plugin[]): Promise<BuildResult<{ metafile: true; write: false }>> {
-  return build({
-    entryPoints: [join(root, entry)],
-    write: false,
-    bundle: true,
-    platform: 'node',
-    target: 'node24',
-    format,
-    minify: true,
-    legalComments: 'inline',
-    plugins: [lazyBuiltins, ...plugins],
-    metafile: true,
-    absWorkingDir: root,
-    logLevel: 'silent',
-    // Optional native helpers of ws and msgpackr: the agent is one file, their JavaScript does the same.
-    external: ['bufferutil', 'utf-8-validate', 'msgpackr-extract'],
-    banner: format === 'esm' ? { js: MODULE_BANNER } : {},
+async function main(args: string[]): Promise<void> {
+  const { values, positionals } = parseArgs({
+    args,
+    allowPositionals: true,
+    options: { version: { type: 'string', default: sourceVersion() }, output: { type: 'string', default: join(ROOT, 'dist') } },
   });
-}
-
-/** CommonJS packages inside an ES module ask for `require`; the lean program has only Node's own modules to ask for. */
-const MODULE_BANNER = '#!/usr/bin/env node\nconst require = (id) => process.getBuiltinModule(id);';
-
-/** Bundles the agent into `directory`. Throws ENVIRONMENT when a foreign file is in it. */
-export async function packageAgent(directory: string): Promise<PackagedAgent> {
-  mkdirSync(directory, { recursive: true });
-  const path = join(directory, 'headroom-agent.mjs');
-  const [lean, programs] = await Promise.all([
-    bundle('agent/main.ts', 'esm', [leanFrames, packedPrograms]),
-    bundle('agent/programs.ts', 'cjs', []),
-  ]);
-  const packed = brotliCompressSync(programs.outputFiles[0]!.text).toString('base64');
-  writeFileSync(path, `${lean.outputFiles[0]!.text}\n${PACKED_MARK}${packed}*/\n`);
-  const leanInputs = Object.keys(lean.metafile.inputs);
-  const inputs = [...new Set([...leanInputs, ...Object.keys(programs.metafile.inputs)])];
-  const foreign = inputs.filter((input) => FOREIGN.test(input));
-  if (foreign.length > 0) throw new HeadroomError('ENVIRONMENT', `the agent's file must not hold ${foreign.join(', ')}`);
-  if (!inputs.includes('agent/main.ts')) throw new HeadroomError('ENVIRONMENT', 'the bundle lists no agent/main.ts: nothing was looked at');
-  chmodSync(path, 0o755);
-  return { path, bytes: statSync(path).size, inputs, leanInputs };
-}
-
-async function main(what: string | undefined): Promise<void> {
-  if (what !== 'agent') throw new HeadroomError('USAGE', `what to package? "agent" is known, "${what ?? ''}" is not`);
-  const directory = join(root, 'dist');
-  const { path, bytes, inputs } = await packageAgent(directory);
-  copyFileSync(join(root, 'agent/packaging/headroom-agent.sh'), join(directory, 'headroom-agent'));
-  chmodSync(join(directory, 'headroom-agent'), 0o755);
-  for (const unit of ['headroom-agent.service', 'headroom-guest-agent.service']) {
-    copyFileSync(join(root, 'agent/packaging', unit), join(directory, unit));
+  const [what = 'debs'] = positionals;
+  if (what === 'agent') {
+    const { path, bytes, inputs } = await layOutAgent(values.output);
+    chmodSync(join(values.output, 'headroom-agent'), 0o755);
+    console.log(`${relative(ROOT, path)}: ${(bytes / 1024).toFixed(0)} KiB from ${inputs.length} files`);
+    return;
   }
-  console.log(`${relative(root, path)}: ${(bytes / 1024).toFixed(0)} KiB from ${inputs.length} files`);
+  if (what !== 'debs') throw new HeadroomError('USAGE', `what to package? "agent" and "debs" (the default) are known, "${what}" is not`);
+  if (!/^\d[\w.+~-]*$/.test(values.version)) throw new HeadroomError('USAGE', `--version ${values.version}: it must begin with a digit`);
+  for (const { deb, debBytes, archive, installedBytes } of await buildPackages(values.output, values.version)) {
+    console.log(
+      `${relative(ROOT, deb)}: ${mib(debBytes)}, ${mib(installedBytes)} installed${archive === null ? '' : `; ${relative(ROOT, archive)}`}`,
+    );
+  }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  main(process.argv[2]).catch((error: unknown) => {
-    console.error(`package: ${error instanceof Error ? error.message : String(error)}`);
-    process.exitCode = 1;
-  });
-}
+main(process.argv.slice(2)).catch((error: unknown) => {
+  console.error(`package: ${errorText(error)}`);
+  process.exitCode = 1;
+});

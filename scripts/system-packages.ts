@@ -21,6 +21,9 @@ export const HYPERVISOR_PACKAGES = [
 /** What hosts that make VMs need besides: the images of cloud-init's seeds. */
 export const BUILD_PACKAGES = ['genisoimage'] as const;
 
+/** What checks the units of packages. */
+export const PACKAGING_PACKAGES = ['systemd'] as const;
+
 /** The browser that walks the console. */
 export const BROWSER_PACKAGES = ['chromium'] as const;
 

@@ -8,7 +8,14 @@ import { existsSync, globSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { errorText } from '../shared/errors.ts';
-import { BROWSER_PACKAGES, BUILD_PACKAGES, ensurePackages, HYPERVISOR_PACKAGES, STORE_PACKAGES } from './system-packages.ts';
+import {
+  BROWSER_PACKAGES,
+  BUILD_PACKAGES,
+  ensurePackages,
+  HYPERVISOR_PACKAGES,
+  PACKAGING_PACKAGES,
+  STORE_PACKAGES,
+} from './system-packages.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const tap = join(root, 'node_modules/.bin/tap');
@@ -70,7 +77,7 @@ const onServers = files.filter((file) => /series-store-(influxdb|victoria)|store
 const together = files.filter((file) => !alone.includes(file));
 prepare();
 const packages = [
-  ...(alone.length > 0 ? [...HYPERVISOR_PACKAGES, ...BUILD_PACKAGES, ...BROWSER_PACKAGES] : []),
+  ...(alone.length > 0 ? [...HYPERVISOR_PACKAGES, ...BUILD_PACKAGES, ...BROWSER_PACKAGES, ...PACKAGING_PACKAGES] : []),
   ...(onServers.length > 0 ? STORE_PACKAGES : []),
 ];
 try {

@@ -6,8 +6,12 @@
 # no debugger either. On a host the table of VMs and an hour of rows need room, and sampling hundreds of control groups a
 # second is worth compiling.
 set -eu
-node=${HEADROOM_NODE:-node}
-agent=${HEADROOM_AGENT:-$(dirname -- "$0")/headroom-agent.mjs}
+here=$(dirname -- "$(readlink -f -- "$0")")
+if [ -z "${HEADROOM_NODE:-}" ]; then
+  if [ -x "$here/node" ]; then HEADROOM_NODE=$here/node; else HEADROOM_NODE=node; fi
+fi
+agent=${HEADROOM_AGENT:-$here/headroom-agent.mjs}
+if [ -r "$here/notify.sh" ]; then . "$here/notify.sh"; fi
 MALLOC_ARENA_MAX=1
 export MALLOC_ARENA_MAX
 case ${1:-} in
@@ -15,7 +19,7 @@ case ${1:-} in
     MALLOC_MMAP_THRESHOLD_=16384 MALLOC_TRIM_THRESHOLD_=16384 MALLOC_TOP_PAD_=4096
     UV_THREADPOOL_SIZE=2
     export MALLOC_MMAP_THRESHOLD_ MALLOC_TRIM_THRESHOLD_ MALLOC_TOP_PAD_ UV_THREADPOOL_SIZE
-    exec "$node" --max-semi-space-size=1 --max-old-space-size=24 --v8-pool-size=0 --single-threaded --lite-mode --expose-gc --disable-sigusr1 "$agent" "$@"
+    exec "$HEADROOM_NODE" --max-semi-space-size=1 --max-old-space-size=24 --v8-pool-size=0 --single-threaded --lite-mode --expose-gc --disable-sigusr1 "$agent" "$@"
     ;;
-  *) exec "$node" --max-semi-space-size=4 --max-old-space-size=256 --v8-pool-size=1 "$agent" "$@" ;;
+  *) exec "$HEADROOM_NODE" --max-semi-space-size=4 --max-old-space-size=256 --v8-pool-size=1 "$agent" "$@" ;;
 esac

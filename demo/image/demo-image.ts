@@ -1,7 +1,7 @@
 /** The demo's guest image from this checkout: bundles agent and workload, then makes or finds the image in the cache. */
 import { mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { packageAgent } from '../../scripts/package.ts';
+import { packageAgent } from '../../scripts/packaging/agent-bundle.ts';
 import { METRICS_FILE } from '../workload/metrics-file.ts';
 import { bundleWorkload } from './bundle-workload.ts';
 import { type GuestImage, guestImage } from './guest-image.ts';

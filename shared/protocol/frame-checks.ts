@@ -1,7 +1,7 @@
 /**
  * One check per frame type, compiled from its schema when a frame of the type is first met. Input: a type; output: its check,
  * or undefined for a type there is none of. What is packaged for guests has checks generated from the same schemas in this
- * file's place (scripts/lean-guest.ts): the compiler alone would take megabytes of the tenant's memory.
+ * file's place (scripts/packaging/lean-guest.ts): the compiler alone would take megabytes of the tenant's memory.
  */
 import { Compile } from 'typebox/compile';
 import { FRAMES, type FrameType } from './frames.ts';

@@ -9,7 +9,7 @@ import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { VERSION } from '../../agent/version.ts';
-import { packageAgent } from '../../scripts/package.ts';
+import { packageAgent } from '../../scripts/packaging/agent-bundle.ts';
 import { vmId } from '../../shared/ids.ts';
 import { openPseudoPort } from '../support/pseudo-port.ts';
 import { type Benchmark, MINUTE_MS, rounded } from './benchmark.ts';

@@ -7,7 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { packageAgent } from '../../scripts/package.ts';
+import { packageAgent } from '../../scripts/packaging/agent-bundle.ts';
 import { ensurePackages, HYPERVISOR_PACKAGES } from '../../scripts/system-packages.ts';
 import { hostId } from '../../shared/ids.ts';
 import { privateLibvirtd } from '../support/libvirtd.ts';

@@ -4,7 +4,7 @@
 import { build } from 'esbuild';
 import fc from 'fast-check';
 import t from 'tap';
-import { generatedChecks } from '../../scripts/lean-guest.ts';
+import { generatedChecks } from '../../scripts/packaging/lean-guest.ts';
 import { checkOf, type FrameCheck } from '../../shared/protocol/frame-checks.ts';
 import { receivable } from '../../shared/protocol/validate.ts';
 

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { VERSION } from '../../agent/version.ts';
-import { packageAgent } from '../../scripts/package.ts';
+import { packageAgent } from '../../scripts/packaging/agent-bundle.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'headroom-package-'));
 t.teardown(() => rmSync(directory, { recursive: true, force: true }));

@@ -5,9 +5,9 @@
  */
 import type { Plugin } from 'esbuild';
 import { Code } from 'typebox/compile';
-import { HeadroomError } from '../shared/errors.ts';
-import * as frames from '../shared/protocol/frames.ts';
-import { receivable } from '../shared/protocol/validate.ts';
+import { HeadroomError } from '../../shared/errors.ts';
+import * as frames from '../../shared/protocol/frames.ts';
+import { receivable } from '../../shared/protocol/validate.ts';
 
 /** Sent without a check: a guest makes them itself, once a second. */
 const UNCHECKED: readonly string[] = ['hello', 'telemetry'];

@@ -1,0 +1,38 @@
+/**
+ * Tells the service manager how the service is: ready, stopping, still alive. systemd listens on a datagram socket that Node
+ * cannot speak to, so the launcher opens a pipe and passes each line on with `systemd-notify`. Input: the environment;
+ * output: lines on that pipe. Without a service manager nothing is written.
+ */
+import { writeSync } from 'node:fs';
+
+export interface ServiceNotifier {
+  /** The service does its work: called once. From here on the event loop's pulse is told, until it stops. */
+  ready(): void;
+  stopping(): void;
+}
+
+/** systemd asks for a sign of life within its period; a third of it leaves room for a busy loop. */
+const PULSES_PER_PERIOD = 3;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** `write`: for tests. A pipe that broke is a launcher's helper that died: the manager misses the pulse and starts anew. */
+export function serviceNotifier(environment: Environment, write: (fd: number, line: string) => unknown = writeSync): ServiceNotifier {
+  const fd = Number(environment.HEADROOM_NOTIFY_FD ?? Number.NaN);
+  const periodMs = Number(environment.WATCHDOG_USEC ?? Number.NaN) / 1000;
+  const say = (line: string): void => {
+    if (!Number.isInteger(fd)) return;
+    try {
+      write(fd, `${line}\n`);
+    } catch {
+      // Nobody reads: see above.
+    }
+  };
+  return {
+    ready() {
+      say('READY=1');
+      if (periodMs > 0) setInterval(() => say('WATCHDOG=1'), periodMs / PULSES_PER_PERIOD).unref();
+    },
+    stopping: () => say('STOPPING=1'),
+  };
+}
