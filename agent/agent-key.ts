@@ -24,7 +24,25 @@ interface Kept {
 
 /** `tokenFile`: the single-use token that enrols this agent, null once it is enrolled. */
 export function openAgentKey(stateDir: string, tokenFile: string | null): Prover {
-  return new KeyFile(stateDir, tokenFile);
+  return new KeyFile(stateDir, () => (tokenFile === null ? null : readToken(tokenFile)));
+}
+
+/** The same with a token at hand. */
+export function openAgentKeyWith(stateDir: string, token: string): Prover {
+  return new KeyFile(stateDir, () => token);
+}
+
+/** Did an aggregator take this agent's key? */
+export function isEnrolled(stateDir: string): boolean {
+  return new KeyFile(stateDir, () => null).enrolled;
+}
+
+function readToken(file: string): string {
+  try {
+    return readText(file).trim().slice(0, 128);
+  } catch (error) {
+    throw new HeadroomError('ENVIRONMENT', `the enrolment token cannot be read: ${errorText(error)}`, { cause: error });
+  }
 }
 
 /** The next connection makes a new one, which a new token must enrol. */
@@ -34,11 +52,15 @@ export function forgetAgentKey(stateDir: string): void {
 
 class KeyFile implements Prover {
   readonly #directory: string;
-  readonly #tokenFile: string | null;
+  readonly #token: () => string | null;
 
-  constructor(directory: string, tokenFile: string | null) {
+  constructor(directory: string, token: () => string | null) {
     this.#directory = directory;
-    this.#tokenFile = tokenFile;
+    this.#token = token;
+  }
+
+  get enrolled(): boolean {
+    return this.#read()?.enrolled === true;
   }
 
   prove({ nonce, rotate }: FrameOf<'challenge'>, hello: FrameOf<'hello'>, binding: string): FrameOf<'proof'> {
@@ -55,15 +77,6 @@ class KeyFile implements Prover {
     if (kept.next !== null && keyIdOf(readAgentKey(kept.next).publicKey) === keyId) {
       this.#write({ key: kept.next, enrolled: true, next: null });
     } else if (!kept.enrolled || kept.next !== null) this.#write({ ...kept, enrolled: true, next: null });
-  }
-
-  #token(): string | null {
-    if (this.#tokenFile === null) return null;
-    try {
-      return readText(this.#tokenFile).trim().slice(0, 128);
-    } catch (error) {
-      throw new HeadroomError('ENVIRONMENT', `the enrolment token cannot be read: ${errorText(error)}`, { cause: error });
-    }
   }
 
   /** Read anew each time it is asked for: an operator may have taken the file away meanwhile. */

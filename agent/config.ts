@@ -125,6 +125,16 @@ export const SWITCH_OPTIONS = {
   reason: { kind: text, default: 'by command line', value: 'TEXT', help: 'shown wherever the switch is' },
 } satisfies Options;
 
+export const ENROL_OPTIONS = {
+  aggregator: HOST_OPTIONS.aggregator,
+  caFile: HOST_OPTIONS.caFile,
+  stateDir: HOST_OPTIONS.stateDir,
+  host: HOST_OPTIONS.host,
+  vm: { kind: orNull(text), default: null, value: 'UUID', help: 'this is the guest agent of that VM (default: the agent of this host)' },
+  check: { kind: truth, default: false, value: '', help: 'only tells whether it is enrolled: exit code 0 or 1' },
+  waitSeconds: { kind: seconds(1), default: 30, value: 'N', help: 'how long an aggregator that is away is waited for' },
+} satisfies Options;
+
 export const FORGET_OPTIONS = { stateDir: HOST_OPTIONS.stateDir } satisfies Options;
 
 export const LIFT_OPTIONS = {

@@ -13,7 +13,7 @@ import { noData } from './collectors/collector.ts';
 import { openKernelFiles } from './collectors/files.ts';
 import { createHostCollectors, createSlowHostCollectors } from './collectors/machine.ts';
 import { pageSizeBytes } from './collectors/page-size.ts';
-import { FORGET_OPTIONS, HOST_OPTIONS, LIFT_OPTIONS, LOOK_OPTIONS, RESTORE_OPTIONS, SWITCH_OPTIONS } from './config.ts';
+import { ENROL_OPTIONS, FORGET_OPTIONS, HOST_OPTIONS, LIFT_OPTIONS, LOOK_OPTIONS, RESTORE_OPTIONS, SWITCH_OPTIONS } from './config.ts';
 import type { Spill } from './core/backlog.ts';
 import { HOST_BUFFER_LIMITS, type SampleBufferLimits } from './core/sample-buffer.ts';
 import { EXIT_USAGE, exitCodeOf } from './exit-codes.ts';
@@ -41,6 +41,7 @@ const parts = {
   balloonManager: () => import('./collectors/balloon-manager.ts'),
   spill: () => import('./spill.ts'),
   agentKey: () => import('./agent-key.ts'),
+  enrol: () => import('./enrol.ts'),
   credential: () => import('./actuators/credential.ts'),
 };
 
@@ -65,6 +66,11 @@ const COMMANDS: Record<string, Command> = {
   unkill: { help: 'takes the kill switch off', options: SWITCH_OPTIONS, run: (args) => runSwitch(args, false) },
   look: { help: 'a first look at this host: reads only, needs no aggregator', options: LOOK_OPTIONS, run: runLook },
   lift: { help: "ends a VM's holds after foreign writes", options: LIFT_OPTIONS, run: runLift },
+  enrol: {
+    help: 'makes its key known to the aggregator with the token on stdin, which is written nowhere',
+    options: ENROL_OPTIONS,
+    run: runEnrol,
+  },
   'forget-key': { help: 'the agent makes itself a new key, which a new token must enrol', options: FORGET_OPTIONS, run: runForgetKey },
   hint: { help: 'in a guest: says what will be needed, such as `hint cpu=4 in=10m for=1h`', options: {}, run: runHint },
 };
@@ -257,6 +263,30 @@ function certificates(file: string | null): string | undefined {
   } catch (error) {
     throw new HeadroomError('CONFIG_INVALID', `the certificates cannot be read: ${errorText(error)}`, { cause: error });
   }
+}
+
+async function runEnrol(args: readonly string[]): Promise<number> {
+  const [{ isEnrolled, openAgentKeyWith }, { enrol }, { webSocketConnect }] = await Promise.all([
+    parts.agentKey(),
+    parts.enrol(),
+    parts.webSocket(),
+  ]);
+  const config = await parseOptions(ENROL_OPTIONS, args, ownPart(ENROL_OPTIONS));
+  const enrolled = isEnrolled(config.stateDir);
+  if (config.check || enrolled) {
+    console.log(enrolled ? 'enrolled already' : 'not enrolled');
+    return enrolled ? 0 : 1;
+  }
+  const token = readText('/dev/stdin').trim();
+  if (token === '') throw new HeadroomError('USAGE', 'the token is read from stdin, and there was none; `headroom agent token` makes one');
+  await enrol({
+    agent: config.vm === null ? { role: 'host', host: hostId(config.host ?? hostname()) } : { role: 'guest', vm: vmId(config.vm) },
+    connect: webSocketConnect(config.aggregator, config.vm === null ? FRAME_BYTES_MAX : GUEST_FRAME_BYTES_MAX, certificates(config.caFile)),
+    prover: openAgentKeyWith(config.stateDir, token),
+    ...{ clock: systemClock, prng: createPrng(randomSeed()), bootId: newUuid(), version: VERSION, waitMs: secondsToMs(config.waitSeconds) },
+  });
+  console.log('enrolled');
+  return 0;
 }
 
 async function runForgetKey(args: readonly string[]): Promise<number> {

@@ -26,7 +26,7 @@ case ${1:-} in
   configure)
     make_user "$user" "$state"
     join_groups
-    install -d -m 0700 -o "$user" -g "$user" "$state"
+    install -d -m 0711 -o "$user" -g "$user" "$state"
     if [ -z "${2:-}" ] && [ ! -e "$state/kill" ]; then
       for kind in journal kill lift; do install -d -m 0700 -o "$user" -g "$user" "$state/$kind"; done
       "$agent" kill --config /etc/headroom/agent.yaml --reason 'only observed since it was installed; headroom-agent unkill lets it act' >/dev/null
