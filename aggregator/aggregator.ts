@@ -307,7 +307,7 @@ export class Aggregator {
     const { stepMs, graceMs, forecastBudgetMs: budgetMs } = this.#options.config;
     await runStep({ clock, nowMs: () => time.nowMs(), state, series, stepMs, graceMs, budgetMs, onStoreError: this.#notStored });
     this.#fromHosts.takeNews();
-    const seen = anomalies.step(snapshot());
+    const seen = await anomalies.step(snapshot(), () => sleep(clock, 0));
     await storeOwnRows(series, seen).catch((error: unknown) => this.#notStored(error, seen.length));
     const rows = await capacity.step(snapshot());
     await storeOwnRows(series, rows).catch((error: unknown) => this.#notStored(error, rows.length));

@@ -60,11 +60,11 @@ export class AnomalyDesk {
     this.#watch = new AnomalyWatch(options.stepMs, (change, incident) => this.#changed.push({ change, incident }), options.learningSteps);
   }
 
-  /** Once a step, after it has ended. Answers what was seen, as rows of the VMs' series. */
-  step(snapshot: FleetSnapshot): TelemetryBlock[] {
+  /** Once a step, after it has ended. Answers what was seen, as rows of the VMs' series. `giveWay` lets others have their turn. */
+  async step(snapshot: FleetSnapshot, giveWay: () => Promise<void>): Promise<TelemetryBlock[]> {
     this.#rememberWatches(snapshot);
     this.#comparePeers(snapshot);
-    const blocks = this.#watch.step(snapshot);
+    const blocks = await this.#watch.step(snapshot, giveWay);
     for (const { change, incident } of this.#changed.splice(0)) this.#changedNow(change, incident, snapshot);
     return blocks;
   }

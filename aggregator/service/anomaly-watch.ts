@@ -27,6 +27,9 @@ const LOOKS_TO_SETTLE = 2;
 /** Samples older than so many steps are none. */
 const STALE_STEPS = 2;
 
+/** Looked at without giving way: some 50 ms. */
+const VMS_PER_TURN = 500;
+
 export class AnomalyWatch {
   readonly #fleet: FleetIncidents;
   /** By VM and start, in the order of their beginning. */
@@ -37,6 +40,8 @@ export class AnomalyWatch {
   /** There is more to keep than was taken last; our own resizes aside, which are known for minutes only. */
   changed = false;
   readonly #stepMs: number;
+  /** Gone since the step under way began. */
+  readonly #removed = new Set<VmId>();
   readonly #tell: (change: FleetChange, incident: IncidentView) => void;
 
   /** @param learningSteps steps of a VM before anything of it is judged; absent = as built in */
@@ -46,11 +51,14 @@ export class AnomalyWatch {
     this.#tell = tell;
   }
 
-  /** Once a step, after it has ended. Answers what was seen, as rows of the VMs' series. */
-  step({ nowMs, vms, hosts }: FleetSnapshot): TelemetryBlock[] {
+  /** Once a step, after it has ended. Answers what was seen, as rows of the VMs' series. `giveWay` lets others have their turn. */
+  async step({ nowMs, vms, hosts }: FleetSnapshot, giveWay: () => Promise<void>): Promise<TelemetryBlock[]> {
     const blocks: TelemetryBlock[] = [];
     const connected = new Set(hosts.filter((host) => host.connected).map(({ id }) => id));
-    for (const vm of vms) {
+    this.#removed.clear();
+    for (const [i, vm] of vms.entries()) {
+      if (i % VMS_PER_TURN === VMS_PER_TURN - 1) await giveWay();
+      if (this.#removed.has(vm.id)) continue;
       // A host that is gone says nothing about its VMs, and a VM that does not run has nothing to say.
       if (vm.state !== 'ready' || !connected.has(vm.host)) continue;
       const change = this.#fleet.observe(identityOf(vm), this.#pointOf(vm, nowMs));
@@ -113,6 +121,7 @@ export class AnomalyWatch {
 
   /** A VM that is gone has nothing wrong with it any more. */
   remove(vm: VmId, nowMs: number): void {
+    this.#removed.add(vm);
     this.#fleet.remove(vm);
     this.#end(vm, nowMs);
   }

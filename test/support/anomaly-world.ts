@@ -89,7 +89,7 @@ export async function runDesk(world: DeskWorld) {
       const demand = { cpu: view(cpu), memory: view(500 + 5 * random[n]!.next()), network: view(network), disk: view(null) };
       return vmOf(n, { demand, labels });
     });
-    desk.step({ nowMs, vms, hosts: [hostOf()], recentChanges: [], killSwitch: false });
+    await desk.step({ nowMs, vms, hosts: [hostOf()], recentChanges: [], killSwitch: false }, async () => undefined);
     await Promise.resolve();
   }
   return { desk, sent, told, records, ledger };

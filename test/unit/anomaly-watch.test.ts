@@ -7,7 +7,9 @@ import type { FleetChange } from '../../aggregator/core/anomaly/fleet-incidents.
 import type { FleetSnapshot, PlanStep, VmSnapshot } from '../../aggregator/core/plan/plan.ts';
 import type { IncidentView } from '../../aggregator/http/service.ts';
 import { AnomalyWatch } from '../../aggregator/service/anomaly-watch.ts';
+import type { VmId } from '../../shared/ids.ts';
 import { createPrng } from '../../shared/prng.ts';
+import { RESOURCES } from '../../shared/resources.ts';
 
 const STEP_MS = 60_000;
 const START_MS = 1_400_000_000_000;
@@ -21,7 +23,10 @@ interface Usage {
 }
 
 /** Usage a step of the one VM; whether its host is connected. */
-function run(usageAt: (step: number, usual: Usage) => Usage, options: { connected?: (step: number) => boolean; shrunk?: boolean } = {}) {
+async function run(
+  usageAt: (step: number, usual: Usage) => Usage,
+  options: { connected?: (step: number) => boolean; shrunk?: boolean } = {},
+) {
   const told: { change: FleetChange; incident: IncidentView }[] = [];
   const rows: Record<string, number>[] = [];
   const watch = new AnomalyWatch(STEP_MS, (change, incident) => told.push({ change, incident }));
@@ -44,7 +49,7 @@ function run(usageAt: (step: number, usual: Usage) => Usage, options: { connecte
         nowMs,
       );
     }
-    for (const { fields, values } of watch.step({ nowMs, vms: [vm], hosts } as unknown as FleetSnapshot)) {
+    for (const { fields, values } of await watch.step({ nowMs, vms: [vm], hosts } as unknown as FleetSnapshot, async () => undefined)) {
       rows.push(Object.fromEntries(fields.map((field, i) => [field.replace('vm_anomaly.', ''), values[i]!])));
     }
   }
@@ -54,13 +59,13 @@ function run(usageAt: (step: number, usual: Usage) => Usage, options: { connecte
 const leak = (step: number, usual: Usage): Usage => ({ ...usual, memory: usual.memory + 20 * Math.max(0, step - FAULT_AT) });
 
 t.test('ordinary life tells nothing', async (t) => {
-  const { told, watch } = run((_, usual) => usual);
+  const { told, watch } = await run((_, usual) => usual);
   t.same(told, []);
   t.same(watch.incidents(), []);
 });
 
 t.test('a leak: told as one, memory first, in the list with the name of its VM', async (t) => {
-  const { told, watch } = run(leak);
+  const { told, watch } = await run(leak);
   t.equal(told.filter(({ change }) => change.change === 'opened' && change.alert).length, 1);
   const [incident] = watch.incidents();
   t.match(incident, { vmName: 'web', host: 'h', kind: 'leak', explainedBy: null });
@@ -71,7 +76,7 @@ t.test('a leak: told as one, memory first, in the list with the name of its VM',
 t.test('what it sees is a row a step: how unusual, what is open, what began and how long it lasted', async (t) => {
   const outage = (step: number, usual: Usage): Usage =>
     step > FAULT_AT && step <= FAULT_AT + 20 ? { ...usual, ageMs: 10 * STEP_MS } : usual;
-  const { rows, watch } = run(outage);
+  const { rows, watch } = await run(outage);
   t.equal(rows.length, STEPS);
   t.ok(rows.every(({ likelihood }) => likelihood! >= 0 && likelihood! <= 1));
   t.match(rows[FAULT_AT], { open: 0, explained: 0, severity: 0 });
@@ -88,13 +93,41 @@ t.test('what it sees is a row a step: how unusual, what is open, what began and 
 
 t.test('a VM whose samples are old is silent; one whose host is gone is not', async (t) => {
   const stale = (step: number, usual: Usage): Usage => (step > FAULT_AT ? { ...usual, ageMs: 10 * STEP_MS } : usual);
-  t.match(run(stale).watch.incidents(), [{ kind: 'silence', severity: 'page' }]);
-  t.same(run(stale, { connected: (step) => step <= FAULT_AT }).watch.incidents(), []);
+  t.match((await run(stale)).watch.incidents(), [{ kind: 'silence', severity: 'page' }]);
+  t.same((await run(stale, { connected: (step) => step <= FAULT_AT })).watch.incidents(), []);
 });
 
 t.test('what follows our own shrinking is kept and explained, and alerts nobody', async (t) => {
   const drop = (step: number, usual: Usage): Usage => (step > FAULT_AT ? { ...usual, memory: 0.6 * usual.memory } : usual);
-  const { told, watch } = run(drop, { shrunk: true });
+  const { told, watch } = await run(drop, { shrunk: true });
   t.match(watch.incidents(), [{ explainedBy: 'our own resize of memory from 4096 to 2048', severity: 'info' }]);
   t.notOk(told.some(({ change }) => change.alert));
+});
+
+t.test('a VM that goes while the others have their turn is not looked at again', async (t) => {
+  const watch = new AnomalyWatch(STEP_MS, () => undefined, 1);
+  const demand = Object.fromEntries(RESOURCES.map((resource) => [resource, { usage: 1, ageMs: 0, vouched: true }]));
+  const vms = Array.from({ length: 600 }, (_, i) => ({
+    id: `vm-${i}`,
+    name: 'n',
+    host: 'h',
+    state: 'ready',
+    vcpus: 1,
+    bootMemoryMiB: 1,
+    demand,
+  }));
+  const snapshot = { nowMs: START_MS, vms, hosts: [{ id: 'h', connected: true }] } as unknown as FleetSnapshot;
+  let turns = 0;
+  const rows = await watch.step(snapshot, async () => {
+    turns++;
+    watch.remove('vm-599' as VmId, START_MS);
+    watch.remove('vm-0' as VmId, START_MS);
+  });
+  t.equal(turns, 1);
+  t.ok(
+    rows.some(({ subject }) => subject.id === 'vm-0'),
+    'looked at before it went',
+  );
+  t.notOk(rows.some(({ subject }) => subject.id === 'vm-599'));
+  t.equal(rows.length, 599);
 });
