@@ -4,6 +4,7 @@
  */
 import fc from 'fast-check';
 import t from 'tap';
+import { ColumnArena } from '../../aggregator/store/sqlite/column-room.ts';
 import { DueQueue } from '../../aggregator/store/sqlite/due-queue.ts';
 import { RowSegment } from '../../aggregator/store/sqlite/row-segment.ts';
 
@@ -23,45 +24,64 @@ const row = fc.tuple(
 t.test('rows of a segment', async (t) => {
   let packed = 0;
   fc.assert(
-    fc.property(fc.array(fc.array(row, { minLength: 1, maxLength: 40 }), { minLength: 1, maxLength: 8 }), (writes) => {
-      const segment = new RowSegment({ fields: FIELDS, names: new Set(FIELDS) }, writes[0]!.length);
-      for (const rows of writes) {
-        // A block as it stands in a larger buffer: times, then values row by row.
-        const numbers = Float64Array.from([9, ...rows.map(([ms]) => START_MS + ms), ...rows.flatMap(([, ...values]) => values), 9]);
-        segment.add(numbers, 1, 1 + rows.length, rows.length);
-      }
-      const all = writes.flat();
-      const times = all.map(([ms]) => START_MS + ms);
-      if (all.length > 32) packed++;
-      const same = (found: Float64Array, wanted: number[]) =>
-        found.length === wanted.length && found.every((x, i) => Object.is(x, wanted[i]));
-      return (
-        segment.rows === all.length &&
-        segment.ascending === times.every((time, i) => i === 0 || time > times[i - 1]!) &&
-        same(segment.times(), times) &&
-        FIELDS.every((_, i) =>
-          same(
-            segment.values(i),
-            all.map((values) => values[i + 1]!),
-          ),
-        )
-      );
-    }),
+    fc.property(
+      fc.array(fc.array(row, { minLength: 1, maxLength: 40 }), { minLength: 1, maxLength: 8 }),
+      fc.nat(3),
+      (writes, tightFrom) => {
+        const segment = new RowSegment({ fields: FIELDS, names: new Set(FIELDS) }, writes[0]!.length);
+        for (const [i, rows] of writes.entries()) {
+          if (i > tightFrom) segment.pack();
+          // A block as it stands in a larger buffer: times, then values row by row.
+          const numbers = Float64Array.from([9, ...rows.map(([ms]) => START_MS + ms), ...rows.flatMap(([, ...values]) => values), 9]);
+          segment.add(numbers, 1, 1 + rows.length, rows.length);
+        }
+        const all = writes.flat();
+        const times = all.map(([ms]) => START_MS + ms);
+        if (writes.slice(0, -1).flat().length > 32 && tightFrom < writes.length - 1) packed++;
+        const same = (found: Float64Array, wanted: number[]) =>
+          found.length === wanted.length && found.every((x, i) => Object.is(x, wanted[i]));
+        return (
+          segment.rows === all.length &&
+          segment.ascending === times.every((time, i) => i === 0 || time > times[i - 1]!) &&
+          same(segment.times(), times) &&
+          FIELDS.every((_, i) =>
+            same(
+              segment.values(i),
+              all.map((values) => values[i + 1]!),
+            ),
+          )
+        );
+      },
+    ),
     { numRuns: 300 },
   );
   t.ok(packed > 50, `${packed} of 300 runs had rows enough to be packed`);
 });
 
-t.test('telemetry at rest takes little memory', async (t) => {
+t.test('where memory is short telemetry at rest takes little of it', async (t) => {
   const fields = Array.from({ length: 27 }, (_, i) => `vm.field${i}`);
   const segment = new RowSegment({ fields, names: new Set(fields) }, 1);
   const numbers = new Float64Array(28);
   for (let second = 0; second < 300; second++) {
     numbers[0] = START_MS + 1000 * second;
     for (let i = 0; i < 27; i++) numbers[1 + i] = i < 5 ? ((second * (i + 7)) % 1000) / 1000 : 100 * i;
+    segment.pack();
     segment.add(numbers, 0, 1, 1);
   }
   t.ok(segment.bytes < 300 * 28 * 8 * 0.3, `${segment.bytes} bytes for 300 rows`);
+});
+
+t.test('columns of an arena: each its own, until all are free again', async (t) => {
+  const arena = new ColumnArena();
+  for (let round = 0; round < 2; round++) {
+    const sizes = [1, 300, 128 * 1024, 5, 200_000, 77_000, 77_000];
+    const columns = sizes.map((size, i) => arena.room(size).fill(i));
+    for (const [i, column] of columns.entries()) t.ok(column.length === sizes[i] && column.every((x) => x === i));
+    arena.clear();
+  }
+  const first = arena.room(8);
+  arena.clear();
+  t.equal(arena.room(8).buffer, first.buffer, 'the same memory again');
 });
 
 t.test('the soonest first', async (t) => {

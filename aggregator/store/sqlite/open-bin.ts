@@ -4,6 +4,7 @@
  * twice the later write wins; unknown (NaN) is no write.
  */
 import { assert } from '../../../shared/assert.ts';
+import { type ColumnRoom, newColumn } from './column-room.ts';
 import { type Layout, RowSegment } from './row-segment.ts';
 
 export interface Columns {
@@ -24,34 +25,39 @@ export class OpenBin {
     this.oldestEntry = oldestEntry;
   }
 
-  /** Adds `count` rows: times from `timesAt`, values (row-major) from `valuesAt` of `numbers`. */
-  add(layout: Layout, numbers: Float64Array, timesAt: number, valuesAt: number, count: number): void {
+  /** Adds `count` rows: times from `timesAt`, values (row-major) from `valuesAt` of `numbers`. `tight`: memory is short. */
+  add(layout: Layout, numbers: Float64Array, timesAt: number, valuesAt: number, count: number, tight = false): void {
     const segment = this.#segmentFor(layout, count);
     const before = segment.bytes;
+    if (tight) segment.pack();
     segment.add(numbers, timesAt, valuesAt, count);
     this.bytes += segment.bytes - before;
   }
 
   /** What was stored before, then everything here, merged; only the fields asked for when `fields` is given. */
-  merge(stored: Columns | null, fields: readonly string[] | null): Columns {
+  merge(stored: Columns | null, fields: readonly string[] | null, room: ColumnRoom = newColumn): Columns {
     const [only] = this.#segments;
-    if (!stored && this.#segments.length === 1 && only?.ascending) return asWritten(only, fields);
-    const timesOf = this.#segments.map((segment) => segment.times());
+    if (!stored && this.#segments.length === 1 && only?.ascending) return asWritten(only, fields, room);
+    const timesOf = this.#segments.map((segment) => segment.times(room));
     const timesMs = union(stored ? [stored.timesMs, ...timesOf] : timesOf);
     const out: Columns = { timesMs, columns: new Map() };
-    const add = (name: string, values: Float64Array, at: Uint32Array) => copyKnown(values, columnOf(out, name), at);
+    const add = (name: string, values: Float64Array, at: Uint32Array) => copyKnown(values, columnOf(out, name, room), at);
     if (stored) {
       const at = positions(stored.timesMs, timesMs);
       for (const [name, values] of stored.columns) if (!fields || fields.includes(name)) add(name, values, at);
     }
     for (const [i, segment] of this.#segments.entries()) {
-      const at = positions(timesOf[i]!, timesMs);
       // The rule for a VM: its rows have every time there is, and a row of forecasts joins one of them.
       const whole = segment.ascending && segment.rows === timesMs.length;
+      let at: Uint32Array | null = null;
       for (const [place, name] of segment.layout.fields.entries()) {
         if (fields && !fields.includes(name)) continue;
-        if (whole && !out.columns.has(name)) out.columns.set(name, segment.values(place));
-        else add(name, segment.values(place), at);
+        if (whole && !out.columns.has(name)) {
+          out.columns.set(name, segment.values(place, room));
+          continue;
+        }
+        at ??= positions(timesOf[i]!, timesMs);
+        add(name, segment.values(place, room), at);
       }
     }
     return out;
@@ -74,16 +80,19 @@ export class OpenBin {
   }
 }
 
-function asWritten(segment: RowSegment, fields: readonly string[] | null): Columns {
+function asWritten(segment: RowSegment, fields: readonly string[] | null, room: ColumnRoom): Columns {
   const columns = new Map<string, Float64Array>();
   for (const [place, name] of segment.layout.fields.entries()) {
-    if (!fields || fields.includes(name)) columns.set(name, segment.values(place));
+    if (!fields || fields.includes(name)) columns.set(name, segment.values(place, room));
   }
-  return { timesMs: segment.times(), columns };
+  return { timesMs: segment.times(room), columns };
 }
 
-/** Distinct times of all lists, ascending. */
+/** Distinct times of all lists, ascending. Mostly one of them has all there are. */
 function union(lists: readonly Float64Array[]): Float64Array {
+  const longest = lists.reduce((a, b) => (b.length > a.length ? b : a));
+  if (ascends(longest) && lists.every((list) => list === longest || list.every((time) => longest[firstNotBefore(longest, time)] === time)))
+    return longest;
   const all = new Float64Array(lists.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
   for (const list of lists) {
@@ -93,10 +102,15 @@ function union(lists: readonly Float64Array[]): Float64Array {
   return distinct(all.sort());
 }
 
-function columnOf(out: Columns, name: string): Float64Array {
+function ascends(times: Float64Array): boolean {
+  for (let i = 1; i < times.length; i++) if (!(times[i]! > times[i - 1]!)) return false;
+  return true;
+}
+
+function columnOf(out: Columns, name: string, room: ColumnRoom): Float64Array {
   let column = out.columns.get(name);
   if (!column) {
-    column = new Float64Array(out.timesMs.length).fill(Number.NaN);
+    column = room(out.timesMs.length).fill(Number.NaN);
     out.columns.set(name, column);
   }
   return column;

@@ -1,11 +1,12 @@
 /**
  * Rows of one field list in the order they were written, held in memory until they are sealed. Input: rows, one or a few at
- * a time; output: their times and columns. The newest rows lie as they came; each full run of them is packed by the column
- * codec, which keeps what most telemetry is (constant, whole, rounded) in a tenth of the room: ten thousand hosts at 1 Hz
- * have 1.5 GB of numbers in a bin of five minutes.
+ * a time; output: their times and columns. The newest rows lie as they came. Where memory is short (`pack`) full runs of
+ * them are packed by the column codec, which keeps what most telemetry is (constant, whole, rounded) in a tenth of the room:
+ * ten thousand hosts at 1 Hz have 1.5 GB of numbers in a bin of five minutes.
  */
 import { assert } from '../../../shared/assert.ts';
 import { decodeColumn, encodeColumn, encodedBytesMax, NOISE_BYTES_MIN, type Sections } from './column-codec.ts';
+import { type ColumnRoom, newColumn } from './column-room.ts';
 
 /** A field list, one object per distinct list, so that lists compare by identity. */
 export interface Layout {
@@ -47,7 +48,7 @@ export class RowSegment {
   constructor(layout: Layout, rowsFirst: number) {
     this.layout = layout;
     this.#width = 1 + layout.fields.length;
-    this.#tail = new Float64Array(Math.min(RUN_ROWS, rowsFirst) * this.#width);
+    this.#tail = new Float64Array(Math.max(1, rowsFirst) * this.#width);
     this.bytes += this.#tail.byteLength;
   }
 
@@ -55,7 +56,7 @@ export class RowSegment {
   add(numbers: Float64Array, timesAt: number, valuesAt: number, count: number): void {
     const fields = this.#width - 1;
     for (let row = 0, from = valuesAt; row < count; row++, from += fields) {
-      if ((this.#tailRows + 1) * this.#width > this.#tail.length) this.#makeRoom();
+      if ((this.#tailRows + 1) * this.#width > this.#tail.length) this.#resize(ROOM_GROWTH * this.#tailRows, this.#tail);
       const timeMs = numbers[timesAt + row]!;
       if (!(timeMs > this.#newestMs)) this.ascending = false;
       this.#newestMs = timeMs;
@@ -68,17 +69,27 @@ export class RowSegment {
     this.rows += count;
   }
 
-  times(): Float64Array {
-    return this.#column(TIMES);
+  times(room: ColumnRoom = newColumn): Float64Array {
+    return this.#column(TIMES, room);
   }
 
   /** Values of the field at this place of the layout. */
-  values(field: number): Float64Array {
-    return this.#column(1 + field);
+  values(field: number, room: ColumnRoom = newColumn): Float64Array {
+    return this.#column(1 + field, room);
   }
 
-  #column(index: number): Float64Array {
-    const out = new Float64Array(this.rows);
+  /** Packs full runs, if there are any. */
+  pack(): void {
+    const runs = Math.floor(this.#tailRows / RUN_ROWS);
+    if (runs === 0) return;
+    for (let run = 0; run < runs; run++) this.#packRun(run * RUN_ROWS);
+    const left = this.#tail.subarray(runs * RUN_ROWS * this.#width, this.#tailRows * this.#width);
+    this.#tailRows -= runs * RUN_ROWS;
+    this.#resize(RUN_ROWS, left);
+  }
+
+  #column(index: number, room: ColumnRoom): Float64Array {
+    const out = room(this.rows);
     const offsets = new DataView(this.#packed.buffer);
     let at = 0;
     for (const runAt of this.#runsAt) {
@@ -90,19 +101,15 @@ export class RowSegment {
     return out;
   }
 
-  #makeRoom(): void {
-    if (this.#tailRows === RUN_ROWS) {
-      this.#pack();
-      return;
-    }
-    const rows = Math.min(RUN_ROWS, this.#tailRows * ROOM_GROWTH);
+  /** Room for so many rows that are not packed; those given are there already. */
+  #resize(rows: number, given: Float64Array): void {
     const tail = new Float64Array(rows * this.#width);
-    tail.set(this.#tail);
+    tail.set(given);
     this.bytes += tail.byteLength - this.#tail.byteLength;
     this.#tail = tail;
   }
 
-  #pack(): void {
+  #packRun(firstRow: number): void {
     const width = this.#width;
     const most = width * (OFFSET_BYTES + encodedBytesMax(RUN_ROWS));
     if (sections.plain.length < most) sections.plain = new Uint8Array(most);
@@ -110,7 +117,7 @@ export class RowSegment {
     sections.plainAt = width * OFFSET_BYTES;
     for (let index = 0; index < width; index++) {
       offsets.setUint32(index * OFFSET_BYTES, sections.plainAt, true);
-      for (let row = 0, from = index; row < RUN_ROWS; row++, from += width) column[row] = this.#tail[from]!;
+      for (let row = 0, from = firstRow * width + index; row < RUN_ROWS; row++, from += width) column[row] = this.#tail[from]!;
       encodeColumn(column, sections);
     }
     const packed = new Uint8Array(this.#packed.length + sections.plainAt);
@@ -119,6 +126,5 @@ export class RowSegment {
     this.#runsAt.push(this.#packed.length);
     this.bytes += sections.plainAt;
     this.#packed = packed;
-    this.#tailRows = 0;
   }
 }

@@ -40,12 +40,18 @@ export class RowTable {
   bytes = 0;
   /** Newest time ever taken in; null before the first row. */
   newestMs: number | null = null;
+  readonly #looseBytesMax: number;
   readonly #due = new DueQueue<DueBin>();
   /** Handed out by `due`, and perhaps not sealed. */
   #taken: DueBin[] = [];
   readonly #layouts = new Map<string, Layout>();
   /** What the numbers of one numbering stand for. */
   #known: { names: NameTable | null; series: SeriesRows[]; layouts: Layout[] } = { names: null, series: [], layouts: [] };
+
+  /** @param looseBytesMax memory up to which rows lie as they came; beyond it they are packed as more come */
+  constructor(looseBytesMax: number) {
+    this.#looseBytesMax = looseBytesMax;
+  }
 
   add(group: BlockGroup, entry: number, nowMs: number): void {
     const { names, numbers } = group;
@@ -80,7 +86,7 @@ export class RowTable {
       while (to < rows && numbers[timesAt + to]! >= startMs && numbers[timesAt + to]! < endMs) to++;
       const { bin } = this.#bin(series, startMs, entry, nowMs);
       const before = bin.bytes;
-      bin.add(layout, numbers, timesAt + from, valuesAt + from * width, to - from);
+      bin.add(layout, numbers, timesAt + from, valuesAt + from * width, to - from, this.bytes > this.#looseBytesMax);
       this.bytes += bin.bytes - before;
       from = to;
     }

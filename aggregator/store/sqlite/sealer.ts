@@ -7,6 +7,7 @@
 import { seriesKey } from '../../../shared/telemetry.ts';
 import { STATISTICS, statisticName, writeStatistics } from '../statistics.ts';
 import type { BatchLog } from './batch-log.ts';
+import { ColumnArena } from './column-room.ts';
 import { type Columns, OpenBin } from './open-bin.ts';
 import type { Layout } from './row-segment.ts';
 import { type DueBin, type RowTable, SEAL_DELAY_MS_MAX } from './row-table.ts';
@@ -45,6 +46,8 @@ export class Sealer {
   /** Statistics not chunked yet: per shelf, chunk start → series keys. */
   readonly #blocksWaiting = new Map<SliceShelf, Map<number, Map<string, SeriesName>>>();
   #sealedSinceCut = 0;
+  /** Columns of the bins that are being sealed. */
+  readonly #arena = new ColumnArena();
 
   constructor(shelves: Shelves, table: RowTable, log: BatchLog, options: SeriesOptions) {
     this.#shelves = shelves;
@@ -97,9 +100,10 @@ export class Sealer {
   }
 
   seal(due: readonly DueBin[]): void {
+    this.#arena.clear();
     const sealed: SealedBin[] = [];
     for (const open of due) {
-      const columns = knownOnly(open.bin.merge(this.#stored(open), null));
+      const columns = knownOnly(open.bin.merge(this.#stored(open), null, this.#arena.room));
       if (columns.columns.size === 0) this.#table.remove(open);
       else sealed.push({ open, columns, statistics: statisticsOf(open.bin.startMs, columns) });
     }
