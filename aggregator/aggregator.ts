@@ -31,7 +31,7 @@ import type { Notifier } from './notify/notifier.ts';
 import { CapacityWatch } from './service/capacity-watch.ts';
 import { createAnomalies } from './service/create-anomalies.ts';
 import { createCredentials } from './service/create-credentials.ts';
-import { createSpawning, type KeptSpawning, loadSpawning } from './service/create-spawning.ts';
+import { createSpawning, type KeptSpawning, loadSpawning, spawnPeriodMs } from './service/create-spawning.ts';
 import { DecisionLog } from './service/decision-log.ts';
 import { EventLog } from './service/event-log.ts';
 import { FromHosts } from './service/from-hosts.ts';
@@ -168,7 +168,10 @@ export class Aggregator {
       ...line,
       view: (vm) => this.service.vm(vm),
     });
-    const spawning = createSpawning({ ...{ clock, epoch, time, state, queue, config }, ...line, ...kept });
+    const spawning = createSpawning({
+      ...{ clock, epoch, time, state, queue, config, prng, log, ledger, events, notifications },
+      ...{ ...line, ...kept, snapshot: () => this.#parts.snapshot(), peaks: (snapshot) => this.#parts.capacity.peaks(snapshot) },
+    });
     this.#fromHosts = new FromHosts(
       { clock, time, state, executor, reporter, decisions, anomalies, queue, models, credentials, spawning },
       killSwitches,
@@ -209,10 +212,12 @@ export class Aggregator {
       ...{ clock, config, nowMs: () => time.nowMs() },
       step: () => this.#step(),
       plan: () => this.#plan(),
+      spawnPeriodMs: spawnPeriodMs(config),
       planned: () => this.latest !== null,
       maintain: () => this.#maintain(),
       checkpoint: () => this.#checkpoint(),
       fit: () => this.#fit(),
+      spawn: () => this.#parts.spawning.turn(),
       onError: (name, error) => log.error(`the ${name} loop failed`, { problem: errorText(error) }),
     });
   }
@@ -298,6 +303,7 @@ export class Aggregator {
     await this.ingest.stop();
     await this.#parts.models.checkpoint(() => Promise.resolve(), true);
     await this.#parts.capacity.checkpoint();
+    await this.#parts.spawning.checkpoint();
     await this.#parts.anomalies.keep();
     await this.#parts.queue.flush();
   }
@@ -319,6 +325,7 @@ export class Aggregator {
     const { clock, models, capacity } = this.#parts;
     await models.checkpoint(() => sleep(clock, 0));
     await capacity.checkpoint();
+    await this.#parts.spawning.checkpoint();
   }
 
   async #plan(): Promise<void> {

@@ -11,7 +11,7 @@ import type { Logger } from '../../shared/log.ts';
 import { comparePairs, type Outcome, type Pair } from '../../shared/resources.ts';
 import type { VmBuild } from '../../shared/vm-build.ts';
 import { imageLeadsOutside, leadsOutside } from '../actuators/build-confinement.ts';
-import { type BuildPlaces, buildVm, checkBuild, leftOvers, removeVm, vmOfVolume } from '../actuators/build-vm.ts';
+import { type BuildPlaces, buildVm, checkBuild, removeVm, vmOfVolume } from '../actuators/build-vm.ts';
 import { type BuildAsked, type BuildLimits, type BuildRefusal, type BuildResult, refusalOfBuild } from '../core/build-guard.ts';
 import type { VmBuilder } from '../hypervisor/builder.ts';
 
@@ -27,8 +27,8 @@ export interface BuildDeskOptions extends BuildMeans {
   log: Logger;
   /** Highest epoch this host has met. */
   epoch: () => number;
-  /** Why nothing may be done to this VM, or on this host at all; null = nothing speaks against it. */
-  killed: (vm: VmId | null) => string | null;
+  /** Why nothing may be done to this VM; null = nothing speaks against it. */
+  killed: (vm: VmId) => string | null;
   send: (result: BuildResult) => void;
   /** VMs came or went: the inventory is due. */
   changed: () => void;
@@ -54,7 +54,7 @@ export class BuildDesk {
   readonly #answers = new Map<string, BuildResult>();
   readonly #underWay = new Set<string>();
   /** The last order of each VM, so that the next one waits for it. */
-  readonly #tails = new Map<VmId | null, Promise<void>>();
+  readonly #tails = new Map<VmId, Promise<void>>();
   /** The highest pair of each VM's orders. */
   readonly #highest = new Map<VmId, Pair>();
   readonly #waiting: (() => void)[] = [];
@@ -121,12 +121,12 @@ export class BuildDesk {
     const { clock, log, builder, places, limits, epoch, killed } = this.#options;
     const { order, orderId, pair } = asked;
     const vm = vmOf(asked);
-    const highest = vm === null ? null : (this.#highest.get(vm) ?? null);
+    const highest = this.#highest.get(vm) ?? null;
     const waitedMs = clock.bootMs() - receivedAtMs;
     const ground = { epoch: epoch(), highest, waitedMs, killed: killed(vm), vmsMade: await this.#vmsMade(vm), limits };
     const refusal = refusalOfBuild(asked, ground);
     if (refusal !== null) return refused(refusal);
-    if (vm !== null && (highest === null || comparePairs(pair, highest) > 0)) this.#highest.set(vm, pair);
+    if (highest === null || comparePairs(pair, highest) > 0) this.#highest.set(vm, pair);
     if ('build' in order) {
       const outside = await this.#leadsOutside(order.build);
       if (outside !== null) return refused({ code: 'PERMISSION', reason: outside });
@@ -139,18 +139,16 @@ export class BuildDesk {
       case 'build': {
         const { build, group, template } = order;
         const mark = { orderId, group, template, pool: build.disk.pool };
-        await buildVm(builder, places, { vm: order.vm as VmId, build, mark }, (stage) => log.debug('building', { vm, stage }));
+        await buildVm(builder, places, { vm: vm, build, mark }, (stage) => log.debug('building', { vm, stage }));
         return APPLIED;
       }
       case 'stop':
       case 'end':
-        return this.#take(order.vm as VmId, order.action);
+        return this.#take(vm, order.action);
       case 'remove':
-        await removeVm(builder, places, order.vm as VmId, order.pool, order.keepDisk);
-        this.#highest.delete(order.vm as VmId);
+        await removeVm(builder, places, vm, order.pool, order.keepDisk);
+        this.#highest.delete(vm);
         return APPLIED;
-      case 'sweep':
-        return this.#sweep(order.pool, new Set<string>(order.keep));
     }
   }
 
@@ -161,15 +159,8 @@ export class BuildDesk {
     return APPLIED;
   }
 
-  async #sweep(pool: string, keep: ReadonlySet<string>): Promise<Ended> {
-    const { builder, places } = this.#options;
-    const left = (await leftOvers(builder, places, pool)).filter((vm) => !keep.has(vm) && !this.#tails.has(vm));
-    for (const vm of left) await removeVm(builder, places, vm, pool);
-    return { ...APPLIED, reason: left.length === 0 ? '' : `removed what was left of ${left.join(', ')}` };
-  }
-
   /** Each has a disk in one of the pools. */
-  async #vmsMade(except: VmId | null): Promise<number> {
+  async #vmsMade(except: VmId): Promise<number> {
     const { builder, limits } = this.#options;
     const made = new Set<VmId>();
     for (const pool of limits.pools) {
@@ -196,7 +187,7 @@ export class BuildDesk {
   }
 }
 
-const vmOf = ({ order }: BuildAsked): VmId | null => (order.action === 'sweep' ? null : (order.vm as VmId));
+const vmOf = ({ order }: BuildAsked): VmId => order.vm as VmId;
 
 const failed = (error: unknown): Ended => ({
   outcome: 'failed',

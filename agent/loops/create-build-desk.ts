@@ -10,7 +10,7 @@ export function createBuildDesk(means: BuildMeans, context: HostContext, welcome
     ...means,
     ...{ clock, log },
     epoch: () => Math.max(welcomed(), host.lease?.epoch ?? 0, ...written()),
-    killed: (vm) => (vm === null ? context.files.kills().host : killReason(context, vm)),
+    killed: (vm) => killReason(context, vm),
     send: (result) => context.send(result),
     changed: () => context.changed(),
   });

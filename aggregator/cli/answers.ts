@@ -6,6 +6,7 @@ import type { Capacity } from '../http/schemas/capacity.ts';
 import type { Credential } from '../http/schemas/credentials.ts';
 import type { Event, Plan, Policies, PolicyChange, PolicyVersion, Verification } from '../http/schemas/decisions.ts';
 import type { Explanation, Host, Sla, Vm } from '../http/schemas/fleet.ts';
+import type { GroupSchema } from '../http/schemas/groups.ts';
 import type { LoanView, ShortageView } from '../http/schemas/loans.ts';
 import type { TemplateChange, TemplateCheck, TemplateSchema, TemplateText } from '../http/schemas/templates.ts';
 
@@ -24,6 +25,7 @@ export type SlaAnswer = Static<typeof Sla>;
 export type MapAnswer = Static<typeof MapRowSchema>;
 export type LoanAnswer = Static<typeof LoanView>;
 export type ShortageAnswer = Static<typeof ShortageView>;
+export type GroupAnswer = Static<typeof GroupSchema>;
 export type TemplateAnswer = Static<typeof TemplateSchema>;
 export type TemplateTextAnswer = Static<typeof TemplateText>;
 export type TemplateChangeAnswer = Static<typeof TemplateChange>;

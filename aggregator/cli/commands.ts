@@ -8,6 +8,7 @@ import { backtest } from './commands/backtest.ts';
 import { capacityList } from './commands/capacity-list.ts';
 import { detect } from './commands/detect.ts';
 import { events } from './commands/events.ts';
+import { groupList, groupShow, groupUndo } from './commands/group.ts';
 import { hostList } from './commands/host-list.ts';
 import { killSwitchOff, killSwitchOn, killSwitchStatus } from './commands/kill-switch.ts';
 import { loanList, shortageList } from './commands/loan-list.ts';
@@ -44,6 +45,9 @@ export const COMMANDS: readonly Command[] = [
   policyApply,
   policyHistory,
   policyRollback,
+  groupList,
+  groupShow,
+  groupUndo,
   templateList,
   templateShow,
   templateApply,

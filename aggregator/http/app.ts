@@ -22,6 +22,7 @@ import { auditRoutes } from './routes/audit.ts';
 import { capacityRoutes } from './routes/capacity.ts';
 import { credentialRoutes } from './routes/credentials.ts';
 import { eventRoutes } from './routes/events.ts';
+import { groupRoutes } from './routes/groups.ts';
 import { healthRoutes } from './routes/health.ts';
 import { hostRoutes } from './routes/hosts.ts';
 import { killSwitchRoutes } from './routes/kill-switch.ts';
@@ -107,6 +108,7 @@ export async function createHttpApp(whole: AggregatorService, options: HttpAppOp
       planRoutes,
       policyRoutes,
       templateRoutes,
+      groupRoutes,
       slaRoutes,
       capacityRoutes,
       loanRoutes,

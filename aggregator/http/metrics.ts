@@ -2,6 +2,7 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import { RESOURCES } from '../../shared/resources.ts';
 import { capacityGauges } from './capacity-metrics.ts';
+import { groupGauges } from './group-metrics.ts';
 import type { AggregatorService, ResourceView } from './service.ts';
 
 const VM_GAUGES: Readonly<Record<string, { help: string; value: (view: ResourceView) => number | null }>> = {
@@ -21,6 +22,7 @@ export async function metricsText(service: AggregatorService): Promise<string> {
   vmGauges(service, registry);
   hostGauges(service, registry);
   capacityGauges(service.capacity(), registry);
+  groupGauges(service.spawning.groups(), registry);
   for (const [name, value] of Object.entries(service.metrics())) {
     if (!Number.isFinite(value)) continue;
     const safe = name.replaceAll(/[^a-zA-Z0-9_:]/g, '_');

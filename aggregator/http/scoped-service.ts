@@ -11,7 +11,12 @@ import type { SpawnService } from './spawn-service.ts';
 
 /** Who changes something is named with it. */
 function scopedSpawning(spawning: SpawnService, named: (by: string) => string): SpawnService {
-  return { ...spawning, applyTemplate: (name, source, by, options) => spawning.applyTemplate(name, source, named(by), options) };
+  return {
+    ...spawning,
+    applyTemplate: (name, source, by, options) => spawning.applyTemplate(name, source, named(by), options),
+    setGroupBounds: (name, bounds, by) => spawning.setGroupBounds(name, bounds, named(by)),
+    undoMember: (name, vm, by) => spawning.undoMember(name, vm, named(by)),
+  };
 }
 
 /** `whose`: asked at each call. */
@@ -95,7 +100,7 @@ export function scopedService(service: AggregatorService, whose: () => Principal
       if (query.vm === undefined || !seesId(query.vm)) refuse('the ledger (name a VM)');
       // A plan names other VMs, too.
       return (await service.ledgerEntries(query)).filter(
-        ({ body }) => body.kind === 'outcome' || body.kind === 'verdict' || body.kind === 'event',
+        ({ body }) => body.kind === 'outcome' || body.kind === 'verdict' || body.kind === 'event' || body.kind === 'spawn',
       );
     },
     metrics: () => (all() ? service.metrics() : refuse('the metrics')),

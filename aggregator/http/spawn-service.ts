@@ -1,6 +1,9 @@
 /** What the API reads and steers of templates and groups: implemented by the aggregator. Plain data in the API's own words. */
-import type { HostId } from '../../shared/ids.ts';
+import type { HostId, VmId } from '../../shared/ids.ts';
+import type { GroupMode, GroupResource } from '../core/plan/group-policy.ts';
 import type { BootStatistics } from '../core/spawn/boot-times.ts';
+import type { GroupBounds } from '../core/spawn/spawn-book.ts';
+import type { SpawnPhase } from '../core/spawn/spawn-record.ts';
 import type { ReadyProbe } from '../core/spawn/template-schema.ts';
 
 export interface TemplateVersionView {
@@ -40,7 +43,55 @@ export interface TemplateChecked {
   reason: string;
 }
 
+export interface GroupMemberView {
+  vm: VmId;
+  name: string;
+  host: HostId;
+  template: string;
+  phase: SpawnPhase;
+  sinceMs: number;
+  reason: string;
+  failed: boolean;
+}
+
+export interface GroupView {
+  name: string;
+  template: string;
+  mode: GroupMode;
+  /** The policy's. */
+  min: number;
+  max: number;
+  /** Set within them by the API; null = none are. */
+  bounds: GroupBounds | null;
+  /** Of Headroom's making, those on their way in and out included. */
+  members: GroupMemberView[];
+  /** That serve. */
+  serving: number;
+  /** Null: nothing was decided yet. */
+  desired: number | null;
+  reason: string;
+  /** Why less is done than should be; null = all is. */
+  notDone: string | null;
+  decidedAtMs: number | null;
+  demand: {
+    resource: GroupResource;
+    stepMs: number;
+    now: number | null;
+    quantiles: readonly number[];
+    horizons: readonly number[];
+    values: number[];
+  }[];
+}
+
 export interface SpawnService {
+  groups(): GroupView[];
+  /** Within the policy's; null = the policy's again. Throws NOT_FOUND, USAGE. */
+  setGroupBounds(name: string, bounds: { min: number; max: number } | null, by: string): Promise<GroupView>;
+  /** Takes a member back that drains or is stopped. Throws NOT_FOUND, CONFLICT when it is too late. */
+  undoMember(name: string, vm: VmId, by: string): Promise<GroupView>;
+  /** Nothing uses it any more. Throws NOT_FOUND. */
+  memberDrained(name: string, vm: VmId): GroupView;
+
   templates(): TemplateView[];
   /** Null: there is no such template, or version of it. */
   template(name: string, version: number | null): Promise<(TemplateVersionView & { source: string }) | null>;

@@ -16,6 +16,8 @@ const FIRST_PLAN_MS_MAX = 5000;
 
 export interface LoopsOptions {
   clock: Clock;
+  /** Of the loop that makes VMs and lets them go. */
+  spawnPeriodMs: number;
   config: DecisionConfig;
   nowMs: () => number;
   step: () => Promise<void>;
@@ -25,6 +27,7 @@ export interface LoopsOptions {
   maintain: () => Promise<void>;
   checkpoint: () => Promise<void>;
   fit: () => Promise<void>;
+  spawn: () => Promise<void>;
   onError: (name: string, error: unknown) => void;
 }
 
@@ -32,7 +35,7 @@ export class Loops {
   readonly plan: Loop;
   readonly all: readonly Loop[];
 
-  constructor({ clock, config, nowMs, planned, onError, ...work }: LoopsOptions) {
+  constructor({ clock, config, spawnPeriodMs, nowMs, planned, onError, ...work }: LoopsOptions) {
     const { stepMs, planPeriodMs, graceMs } = config;
     // Right after the step's forecasts, where plan periods and steps fit: what was just learnt is acted on at once.
     const planAfterMs = graceMs + Math.min(PLAN_AFTER_STEP_MS_MAX, planPeriodMs / 20);
@@ -47,6 +50,7 @@ export class Loops {
       this.plan,
       new Loop({ name: 'maintain', clock, periodMs: config.maintainPeriodMs, run: work.maintain, onError }),
       new Loop({ name: 'checkpoint', clock, periodMs: config.checkpointPeriodMs, run: work.checkpoint, onError }),
+      new Loop({ name: 'spawn', clock, periodMs: spawnPeriodMs, run: work.spawn, onError }),
       new Loop({ name: 'fit', clock, periodMs: FIT_PERIOD_MS, run: work.fit, onError }),
     ];
   }

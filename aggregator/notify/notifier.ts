@@ -14,6 +14,7 @@ export const NOTIFICATION_KINDS = [
   'kill-switch',
   'credential',
   'anomaly',
+  'group',
 ] as const;
 export type NotificationKind = (typeof NOTIFICATION_KINDS)[number];
 

@@ -83,6 +83,13 @@ export class CapacityWatch {
     for (const [host, learnt] of this.#hosts) await this.#options.ledger.putBlob(blobName(host), learnt.serialise());
   }
 
+  /** Highest demand of each host's VMs together in the hour to come, cores, 0.99 quantile; of hosts of which it is known. */
+  peaks(snapshot: FleetSnapshot): Map<string, number> {
+    return new Map(
+      this.views(snapshot).flatMap(({ host, resources: { cpu } }) => (cpu.nextHour === null ? [] : [[host, cpu.nextHour.q99]])),
+    );
+  }
+
   /** What every host can be sold, the roomiest first. */
   views({ hosts, vms }: FleetSnapshot): CapacityView[] {
     const { state, stepMs } = this.#options;

@@ -4,13 +4,14 @@
  */
 import { HeadroomError } from '../../shared/errors.ts';
 import type { HostId } from '../../shared/ids.ts';
-import { BUILD_CAPABILITY } from '../../shared/protocol/build-frames.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
-import type { BootTimes } from '../core/spawn/boot-times.ts';
 import type { FleetState } from '../core/state/fleet-state.ts';
 import type { BuildChecks } from '../execute/build-checks.ts';
 import type { SpawnService, TemplateChecked, TemplateView } from '../http/spawn-service.ts';
+import type { GroupDemands } from './group-demand.ts';
+import { groupService } from './group-views.ts';
 import type { LedgerQueue } from './ledger-queue.ts';
+import type { Spawner } from './spawner.ts';
 import type { SteadyTime } from './steady-time.ts';
 import type { KnownTemplate, TemplateKeeper } from './template-keeper.ts';
 
@@ -20,8 +21,9 @@ export interface SpawnDeskOptions {
   queue: LedgerQueue;
   templates: TemplateKeeper;
   checks: BuildChecks;
-  boots: BootTimes;
-  understands: (host: HostId, capability: string) => boolean;
+  spawner: Spawner;
+  demands: GroupDemands;
+  makesVms: (host: HostId) => boolean;
 }
 
 export class SpawnDesk {
@@ -37,16 +39,27 @@ export class SpawnDesk {
       templateVersions: (name) => templates.versions(name),
       applyTemplate: (name, source, by, options) => templates.apply(name, source, { ...options, by, nowMs: time.nowMs() }),
       checkTemplate: (name, host) => this.#check(name, host),
+      ...groupService(options),
     };
   }
 
   onBuildResult(host: HostId, result: FrameOf<'build-result'>): void {
-    const { checks, queue, time } = this.#options;
+    const { checks, spawner, queue, time } = this.#options;
     checks.onResult(host, result);
+    spawner.onBuildResult(host, result);
     if (result.code !== 'PERMISSION') return;
     const { action, vm, code, reason } = result;
-    const subject = `${action} ${vm ?? ''}`.trim();
+    const subject = `${action} ${vm}`;
     queue.append(time.nowMs(), { kind: 'security', event: 'build-refused', subject, by: `host ${host}`, code, reason, untold: 0 });
+  }
+
+  /** What became of VMs that are made or go, and what groups want now. */
+  turn(): Promise<void> {
+    return this.#options.spawner.turn();
+  }
+
+  checkpoint(): Promise<void> {
+    return this.#options.demands.checkpoint();
   }
 
   stop(): void {
@@ -56,7 +69,7 @@ export class SpawnDesk {
   #view({ kept, template }: ReturnType<TemplateKeeper['list']>[number]): TemplateView {
     const { description, software, build, probe, readyWithinMs, warmPool } = template;
     const { vcpus, memoryMiB, disk } = build;
-    const boots = this.#options.boots.statistics(template.name);
+    const boots = this.#options.spawner.boots.statistics(template.name);
     return { ...kept, description, software, image: disk.image, pool: disk.pool, vcpus, memoryMiB, probe, readyWithinMs, warmPool, boots };
   }
 
@@ -64,19 +77,15 @@ export class SpawnDesk {
     const { templates, state } = this.#options;
     const template = templates.current(name);
     if (template === null) throw new HeadroomError('NOT_FOUND', `no template is called "${name}"; GET /v1/templates lists them`);
-    const hosts = only === null ? state.hostIds().filter((host) => this.#makesVms(host)) : [only];
+    const hosts = only === null ? state.hostIds().filter((host) => this.#options.makesVms(host)) : [only];
     return Promise.all(hosts.map((host) => this.#checkOn(host, template)));
   }
 
   async #checkOn(host: HostId, template: KnownTemplate): Promise<TemplateChecked> {
     if (this.#options.state.host(host)?.connected !== true) return { host, ok: false, reason: 'it is not connected' };
-    if (!this.#makesVms(host))
+    if (!this.#options.makesVms(host))
       return { host, ok: false, reason: 'its agent makes no VMs: its administrator names pools with --build-pool' };
     const { outcome, reason } = await this.#options.checks.check(host, { ...template.build, name: template.name });
     return { host, ok: outcome === 'applied', reason };
-  }
-
-  #makesVms(host: HostId): boolean {
-    return this.#options.understands(host, BUILD_CAPABILITY);
   }
 }

@@ -19,6 +19,9 @@ export interface KnownTemplate extends Template {
   id: string;
 }
 
+/** Of `name@version`. */
+export const templateName = (id: string): string => id.slice(0, id.lastIndexOf('@'));
+
 const CURRENT = 'template-current/';
 const currentBlob = (name: string): string => `${CURRENT}${name}`;
 const versionBlob = (name: string, version: number): string => `template-version/${name}/${version}`;

@@ -6,6 +6,7 @@
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { Outcome, Resource, Setting } from '../../shared/resources.ts';
 import type { Loan } from '../core/plan/loan.ts';
+import type { SpawnPhase } from '../core/spawn/spawn-record.ts';
 import type { Evidence, VerdictKind } from '../core/verdict/judge.ts';
 
 export interface Allocation {
@@ -57,6 +58,17 @@ export type LedgerBody =
   | { kind: 'policy'; version: number; by: string; digest: string }
   | { kind: 'template'; name: string; version: number; by: string; digest: string }
   | { kind: 'security'; event: string; subject: string; by: string; code: string | null; reason: string; untold: number }
+  | {
+      kind: 'spawn';
+      group: string;
+      vm: VmId;
+      host: HostId;
+      template: string;
+      /** Into which it came; gone = nothing of it is left. */
+      phase: SpawnPhase | 'gone';
+      reason: string;
+      failed: boolean;
+    }
   | { kind: 'operator'; action: string; by: string; target: string; reason: string };
 
 export interface LedgerEntry {

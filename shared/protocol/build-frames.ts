@@ -11,10 +11,9 @@ export const BUILD_CAPABILITY = 'build';
 
 /**
  * check: what this host lacks for a build, nothing is changed; build: make it and start it, or start what was stopped; stop: ask
- * the guest to shut down; end: power off; remove: definition, seed and (unless kept) disk go; sweep: what was begun for VMs that
- * are not named goes.
+ * the guest to shut down; end: power off; remove: definition, seed and (unless kept) disk go.
  */
-export const BUILD_ACTIONS = ['check', 'build', 'stop', 'end', 'remove', 'sweep'] as const;
+export const BUILD_ACTIONS = ['check', 'build', 'stop', 'end', 'remove'] as const;
 
 const text = (maxLength: number) => Type.String({ maxLength });
 const vm = Type.String({ pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' });
@@ -29,7 +28,6 @@ const Order = Type.Union([
   Type.Object({ action: Type.Literal('stop'), vm }),
   Type.Object({ action: Type.Literal('end'), vm }),
   Type.Object({ action: Type.Literal('remove'), vm, pool: name, keepDisk: Type.Boolean() }),
-  Type.Object({ action: Type.Literal('sweep'), pool: name, keep: Type.Array(vm, { maxItems: 4096 }) }),
 ]);
 
 /** Aggregator → host agent. Sent again with the same id, action and pair it is answered again, and not carried out again. */
@@ -48,8 +46,7 @@ export const BuildResultFrame = Type.Object({
   orderId: text(128),
   action: Type.Enum(BUILD_ACTIONS),
   pair,
-  /** Null: a sweep. */
-  vm: Type.Union([vm, Type.Null()]),
+  vm,
   outcome: Type.Enum(OUTCOMES),
   /** Of the failure, as errors are named: PERMISSION = this host's administrator does not let it. Null when there was none. */
   code: Type.Union([text(64), Type.Null()]),

@@ -130,7 +130,6 @@ export const frame = fc.oneof(
     order: fc.oneof(
       record({ action: fc.constantFrom('stop', 'end'), vm: uuid }),
       record({ action: fc.constant('remove'), vm: uuid, pool: plainName, keepDisk: fc.boolean() }),
-      record({ action: fc.constant('sweep'), pool: plainName, keep: fc.array(uuid, { maxLength: 3 }) }),
     ),
   }),
   record({ type: fc.constantFrom('ping', 'pong'), id: unsigned }),

@@ -1,9 +1,9 @@
 /** Templates for tests of the API: a real library in a ledger, and hosts that answer checks. */
-import type { SpawnService } from '../../aggregator/http/spawn-service.ts';
+import type { GroupMemberView, GroupView, SpawnService } from '../../aggregator/http/spawn-service.ts';
 import { TemplateKeeper } from '../../aggregator/service/template-keeper.ts';
 import type { LedgerStore } from '../../aggregator/store/ledger-store.ts';
 import { HeadroomError } from '../../shared/errors.ts';
-import { hostId } from '../../shared/ids.ts';
+import { hostId, vmId } from '../../shared/ids.ts';
 
 export const MADE_TEMPLATE = `version: 1
 name: debian-web
@@ -15,10 +15,39 @@ memoryMiB: 1024
 class: web
 `;
 
+const member: GroupMemberView = {
+  ...{ vm: vmId('6f1b0000-0000-4000-8000-000000000001'), name: 'web-6f1b0000', host: hostId('kvm1'), template: 'debian-web@1' },
+  ...{ phase: 'serving', sinceMs: 1_767_787_000_000, reason: 'ready 30 s after it was ordered', failed: false },
+};
+
 export async function madeSpawning(ledger: LedgerStore, nowMs: () => number): Promise<SpawnService> {
   const keeper = new TemplateKeeper(ledger);
+  let bounds: GroupView['bounds'] = null;
   await keeper.apply('debian-web', MADE_TEMPLATE, { by: 'start', ifVersion: null, dryRun: false, nowMs: nowMs() });
+  const group = (): GroupView => ({
+    ...{ name: 'web', template: 'debian-web', mode: 'auto', min: 1, max: 6, bounds, members: [member], serving: 1, desired: 2 },
+    ...{ reason: '1.4 of cpu for 2 VMs expected in 2 steps', notDone: 'no host has room: kvm1: it swaps', decidedAtMs: nowMs() },
+    demand: [{ resource: 'cpu', stepMs: 300_000, now: 0.9, quantiles: [0.5, 0.96], horizons: [1, 2], values: [1, 1.2, 1.1, 1.4] }],
+  });
+  const known = (name: string, vm?: string): GroupView => {
+    if (name !== 'web' || (vm !== undefined && vm !== member.vm))
+      throw new HeadroomError('NOT_FOUND', `no group "${name}", or no such VM in it`);
+    return group();
+  };
   return {
+    groups: () => [group()],
+    async setGroupBounds(name, asked, by) {
+      known(name);
+      if (asked !== null && (asked.min < 1 || asked.max > 6 || asked.min > asked.max))
+        throw new HeadroomError('USAGE', "not within the policy's 1..6");
+      bounds = asked === null ? null : { least: asked.min, most: asked.max, by };
+      return group();
+    },
+    async undoMember(name, vm) {
+      known(name, vm);
+      throw new HeadroomError('CONFLICT', 'VM web-6f1b0000 is serving: there is nothing to take back, or it is too late');
+    },
+    memberDrained: (name, vm) => known(name, vm),
     templates: () =>
       keeper.list().map(({ kept, template: { description, software, build, probe, readyWithinMs, warmPool } }) => ({
         ...{ ...kept, description, software, probe, readyWithinMs, warmPool, vcpus: build.vcpus, memoryMiB: build.memoryMiB },

@@ -104,6 +104,19 @@ t.test('policy: history, show, diff, rollback; nobody is overwritten unseen', as
   t.equal(service.policies().source, FAKE_POLICY);
 });
 
+t.test('groups: listed with why, shown with their members, too late is told', async (t) => {
+  t.match(
+    (await world.run('group list')).out,
+    /web +debian-web +auto +1 +2 +1 +6 +1.4 of cpu for 2 VMs expected in 2 steps +no host has room/,
+  );
+  t.match(
+    (await world.run('group show web')).out,
+    /web-6f1b0000 +6f1b0000-\S+ +kvm1 +debian-web@1 +serving +2026-01-07 11:56:40Z +ready 30 s/,
+  );
+  t.match(await world.run('group undo web 6f1b0000-0000-4000-8000-000000000001'), { code: 1, err: /it is too late/ });
+  t.equal((await world.run('group show nothing')).code, 3);
+});
+
 t.test('templates: listed, shown, taken, refused with their place, checked on hosts', async (t) => {
   t.match((await world.run('template list')).out, /debian-web +1 +templates\/debian-12.qcow2 +2 +1024 +guest-agent +kvm1 31 s/);
   t.equal((await world.run('template show debian-web')).out, MADE_TEMPLATE);

@@ -55,6 +55,8 @@ const GOOD: [url: string, path: string][] = [
   ['/v1/policies', '/v1/policies'],
   ['/v1/policies/versions', '/v1/policies/versions'],
   ['/v1/policies/versions/1', '/v1/policies/versions/{version}'],
+  ['/v1/groups', '/v1/groups'],
+  ['/v1/groups/web', '/v1/groups/{name}'],
   ['/v1/templates', '/v1/templates'],
   ['/v1/templates/debian-web', '/v1/templates/{name}'],
   ['/v1/templates/debian-web/versions', '/v1/templates/{name}/versions'],
@@ -81,7 +83,15 @@ const GOOD: [url: string, path: string][] = [
   ['/readyz', '/readyz'],
 ];
 /** Tried by a test of its own: they are no reading. */
-const SAID = ['/v1/anomalies/{id}/feedback', '/v1/known-events', '/v1/vms/{id}/isolation', '/v1/templates/{name}/check'] as const;
+const SAID = [
+  '/v1/anomalies/{id}/feedback',
+  '/v1/known-events',
+  '/v1/vms/{id}/isolation',
+  '/v1/templates/{name}/check',
+  '/v1/groups/{name}/bounds',
+  '/v1/groups/{name}/members/{vm}/drained',
+  '/v1/groups/{name}/members/{vm}/undo',
+] as const;
 /** Tried by a test of their own: a login must be asked for before there is one. */
 const LOGINS = ['/v1/vms/{id}/credentials', '/v1/vms/{id}/credentials/{credentialId}'] as const;
 
@@ -290,6 +300,27 @@ t.test('templates: a version each time, refused with line, column and field; no 
   t.match((await check('debian-web')).json.items, [{ host: 'kvm1', ok: false, reason: /no volume/ }]);
   t.equal((await check('nothing')).status, 404);
   t.equal((await check('debian-web', '?host=nowhere')).status, 404);
+});
+
+t.test('groups: bounds set within the policy and taken off, members drained, nothing taken back too late', async (t) => {
+  const { ask, app } = await world(t);
+  const bounds = (method: 'PUT' | 'DELETE', payload?: object) =>
+    ask(method, '/v1/groups/web/bounds', '/v1/groups/{name}/bounds', payload && { payload });
+  t.match((await bounds('PUT', { min: 2, max: 3 })).json, { bounds: { least: 2, most: 3, by: 'http 127.0.0.1' } });
+  t.match((await app.inject('/metrics')).body, /headroom_group_min\{group="web"\} 2\n/);
+  t.match((await app.inject('/metrics')).body, /headroom_group_desired_size\{group="web"\} 2\n/);
+  t.equal((await bounds('PUT', { min: 2, max: 9 })).status, 400);
+  t.equal((await bounds('PUT', { min: 0, max: 3 })).status, 400);
+  t.equal((await bounds('DELETE')).json.bounds, null);
+  const member = (action: string, vm: string, group = 'web') =>
+    ask('POST', `/v1/groups/${group}/members/${vm}/${action}`, `/v1/groups/{name}/members/{vm}/${action}`);
+  const [vm, other] = ['6f1b0000-0000-4000-8000-000000000001', '6f1b0000-0000-4000-8000-000000000002'];
+  t.equal((await member('drained', vm)).status, 200);
+  t.equal((await member('drained', other)).status, 404);
+  t.match((await member('undo', vm)).json, { status: 409, code: 'CONFLICT' });
+  t.equal((await member('undo', vm, 'mail')).status, 404);
+  t.equal((await member('undo', 'x')).status, 400);
+  t.equal((await ask('GET', '/v1/groups/mail', '/v1/groups/{name}')).status, 404);
 });
 
 t.test('logins: asked for, looked at, refused with what to do', async (t) => {

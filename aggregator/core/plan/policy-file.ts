@@ -12,6 +12,7 @@ import { utcOfLocal } from './local-time.ts';
 import type { FleetPolicy, ResourcePolicy, WhenShort } from './policy.ts';
 import { type AnomalySection, anomalyPolicies, isolationMistake } from './policy-anomaly.ts';
 import { FLEET_DEFAULTS, RESOURCE_DEFAULTS, WHEN_SHORT_DEFAULTS } from './policy-defaults.ts';
+import { GROUP_DURATIONS, groupMistake, groupPolicies } from './policy-groups.ts';
 import { compileSelector, type MatchedVm } from './policy-match.ts';
 import type { PolicyDocument, ResourceSection } from './policy-schema.ts';
 import { type PathPart, type PolicySource, readPolicySource } from './policy-source.ts';
@@ -55,6 +56,8 @@ function checkMeaning(read: PolicySource, options: PolicyFileOptions): void {
   checkSections(read, document.defaults ?? {}, ['defaults'], options);
   checkSuspensions(read);
   checkAgreements(read);
+  const mistake = groupMistake(document.groups ?? []);
+  if (mistake !== null) throw read.mistakeAt(mistake.path, mistake.what);
   for (const [i, window] of (document.fleet?.freezeWindows ?? []).entries()) {
     if (!validTimeZone(window.timeZone)) {
       throw read.mistakeAt(
@@ -133,6 +136,7 @@ function fleetPolicy(document: PolicyDocument, options: PolicyFileOptions): Flee
     ...newerFields(fleet, options.takenAtMs),
     killSwitch: fleet.killSwitch ?? base.killSwitch,
     ...anomalyPolicies(document.defaults?.anomaly, compiledRules(document), fleet.anomalyActions),
+    ...groupPolicies(document.groups, fleet.spawnedMax),
     resolve: resolver(document),
   };
 }
@@ -236,8 +240,17 @@ function durationOr(text: string | undefined, otherwiseMs: number): number {
   return text === undefined ? otherwiseMs : parseDuration(text);
 }
 
-const TOP_LEVEL = ['version', 'fleet', 'defaults', 'rules', 'name', 'match', ...RESOURCES, 'anomaly'];
-const DURATION_FIELDS = new Set([...Object.keys(DURATIONS), 'staleAfter', 'lease', 'window', 'soak', 'for', 'loanTerm']);
+const TOP_LEVEL = ['version', 'fleet', 'defaults', 'rules', 'groups', 'name', 'match', ...RESOURCES, 'anomaly'];
+const DURATION_FIELDS = new Set([
+  ...Object.keys(DURATIONS),
+  'staleAfter',
+  'lease',
+  'window',
+  'soak',
+  'for',
+  'loanTerm',
+  ...GROUP_DURATIONS,
+]);
 
 /** One text for one policy: fields in a fixed order, durations in their largest exact unit, nothing implied spelled out. */
 export function canonicalPolicy(document: PolicyDocument): string {

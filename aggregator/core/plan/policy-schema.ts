@@ -8,6 +8,7 @@ import { DURATION_PATTERN } from './durations.ts';
 import { LOCAL_TIME_PATTERN } from './local-time.ts';
 import { CPU_ENFORCEMENTS, STARTUP_KINDS } from './policy.ts';
 import { AnomalyActionLimits, AnomalySection } from './policy-anomaly.ts';
+import { groupSection } from './policy-groups.ts';
 
 const closed = { additionalProperties: false } as const;
 const duration = Type.String({
@@ -132,6 +133,7 @@ const Fleet = Type.Partial(
         description: 'a list of at most 1000 suspensions for maintenance',
       }),
       anomalyActions: AnomalyActionLimits,
+      spawnedMax: count,
       canary: Type.Object({ share, soak: duration }, closed),
       whenShort: Type.Partial(Type.Object({ borrow: yesNo, loanTerm: duration, migrate: yesNo, throttle: yesNo }, closed), closed),
       slas: Type.Array(
@@ -171,6 +173,7 @@ export const PolicyDocument = Type.Object(
         { maxItems: 1000, description: 'a list of at most 1000 rules' },
       ),
     ),
+    groups: Type.Optional(Type.Array(groupSection(Selector), { maxItems: 100, description: 'a list of at most 100 groups' })),
   },
   closed,
 );

@@ -4,6 +4,7 @@
  */
 import type { Mode, Resource } from '../../../shared/resources.ts';
 import type { AnomalyPolicies } from './anomaly-policy.ts';
+import type { GroupPolicies } from './group-policy.ts';
 import type { VmSnapshot } from './plan.ts';
 
 /** How a CPU allocation is enforced. Caps on an idle host are harm without gain, so weight alone is the default. */
@@ -63,7 +64,7 @@ export interface WhenShort {
   throttle: boolean;
 }
 
-export interface FleetPolicy extends AnomalyPolicies {
+export interface FleetPolicy extends AnomalyPolicies, GroupPolicies {
   version: number;
   /** VMs changed in one plan; per host and plan; per sliding window. */
   blastRadius: { vmsPerPlan: number; vmsPerHostPerPlan: number; vmsPerWindow: number; windowMs: number };

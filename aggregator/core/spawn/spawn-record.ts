@@ -21,7 +21,14 @@ export interface SpawnRecord {
   /** `name@version`: what it is made from, whatever the template becomes meanwhile. */
   template: string;
   host: HostId;
+  /** Its size: what it takes of its host before it is seen there. */
+  vcpus: number;
+  memoryMiB: number;
+  /** Storage pool of that host in which its disk lies. */
+  pool: string;
   phase: SpawnPhase;
+  /** Counts its phases: hosts refuse late orders of an earlier one. */
+  generation: number;
   /** Since when it is in this phase, UTC ms. */
   sinceMs: number;
   /** Why it is in it, in words. */
@@ -29,6 +36,8 @@ export interface SpawnRecord {
   orderedAtMs: number;
   /** Last time its order was sent; null = not in this phase. */
   sentAtMs: number | null;
+  /** Started from what was stopped: no measure of how long making one takes. */
+  warm: boolean;
   /** It never came to serve, or was lost: told apart from one that did its work. */
   failed: boolean;
 }
@@ -76,6 +85,9 @@ export interface SpawnNext {
   told: string | null;
 }
 
+/** What was just started may still be told as stopped: by a host that looked while it was being made. */
+const STOPPED_BELIEVED_MS = 60_000;
+
 export function nextOfSpawn(record: SpawnRecord, seen: SpawnSeen, terms: SpawnTerms, nowMs: number): SpawnNext {
   const look = { record, seen, terms, nowMs };
   switch (record.phase) {
@@ -105,7 +117,7 @@ export function giveUp(record: SpawnRecord, reason: string, nowMs: number): Spaw
 export function callBack(record: SpawnRecord, reason: string, nowMs: number): SpawnRecord | null {
   if (record.phase === 'draining') return to(record, 'serving', reason, nowMs);
   // Its order to build starts what is there.
-  return record.phase === 'stopped' ? to(record, 'building', reason, nowMs) : null;
+  return record.phase === 'stopped' ? { ...to(record, 'building', reason, nowMs), orderedAtMs: nowMs, warm: true } : null;
 }
 
 interface Look {
@@ -116,7 +128,7 @@ interface Look {
 }
 
 function to(record: SpawnRecord, phase: SpawnPhase, reason: string, nowMs: number): SpawnRecord {
-  return { ...record, phase, reason, sinceMs: nowMs, sentAtMs: null };
+  return { ...record, phase, reason, sinceMs: nowMs, sentAtMs: null, generation: record.generation + 1 };
 }
 
 const moved = ({ record, nowMs }: Look, phase: SpawnPhase, reason: string): SpawnNext => ({
@@ -156,7 +168,8 @@ function booting(look: Look): SpawnNext {
   const { record, seen, terms, nowMs } = look;
   if (seen.ready && seen.state === 'ready')
     return moved(look, 'serving', `ready ${seconds(nowMs - record.orderedAtMs)} after it was ordered`);
-  if (seen.state === 'stopped' || seen.state === 'error') return failed(look, 'it stopped before it was ready');
+  const stopped = seen.state === 'stopped' && inPhaseMs(look) >= STOPPED_BELIEVED_MS;
+  if (stopped || seen.state === 'error') return failed(look, 'it stopped before it was ready');
   if (hostLost(look)) return failed(look, `host ${record.host} went away while it was booting`);
   if (inPhaseMs(look) >= terms.readyWithinMs) return failed(look, `it was not ready within ${seconds(terms.readyWithinMs)}`);
   return stays(look);

@@ -10,7 +10,7 @@ const Query = Type.Object({
   cursor: Type.Optional(Type.Integer({ minimum: 0, description: 'as the page before answered it' })),
   vm: Type.Optional(Type.String({ maxLength: 256 })),
   kind: Type.Optional(
-    Type.Enum(['start', 'plan', 'outcome', 'verdict', 'event', 'loan', 'policy', 'template', 'operator', 'security'] as const),
+    Type.Enum(['start', 'plan', 'outcome', 'verdict', 'event', 'loan', 'policy', 'template', 'spawn', 'operator', 'security'] as const),
   ),
   newestFirst: Type.Optional(Type.Boolean({ default: true })),
 });

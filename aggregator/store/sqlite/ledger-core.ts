@@ -270,7 +270,7 @@ function entryOf([index, timeMs, , , previousHash, hash]: EntryRow, canonicalBod
 
 /** Under which VMs an entry is filed: those it changed, not those it only looked at (every plan looks at all). */
 function vmsOf(body: LedgerBody): string[] {
-  if (body.kind === 'outcome' || body.kind === 'verdict') return [body.vm];
+  if (body.kind === 'outcome' || body.kind === 'verdict' || body.kind === 'spawn') return [body.vm];
   if (body.kind === 'event') return body.vm === null ? [] : [body.vm];
   if (body.kind === 'loan') return [body.loan.lender, body.loan.borrower];
   if (body.kind !== 'plan') return [];

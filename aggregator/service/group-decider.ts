@@ -1,0 +1,229 @@
+/**
+ * What each group needs now: its members and their total demand gathered, decided on by the pure core, and put into the book.
+ * Input: policy, the fleet as it is, the book; output: the book after it, what changed, and the newest look for people.
+ */
+import { createHash } from 'node:crypto';
+import type { HostId, VmId } from '../../shared/ids.ts';
+import type { Prng } from '../../shared/prng.ts';
+import type { Forecast } from '../core/forecast/forecaster.ts';
+import { freezeAt } from '../core/plan/freeze.ts';
+import { GROUP_RESOURCES, type GroupPolicy, type GroupResource, SPAWNED_MAX } from '../core/plan/group-policy.ts';
+import type { FleetSnapshot } from '../core/plan/plan.ts';
+import type { BootTimes } from '../core/spawn/boot-times.ts';
+import type { HostRoom } from '../core/spawn/choose-host.ts';
+import { decideGroup, type GroupDecision, type GroupMember } from '../core/spawn/group-plan.ts';
+import { leadStepsOf, unitsOf } from '../core/spawn/group-sizing.ts';
+import { hostRooms, memoryOfNew } from '../core/spawn/host-rooms.ts';
+import { budgetOf, NEW_GROUP, ordered, type SpawnBook, type SpawnChange, withGroup, withRecord } from '../core/spawn/spawn-book.ts';
+import { callBack, giveUp, type SpawnRecord } from '../core/spawn/spawn-record.ts';
+import type { FleetState } from '../core/state/fleet-state.ts';
+import type { GroupDemands } from './group-demand.ts';
+import type { SpawnReporter } from './spawn-reporter.ts';
+import type { SteadyTime } from './steady-time.ts';
+import type { KnownTemplate, TemplateKeeper } from './template-keeper.ts';
+
+export interface GroupDeciderOptions {
+  time: SteadyTime;
+  state: FleetState;
+  prng: Prng;
+  /** Of this process: ids of VMs are made with it. */
+  epoch: number;
+  templates: TemplateKeeper;
+  demands: GroupDemands;
+  boots: BootTimes;
+  reporter: SpawnReporter;
+  /** Highest demand of each host's VMs together in the hour to come, cores; those not named are not known. */
+  peaks: (snapshot: FleetSnapshot) => ReadonlyMap<string, number>;
+  makesVms: (host: HostId) => boolean;
+  /** It is not connected. */
+  away: (host: HostId) => boolean;
+  stepMs: number;
+  /** Of the loop. */
+  periodMs: number;
+}
+
+/** The newest decision about a group, for people. */
+export interface GroupLook {
+  decision: GroupDecision;
+  atMs: number;
+}
+
+/** What is expected of one resource, for people. */
+export interface GroupOutlook {
+  resource: GroupResource;
+  stepMs: number;
+  /** Null = not known. */
+  now: number | null;
+  forecast: Forecast | null;
+}
+
+const HOUR_MS = 3_600_000;
+const OUTLOOK_HOURS = 48;
+
+export class GroupDecider {
+  readonly #options: GroupDeciderOptions;
+  readonly #looks = new Map<string, GroupLook>();
+  #made = 0;
+
+  constructor(options: GroupDeciderOptions) {
+    this.#options = options;
+  }
+
+  /** Null: nothing was decided yet. */
+  lookOf(group: string): GroupLook | null {
+    return this.#looks.get(group) ?? null;
+  }
+
+  async decide(policy: GroupPolicy, book: SpawnBook, snapshot: FleetSnapshot): Promise<{ book: SpawnBook; changes: SpawnChange[] }> {
+    const { templates, demands } = this.#options;
+    const { nowMs } = snapshot;
+    const template = templates.current(policy.template);
+    if (policy.mode === 'off' || template === null) {
+      this.#looks.delete(policy.name);
+      return { book, changes: [] };
+    }
+    const members = this.#members(policy, book, snapshot);
+    const units = unitsOf(policy, template.build);
+    let fresh = units.length > 0;
+    const serving = [
+      ...members.filter(({ healthy }) => healthy).map(({ vm, record }) => ({ vm, sinceMs: record?.sinceMs ?? 0 })),
+      ...going(policy, book),
+    ];
+    for (const { resource } of units) fresh = (await demands.observe(policy.name, resource, serving)) && fresh;
+    const { least, most } = this.#boundsOf(policy, book);
+    // Between steps nothing is known anew; too few members are too few whatever they want.
+    if (!fresh && members.length >= least) return { book, changes: [] };
+    const decision = decideGroup({
+      ...{ policy, least, most, members, nowMs, ...this.#forecast(policy, template, units, fresh) },
+      leaving: this.#leaving(policy, book),
+      surplusSinceMs: (book.groups[policy.name] ?? NEW_GROUP).surplusSinceMs,
+      barred: this.#barred(snapshot),
+      budget: budgetOf(book, policy.name, { perHour: policy.perHour, fleet: this.#options.state.policy.spawnedMax ?? SPAWNED_MAX }, nowMs),
+      retryAtMs: (book.groups[policy.name] ?? NEW_GROUP).retryAtMs,
+      rooms: this.#rooms(policy, book, snapshot),
+      asked: {
+        memoryMiB: memoryOfNew(template.build.memoryMiB),
+        cores: units.find(({ resource }) => resource === 'cpu')?.unit ?? template.build.vcpus,
+        membersPerHostMax: policy.perHost,
+      },
+    });
+    const before = this.#looks.get(policy.name)?.decision;
+    if (decision.notDone !== null && decision.notDone !== before?.notDone) {
+      this.#options.reporter.notDone(policy.name, `${decision.desired.size} VMs: ${decision.desired.reason}`, decision.notDone);
+    }
+    this.#looks.set(policy.name, { decision, atMs: nowMs });
+    return this.#applied(policy, template, decision, book, nowMs);
+  }
+
+  #rooms({ name }: GroupPolicy, { records }: SpawnBook, snapshot: FleetSnapshot): HostRoom[] {
+    const { state, makesVms } = this.#options;
+    const peaks = this.#options.peaks(snapshot);
+    return hostRooms({ snapshot, records, makesVms, policy: state.policy, group: name, peakCores: (host) => peaks.get(host) ?? null });
+  }
+
+  #applied(policy: GroupPolicy, template: KnownTemplate, decision: GroupDecision, from: SpawnBook, nowMs: number) {
+    let book = withGroup(from, policy.name, { surplusSinceMs: decision.surplusSinceMs });
+    const changes: SpawnChange[] = [];
+    const change = (vm: VmId, next: (record: SpawnRecord) => SpawnRecord | null): void => {
+      const before = book.records.find((record) => record.vm === vm);
+      const after = before === undefined ? null : next(before);
+      if (before === undefined || after === null) return;
+      book = withRecord(book, after);
+      changes.push({ before, after, reason: after.reason });
+    };
+    for (const { vm, reason } of decision.callBack) change(vm, (record) => callBack(record, reason, nowMs));
+    for (const { vm, reason } of decision.retire) change(vm, (record) => giveUp(record, reason, nowMs));
+    const { vcpus, memoryMiB, disk } = template.build;
+    for (const { host, reason } of decision.spawn) {
+      const vm = this.#newId();
+      book = ordered(book, policy.name, { vm, host, vcpus, memoryMiB, pool: disk.pool, template: template.id, reason }, nowMs);
+      const record = book.records.at(-1) as SpawnRecord;
+      changes.push({ before: record, after: record, reason });
+    }
+    return { book, changes };
+  }
+
+  #forecast(policy: GroupPolicy, template: KnownTemplate, units: ReturnType<typeof unitsOf>, fresh: boolean) {
+    const { demands, stepMs, periodMs } = this.#options;
+    const bootMs = this.#options.boots.p95Ms(policy.template);
+    const { leadSteps, holdSteps } = leadStepsOf({ stepMs, bootMs, readyWithinMs: template.readyWithinMs, loopMs: periodMs });
+    const horizons = Array.from({ length: holdSteps }, (_, i) => i + 1);
+    return {
+      sizing: { leadSteps, holdSteps },
+      demands: units.map(({ resource, unit }) => ({
+        ...{ resource, unit },
+        now: fresh ? demands.now(policy.name, resource) : null,
+        forecast: fresh ? demands.forecast(policy.name, resource, horizons, [1 - policy.shortfallBudget]) : null,
+      })),
+    };
+  }
+
+  #members(policy: GroupPolicy, { records }: SpawnBook, { vms, hosts }: FleetSnapshot): GroupMember[] {
+    const { staleAfterMs } = this.#options.state.policy;
+    const there = new Set(hosts.filter(({ connected }) => connected).map(({ id }) => id));
+    const byId = new Map(vms.map((vm) => [vm.id, vm]));
+    const made = new Set(records.map(({ vm }) => vm));
+    const resource = unitsOf(policy, { vcpus: 1, memoryMiB: 1 })[0]?.resource ?? 'cpu';
+    const member = (vm: VmId, host: HostId, record: SpawnRecord | null): GroupMember => {
+      const seen = byId.get(vm);
+      const demand = seen?.demand[resource];
+      const serves = record === null || record.phase === 'serving';
+      return {
+        ...{ vm, host, record, demand: demand?.now ?? null },
+        healthy: serves && seen?.state === 'ready' && there.has(host) && (demand?.ageMs ?? Number.POSITIVE_INFINITY) <= staleAfterMs,
+      };
+    };
+    const own = records.filter(({ group, phase }) => group === policy.name && ['building', 'booting', 'serving'].includes(phase));
+    const others = vms.filter((vm) => !made.has(vm.id) && vm.state !== 'stopped' && vm.state !== 'error' && policy.matches(vm));
+    return [...own.map((record) => member(record.vm, record.host, record)), ...others.map(({ id, host }) => member(id, host, null))];
+  }
+
+  /** Newest first. */
+  #leaving({ name, template }: GroupPolicy, { records }: SpawnBook): SpawnRecord[] {
+    const id = this.#options.templates.current(template)?.id;
+    const out = records.filter((record) => record.group === name && record.template === id && !this.#options.away(record.host));
+    const back = out.filter(({ phase }) => phase === 'draining' || phase === 'stopped');
+    return back.toSorted((a, b) => b.sinceMs - a.sinceMs);
+  }
+
+  #boundsOf({ name, least, most }: GroupPolicy, book: SpawnBook): { least: number; most: number } {
+    const bounds = book.groups[name]?.bounds ?? null;
+    if (bounds === null) return { least, most };
+    const lower = Math.min(most, Math.max(least, bounds.least));
+    return { least: lower, most: Math.max(lower, Math.min(most, bounds.most)) };
+  }
+
+  #barred({ killSwitch, nowMs }: FleetSnapshot): string | null {
+    const { policy } = this.#options.state;
+    if (killSwitch || policy.killSwitch) return 'the kill switch is on';
+    const freeze = freezeAt(nowMs, policy.freezeWindows);
+    return freeze === null ? null : `a freeze window is in force: ${freeze.reason}`;
+  }
+
+  /** Unlike any other, whatever seed the process began with: epochs and times are in it. */
+  #newId(): VmId {
+    const { prng, time, epoch } = this.#options;
+    const text = `${epoch}/${time.nowMs()}/${++this.#made}/${prng.next()}`;
+    const hex = createHash('sha256').update(text).digest('hex');
+    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20, 32)}` as VmId;
+  }
+
+  /** Quantiles of what its members will want together, for people: a few steps, then about an hour apart, to two days. */
+  outlook(group: GroupPolicy): GroupOutlook[] {
+    const { demands, stepMs } = this.#options;
+    const hour = Math.max(1, Math.round(HOUR_MS / stepMs));
+    const ahead = [1, 2, 3, 6, ...Array.from({ length: OUTLOOK_HOURS }, (_, i) => (i + 1) * hour)];
+    const horizons = [...new Set(ahead)].toSorted((a, b) => a - b);
+    const quantiles = [...new Set([0.5, 0.9, 1 - group.shortfallBudget])].toSorted((a, b) => a - b);
+    return GROUP_RESOURCES.filter((resource) => group.target[resource] !== undefined).map((resource) => {
+      const forecast = demands.forecast(group.name, resource, horizons, quantiles);
+      return { resource, stepMs, now: demands.now(group.name, resource), forecast };
+    });
+  }
+}
+
+/** What leaves still has its part of the load; it need not tell of it any more. */
+function going({ name }: GroupPolicy, { records }: SpawnBook): { vm: VmId; sinceMs: number }[] {
+  const out = records.filter(({ group, phase }) => group === name && (phase === 'draining' || phase === 'stopping'));
+  return out.map(({ vm }) => ({ vm, sinceMs: Number.POSITIVE_INFINITY }));
+}

@@ -1,0 +1,93 @@
+/**
+ * What each group's members want together, learnt step by step as totals: a group behind a load balancer has the same work to do
+ * with one member more. Input: finished steps of its members; output: forecasts of the total, per resource. Kept in the ledger's
+ * store; what cannot be read back is learnt anew, and told.
+ */
+import { errorText } from '../../shared/errors.ts';
+import type { VmId } from '../../shared/ids.ts';
+import type { Logger } from '../../shared/log.ts';
+import type { Forecast, Forecaster } from '../core/forecast/forecaster.ts';
+import { AGGREGATE, forecasterFactory } from '../core/forecast/registry.ts';
+import type { GroupResource } from '../core/plan/group-policy.ts';
+import type { FleetState } from '../core/state/fleet-state.ts';
+import type { LedgerStore } from '../store/ledger-store.ts';
+
+export interface GroupDemandOptions {
+  state: FleetState;
+  ledger: LedgerStore;
+  log: Logger;
+  stepMs: number;
+  seasonsMs: readonly number[];
+}
+
+interface Learnt {
+  forecaster: Forecaster;
+  /** Start of the newest step learnt, UTC ms. */
+  stepMs: number;
+  now: number | null;
+}
+
+const blobName = (group: string, resource: GroupResource): string => `group/${group}/${resource}`;
+
+export class GroupDemands {
+  readonly #options: GroupDemandOptions;
+  readonly #learnt = new Map<string, Learnt>();
+
+  constructor(options: GroupDemandOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * After a step was closed. `since`: when each member began to serve, UTC ms: in its first step it need not tell anything yet.
+   * Answers whether the newest step is one that was not seen before and all members told theirs.
+   */
+  async observe(group: string, resource: GroupResource, members: readonly { vm: VmId; sinceMs: number }[]): Promise<boolean> {
+    const steps = members.map(({ vm, sinceMs }) => ({ sinceMs, step: this.#options.state.vm(vm)?.latestStep ?? null }));
+    const startMs = Math.max(...steps.map(({ step }) => step?.startMs ?? Number.NEGATIVE_INFINITY));
+    const learnt = await this.#of(group, resource);
+    if (!Number.isFinite(startMs) || startMs <= learnt.stepMs) return false;
+    let total = 0;
+    for (const { sinceMs, step } of steps) {
+      const value = step?.startMs === startMs ? (step.points[resource].value ?? Number.NaN) : Number.NaN;
+      if (Number.isFinite(value)) total += value;
+      // What one member wanted is unknown, and the total with it.
+      else if (sinceMs <= startMs) return false;
+    }
+    learnt.stepMs = startMs;
+    learnt.now = total;
+    learnt.forecaster.observe({ timeMs: startMs, value: total });
+    return true;
+  }
+
+  now(group: string, resource: GroupResource): number | null {
+    return this.#learnt.get(blobName(group, resource))?.now ?? null;
+  }
+
+  /** Null while there is nothing to say. */
+  forecast(group: string, resource: GroupResource, horizons: readonly number[], quantiles: readonly number[]): Forecast | null {
+    return this.#learnt.get(blobName(group, resource))?.forecaster.forecast(horizons, quantiles) ?? null;
+  }
+
+  /** Rejects when the ledger fails. */
+  async checkpoint(): Promise<void> {
+    for (const [name, { forecaster }] of this.#learnt) await this.#options.ledger.putBlob(name, forecaster.serialise());
+  }
+
+  async #of(group: string, resource: GroupResource): Promise<Learnt> {
+    const name = blobName(group, resource);
+    const known = this.#learnt.get(name);
+    if (known !== undefined) return known;
+    const { stepMs, seasonsMs, ledger, log } = this.#options;
+    const factory = forecasterFactory(AGGREGATE);
+    let forecaster = factory.create({ stepMs, seasonsMs });
+    try {
+      const bytes = await ledger.getBlob(name);
+      if (bytes !== null) forecaster = factory.restore({ stepMs, seasonsMs }, bytes);
+    } catch (error) {
+      log.warn("a group's demand could not be restored and is learnt anew", { group, resource, problem: errorText(error) });
+    }
+    const learnt: Learnt = { forecaster, stepMs: Number.NEGATIVE_INFINITY, now: null };
+    this.#learnt.set(name, learnt);
+    return learnt;
+  }
+}

@@ -1,0 +1,67 @@
+/** Groups, as the API reads and steers them. Policy, spawner and people's words in; views out. */
+import { HeadroomError } from '../../shared/errors.ts';
+import type { GroupPolicy } from '../core/plan/group-policy.ts';
+import type { FleetState } from '../core/state/fleet-state.ts';
+import type { GroupView, SpawnService } from '../http/spawn-service.ts';
+import type { GroupOutlook } from './group-decider.ts';
+import type { Spawner } from './spawner.ts';
+
+type GroupService = Pick<SpawnService, 'groups' | 'setGroupBounds' | 'undoMember' | 'memberDrained'>;
+
+export function groupService({ state, spawner }: { state: FleetState; spawner: Spawner }): GroupService {
+  const known = (name: string): GroupPolicy => {
+    const group = state.policy.groups?.find((each) => each.name === name);
+    if (group === undefined) throw new HeadroomError('NOT_FOUND', `the policy has no group "${name}"; GET /v1/groups lists them`);
+    return group;
+  };
+  const view = (group: GroupPolicy): GroupView => viewOf(group, spawner);
+  /** VMs are asked for by the group they are of: a slip of the hand reaches no other. */
+  const checkMember = (name: string, vm: string): void => {
+    if (!spawner.records.some((record) => record.vm === vm && record.group === name))
+      throw new HeadroomError('NOT_FOUND', `group "${name}" has no VM ${vm} of Headroom's making`);
+  };
+  return {
+    groups: () => (state.policy.groups ?? []).map(view),
+    async setGroupBounds(name, bounds, by) {
+      const group = known(name);
+      await spawner.setBounds(group, bounds === null ? null : { least: bounds.min, most: bounds.max, by });
+      return view(group);
+    },
+    async undoMember(name, vm, by) {
+      checkMember(name, vm);
+      await spawner.undo(vm, by);
+      return view(known(name));
+    },
+    memberDrained(name, vm) {
+      checkMember(name, vm);
+      spawner.drained(vm);
+      return view(known(name));
+    },
+  };
+}
+
+function viewOf(group: GroupPolicy, spawner: Spawner): GroupView {
+  const { name, template, mode, least: min, most: max } = group;
+  const look = spawner.groups.lookOf(name);
+  const members = spawner.records
+    .filter((record) => record.group === name)
+    .map((record) => {
+      const { vm, host, phase, sinceMs, reason, failed } = record;
+      return { vm, name: record.name, host, template: record.template, phase, sinceMs, reason, failed };
+    });
+  return {
+    ...{ name, template, mode, min, max, members },
+    bounds: spawner.memoryOf(name).bounds,
+    serving: members.filter(({ phase }) => phase === 'serving').length,
+    desired: look?.decision.desired.size ?? null,
+    reason: look?.decision.desired.reason ?? (mode === 'off' ? 'its mode is off' : 'nothing was decided yet'),
+    notDone: look?.decision.notDone ?? null,
+    decidedAtMs: look?.atMs ?? null,
+    demand: spawner.groups.outlook(group).map(demandOf),
+  };
+}
+
+function demandOf({ resource, stepMs, now, forecast }: GroupOutlook): GroupView['demand'][number] {
+  const { quantiles, horizons, values } = forecast ?? { quantiles: [], horizons: [], values: [] };
+  return { resource, stepMs, now, quantiles, horizons, values: [...values] };
+}

@@ -1,0 +1,124 @@
+/**
+ * What is seen of VMs that Headroom makes, and what holds for them: hosts that come and go, live state, hosts' answers, whoever
+ * drains them. Input: state, policy, answers; output: for each record what its next moment rests on.
+ */
+import type { HostId, VmId } from '../../shared/ids.ts';
+import type { FrameOf } from '../../shared/protocol/frames.ts';
+import type { Outcome } from '../../shared/resources.ts';
+import type { FleetSnapshot } from '../core/plan/plan.ts';
+import type { SpawnRecord, SpawnSeen, SpawnTerms } from '../core/spawn/spawn-record.ts';
+import type { FleetState } from '../core/state/fleet-state.ts';
+import { type KnownTemplate, type TemplateKeeper, templateName } from './template-keeper.ts';
+
+interface Answer {
+  generation: number;
+  action: string;
+  outcome: Outcome;
+  reason: string;
+}
+
+/** A host that is away so long has lost what was being made there, and what served there is replaced. */
+const HOST_LOST_MS = 300_000;
+/** A frame may be lost; hosts answer repeats from memory. */
+const RETRY_MS = 5000;
+/** Where the policy no longer says anything of a VM's group: as a cautious one would. */
+const TERMS_DEFAULT = { drainMs: 60_000, graceMs: 90_000, ignores: 'leave', undoMs: 600_000 } as const;
+const READY_WITHIN_MS = 600_000;
+
+export class SpawnSight {
+  readonly #options: { state: FleetState; templates: TemplateKeeper };
+  readonly #answers = new Map<VmId, Answer>();
+  readonly #drained = new Set<VmId>();
+  readonly #awaySinceMs = new Map<HostId, number>();
+
+  constructor(options: { state: FleetState; templates: TemplateKeeper }) {
+    this.#options = options;
+  }
+
+  away(host: HostId): boolean {
+    return this.#awaySinceMs.has(host);
+  }
+
+  /** Of one of these records; false: it is of none. */
+  noteAnswer(records: readonly SpawnRecord[], host: HostId, result: FrameOf<'build-result'>): boolean {
+    const record = records.find(({ vm }) => vm === result.vm);
+    if (record === undefined || record.host !== host || record.orderId !== result.orderId) return false;
+    const { action, outcome, reason } = result;
+    this.#answers.set(record.vm, { generation: result.pair.generation, action, outcome, reason });
+    return true;
+  }
+
+  noteDrained(vm: VmId): void {
+    this.#drained.add(vm);
+  }
+
+  /** Its phase changed, or nothing is left of it. */
+  changed(before: SpawnRecord, after: SpawnRecord | null): void {
+    if (after?.phase !== before.phase) this.#drained.delete(before.vm);
+    if (after === null) this.#answers.delete(before.vm);
+  }
+
+  drainMs(group: string): number {
+    return this.#options.state.policy.groups?.find(({ name }) => name === group)?.drainMs ?? TERMS_DEFAULT.drainMs;
+  }
+
+  noteHosts({ hosts }: FleetSnapshot, records: readonly SpawnRecord[], nowMs: number): void {
+    const there = new Set(hosts.filter(({ connected }) => connected).map(({ id }) => id));
+    for (const { host } of records) {
+      if (there.has(host)) this.#awaySinceMs.delete(host);
+      else if (!this.#awaySinceMs.has(host)) this.#awaySinceMs.set(host, nowMs);
+    }
+  }
+
+  async templatesOf(records: readonly SpawnRecord[]): Promise<ReadonlyMap<string, KnownTemplate>> {
+    const known = new Map<string, KnownTemplate>();
+    for (const id of new Set(records.map(({ template }) => template))) {
+      const template = await this.#options.templates.byId(id);
+      if (template !== null) known.set(id, template);
+    }
+    return known;
+  }
+
+  seen(record: SpawnRecord, templates: ReadonlyMap<string, KnownTemplate>): SpawnSeen {
+    const { vm, host, phase, generation, template } = record;
+    const hostAwaySinceMs = this.#awaySinceMs.get(host) ?? null;
+    const known = this.#options.state.vm(vm);
+    const here = known?.host === host ? known : undefined;
+    const answer = this.#answers.get(vm);
+    const wanted = phase === 'building' ? 'build' : phase === 'removing' ? 'remove' : null;
+    const probe = templates.get(template)?.probe ?? 'guest-agent';
+    // Once it served, a host that is there and does not know it has lost it.
+    const lost = here === undefined && hostAwaySinceMs === null && ['serving', 'draining', 'stopping'].includes(phase);
+    return {
+      hostConnected: hostAwaySinceMs === null,
+      hostAwaySinceMs,
+      state: here?.inventory.state ?? (lost ? 'stopped' : null),
+      ready: here !== undefined && (probe === 'booted' || here.inventory.guestAgent),
+      answer: answer?.generation === generation && answer.action === wanted ? answer : null,
+      drained: this.#drained.has(vm),
+    };
+  }
+
+  terms(record: SpawnRecord, records: readonly SpawnRecord[], templates: ReadonlyMap<string, KnownTemplate>): SpawnTerms {
+    const group = this.#options.state.policy.groups?.find(({ name }) => name === record.group);
+    const { drainMs, graceMs, ignores, undoMs } = group ?? TERMS_DEFAULT;
+    const readyWithinMs = templates.get(record.template)?.readyWithinMs ?? READY_WITHIN_MS;
+    const kept = { ...{ drainMs, graceMs, ignores, readyWithinMs }, hostLostMs: HOST_LOST_MS, retryMs: RETRY_MS };
+    return { ...kept, undoMs: this.#inWarmPool(record, records, templates) ? Number.POSITIVE_INFINITY : undoMs };
+  }
+
+  /** The newest stopped members stay, as many as the template says. */
+  #inWarmPool(
+    { vm, group, template }: SpawnRecord,
+    records: readonly SpawnRecord[],
+    templates: ReadonlyMap<string, KnownTemplate>,
+  ): boolean {
+    const kept = templates.get(template)?.warmPool ?? 0;
+    if (kept === 0 || this.#options.templates.current(templateName(template))?.id !== template) return false;
+    const stopped = records.filter((each) => each.group === group && each.phase === 'stopped');
+    return stopped
+      .toSorted((a, b) => b.sinceMs - a.sinceMs)
+      .slice(0, kept)
+      .some((each) => each.vm === vm);
+  }
+}

@@ -1,0 +1,228 @@
+/**
+ * Groups of VMs in a small simulated world: the real aggregator and real host agents, their hypervisors and builders simulated,
+ * and a load that the members share as behind a load balancer. Input: policy, templates, the load, hosts; output: a handle to move
+ * time, kill and start the aggregator, take hosts away, and look at what there is.
+ */
+import { type Collector, reading } from '../../agent/collectors/collector.ts';
+import { createHostAgent } from '../../agent/host-agent.ts';
+import type { VmBuilder } from '../../agent/hypervisor/builder.ts';
+import { createSimulatedHypervisor, type SimulatedHypervisor } from '../../agent/hypervisor/simulated.ts';
+import { createSimulatedBuilder, type SimulatedBuilder, type SimulatedPool } from '../../agent/hypervisor/simulated-builder.ts';
+import { type Aggregator, createAggregator } from '../../aggregator/aggregator.ts';
+import { decisionConfig } from '../../aggregator/config.ts';
+import type { GroupView } from '../../aggregator/http/spawn-service.ts';
+import type { Notification } from '../../aggregator/notify/notifier.ts';
+import type { LedgerStore } from '../../aggregator/store/ledger-store.ts';
+import { createMemoryLedgerStore } from '../../aggregator/store/sqlite/memory-ledger-store.ts';
+import { createMemorySeriesStore } from '../../aggregator/store/sqlite/memory-series-store.ts';
+import { hostId, type VmId } from '../../shared/ids.ts';
+import { createLogger } from '../../shared/log.ts';
+import { createSimulatedNetwork } from '../../shared/net/simulated.ts';
+import { createPrng } from '../../shared/prng.ts';
+import { FRAME_BYTES_MAX } from '../../shared/protocol/frames.ts';
+import { NodeClock, SimulatedTime } from '../../simulation/clock.ts';
+import { type Life, mortal } from '../../simulation/life.ts';
+import { createMemoryStateFiles } from '../../simulation/state-files.ts';
+import { SETTINGS } from './agent-world.ts';
+import { IMAGE, POOL } from './made-build.ts';
+
+export const STEP_MS = 5000;
+/** A season short enough to be seen several times. */
+export const SEASON_MS = 120_000;
+const BOOT_MS = 3000;
+const CONFIG = decisionConfig({ stepMs: STEP_MS, planPeriodMs: STEP_MS, seasonsMs: [SEASON_MS] });
+
+export const TEMPLATE = `version: 1
+name: web
+image: {pool: ${POOL}, volume: ${IMAGE}}
+vcpus: 1
+memoryMiB: 512
+networks: [{network: default}]
+ready: {probe: booted, within: 1m}
+`;
+
+export interface SpawnWorldOptions {
+  /** Lines of the group's section. */
+  group: string;
+  template?: string;
+  /** Of all members together, cores. */
+  load?: (worldMs: number) => number;
+  hosts?: number;
+  pool?: Partial<SimulatedPool>;
+  /** From the request to shut down to its end; null = guests ignore it. */
+  shutdownMs?: number | null;
+  fault?: (host: string, call: keyof VmBuilder) => void;
+}
+
+const policyText = (group: string): string => `version: 1
+fleet: {lease: 25s, staleAfter: 15s, reserve: {memoryMiB: 256}}
+groups:
+  - name: web
+    template: web
+    mode: auto
+    target: {cpu: 0.8}
+${group.replace(/^/gm, '    ')}
+`;
+
+interface WorldHost {
+  name: string;
+  hypervisor: SimulatedHypervisor;
+  builder: SimulatedBuilder;
+  network: ReturnType<typeof createSimulatedNetwork>;
+}
+
+export class SpawnWorld {
+  readonly time = new SimulatedTime(createPrng(11), Date.UTC(2026, 2, 3, 8, 0, 0));
+  readonly ledger: LedgerStore = createMemoryLedgerStore();
+  readonly hosts: WorldHost[] = [];
+  readonly log: string[] = [];
+  readonly told: Notification[] = [];
+  aggregator!: Aggregator;
+  readonly #options: SpawnWorldOptions;
+  readonly #series = createMemorySeriesStore({ clock: new NodeClock(this.time) });
+  #clock = new NodeClock(this.time);
+  #life: Life = { alive: false };
+
+  constructor(options: SpawnWorldOptions) {
+    this.#options = options;
+    for (let i = 1; i <= (options.hosts ?? 1); i++) this.#addHost(`kvm${i}`);
+  }
+
+  /** `writesLeft`: the aggregator dies as it would make one more write to the ledger's store. */
+  async start(writesLeft = Number.POSITIVE_INFINITY): Promise<void> {
+    const life: Life = { alive: true };
+    this.#life = life;
+    this.#clock = new NodeClock(this.time);
+    let writes = 0;
+    const watched = new Proxy(this.ledger, {
+      get: (target, name) => {
+        const value = Reflect.get(target, name, target) as unknown;
+        if (typeof value !== 'function') return value;
+        return (...args: unknown[]) => {
+          if (/^(append|putBlob)$/.test(String(name)) && isSpawning(args) && ++writes > writesLeft) this.kill();
+          return (value as (...args: unknown[]) => unknown).apply(target, args);
+        };
+      },
+    });
+    const aggregator = await createAggregator({
+      clock: this.#clock,
+      prng: createPrng(1),
+      series: mortal(this.#series, life),
+      ledger: mortal(watched, life),
+      policySource: { read: async () => policyText(this.#options.group) },
+      config: CONFIG,
+      log: createLogger((line) => this.log.push(line), this.#clock, 'warn'),
+      version: 'test',
+      notifiers: [{ notify: (told) => void this.told.push(told), metrics: () => ({}), stop: async () => undefined }],
+    });
+    this.aggregator = aggregator;
+    aggregator.start();
+    await aggregator.service.spawning.applyTemplate('web', this.#options.template ?? TEMPLATE, 'test', { dryRun: false, ifVersion: null });
+  }
+
+  /** kill -9: nothing is drained, connections are cut, answers under way never arrive. */
+  kill(): void {
+    if (!this.#life.alive) return;
+    this.#life.alive = false;
+    this.#clock.kill();
+    for (const { network } of this.hosts) network.dropConnections();
+  }
+
+  get alive(): boolean {
+    return this.#life.alive;
+  }
+
+  run(seconds: number): Promise<void> {
+    return this.time.runUntil(this.time.nowMs + seconds * 1000);
+  }
+
+  get group(): GroupView {
+    const [group] = this.aggregator.service.spawning.groups();
+    if (group === undefined) throw new Error('the policy has no group');
+    return group;
+  }
+
+  /** Phases of the group's members. */
+  get phases(): string[] {
+    return this.group.members.map(({ phase }) => phase);
+  }
+
+  /** VMs that run, on whatever host. */
+  running(): VmId[] {
+    return this.hosts.flatMap(({ hypervisor }) => hypervisor.ids().filter((id) => hypervisor.truth(id).power === 'running'));
+  }
+
+  /** All that was made and is still there: disks, seeds, definitions. */
+  remains(): VmId[] {
+    return this.hosts.flatMap(({ builder }) => builder.remains());
+  }
+
+  #serving(): number {
+    const up = (host: WorldHost, id: VmId): boolean => {
+      const vm = host.hypervisor.truth(id);
+      return vm.power === 'running' && vm.driverLoadsAtMs <= this.time.nowMs;
+    };
+    return this.hosts.reduce((sum, host) => sum + host.hypervisor.ids().filter((id) => up(host, id)).length, 0);
+  }
+
+  #addHost(name: string): void {
+    const clock = new NodeClock(this.time);
+    const hypervisor = createSimulatedHypervisor({ clock, name, cpuCores: 8, memoryMiB: 8192, vms: [] });
+    const { load = () => 0, pool = {}, shutdownMs = 1000, fault } = this.#options;
+    const builder = createSimulatedBuilder({
+      ...{ clock, hypervisor, pools: [{ name: POOL, freeMiB: 10_000, images: [IMAGE], ...pool }] },
+      behaviour: () => ({
+        cpuDemandCores: () => load(this.time.nowMs) / Math.max(1, this.#serving()),
+        workingSetMiB: () => 200,
+        bootMs: BOOT_MS,
+      }),
+      shutdownMs: () => shutdownMs,
+      ...(fault === undefined ? {} : { fault: (call) => fault(name, call) }),
+    });
+    const network = createSimulatedNetwork({ clock, name, maxBytes: FRAME_BYTES_MAX });
+    network.onConnection((transport) => {
+      if (this.alive) this.aggregator.accept(transport);
+      else transport.close('nobody is here');
+    });
+    this.hosts.push({ name, hypervisor, builder, network });
+    const memory: Collector = {
+      name: 'memory',
+      fields: ['host_memory.availableMiB', 'host_memory.totalMiB'],
+      required: [],
+      update: () => {
+        const { availableMiB, totalMiB } = hypervisor.memory();
+        return reading({ 'host_memory.availableMiB': availableMiB, 'host_memory.totalMiB': totalMiB });
+      },
+    };
+    const agent = createHostAgent({
+      ...{ hypervisor, clock, prng: createPrng(2).stream(name), connect: network.connect },
+      openChannel: () => ({ close: () => {} }),
+      channelName: 'org.headroom.agent.0',
+      collectors: [memory],
+      counters: { read: (vm) => hypervisor.counters(vm), forget: () => {} },
+      files: createMemoryStateFiles(),
+      settings: { ...SETTINGS, host: hostId(name), statsMs: 1000, balloonStatsMs: 1000, inventoryMs: 10_000, bootDeadlineMs: 4000 },
+      log: createLogger((line) => this.log.push(line), clock, 'warn'),
+      bootId: `boot-${name}`,
+      version: 'test',
+      balloonManager: () => null,
+      build: {
+        builder,
+        places: builder.places,
+        limits: { pools: [POOL], networks: ['default'], bootFolder: null, vmsMax: 16, memoryMiBMax: 2048 },
+      },
+    });
+    void agent.start();
+  }
+}
+
+/** Writes that spawning makes; the others are looked at elsewhere. */
+function isSpawning([first, second]: unknown[]): boolean {
+  return first === 'spawn/book' || (second as { kind?: string } | undefined)?.kind === 'spawn';
+}
+
+export async function spawnWorld(options: SpawnWorldOptions): Promise<SpawnWorld> {
+  const world = new SpawnWorld(options);
+  await world.start();
+  return world;
+}
