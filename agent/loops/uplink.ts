@@ -46,7 +46,7 @@ export interface UplinkOptions {
   hello: () => FrameOf<'hello'>;
   buffer: SampleBuffer;
   handlers: UplinkHandlers;
-  /** Period of flushing the buffer, ms. */
+  /** Period of flushing the buffer, ms. Absent: each second, or as the other end asks. */
   flushMs?: number;
   /** Unacknowledged this long on a living connection: sent again through the backlog. null: never (a relay always answers). */
   ackTimeoutMs?: number | null;
@@ -105,12 +105,14 @@ export class Uplink {
   #welcomedAtMs = 0;
   #reconnect: Timer | undefined;
   #flusher: Timer | undefined;
+  #flushMs: number;
   #running = false;
   #draining: (() => void) | undefined;
 
   constructor(options: UplinkOptions) {
     this.#options = options;
-    const { clock, prng } = options;
+    const { clock, prng, flushMs = DEFAULT_FLUSH_MS } = options;
+    this.#flushMs = flushMs;
     const start = `${Math.round(clock.wallMs()).toString(36)}.${prng
       .stream('boot')
       .below(2 ** 32)
@@ -131,7 +133,7 @@ export class Uplink {
   start(): void {
     if (this.#running) return;
     this.#running = true;
-    this.#flusher = this.#options.clock.setInterval(() => this.flush(), this.#options.flushMs ?? DEFAULT_FLUSH_MS);
+    this.#flusher = this.#options.clock.setInterval(() => this.flush(), this.#flushMs);
     void this.#connect();
   }
 
@@ -323,9 +325,22 @@ export class Uplink {
     // An acknowledgement for an earlier life of this machine says nothing about this one's numbers.
     if (ack.bootId !== this.#bootId) return;
     this.#counters.rowsAcknowledged += this.#options.buffer.acknowledge(ack.lane, ack.fromSeq, ack.toSeq);
+    if (ack.flushMs !== undefined && this.#options.flushMs === undefined) this.#flushEvery(ack.flushMs);
     if (!this.#draining) return;
     if (this.#options.buffer.empty) this.#draining();
     else this.flush();
+  }
+
+  /** Begins anywhere within the period: a fleet that is asked at once must not send at once. */
+  #flushEvery(periodMs: number): void {
+    const { clock, prng } = this.#options;
+    if (!this.#running || periodMs === this.#flushMs) return;
+    this.#flushMs = periodMs;
+    this.#flusher?.cancel();
+    this.#flusher = clock.setTimeout(() => {
+      this.flush();
+      this.#flusher = clock.setInterval(() => this.flush(), periodMs);
+    }, prng.next() * periodMs);
   }
 
   #sendOutbox(): void {

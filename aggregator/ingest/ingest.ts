@@ -10,6 +10,7 @@ import type { Transport } from '../../shared/net/transport.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
 import type { AgentIdentities } from './agent-identities.ts';
 import { type AppendStore, Committer } from './committer.ts';
+import { FlushPace } from './flush-pace.ts';
 import { type ConnectionOwner, PeerConnection } from './peer-connection.ts';
 import {
   type IngestCounters,
@@ -68,6 +69,7 @@ export class Ingest implements ConnectionOwner {
   readonly limits: IngestLimits;
   readonly committer: Committer;
   readonly counters: IngestCounters = newCounters();
+  readonly pace: FlushPace;
   /** Connected or remembered, the longest gone first. */
   readonly #peers = new Map<PeerKey, PeerState>();
   readonly #connections = new Set<PeerConnection>();
@@ -79,6 +81,7 @@ export class Ingest implements ConnectionOwner {
     this.limits = { ...INGEST_LIMITS, ...options.limits };
     const { clock, store } = options;
     const { collectMs, backlogRowsPerSecond } = this.limits;
+    this.pace = new FlushPace(clock.monotonicMs());
     this.committer = new Committer({ clock, store, collectMs, backlogRowsPerSecond });
   }
 
@@ -142,6 +145,7 @@ export class Ingest implements ConnectionOwner {
       ingest_rows_stored_total: counters.rowsStored,
       ingest_batches_repeated_total: counters.batchesRepeated,
       ingest_acks_total: counters.acks,
+      ingest_flush_ms: this.pace.flushMs,
       ingest_paused_total: counters.paused,
       ingest_slowed_total: counters.slowed,
       ingest_protocol_errors_total: counters.protocolErrors,

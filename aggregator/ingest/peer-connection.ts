@@ -23,6 +23,7 @@ import {
 import type { TelemetryBlock } from '../../shared/telemetry.ts';
 import type { AgentIdentities } from './agent-identities.ts';
 import type { Committer } from './committer.ts';
+import type { FlushPace } from './flush-pace.ts';
 import {
   agentOf,
   type IngestCounters,
@@ -47,6 +48,7 @@ export interface ConnectionOwner {
   readonly limits: IngestLimits;
   readonly committer: Committer;
   readonly counters: IngestCounters;
+  readonly pace: FlushPace;
   readonly epoch: number;
   backlogShare(): number;
   register(connection: PeerLink, hello: FrameOf<'hello'>, known: boolean): PeerState;
@@ -84,6 +86,8 @@ export class PeerConnection implements PeerLink {
   /** Batches committed and not yet acknowledged, per lane: one commit ends many at once. */
   readonly #toAcknowledge: Record<Lane, number[]> = { live: [], backlog: [] };
   #acknowledgeSoon = false;
+  /** What this agent was last asked for: 0, nothing yet on this connection. */
+  #flushMs = 0;
 
   constructor(owner: ConnectionOwner, transport: Transport, id: string) {
     this.#owner = owner;
@@ -282,7 +286,7 @@ export class PeerConnection implements PeerLink {
 
   #telemetry(frame: FrameOf<'telemetry'>, peer: PeerState): void {
     const { clock, sink } = this.#owner.options;
-    const { counters, committer, limits } = this.#owner;
+    const { counters, committer, limits, pace } = this.#owner;
     const receivedMs = clock.monotonicMs();
     // Decoded first and always: field lists are numbered along the way.
     const decoded = this.#session.decodeBlocks(frame);
@@ -315,6 +319,7 @@ export class PeerConnection implements PeerLink {
         counters.paused++;
         this.#session.pause();
       }
+      if (lane === 'live') pace.note(rows, receivedMs);
       if (lane === 'live') sink.onBlocks?.(peer.host, blocks, receivedMs);
     } else {
       // Nothing of it may be stored: it must not come again either.
@@ -346,9 +351,16 @@ export class PeerConnection implements PeerLink {
       if (!peer || this.#session.closed) continue;
       for (const [fromSeq, toSeq] of contiguous(seqs)) {
         this.#owner.counters.acks++;
-        this.send({ type: 'ack', bootId: peer.bootId, lane, fromSeq, toSeq });
+        this.send({ type: 'ack', bootId: peer.bootId, lane, fromSeq, toSeq, ...this.#newPace() });
       }
     }
+  }
+
+  #newPace(): { flushMs?: number } {
+    const { flushMs } = this.#owner.pace;
+    if (flushMs === this.#flushMs) return {};
+    this.#flushMs = flushMs;
+    return { flushMs };
   }
 
   #sift(decoded: readonly TelemetryBlock[], peer: PeerState): { blocks: TelemetryBlock[]; foreign: string | null } {

@@ -101,6 +101,8 @@ export const AckFrame = Type.Object({
   lane: LaneSchema,
   fromSeq: unsigned,
   toSeq: unsigned,
+  /** So long may rows be gathered from now on before they are sent; absent: as before. */
+  flushMs: Type.Optional(Type.Number({ minimum: 100, maximum: 60_000 })),
 });
 
 const EligibilitySchema = Type.Union([

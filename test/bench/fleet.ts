@@ -8,12 +8,14 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { flushMsAt } from '../../aggregator/ingest/flush-pace.ts';
 import { freePort } from '../support/free-port.ts';
 import { type Benchmark, rounded } from './benchmark.ts';
 import type { FleetHeard, FleetOrder } from './fleet-agents.ts';
 
 const FLEETS = [2500, 5000, 10_000];
-const SECONDS_PER_FRAME = 5;
+/** Agents send host and VM each second, gathered for as long as the aggregator asks fleets of these sizes to. */
+const SECONDS_PER_FRAME = flushMsAt(2 * FLEETS[0]!) / 1000;
 const WARM_UP_SECONDS = 10;
 const SECONDS = 60;
 /** USER_HZ on every Linux that Node runs on. */

@@ -1,7 +1,8 @@
 /**
  * `bench ingest`: rows of 20 values from host agents' own connections into an aggregator's receiving end. Output: rows per
  * second of the receiver's CPU, all its threads counted: as far as decoded and validated (`wire`), and through live state
- * and forecasts into each store; into SQLite also with frames of several seconds. Beside it, per second of their own CPU,
+ * and forecasts into each store; frames hold as many seconds as agents of such a fleet are asked to gather, and into SQLite also
+ * a single one. Beside it, per second of their own CPU,
  * what InfluxDB and VictoriaMetrics take in of such rows as line protocol in the same run, how many times that the embedded
  * store's path is, and what the adapter costs next to it. Measured once warm: code compiled, and bins sealed as fast as
  * they fill.
@@ -13,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { HOST_BUFFER_LIMITS, SampleBuffer } from '../../agent/core/sample-buffer.ts';
 import { createUplink, type Uplink } from '../../agent/loops/uplink.ts';
+import { flushMsAt } from '../../aggregator/ingest/flush-pace.ts';
 import { openInfluxSeriesStore } from '../../aggregator/store/influx/influx-series-store.ts';
 import type { SeriesStore } from '../../aggregator/store/series-store.ts';
 import { openVictoriaSeriesStore } from '../../aggregator/store/victoria/victoria-series-store.ts';
@@ -35,9 +37,9 @@ const VMS_PER_HOST = 50;
 const WARM_UP_SECONDS = 360;
 /** Two bins are sealed and two steps of forecasts made meanwhile. */
 const SECONDS = 600;
-/** An agent's flush sends a row or two of each VM; in a large fleet agents may be set to send less often. */
-const SECONDS_PER_FRAME = 1;
-const SECONDS_PER_LONG_FRAME = 5;
+/** What agents are asked to gather where so many rows come; and what those of a small fleet send. */
+const SECONDS_PER_FRAME = flushMsAt(100_000) / 1000;
+const SECONDS_PER_SHORT_FRAME = 1;
 /** Frames of each VM sent and not yet acknowledged. */
 const FRAMES_AHEAD = 2;
 const FLUSH_MS = 10;
@@ -198,8 +200,8 @@ export const ingest: Benchmark = {
     const wire = await rowsPerCoreSecond('none');
     tell('into sqlite');
     const sqlite = await rowsPerCoreSecond('sqlite');
-    tell(`into sqlite, frames of ${SECONDS_PER_LONG_FRAME} s`);
-    const longFrames = await rowsPerCoreSecond('sqlite', null, SECONDS_PER_LONG_FRAME);
+    tell(`into sqlite, frames of ${SECONDS_PER_SHORT_FRAME} s`);
+    const shortFrames = await rowsPerCoreSecond('sqlite', null, SECONDS_PER_SHORT_FRAME);
     const given = { database: 'peer', clock: systemClock, prng: createPrng(1) };
     tell('into InfluxDB');
     const influx = await startInfluxDb();
@@ -223,8 +225,8 @@ export const ingest: Benchmark = {
     });
     return {
       rowsPerCoreSecond: each(({ rate }) => rounded(rate)),
-      rowsPerCoreSecondInLongFrames: { secondsPerFrame: SECONDS_PER_LONG_FRAME, sqlite: rounded(longFrames.rate) },
-      timesInfluxdb: { sqlite: rounded(sqlite.rate / influxPeer.rate), sqliteInLongFrames: rounded(longFrames.rate / influxPeer.rate) },
+      rowsPerCoreSecondInShortFrames: { secondsPerFrame: SECONDS_PER_SHORT_FRAME, sqlite: rounded(shortFrames.rate) },
+      timesInfluxdb: { sqlite: rounded(sqlite.rate / influxPeer.rate), sqliteInShortFrames: rounded(shortFrames.rate / influxPeer.rate) },
       peersRowsPerCoreSecond: { influxdb: rounded(influxPeer.rate), victoria: rounded(victoriaPeer.rate) },
       influxdbAdapterCpuShare: rounded(influxPeer.adapterShare),
       victoriaAdapterCpuShare: rounded(victoriaPeer.adapterShare),

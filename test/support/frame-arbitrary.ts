@@ -84,6 +84,7 @@ export const frame = fc.oneof(
     blocks: fc.array(wireBlock, { maxLength: 4 }),
   }),
   record({ type: type('ack'), bootId: text(64), lane, fromSeq: unsigned, toSeq: unsigned }),
+  record({ type: type('ack'), bootId: text(64), lane, fromSeq: unsigned, toSeq: unsigned, flushMs: fc.integer({ min: 100, max: 60_000 }) }),
   record({
     type: type('inventory'),
     full: fc.boolean(),
