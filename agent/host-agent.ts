@@ -34,6 +34,7 @@ import { createSampling } from './loops/sampling.ts';
 import { refreshSettings } from './loops/settings.ts';
 import type { StateFiles } from './loops/state-files.ts';
 import { createStatisticsLoop } from './loops/statistics.ts';
+import { createStatsPeriodLoop } from './loops/stats-period.ts';
 import { createUplink, type Prover } from './loops/uplink.ts';
 import { createVmActionLoop } from './loops/vm-actions.ts';
 
@@ -97,7 +98,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   const failSafe = createFailSafeLoop(context);
   const commands = createCommandLoop(context);
   const vmActions = createVmActionLoop(context);
-  const ticking = [createStatisticsLoop(context), createFastGuardLoop(context), failSafe, vmActions];
+  const ticking = [createStatsPeriodLoop(context), createStatisticsLoop(context), createFastGuardLoop(context), failSafe, vmActions];
   let epoch = 0;
   const builds = options.build && createBuildDesk(options.build, context, () => epoch);
 

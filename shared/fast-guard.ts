@@ -19,6 +19,13 @@ export interface GuardVm {
   targetMiB: number | null;
   /** Guest's MemAvailable by balloon statistics, MiB; null = unknown. */
   availableMiB: number | null;
+  /**
+   * While its balloon inflates, and some time after: memory it will have available once that is over and the host could have
+   * reacted, MiB, by how fast it grows; null = no inflation, or unknown.
+   */
+  foreseenMiB: number | null;
+  /** Its balloon inflates, and its driver has stopped telling: a guest without memory does not get around to it. */
+  silent: boolean;
   /** PSI some/full of the VM's cgroup or swap-in seen by the host, 0..1; null = unknown. */
   memoryPressureFraction: number | null;
   swapInMiBPerSecond: number | null;
@@ -88,15 +95,25 @@ function growCpu(vm: GuardVm, reserveCores: number): Extract<GuardAction, { reso
 
 function deflate(vm: GuardVm, reserveMiB: number): Extract<GuardAction, { resource: 'memory' }> | null {
   if (vm.balloonMiB === null || vm.targetMiB === null || vm.memoryCeilingMiB === null) return null;
-  const short =
-    (vm.memoryPressureFraction !== null && vm.memoryPressureFraction >= MEMORY_PRESSURE_MIN) ||
-    (vm.swapInMiBPerSecond !== null && vm.swapInMiBPerSecond > 0) ||
-    (vm.availableMiB !== null && vm.availableMiB < Math.max(AVAILABLE_MIB_MIN, AVAILABLE_SHARE_MIN * vm.balloonMiB));
-  if (!short) return null;
+  const reason = shortage(vm) ?? (vm.silent ? 'the guest has stopped telling how it does while its balloon inflates' : null);
+  if (reason === null) return null;
   // While a balloon still inflates, its size now is what the guest has and the target is what it would fall to: going
-  // back to the size now stops the inflation at once and takes nothing from the reserve.
+  // back to the size now stops the inflation at once and takes nothing from the reserve. Silence alone earns no more.
   const base = Math.max(vm.balloonMiB, vm.targetMiB);
-  const memoryMiB = Math.min(base * MEMORY_GROWTH_FACTOR, vm.memoryCeilingMiB, base + Math.max(0, reserveMiB));
+  const wantedMiB = shortage(vm) === null ? base : base * MEMORY_GROWTH_FACTOR;
+  const memoryMiB = Math.min(wantedMiB, vm.memoryCeilingMiB, base + Math.max(0, reserveMiB));
   if (!(memoryMiB > vm.targetMiB + 1)) return null;
-  return { vm: vm.vm, resource: 'memory', memoryMiB, reason: 'the guest is short of memory (pressure, swap-in or little available)' };
+  return { vm: vm.vm, resource: 'memory', memoryMiB, reason };
+}
+
+/** Why the guest needs memory, null = nothing says so. */
+function shortage(vm: GuardVm): string | null {
+  const { memoryPressureFraction, swapInMiBPerSecond, availableMiB, foreseenMiB, balloonMiB } = vm;
+  const short =
+    (memoryPressureFraction !== null && memoryPressureFraction >= MEMORY_PRESSURE_MIN) ||
+    (swapInMiBPerSecond !== null && swapInMiBPerSecond > 0) ||
+    (availableMiB !== null && availableMiB < Math.max(AVAILABLE_MIB_MIN, AVAILABLE_SHARE_MIN * (balloonMiB ?? 0)));
+  if (short) return 'the guest is short of memory (pressure, swap-in or little available)';
+  if (foreseenMiB !== null && foreseenMiB < 0) return 'the guest grows into what its balloon took: it would have none left in seconds';
+  return null;
 }

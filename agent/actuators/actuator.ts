@@ -6,12 +6,15 @@ import type { Clock } from '../../shared/clock.ts';
 import type { VmId } from '../../shared/ids.ts';
 import { type Resource, type Setting, type SettingOf, sameSetting } from '../../shared/resources.ts';
 import type { Hypervisor } from '../hypervisor/hypervisor.ts';
+import type { Hurry } from './hurry.ts';
 
 export interface ActuatorContext {
   hypervisor: Hypervisor;
   clock: Clock;
   /** How long to wait for a balloon to arrive before reporting where it is, ms. */
   balloonSettleMs: number;
+  /** Ends that wait: something urgent is to be done to the same VM. Absent = never. */
+  hurry?: Hurry;
 }
 
 export interface Actuation {

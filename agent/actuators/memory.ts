@@ -7,15 +7,15 @@ import { type MemorySetting, sameSetting } from '../../shared/resources.ts';
 import type { Actuate } from './actuator.ts';
 
 /** Pause between two looks at a moving balloon. */
-const LOOK_EVERY_MS = 250;
+export const LOOK_EVERY_MS = 250;
 
 export const actuateMemory: Actuate<'memory'> = async (context, vm, target) => {
-  const { hypervisor, clock } = context;
+  const { hypervisor, clock, hurry } = context;
   // Always written: the size in force says nothing about the target the driver is still moving to.
   let readBack: MemorySetting = await hypervisor.writeSetting(vm, target);
   const untilMs = clock.monotonicMs() + context.balloonSettleMs;
-  while (!sameSetting(readBack, target) && clock.monotonicMs() < untilMs) {
-    await sleep(clock, LOOK_EVERY_MS);
+  while (!sameSetting(readBack, target) && clock.monotonicMs() < untilMs && !hurry?.asked) {
+    await (hurry?.sleep(clock, LOOK_EVERY_MS) ?? sleep(clock, LOOK_EVERY_MS));
     readBack = await hypervisor.readSetting(vm, 'memory');
   }
   const shortfall = sameSetting(readBack, target) ? null : `the balloon is at ${readBack.memoryMiB.toFixed(0)} MiB on its way`;

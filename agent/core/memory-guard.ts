@@ -11,6 +11,11 @@ export interface VouchedMemory {
   balloonMiB: number | null;
   /** Guest's MemAvailable by balloon statistics, only if they are fresh. */
   availableMiB: number | null;
+  /** What the guest uses by the same message, and how fast that grows. */
+  workingSetMiB: number | null;
+  growthMiBPerSecond: number;
+  /** Since that message, ms. */
+  toldAgeMs: number;
   rssMiB: number | null;
   /** PSI or swap-in seen by the host. */
   pressure: boolean;
@@ -29,6 +34,11 @@ export interface HostMemory {
 /** Left above the working set at any shrink: the kernel's own watermarks and a sample's growth; the planner's margin comes on top. */
 const WORKING_SET_MARGIN_FRACTION = 0.03;
 const WORKING_SET_MARGIN_MIB_MIN = 16;
+/**
+ * From a guest's message until memory given back has arrived: a second until the next message, one until it is read and
+ * looked at, one for the write, and two for a driver on a busy host. What a guest grows by meanwhile is left to it.
+ */
+export const REACTION_MS = 5000;
 
 export function memoryRefusal(targetMiB: number, memory: VouchedMemory, host: HostMemory): string | null {
   const heldMiB = Math.max(memory.balloonMiB ?? 0, memory.targetMiB ?? 0);
@@ -36,17 +46,20 @@ export function memoryRefusal(targetMiB: number, memory: VouchedMemory, host: Ho
   if (targetMiB < heldMiB - 1) {
     const lower = Math.min(memory.balloonMiB, memory.targetMiB ?? memory.balloonMiB);
     // Stopping an inflation half way is a growth against the old target and takes nothing from the guest.
-    return targetMiB >= lower ? null : shrinkRefusal(targetMiB, memory.balloonMiB, memory);
+    return targetMiB >= lower ? null : shrinkRefusal(targetMiB, memory);
   }
   return growthRefusal(targetMiB - heldMiB, host);
 }
 
-function shrinkRefusal(targetMiB: number, balloonMiB: number, memory: VouchedMemory): string | null {
+function shrinkRefusal(targetMiB: number, memory: VouchedMemory): string | null {
   if (memory.pressure) return 'the guest is short of memory: nothing is taken from it now';
-  if (memory.availableMiB === null) return 'the guest told no fresh memory statistics, so its working set cannot be vouched for';
-  const workingSetMiB = balloonMiB - memory.availableMiB;
-  const leastMiB = workingSetMiB + Math.max(WORKING_SET_MARGIN_MIB_MIN, workingSetMiB * WORKING_SET_MARGIN_FRACTION);
-  return targetMiB < leastMiB ? `${targetMiB.toFixed(0)} MiB is below its working set and margin of ${leastMiB.toFixed(0)} MiB` : null;
+  if (memory.workingSetMiB === null) return 'the guest told no fresh memory statistics, so its working set cannot be vouched for';
+  const { workingSetMiB, growthMiBPerSecond, toldAgeMs } = memory;
+  const grownMiB = (growthMiBPerSecond * (toldAgeMs + REACTION_MS)) / 1000;
+  const leastMiB = workingSetMiB + Math.max(WORKING_SET_MARGIN_MIB_MIN, workingSetMiB * WORKING_SET_MARGIN_FRACTION, grownMiB);
+  if (targetMiB >= leastMiB) return null;
+  const growing = grownMiB > WORKING_SET_MARGIN_MIB_MIN ? `, which grows by ${growthMiBPerSecond.toFixed(1)} MiB a second` : '';
+  return `${targetMiB.toFixed(0)} MiB is below its working set and margin of ${leastMiB.toFixed(0)} MiB${growing}`;
 }
 
 function growthRefusal(growthMiB: number, host: HostMemory): string | null {

@@ -26,6 +26,8 @@ export function createCommandLoop(context: HostContext): CommandLoop {
   const { clock, queues, table } = context;
   /** Newest pair received per VM and resource: what waits behind it is superseded. */
   const newest = new Map<string, Pair>();
+  /** Waiting or being carried out: a repeat of these is not taken in, their result answers it. */
+  const underWay = new Set<string>();
 
   const answer = (command: Command, entry: VmEntry | undefined, outcome: Outcome, reason: string, readBack: Setting | null): void => {
     const { commandId, vm, resource, pair } = command;
@@ -83,12 +85,15 @@ export function createCommandLoop(context: HostContext): CommandLoop {
         answer(command, undefined, 'refused', `VM ${command.vm} is not on this host or not managed by it`, null);
         return;
       }
+      const repeat = `${command.commandId} ${command.pair.epoch}.${command.pair.generation}`;
+      if (underWay.has(repeat)) return;
       const key = `${command.vm}/${command.resource}`;
       const before = newest.get(key) ?? command.pair;
       const latest = comparePairs(command.pair, before) > 0 ? command.pair : before;
       newest.set(key, latest);
-      const queued = queues.add(entry.id, () => run(command, entry, receivedAtMs, latest));
-      if (!queued) answer(command, undefined, 'failed', 'too many instructions are waiting for this VM (is it stuck?)', null);
+      const queued = queues.add(entry.id, () => run(command, entry, receivedAtMs, latest).finally(() => underWay.delete(repeat)));
+      if (queued) underWay.add(repeat);
+      else answer(command, undefined, 'failed', 'too many instructions are waiting for this VM (is it stuck?)', null);
     },
     receiveForGuest(command, relay) {
       const reason = guestCommandRefusal(context, command) ?? (relay(command) ? null : NO_GUEST[command.action.kind]);

@@ -11,14 +11,15 @@ import { watchReboot, watchWrite } from '../core/foreign-writer.ts';
 import { hasEntries, type VmRecord, withoutEntries } from '../core/journal.ts';
 import { checkRecord } from '../core/journal-check.ts';
 import { recordTextInMetadata } from '../core/journal-metadata.ts';
+import { createMemoryTrend } from '../core/memory-trend.ts';
 import { matchesAny } from '../core/name-pattern.ts';
 import { NO_COUNTERS } from '../core/vm-counters.ts';
 import type { PowerState, VmSummary } from '../hypervisor/hypervisor.ts';
 import { type HostContext, tell } from './host-context.ts';
 import { type CounterSource, ratesAt } from './look.ts';
 import { refreshSetting } from './settings.ts';
+import { askForStatistics } from './stats-period.ts';
 import { createVmEntry, holdsMemory, isUp, NO_SLOW_READINGS, type VmEntry } from './vm-table.ts';
-import { copyToMetadata } from './writer.ts';
 
 export interface DiscoveryLoop {
   /** Looks at every VM. Rejects only when the hypervisor cannot list them. */
@@ -167,6 +168,8 @@ function stopped(context: HostContext, counters: CounterSource, entry: VmEntry):
   entry.counters = NO_COUNTERS;
   entry.fast = null;
   entry.slow = { ...NO_SLOW_READINGS };
+  entry.toMemoryTrend = createMemoryTrend();
+  entry.inflatedAtMs = Number.NaN;
   entry.fresh = {};
   entry.guestAgentSeen = false;
   entry.applicationReady = null;
@@ -212,23 +215,6 @@ async function recordText(context: HostContext, entry: VmEntry): Promise<string 
     context.log.warn('could not read the journal in the metadata', { vm: entry.id, error: errorText(error) });
     return null;
   }
-}
-
-/** Asks the guest's balloon driver for statistics; what was set before is journalled like any other original. */
-async function askForStatistics(context: HostContext, entry: VmEntry): Promise<void> {
-  const seconds = Math.max(1, Math.round(context.settings.balloonStatsMs / 1000));
-  const { facts } = entry;
-  if (context.settings.balloonStatsMs === 0 || facts === null || !entry.eligibility.memory.allowed) return;
-  if (facts.statsPeriodSeconds > 0 && facts.statsPeriodSeconds <= seconds) return;
-  if (context.files.kills().host !== null || context.files.kills().vms.has(entry.id) || entry.jobActive) return;
-  const first = entry.record.statsPeriodSecondsBefore === null;
-  if (first) {
-    entry.record = { ...entry.record, statsPeriodSecondsBefore: facts.statsPeriodSeconds, processId: entry.processId };
-    context.files.save(entry.record);
-    await copyToMetadata(context, entry);
-  }
-  await context.hypervisor.setStatsPeriod(entry.id, seconds);
-  facts.statsPeriodSeconds = seconds;
 }
 
 /** The application of a guest said whether it is ready. */

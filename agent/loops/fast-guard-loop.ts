@@ -5,8 +5,10 @@
  */
 import { fastGuard, type GuardAction, type GuardVm } from '../../shared/fast-guard.ts';
 import type { Setting } from '../../shared/resources.ts';
+import { foreseenMiB, SILENT_MS } from '../core/inflation.ts';
 import { memoryRefusal } from '../core/memory-guard.ts';
 import { type Allowance, guardedHost, type HostContext, statsAgeMsMax, tell } from './host-context.ts';
+import { isInflating } from './inflation.ts';
 import { handsOff, isUp, known, type VmEntry, vouchedMemory } from './vm-table.ts';
 import { carryOutLocally } from './writer.ts';
 
@@ -50,9 +52,12 @@ function guardVm(context: HostContext, entry: VmEntry, allowance: Allowance): Gu
     entry.eligibility.memory.allowed &&
     handsOff(entry, 'memory') === null &&
     !entry.guarding.has('memory') &&
-    !entry.writing.has('memory') &&
+    // A write that only waits for its balloon gives way.
+    (!entry.writing.has('memory') || entry.hurry !== null) &&
     context.host.balloonManager === null;
   const memory = vouchedMemory(entry, context.clock.monotonicMs(), statsAgeMsMax(context.settings));
+  const inflating = isInflating(context, entry);
+  const touchedMiB = known((entry.fast?.rssMiB ?? Number.NaN) - entry.slow.rssAtToldMiB) ?? 0;
   return {
     vm: entry.id,
     capCores: cpuOurs ? cpu.capCores : null,
@@ -62,6 +67,8 @@ function guardVm(context: HostContext, entry: VmEntry, allowance: Allowance): Gu
     balloonMiB: memoryOurs ? memory.balloonMiB : null,
     targetMiB: memory.targetMiB ?? memory.balloonMiB,
     availableMiB: memory.availableMiB,
+    foreseenMiB: inflating ? foreseenMiB(memory, touchedMiB) : null,
+    silent: inflating && (entry.facts?.statsPeriodSeconds ?? 0) === 1 && memory.toldAgeMs > SILENT_MS,
     memoryPressureFraction: known(entry.fast?.memorySomeFraction ?? Number.NaN),
     swapInMiBPerSecond: memory.availableMiB === null ? null : known(entry.slow.swapInMiBPerSecond),
     memoryCeilingMiB: allowance.memoryCeilingMiB,
@@ -85,6 +92,7 @@ function start(context: HostContext, entry: VmEntry, action: GuardAction): void 
   // Marked before its turn comes: the next sample must not ask for the same again.
   entry.guarding.add(resource);
   if (action.resource === 'memory') entry.pendingMiB = action.memoryMiB;
+  entry.hurry?.ask();
   const queued = queues.add(entry.id, async () => {
     const done = await carryOutLocally(context, entry, resource, () => growth(entry, action));
     if (done?.result.outcome !== 'applied') {
@@ -93,6 +101,7 @@ function start(context: HostContext, entry: VmEntry, action: GuardAction): void 
       return;
     }
     entry.guarding.delete(resource);
+    if (resource === 'memory') entry.pendingMiB = 0;
     const kind = resource === 'cpu' ? 'guard-grew' : 'guard-deflated';
     const { result, pair, setting } = done;
     tell(context, kind, `${entry.name}: ${action.reason}`, { vm: entry.id, resource, setting: result.readBack ?? setting, pair });

@@ -9,8 +9,8 @@ import { foreignHold } from '../core/foreign-hold.ts';
 import { observe, watchWrite } from '../core/foreign-writer.ts';
 import { hasEntries, reversalsWith, withForeign } from '../core/journal.ts';
 import { clockReading, type HostContext, tell } from './host-context.ts';
-import { isUp, type VmEntry } from './vm-table.ts';
-import { copyToMetadata, noteInForce } from './writer.ts';
+import { isUp, noteInForce, type VmEntry } from './vm-table.ts';
+import { copyToMetadata } from './writer.ts';
 
 /** A guest that reboots holds its boot memory until its driver loads: a minute more than a slow boot takes. */
 const REBOOT_REST_MS = 180_000;

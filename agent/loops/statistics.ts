@@ -8,12 +8,15 @@ import { createRate, type Rate } from '../core/rates.ts';
 import { PERIOD_MS_MAX, smoothedCostMs, statsPeriodMs } from '../core/stats-pace.ts';
 import type { StatsGroup, VmStats } from '../hypervisor/hypervisor.ts';
 import { type HostContext, tell } from './host-context.ts';
+import { isInflating } from './inflation.ts';
 import { noteSeen } from './settings.ts';
 import { isUp, type VmEntry } from './vm-table.ts';
 
 /** `state` and `cpu` come with every answer or with the control groups; these are asked for. */
 const GROUPS: readonly StatsGroup[] = ['balloon', 'vcpu', 'interface', 'block'];
 
+/** Drivers tell at most once a second. */
+const INFLATING_MS = 1000;
 /** Readings farther apart than two of the longest periods give no rate. */
 const GAP_MS_MAX = 2 * PERIOD_MS_MAX;
 
@@ -24,6 +27,9 @@ export interface StatisticsLoop {
 
 interface GroupPace {
   group: StatsGroup;
+  /** Of these VMs only; absent = of all. */
+  of?: (entry: VmEntry) => boolean;
+  askedMs: number;
   costMs: number;
   dueAtMs: number;
   running: boolean;
@@ -34,16 +40,22 @@ type SlowRates = Map<string, Rate>;
 
 export function createStatisticsLoop(context: HostContext): StatisticsLoop {
   const { clock, settings } = context;
-  const paces: GroupPace[] = GROUPS.map((group) => ({ group, costMs: Number.NaN, dueAtMs: 0, running: false }));
+  const balloonMs = settings.balloonStatsMs || settings.statsMs;
+  const notYet = { costMs: Number.NaN, dueAtMs: 0, running: false };
+  const paces: GroupPace[] = GROUPS.map((group) => ({ group, askedMs: group === 'balloon' ? balloonMs : settings.statsMs, ...notYet }));
+  // A guest whose balloon inflates is asked as often as its driver can tell.
+  if (balloonMs > INFLATING_MS) {
+    paces.push({ group: 'balloon', of: (entry) => isInflating(context, entry), askedMs: INFLATING_MS, ...notYet });
+  }
   const rates = new WeakMap<VmEntry, SlowRates>();
-  const askedMs = (group: StatsGroup): number => (group === 'balloon' ? settings.balloonStatsMs || settings.statsMs : settings.statsMs);
 
-  const poll = async (pace: GroupPace): Promise<void> => {
+  const poll = async (pace: GroupPace, asked: readonly VmEntry[]): Promise<void> => {
     const startMs = clock.monotonicMs();
     pace.running = true;
     try {
-      const { stats, stuck } = await context.hypervisor.stats([pace.group]);
-      markStuck(context, new Set(stuck));
+      const ids = pace.of && asked.map(({ id }) => id);
+      const { stats, stuck } = await context.hypervisor.stats([pace.group], ids);
+      markStuck(context, pace.of ? asked : context.table.values(), new Set(stuck));
       for (const one of stats) {
         const entry = context.table.get(one.id);
         if (entry?.managed && isUp(entry)) await take(context, entry, one, pace.group, ratesOf(rates, entry));
@@ -53,7 +65,7 @@ export function createStatisticsLoop(context: HostContext): StatisticsLoop {
       context.log.warn('bulk statistics failed', { group: pace.group, error: errorText(error) });
     } finally {
       pace.running = false;
-      pace.dueAtMs = startMs + statsPeriodMs(askedMs(pace.group), pace.costMs);
+      pace.dueAtMs = startMs + statsPeriodMs(pace.askedMs, pace.costMs);
     }
   };
 
@@ -61,21 +73,22 @@ export function createStatisticsLoop(context: HostContext): StatisticsLoop {
     tick() {
       if (!context.hypervisor.connected) return;
       for (const pace of paces) {
-        if (!pace.running && clock.monotonicMs() >= pace.dueAtMs && wanted(context, pace.group)) void poll(pace);
+        if (pace.running || clock.monotonicMs() < pace.dueAtMs) continue;
+        const asked = wanted(context, pace);
+        if (asked.length > 0) void poll(pace, asked);
       }
     },
   };
 }
 
-/** CPU times of the hypervisor are only asked for where control groups do not tell them. */
-function wanted(context: HostContext, group: StatsGroup): boolean {
-  const up = [...context.table.values()].filter((entry) => entry.managed && isUp(entry));
-  if (group === 'vcpu') return up.some((entry) => entry.fast !== null && Number.isNaN(entry.fast.usageCores));
-  return up.length > 0;
+/** Whose statistics are of use. CPU times of the hypervisor are only asked for where control groups do not tell them. */
+function wanted(context: HostContext, { group, of }: GroupPace): VmEntry[] {
+  const untold = (entry: VmEntry): boolean => group !== 'vcpu' || (entry.fast !== null && Number.isNaN(entry.fast.usageCores));
+  return [...context.table.values()].filter((entry) => entry.managed && isUp(entry) && untold(entry) && (of?.(entry) ?? true));
 }
 
-function markStuck(context: HostContext, stuck: ReadonlySet<string>): void {
-  for (const entry of context.table.values()) {
+function markStuck(context: HostContext, asked: Iterable<VmEntry>, stuck: ReadonlySet<string>): void {
+  for (const entry of asked) {
     const isStuck = stuck.has(entry.id);
     if (isStuck === entry.stuck) continue;
     entry.stuck = isStuck;
@@ -140,7 +153,7 @@ async function takeBalloon(
   slow.availableMiB = balloon.usableMiB ?? Number.NaN;
   slow.unusedMiB = balloon.unusedMiB ?? Number.NaN;
   slow.swapInMiBPerSecond = perSecond('swapIn', balloon.swapInMiB);
-  slow.toldAtMs = context.clock.monotonicMs() - ageMs;
+  noteTrend(entry, balloon, context.clock.monotonicMs() - ageMs);
   if (Number.isNaN(slow.availableMiB) || Number.isNaN(ageMs))
     entry.missing.set('balloon-statistics', "the guest's driver tells no statistics");
   else entry.missing.delete('balloon-statistics');
@@ -157,6 +170,15 @@ async function takeBalloon(
   if (balloon.actualMiB === undefined) return;
   if (entry.writing.has('memory')) slow.balloonMiB = balloon.actualMiB;
   else await noteSeen(context, entry, { resource: 'memory', memoryMiB: balloon.actualMiB });
+}
+
+function noteTrend(entry: VmEntry, balloon: NonNullable<VmStats['balloon']>, toldAtMs: number): void {
+  const { slow } = entry;
+  const toldAtSeconds = balloon.lastUpdateSeconds ?? Number.NaN;
+  const totalMiB = balloon.availableMiB ?? Number.NaN;
+  const trend = entry.toMemoryTrend({ toldAtSeconds, sizeMiB: balloon.actualMiB ?? Number.NaN, totalMiB, availableMiB: slow.availableMiB });
+  if (trend.newer) slow.rssAtToldMiB = entry.fast?.rssMiB ?? Number.NaN;
+  Object.assign(slow, { toldAtMs, workingSetMiB: trend.workingSetMiB, growthMiBPerSecond: trend.growthMiBPerSecond });
 }
 
 /** Sum of what is told; undefined when there is nothing, or one part is unknown. */

@@ -4,11 +4,13 @@
  */
 import type { VmId } from '../../shared/ids.ts';
 import { type EligibilityMap, RESOURCES, type Resource, type Setting } from '../../shared/resources.ts';
+import type { Hurry } from '../actuators/hurry.ts';
 import type { CommandResult, GuardedVm } from '../core/command-guard.ts';
 import { isGrowOnly } from '../core/eligibility.ts';
 import type { Watch } from '../core/foreign-writer.ts';
 import { emptyRecord, type VmRecord } from '../core/journal.ts';
 import type { VouchedMemory } from '../core/memory-guard.ts';
+import { createMemoryTrend } from '../core/memory-trend.ts';
 import type { Probe } from '../core/readiness.ts';
 import { NO_COUNTERS, type VmCounters, type VmFastSample } from '../core/vm-counters.ts';
 import type { PowerState, VmFacts } from '../hypervisor/hypervisor.ts';
@@ -21,8 +23,14 @@ export interface SlowReadings {
   swapInMiBPerSecond: number;
   /** When the guest's driver last told, by our monotonic clock; NaN = never. */
   toldAtMs: number;
+  /** What the guest uses by that message, whatever its balloon did since, and how fast that grows. */
+  workingSetMiB: number;
+  growthMiBPerSecond: number;
+  /** Resident memory of its process when that message was read first. */
+  rssAtToldMiB: number;
 }
 
+export type ToMemoryTrend = ReturnType<typeof createMemoryTrend>;
 export type ToRates = (counters: VmCounters, nowMs: number) => VmFastSample;
 
 export interface VmEntry {
@@ -43,6 +51,10 @@ export interface VmEntry {
   writing: ReadonlySet<Resource>;
   /** The fast guard has a growth of these under way. */
   guarding: Set<Resource>;
+  /** Ends the wait of the write under way for a balloon; null = none waits. */
+  hurry: Hurry | null;
+  /** When memory was taken from it last, by our monotonic clock; NaN = never. */
+  inflatedAtMs: number;
   /** A growth under way that current does not show yet, MiB. */
   pendingMiB: number;
   record: VmRecord;
@@ -63,6 +75,7 @@ export interface VmEntry {
   /** As of the last look. */
   fast: VmFastSample | null;
   slow: SlowReadings;
+  toMemoryTrend: ToMemoryTrend;
   /** Slow values not yet part of a row, by field name. */
   fresh: Record<string, number>;
   /** Last problem per signal, for the inventory's missing signals. */
@@ -83,6 +96,9 @@ export const NO_SLOW_READINGS: Readonly<SlowReadings> = {
   unusedMiB: Number.NaN,
   swapInMiBPerSecond: Number.NaN,
   toldAtMs: Number.NaN,
+  workingSetMiB: Number.NaN,
+  growthMiBPerSecond: 0,
+  rssAtToldMiB: Number.NaN,
 };
 
 export function createVmEntry(
@@ -106,6 +122,8 @@ export function createVmEntry(
     writes: 0,
     writing: new Set(),
     guarding: new Set(),
+    hurry: null,
+    inflatedAtMs: Number.NaN,
     pendingMiB: 0,
     record: record ?? emptyRecord(id, name, null),
     results: [],
@@ -119,6 +137,7 @@ export function createVmEntry(
     counters: NO_COUNTERS,
     fast: null,
     slow: { ...NO_SLOW_READINGS },
+    toMemoryTrend: createMemoryTrend(),
     fresh: {},
     missing: new Map(),
   };
@@ -165,6 +184,16 @@ export function memoryInForce(entry: VmEntry, sizeMiB: number): Setting {
   return { resource: 'memory', memoryMiB: target.memoryMiB };
 }
 
+/** Takes over a value as read. */
+export function noteInForce(entry: VmEntry, seen: Setting): void {
+  if (seen.resource === 'memory') {
+    entry.slow.balloonMiB = seen.memoryMiB;
+    entry.current.memory = memoryInForce(entry, seen.memoryMiB);
+  } else {
+    entry.current[seen.resource] = seen;
+  }
+}
+
 /** PSI above this share, or any swap-in, is a guest short of memory (the fast guard acts from the same value). */
 const PRESSURE_MIN = 0.05;
 
@@ -178,6 +207,10 @@ export function vouchedMemory(entry: VmEntry, nowMs: number, statsAgeMsMax: numb
     fromMiB: watch?.before.resource === 'memory' ? watch.before.memoryMiB : null,
     balloonMiB: known(slow.balloonMiB),
     availableMiB: fresh ? known(slow.availableMiB) : null,
+    // Older drivers tell no total: then size and available memory stand for it, though they are not of one moment.
+    workingSetMiB: fresh ? (known(slow.workingSetMiB) ?? known(slow.balloonMiB - slow.availableMiB)) : null,
+    growthMiBPerSecond: slow.growthMiBPerSecond,
+    toldAgeMs: nowMs - slow.toldAtMs,
     rssMiB: known(fast?.rssMiB ?? Number.NaN),
     pressure: (fast?.memorySomeFraction ?? 0) >= PRESSURE_MIN || (fresh && slow.swapInMiBPerSecond > 0),
   };

@@ -4,13 +4,16 @@
  * run it inside the VM's queue.
  */
 import { errorText } from '../../shared/errors.ts';
-import type { Outcome, Pair, Resource, Setting } from '../../shared/resources.ts';
+import type { MemorySetting, Outcome, Pair, Resource, Setting } from '../../shared/resources.ts';
 import { actuate } from '../actuators/actuate.ts';
+import type { Actuation, ActuatorContext } from '../actuators/actuator.ts';
+import { createHurry, type Hurry } from '../actuators/hurry.ts';
 import { watchWrite } from '../core/foreign-writer.ts';
 import { withIntent, withPair, withWritten } from '../core/journal.ts';
 import { metadataOf } from '../core/journal-metadata.ts';
 import { type HostContext, killReason, localPair } from './host-context.ts';
-import { handsOff, memoryInForce, type VmEntry } from './vm-table.ts';
+import { inflate } from './inflation.ts';
+import { handsOff, noteInForce, type VmEntry } from './vm-table.ts';
 
 export interface WriteResult {
   outcome: Extract<Outcome, 'applied' | 'refused' | 'failed'>;
@@ -23,18 +26,22 @@ export async function carryOut(context: HostContext, entry: VmEntry, target: Set
   const before = entry.current[resource];
   if (before === undefined) return { outcome: 'failed', reason: 'the value in force is unknown', readBack: null };
   entry.writing = new Set([...entry.writing, resource]);
+  const hurry = createHurry();
+  entry.hurry = hurry;
   if (target.resource === 'memory') entry.pendingMiB = target.memoryMiB;
   try {
     await noteIntent(context, entry, target, before, pair);
     const killed = killReason(context, entry.id);
     if (killed !== null) return { outcome: 'refused', reason: `kill switch: ${killed}`, readBack: before };
-    return await writeAndRead(context, entry, target, before);
+    return await writeAndRead(context, entry, target, before, hurry);
   } catch (error) {
     return { outcome: 'failed', reason: errorText(error), readBack: await inForce(context, entry, resource) };
   } finally {
     entry.writes++;
+    entry.hurry = null;
     entry.writing = new Set([...entry.writing].filter((other) => other !== resource));
-    if (resource === 'memory') entry.pendingMiB = 0;
+    // What the fast guard is about to give counts already.
+    if (resource === 'memory' && !entry.guarding.has('memory')) entry.pendingMiB = 0;
     context.changed();
   }
 }
@@ -72,29 +79,30 @@ export function copyToMetadata(context: HostContext, entry: VmEntry): Promise<vo
   return context.hypervisor.writeMetadata(entry.id, metadataOf(entry.record));
 }
 
-async function writeAndRead(context: HostContext, entry: VmEntry, target: Setting, before: Setting): Promise<WriteResult> {
+async function writeAndRead(context: HostContext, entry: VmEntry, target: Setting, before: Setting, hurry: Hurry): Promise<WriteResult> {
   const { hypervisor, clock, settings } = context;
-  // Watched from here on: whatever is seen next is measured against this target, also if the answer never comes.
-  entry.watches[target.resource] = watchWrite(before, target, null);
-  const actuation = await actuate({ hypervisor, clock, balloonSettleMs: settings.balloonSettleMs }, entry.id, target);
-  const { readBack } = actuation;
-  noteInForce(entry, readBack);
-  entry.watches[target.resource] = watchWrite(before, target, readBack);
+  const actuator = { hypervisor, clock, balloonSettleMs: settings.balloonSettleMs, hurry };
+  const { readBack, shortfall } = takesMemory(entry, target)
+    ? await inflate(context, entry, before, target, actuator)
+    : await writeAtOnce(entry, before, target, actuator);
   const native = await hypervisor.readNative(entry.id, target.resource);
   entry.record = withWritten(entry.record, readBack, native);
   context.files.save(entry.record);
-  const failed = actuation.shortfall !== null && target.resource !== 'memory';
-  return { outcome: failed ? 'failed' : 'applied', reason: actuation.shortfall ?? '', readBack };
+  const failed = shortfall !== null && target.resource !== 'memory';
+  return { outcome: failed ? 'failed' : 'applied', reason: shortfall ?? '', readBack };
 }
 
-/** Takes over a value as read. */
-export function noteInForce(entry: VmEntry, seen: Setting): void {
-  if (seen.resource === 'memory') {
-    entry.slow.balloonMiB = seen.memoryMiB;
-    entry.current.memory = memoryInForce(entry, seen.memoryMiB);
-  } else {
-    entry.current[seen.resource] = seen;
-  }
+function takesMemory(entry: VmEntry, target: Setting): target is MemorySetting {
+  return target.resource === 'memory' && target.memoryMiB < entry.slow.balloonMiB;
+}
+
+async function writeAtOnce(entry: VmEntry, before: Setting, target: Setting, actuator: ActuatorContext): Promise<Actuation> {
+  // Watched from here on: whatever is seen next is measured against this target, also if the answer never comes.
+  entry.watches[target.resource] = watchWrite(before, target, null);
+  const actuation = await actuate(actuator, entry.id, target);
+  noteInForce(entry, actuation.readBack);
+  entry.watches[target.resource] = watchWrite(before, target, actuation.readBack);
+  return actuation;
 }
 
 /** The value after a failed write, as far as it can still be read. */

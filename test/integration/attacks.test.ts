@@ -15,6 +15,7 @@ import { createCodec } from '../../shared/net/codec.ts';
 import { FRAME_BYTES_MAX, type Frame, type FrameOf } from '../../shared/protocol/frames.ts';
 import { accessWorld } from '../support/access-world.ts';
 import { type IdentityWorld, identityWorld, type TestAgent, testAgent } from '../support/identity-world.ts';
+import { told } from '../support/told.ts';
 import { commandFrame, helloFrame, inventoryFrame, rowsOf, until, vmUuid } from '../support/wire-world.ts';
 
 const [MINE, THEIRS] = [vmUuid(1), vmUuid(2)];
@@ -233,7 +234,7 @@ t.test('replayed commands and an old epoch stop at the host agent', async (t) =>
     current: { memory: { resource: 'memory', memoryMiB: 512 } },
     pairs: { memory: { epoch: 3, generation: 5 } },
     results: [done],
-    memory: { targetMiB: 512, fromMiB: null, balloonMiB: 512, availableMiB: 300, rssMiB: 500, pressure: false },
+    memory: { targetMiB: 512, fromMiB: null, balloonMiB: 512, ...told(300, 212), rssMiB: 500, pressure: false },
   };
   const host: GuardedHost = { killed: null, balloonManager: null, usableMiB: 4096, exposureMiB: 1024, freeMiB: 2048 };
   const verdict = (over: Partial<Command>) => guardCommand(command(over), vm, host, 10);

@@ -6,6 +6,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { type Command, type GuardedHost, type GuardedVm, guardCommand } from '../../agent/core/command-guard.ts';
 import { comparePairs, type Pair } from '../../shared/resources.ts';
+import { told } from '../support/told.ts';
 
 const VM = '00000000-0000-4000-8000-000000000001';
 const allowed = { allowed: true } as const;
@@ -23,7 +24,7 @@ function guarded(over: Partial<GuardedVm>): GuardedVm {
     holds: {},
     jobActive: false,
     killed: null,
-    memory: { targetMiB: null, fromMiB: null, balloonMiB: null, availableMiB: null, rssMiB: null, pressure: false },
+    memory: { targetMiB: null, fromMiB: null, balloonMiB: null, ...told(null, null), rssMiB: null, pressure: false },
     ...over,
   };
 }
@@ -70,9 +71,11 @@ t.test('what goes through is within every bound', async () => {
     available: fc.option(fc.integer({ min: 0, max: 2048 }), { nil: null }),
     exposure: fc.integer({ min: 0, max: 5000 }),
     pressure: fc.boolean(),
+    grows: fc.double({ min: 0, max: 50, noNaN: true }),
+    age: fc.integer({ min: 0, max: 30_000 }),
   });
   fc.assert(
-    fc.property(arbitrary, ({ from, to, floor, ceiling, available, exposure, pressure }) => {
+    fc.property(arbitrary, ({ from, to, floor, ceiling, available, exposure, pressure, grows, age }) => {
       const current = { resource: 'memory' as const, memoryMiB: from };
       const command: Command = {
         type: 'command',
@@ -88,11 +91,16 @@ t.test('what goes through is within every bound', async () => {
         mode: 'auto',
         reason: '',
       };
-      const memory = { targetMiB: from, fromMiB: null, balloonMiB: from, availableMiB: available, rssMiB: null, pressure };
+      const workingSet = available === null ? null : from - available;
+      const growth = { growthMiBPerSecond: grows, toldAgeMs: age };
+      const memory = {
+        ...{ targetMiB: from, fromMiB: null, balloonMiB: from, rssMiB: null, pressure },
+        ...{ availableMiB: available, workingSetMiB: workingSet, ...growth },
+      };
       const verdict = guardCommand(command, guarded({ current: { memory: current }, memory }), { ...HOST, exposureMiB: exposure }, 0);
       if (verdict.kind !== 'go') return true;
       if (to > from + 1) return to <= ceiling && exposure + to - from <= HOST.usableMiB! && to - from <= HOST.freeMiB!;
-      if (to < from - 1) return to >= floor && !pressure && available !== null && to >= from - available;
+      if (to < from - 1) return to >= floor && !pressure && available !== null && to >= from - available + (grows * (age + 5000)) / 1000;
       return true;
     }),
     { numRuns: 2000 },

@@ -17,6 +17,11 @@ const arbitraryVm: fc.Arbitrary<Omit<GuardVm, 'vm'>> = fc.record({
   balloonMiB: maybe(65_536),
   targetMiB: maybe(65_536),
   availableMiB: maybe(65_536),
+  foreseenMiB: fc.oneof(
+    maybe(1024),
+    maybe(1024).map((value) => value && -value),
+  ),
+  silent: fc.boolean(),
   memoryPressureFraction: maybe(1),
   swapInMiBPerSecond: maybe(100),
   memoryCeilingMiB: maybe(65_536),
@@ -78,6 +83,8 @@ const calm: GuardVm = {
   balloonMiB: 512,
   targetMiB: 512,
   availableMiB: 200,
+  foreseenMiB: null,
+  silent: false,
   memoryPressureFraction: 0,
   swapInMiBPerSecond: 0,
   memoryCeilingMiB: 1024,
@@ -97,4 +104,9 @@ t.test('what it reacts to', async (t) => {
   t.match(run({ availableMiB: 10 }), [{ resource: 'memory' }]);
   t.match(run({ availableMiB: 10, targetMiB: 300 }, 0, 0), [{ memoryMiB: 512 }], 'an inflation under way is stopped without any reserve');
   t.same(run({ availableMiB: 10, balloonMiB: null }), []);
+  t.match(run({ foreseenMiB: -1 }), [{ memoryMiB: 640 }], 'a guest that grows into what its balloon took gets memory back ahead of need');
+  t.same(run({ foreseenMiB: 1 }), [], 'one that will have some left is left alone');
+  t.match(run({ foreseenMiB: -1, targetMiB: 300 }, 0, 0), [{ memoryMiB: 512 }], 'without reserve its inflation is stopped');
+  t.match(run({ silent: true, targetMiB: 300 }), [{ memoryMiB: 512 }], 'a guest gone silent has its inflation stopped');
+  t.same(run({ silent: true }), [], 'and earns nothing by silence');
 });

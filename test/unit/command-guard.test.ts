@@ -4,6 +4,7 @@
 import t from 'tap';
 import { type Command, type GuardedHost, type GuardedVm, guardCommand } from '../../agent/core/command-guard.ts';
 import type { Setting } from '../../shared/resources.ts';
+import { told } from '../support/told.ts';
 
 const VM = '00000000-0000-4000-8000-000000000001';
 const cpu = (capCores: number | null, weight = 100): Setting => ({ resource: 'cpu', weight, capCores });
@@ -39,7 +40,7 @@ const vm = (over: Partial<GuardedVm> = {}): GuardedVm => ({
   holds: {},
   jobActive: false,
   killed: null,
-  memory: { targetMiB: 512, fromMiB: null, balloonMiB: 512, availableMiB: 300, rssMiB: 500, pressure: false },
+  memory: { targetMiB: 512, fromMiB: null, balloonMiB: 512, ...told(300, 212), rssMiB: 500, pressure: false },
   ...over,
 });
 const host = (over: Partial<GuardedHost> = {}): GuardedHost => ({
@@ -80,7 +81,7 @@ t.test('refused or skipped', async (t) => {
     ['grow-only class', command({ target: cpu(0.9) }), vm({ growOnly: true }), host(), /only grows/],
     ['another balloon manager', forMemory(400), vm(), host({ balloonManager: 'oVirt MOM' }), /oVirt MOM/],
     ['below the working set and margin', forMemory(220), vm(), host(), /working set/],
-    ['no fresh statistics', forMemory(400), vm({ memory: { ...vm().memory, availableMiB: null } }), host(), /vouched/],
+    ['no fresh statistics', forMemory(400), vm({ memory: { ...vm().memory, ...told(null, null) } }), host(), /vouched/],
     ['pressure', forMemory(400), vm({ memory: { ...vm().memory, pressure: true } }), host(), /short of memory/],
     ['balloon unknown', forMemory(700), vm({ memory: { ...vm().memory, balloonMiB: null } }), host(), /balloon is unknown/],
     ['beyond the sums', forMemory(700), vm(), host({ exposureMiB: 3950 }), /of 4096 MiB/],
@@ -131,7 +132,7 @@ t.test('moving towards the permitted range is welcome', async (t) => {
 t.test('a balloon in motion', async (t) => {
   const moving = vm({
     current: { memory: memory(480) },
-    memory: { targetMiB: 400, fromMiB: null, balloonMiB: 480, availableMiB: 200, rssMiB: 480, pressure: false },
+    memory: { targetMiB: 400, fromMiB: null, balloonMiB: 480, ...told(200, 280), rssMiB: 480, pressure: false },
   });
   t.match(verdict(forMemory(390, { previous: memory(400) }), moving), { kind: 'go' }, 'its target counts as in force');
   t.match(verdict(forMemory(390, { previous: memory(440) }), moving), { kind: 'go' }, 'and all sizes between');
@@ -139,7 +140,7 @@ t.test('a balloon in motion', async (t) => {
   const from = { ...moving, memory: { ...moving.memory, fromMiB: 512 } };
   t.match(verdict(forMemory(390, { previous: memory(500) }), from), { kind: 'go' }, 'nor is what was reported on its way since our write');
   t.match(verdict(forMemory(390, { previous: memory(520) }), from), { outcome: 'skipped' });
-  const squeezed = { ...moving, memory: { ...moving.memory, pressure: true, availableMiB: null } };
+  const squeezed = { ...moving, memory: { ...moving.memory, pressure: true, ...told(null, null) } };
   t.match(
     verdict(forMemory(450, { previous: memory(400) }), squeezed),
     { kind: 'go' },

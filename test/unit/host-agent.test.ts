@@ -453,10 +453,10 @@ t.test('sums: two growths that fit one by one do not fit together', async (t) =>
   const world = await agentWorld([calmVm(A, { bootMemoryMiB: 4096 }), calmVm(B, { bootMemoryMiB: 4096 })]);
   await world.run(30);
   world.lease();
-  world.command({ target: memory(2048), floor: 64 });
-  world.command({ vm: B, target: memory(2048), floor: 64, pair: { epoch: 5, generation: 1 } });
+  world.command({ target: memory(2300), floor: 64 });
+  world.command({ vm: B, target: memory(2300), floor: 64, pair: { epoch: 5, generation: 1 } });
   await world.run(90);
-  t.same([world.hypervisor.truth(A).balloonMiB, world.hypervisor.truth(B).balloonMiB], [2048, 2048]);
+  t.same([world.hypervisor.truth(A).balloonMiB, world.hypervisor.truth(B).balloonMiB], [2300, 2300]);
   world.availableMiB = 3000;
   const grow = [
     world.command({ target: memory(4000), floor: 64 }),
