@@ -13,6 +13,8 @@ export interface Watch {
   readBack: Setting | null;
   /** In force before that. */
   before: Setting;
+  /** Memory only: where an earlier write sent the balloon, which holds still if this one never arrived; NaN = none did. */
+  formerMiB: number;
   /** Memory only: the size nearest to the target that was seen since. */
   nearestMiB: number;
   /** Memory only: a size moving away from the target, and since when it rests there. */
@@ -30,9 +32,23 @@ export interface ForeignWriterOptions {
 const REST_EPSILON_MIB = 4;
 
 /** Begins to watch after a write (or at first sight, with what is in force as target). */
-export function watchWrite(before: Setting, target: Setting, readBack: Setting | null): Watch {
+export function watchWrite(before: Setting, target: Setting, readBack: Setting | null, former?: Setting): Watch {
   const nearest = readBack ?? before;
-  return { before, target, readBack, nearestMiB: nearest.resource === 'memory' ? nearest.memoryMiB : Number.NaN, suspect: null };
+  const sizeOf = (setting: Setting | undefined): number => (setting?.resource === 'memory' ? setting.memoryMiB : Number.NaN);
+  return { before, target, readBack, formerMiB: sizeOf(former), nearestMiB: sizeOf(nearest), suspect: null };
+}
+
+/** A write of memory failed, or its answer was lost: the balloon goes on to where it was sent before, or to where this one sends it. */
+export function watchFailure(watch: Watch): Watch {
+  if (watch.target.resource !== 'memory' || watch.readBack !== null || Number.isNaN(watch.formerMiB)) return watch;
+  const former: Setting = { ...watch.target, memoryMiB: watch.formerMiB };
+  return watchWrite(watch.before, former, null, watch.target);
+}
+
+/** The sizes a balloon may be on its way to, MiB; empty for anything else. */
+export function sizesSent({ target, readBack, formerMiB }: Watch): number[] {
+  if (target.resource !== 'memory') return [];
+  return readBack === null && !Number.isNaN(formerMiB) ? [target.memoryMiB, formerMiB] : [target.memoryMiB];
 }
 
 export interface Observation {
@@ -59,6 +75,9 @@ function observeBalloon(
   nowMs: number,
   options: ForeignWriterOptions,
 ): Observation {
+  const sent = sizesSent(watch);
+  const between = seen.memoryMiB >= Math.min(...sent) - REST_EPSILON_MIB && seen.memoryMiB <= Math.max(...sent) + REST_EPSILON_MIB;
+  if (sent.length > 1 && between) return { watch: { ...watch, suspect: null }, foreign: null };
   const distance = Math.abs(seen.memoryMiB - target.memoryMiB);
   const nearest = Math.abs(watch.nearestMiB - target.memoryMiB);
   const sameSide = (seen.memoryMiB - target.memoryMiB) * (watch.nearestMiB - target.memoryMiB) >= 0;

@@ -34,7 +34,7 @@ export async function inflate(
     const step: MemorySetting = { ...target, memoryMiB: nextStepMiB(target.memoryMiB, memoryOf(context, entry)) };
     entry.inflatedAtMs = context.clock.monotonicMs();
     // What is watched is where the driver was sent: a rest there is nobody else's doing.
-    entry.watches.memory = watchWrite(before, step, null);
+    entry.watches.memory = watchWrite(before, step, null, entry.watches.memory?.target);
     const actuation = await actuate(actuator, entry.id, step);
     noteInForce(entry, actuation.readBack);
     entry.watches.memory = watchWrite(before, step, actuation.readBack);

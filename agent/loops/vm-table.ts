@@ -7,7 +7,7 @@ import { type EligibilityMap, RESOURCES, type Resource, type Setting } from '../
 import type { Hurry } from '../actuators/hurry.ts';
 import type { CommandResult, GuardedVm } from '../core/command-guard.ts';
 import { isGrowOnly } from '../core/eligibility.ts';
-import type { Watch } from '../core/foreign-writer.ts';
+import { sizesSent, type Watch } from '../core/foreign-writer.ts';
 import { emptyRecord, type VmRecord } from '../core/journal.ts';
 import type { VouchedMemory } from '../core/memory-guard.ts';
 import { createMemoryTrend } from '../core/memory-trend.ts';
@@ -176,10 +176,10 @@ const ARRIVED_MIB = 4;
  * what the VM may hold.
  */
 export function memoryInForce(entry: VmEntry, sizeMiB: number): Setting {
-  const target = entry.watches.memory?.target;
+  const watch = entry.watches.memory;
+  const target = watch?.target;
   if (target?.resource !== 'memory' || Math.abs(sizeMiB - target.memoryMiB) > ARRIVED_MIB) {
-    const targetMiB = target?.resource === 'memory' ? target.memoryMiB : 0;
-    return { resource: 'memory', memoryMiB: Math.max(sizeMiB, targetMiB) };
+    return { resource: 'memory', memoryMiB: Math.max(sizeMiB, ...(watch ? sizesSent(watch) : [])) };
   }
   return { resource: 'memory', memoryMiB: target.memoryMiB };
 }

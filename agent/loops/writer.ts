@@ -8,7 +8,7 @@ import type { MemorySetting, Outcome, Pair, Resource, Setting } from '../../shar
 import { actuate } from '../actuators/actuate.ts';
 import type { Actuation, ActuatorContext } from '../actuators/actuator.ts';
 import { createHurry, type Hurry } from '../actuators/hurry.ts';
-import { watchWrite } from '../core/foreign-writer.ts';
+import { watchFailure, watchWrite } from '../core/foreign-writer.ts';
 import { withIntent, withPair, withWritten } from '../core/journal.ts';
 import { metadataOf } from '../core/journal-metadata.ts';
 import { type HostContext, killReason, localPair } from './host-context.ts';
@@ -35,6 +35,8 @@ export async function carryOut(context: HostContext, entry: VmEntry, target: Set
     if (killed !== null) return { outcome: 'refused', reason: `kill switch: ${killed}`, readBack: before };
     return await writeAndRead(context, entry, target, before, hurry);
   } catch (error) {
+    const watch = entry.watches[resource];
+    if (watch) entry.watches[resource] = watchFailure(watch);
     return { outcome: 'failed', reason: errorText(error), readBack: await inForce(context, entry, resource) };
   } finally {
     entry.writes++;
@@ -98,7 +100,7 @@ function takesMemory(entry: VmEntry, target: Setting): target is MemorySetting {
 
 async function writeAtOnce(entry: VmEntry, before: Setting, target: Setting, actuator: ActuatorContext): Promise<Actuation> {
   // Watched from here on: whatever is seen next is measured against this target, also if the answer never comes.
-  entry.watches[target.resource] = watchWrite(before, target, null);
+  entry.watches[target.resource] = watchWrite(before, target, null, entry.watches[target.resource]?.target);
   const actuation = await actuate(actuator, entry.id, target);
   noteInForce(entry, actuation.readBack);
   entry.watches[target.resource] = watchWrite(before, target, actuation.readBack);

@@ -51,6 +51,8 @@ const givenVm = (hosts: number) =>
     workingShare: fc.double({ min: 0.05, max: 1, noNaN: true }),
     weight: fc.integer({ min: 1, max: 800 }),
     cap: CAPS,
+    baselineCap: fc.oneof({ weight: 2, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: CAPS }),
+    baselineWeight: fc.constantFrom(100, 100, 300),
     overheadMiB: nullable(amount(200)),
     node: nullable(fc.nat(1)),
     cpu: demand(8),
@@ -103,7 +105,10 @@ function build(index: number, given: Given): VmSnapshot {
     numaNode: given.node,
     osFamily: null,
     eligibility: { cpu: verdict(given.never), memory: verdict(given.never), network: ALLOWED, disk: ALLOWED },
-    baseline: { cpu: { resource: 'cpu', weight: 100, capCores: null }, memory: { resource: 'memory', memoryMiB: bootMemoryMiB } },
+    baseline: {
+      cpu: { resource: 'cpu', weight: given.baselineWeight, capCores: given.baselineCap },
+      memory: { resource: 'memory', memoryMiB: bootMemoryMiB },
+    },
     current: {
       cpu: {
         resource: 'cpu',

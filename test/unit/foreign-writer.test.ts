@@ -4,7 +4,7 @@
  */
 import t from 'tap';
 import { foreignHold, holdLeftMs } from '../../agent/core/foreign-hold.ts';
-import { observe, type Watch, watchReboot, watchWrite } from '../../agent/core/foreign-writer.ts';
+import { observe, type Watch, watchFailure, watchReboot, watchWrite } from '../../agent/core/foreign-writer.ts';
 import type { Setting } from '../../shared/resources.ts';
 
 const OPTIONS = { restMs: 10_000, rebootRestMs: 180_000 };
@@ -23,6 +23,17 @@ function found(watch: Watch, sizes: number[], everyMs = 1000): number {
   return -1;
 }
 const rest = (size: number, seconds = 60): number[] => Array.from({ length: seconds }, () => size);
+
+t.test('a write of memory that failed leaves the one before it under way', async (t) => {
+  // Sent to 540; the word to stop at 599 was refused, or arrived and its answer was lost.
+  const failed = watchFailure(watchWrite(memory(599), memory(599), null, memory(540)));
+  t.match(failed, { target: memory(540), readBack: null });
+  t.equal(found(failed, [599, 570, ...rest(540)]), -1, 'it goes on to where it was sent before');
+  t.equal(found(failed, rest(599)), -1, 'or stops where this one sent it');
+  t.not(found(failed, rest(700)), -1, 'anywhere else is somebody else');
+  const whole = watchWrite(memory(599), memory(599), memory(599), memory(540));
+  t.equal(watchFailure(whole), whole, 'what was read back is settled');
+});
 
 t.test('exact values', async (t) => {
   const watch = watchWrite(cpu(null), cpu(0.5), cpu(0.5));

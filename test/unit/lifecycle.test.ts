@@ -86,6 +86,13 @@ t.test('a boot expected to be busy is given CPU before anything is seen of it; a
   const light = cpuOf(launching({ boot: { ...boot, level: 'low', peakCores: 0.2 } }));
   t.equal(light.step, undefined);
   t.match(light.not, { constraint: 'hysteresis', reason: /it starts with what it has/ });
+  const throttled = { ...demandOf(2, null), suppressed: true };
+  const seen = cpuOf(launching({ boot: { ...boot, level: 'high', peakCores: 2 }, demand: { ...vmOf(1).demand, cpu: throttled } }));
+  t.match(
+    seen.step,
+    { constraint: 'startup', to: { capCores: 2 }, reason: /2 boots of template web/ },
+    'also when it is throttled already',
+  );
   t.match(cpuOf(launching({})).not, { constraint: 'unknown' }, 'nothing alike was seen: unknown stays unknown');
   t.equal(
     cpuOf(vmOf(1, { current: capped, boot: { ...boot, level: 'high' } })).step?.constraint === 'startup',

@@ -185,7 +185,8 @@ export function withStartupBoost(inner: Estimator): Estimator {
     const need = inner(subject, context);
     if (subject.vm.state !== 'launching') return need;
     const start = startOf(subject);
-    if (start === null || (need !== null && start.amount <= need.lead)) return need;
+    // What is already seen of the boot is held against the ceiling: where both lead there, the prediction says why.
+    if (start === null || (need !== null && start.amount < Math.min(need.lead, subject.bounds.ceiling))) return need;
     const growOnly: Refusal = { constraint: 'state', reason: 'it is launching' };
     const demand = subject.vm.demand[subject.resource].now ?? start.amount;
     const known = need ?? { demand, byMs: null, model: 'none', urgent: false };
