@@ -48,6 +48,22 @@ t.test('a sound loan has no findings', (t) => {
   t.end();
 });
 
+t.test("an administrator's own cap is gone back to, whatever caps of ours would need for that", (t) => {
+  const c = cleanCase();
+  const [from, to, granted] = [0.8, 1.6, { resource: 'cpu' as const, weight: 100, capCores: 1.6 }];
+  c.snapshot.vms[0]!.baseline.cpu = granted;
+  c.snapshot.vms[0]!.current.cpu = { ...granted, capCores: from };
+  c.plan.steps[1] = cpuStep(c.snapshot.vms[0]!, to);
+  for (const cpuEnforcement of ['weight', 'cap-when-contended'] as const) {
+    Object.assign(c.resources.cpu, { cpuEnforcement, ceiling: 1 });
+    c.policy.cpuOvercommit = 0.01;
+    t.same(lint(c), [], `${cpuEnforcement}: beyond the ceiling and the room for caps of ours, without contention`);
+  }
+  c.plan.steps[1] = cpuStep(c.snapshot.vms[0]!, to - 0.2);
+  t.match(new Set(lint(c).map(({ rule }) => rule)), new Set(['bounds', 'cap-needed', 'host-cpu']), 'a cap in between is ours');
+  t.end();
+});
+
 /** Steps of the clean case: 0 shrinks memory of VM 2, 1 grows CPU of VM 1, 2 grows memory of VM 3. */
 const BREAK: Record<string, [rule: string, change: (c: Case) => void][]> = {
   eligibility: [['eligibility', (c) => (c.snapshot.vms[1]!.eligibility.memory = { allowed: false, reason: 'locked memory' })]],

@@ -1,5 +1,5 @@
 /** Rules of care: what is not wrong by its value but still too soon, too little, on too short a view, or without need. */
-import { gives, type LintedStep, type PlanRule, type StepRule, settingOf, takes } from './lint-rule.ts';
+import { gives, type LintedStep, type PlanRule, releasesCap, type StepRule, settingOf, takes } from './lint-rule.ts';
 import { drawn } from './policy-rules.ts';
 
 /** Resident memory this far above what is granted: the last shrink was not given back yet. */
@@ -102,10 +102,12 @@ export const canariesWell: PlanRule = (steps, { snapshot, policy }) =>
   });
 
 /** Caps "when contended" come only where the host is contended. */
-export const capNeeded: StepRule = ({ step, host, policy: own }, { snapshot, policy }) => {
+export const capNeeded: StepRule = ({ step, vm, host, policy: own }, { snapshot, policy }) => {
   const from = settingOf(step.from, 'cpu');
   const to = settingOf(step.to, 'cpu');
   if (!from || !to || own.cpuEnforcement !== 'cap-when-contended' || to.capCores === null || to.capCores === from.capCores) return null;
+  // Back to what the administrator's own definition grants.
+  if (releasesCap(step, vm)) return null;
   const cores = host.cpuCores - policy.reserve.cpuCores;
   if ((host.cpuPressureFraction ?? 0) >= PRESSURE_MIN || (host.usageCores ?? 0) >= USAGE_SHARE_MIN * cores) return null;
   let wanted = 0;

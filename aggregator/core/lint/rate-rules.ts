@@ -5,6 +5,8 @@ import type { FleetPolicy } from '../plan/policy.ts';
 import { growsByIncident } from './incident-rules.ts';
 import { gives, type LintedStep, type PlanRule, releasesCap, type StepRule, settingOf, takes } from './lint-rule.ts';
 
+/** No cap below a fifth of each vCPU: a guest stalls there. */
+const CAP_PER_VCPU_MIN = 0.2;
 /** The kernel's default weight, where no baseline tells another. */
 const WEIGHT_DEFAULT = 100;
 /** Settings are rounded up to whole MiB and hundredths of a core; a step limit means the value before rounding. */
@@ -29,7 +31,9 @@ function measure({ step, vm, policy }: LintedStep): Measured | null {
   }
   if (from.resource === 'cpu' && to.resource === 'cpu') {
     const granted = policy.ceiling ?? settingOf(baseline.cpu, 'cpu')?.capCores ?? Number.POSITIVE_INFINITY;
-    return measureCpu(from, to, vm, Math.min(granted, vm.vcpus));
+    // Never less than a guest needs to run at all, whatever its definition says.
+    const least = Math.max(policy.floor ?? 0, CAP_PER_VCPU_MIN * vm.vcpus);
+    return measureCpu(from, to, vm, Math.min(Math.max(granted, least), vm.vcpus));
   }
   if (from.resource === 'network' && to.resource === 'network') {
     const granted = policy.ceiling ?? networkRate(settingOf(baseline.network, 'network'));

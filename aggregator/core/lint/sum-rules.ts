@@ -3,7 +3,7 @@
  * repeated. A shrink of the same plan therefore frees nothing, and a growth counts from the moment it is sent.
  */
 import type { HostSnapshot, PlanStep, VmSnapshot } from '../plan/plan.ts';
-import { gives, type LintContext, type PlanRule, settingOf } from './lint-rule.ts';
+import { gives, type LintContext, type PlanRule, releasesCap, settingOf } from './lint-rule.ts';
 
 /** Beside the guest's memory, where the host has not measured it: as much as a QEMU with a few devices takes. */
 const assumedOverheadMiB = (bootMemoryMiB: number): number => 48 + 0.02 * bootMemoryMiB;
@@ -119,7 +119,7 @@ export const cpuOfHost: PlanRule = (steps, context) => {
   const findings: { step: number | null; message: string }[] = [];
   const { policy } = context;
   for (const [host, vms] of byHost(context)) {
-    const growing = steps.filter(({ step }) => step.host === host.id && step.resource === 'cpu' && raisesCap(step));
+    const growing = steps.filter(({ step, vm }) => step.host === host.id && step.resource === 'cpu' && raisesCap(step, vm));
     if (growing.length === 0) continue;
     const targets = new Map(growing.map(({ step }) => [step.vm, settingOf(step.to, 'cpu')?.capCores ?? 0]));
     let sum = 0;
@@ -137,9 +137,11 @@ export const cpuOfHost: PlanRule = (steps, context) => {
   return findings;
 };
 
-function raisesCap(step: PlanStep): boolean {
-  const to = settingOf(step.to, 'cpu');
-  return to !== null && to.capCores !== null && gives(step.from, step.to);
+/** Going back to the administrator's own cap is no gift of ours, whatever their caps add up to. */
+function raisesCap(step: PlanStep, vm: VmSnapshot): boolean {
+  const [from, to] = [settingOf(step.from, 'cpu'), settingOf(step.to, 'cpu')];
+  if (to === null || to.capCores === null || to.capCores === from?.capCores) return false;
+  return gives(step.from, step.to) && !releasesCap(step, vm);
 }
 
 /** A VM that is throttled now is worse off by its cap than its neighbours by the sum: weights share what there is. */

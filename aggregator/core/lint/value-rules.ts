@@ -17,8 +17,9 @@ export const capNotTooLow: StepRule = ({ step, vm }) => {
 
 /** A cap other than the baseline's needs a policy that asks for caps. */
 export const capAsked: StepRule = ({ step, vm, policy }) => {
-  const to = settingOf(step.to, 'cpu');
-  if (!to || to.capCores === null || policy.cpuEnforcement !== 'weight') return null;
+  const [from, to] = [settingOf(step.from, 'cpu'), settingOf(step.to, 'cpu')];
+  // A cap that stays where it is was not asked for now.
+  if (!to || to.capCores === null || to.capCores === from?.capCores || policy.cpuEnforcement !== 'weight') return null;
   const baseline = settingOf(vm.baseline.cpu, 'cpu')?.capCores ?? null;
   return to.capCores === baseline ? null : 'the policy enforces CPU by weight, the step sets a cap';
 };
@@ -39,7 +40,8 @@ export const withinBounds: StepRule = ({ step, vm, policy }) => {
       : null;
   }
   const cap = settingOf(step.to, 'cpu')?.capCores ?? null;
-  if (cap === null) return null;
+  // A cap that stays, or is let go of, is not what this step gives: its weight is.
+  if (cap === null || cap === settingOf(step.from, 'cpu')?.capCores || releasesCap(step, vm)) return null;
   if (cap > vm.vcpus + ROUNDING.cores) return `a cap of ${cap} cores is above the ${vm.vcpus} vCPUs`;
   const least = Math.max(policy.floor ?? 0, CAP_PER_VCPU_MIN * vm.vcpus);
   if (policy.ceiling !== null && cap > Math.max(policy.ceiling, least) + ROUNDING.cores)

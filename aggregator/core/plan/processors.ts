@@ -2,10 +2,12 @@
  * What may be made of a need: a chain of small processors between demand and a proposal, each one rule. Input: a proposal;
  * output: the proposal, changed or not, or the reason why nothing is done. None looks at other VMs; that is allot.ts.
  */
+import { amountOf } from './amounts.ts';
 import { spokenDuration } from './durations.ts';
 import { incidentFreeze } from './incident-response.ts';
 import type { PlanContext, Proposal, Refusal, Subject } from './planning.ts';
 import { lentOut } from './repayment.ts';
+import { settingOf } from './steps.ts';
 import { amountWords, percentWords, timeWords } from './words.ts';
 
 export type Processor = (proposal: Proposal, context: PlanContext) => Proposal | Refusal;
@@ -75,11 +77,13 @@ export const guaranteed: Processor = (proposal) => {
   return limited(proposal, kept, 'guaranteed', note);
 };
 
+const TAKES_ON_CLAIM: Refusal = { constraint: 'claimed', reason: 'only the guest itself says so; nothing is taken on its word' };
+
 /** What only the guest says raises it to its guaranteed share and no further. */
 export const claimed: Processor = (proposal) => {
   const { subject, target, direction } = proposal;
   if (subject.vm.demand[subject.resource].vouched) return proposal;
-  if (direction === 'shrink') return { constraint: 'claimed', reason: 'only the guest itself says so; nothing is taken on its word' };
+  if (direction === 'shrink') return TAKES_ON_CLAIM;
   const guaranteed = Math.max(guaranteedAmount(subject), subject.amount);
   if (target <= guaranteed) return proposal;
   return limited(
@@ -100,6 +104,8 @@ export const growOnly: Processor = (proposal, { policy }) => {
   const { subject, need } = proposal;
   const { vm, host } = subject;
   if (subject.policy.growOnly) return { constraint: 'mode', reason: `rule "${subject.policy.rule}" lets it only grow` };
+  // A ceiling may have made a shrink of what was claimed as a growth.
+  if (!vm.demand[subject.resource].vouched) return TAKES_ON_CLAIM;
   if (vm.labels.class === 'cluster') return { constraint: 'mode', reason: 'VMs of class "cluster" only grow' };
   if (vm.state !== 'ready') return { constraint: 'state', reason: `it is ${vm.state}: nothing is taken until it is ready` };
   if (need.growOnly !== null) return { ...need.growOnly, reason: `nothing is taken: ${need.growOnly.reason}` };
@@ -138,7 +144,9 @@ export const feasible: Processor = (proposal, { snapshot }) => {
   const { vm, resource } = subject;
   const known = vm.infeasible?.[resource];
   if (known === undefined || known.untilMs <= snapshot.nowMs || known.direction !== direction || need.urgent) return proposal;
-  if (direction === 'shrink' ? target > known.target : target < known.target) return proposal;
+  // Compared as it would be written, which is rounded up.
+  const written = amountOf(settingOf(proposal), vm, subject.form);
+  if (direction === 'shrink' ? written > known.target : written < known.target) return proposal;
   const tried = `${amountWords(resource, known.target)} was tried and not reached (${known.reason})`;
   return { constraint: 'infeasible', reason: `${tried}: not tried again before ${timeWords(known.untilMs)}` };
 };
