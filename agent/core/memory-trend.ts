@@ -62,5 +62,5 @@ function slope(messages: readonly Message[]): number {
   const from = messages.findLast(({ atSeconds }) => newest.atSeconds - atSeconds >= SLOPE_SECONDS_MIN);
   if (from === undefined) return 0;
   const growth = (newest.usedMiB - from.usedMiB) / (newest.atSeconds - from.atSeconds);
-  return growth > 0 ? growth : 0;
+  return Number.isNaN(growth) ? 0 : Math.max(0, growth);
 }

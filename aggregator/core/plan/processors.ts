@@ -140,7 +140,7 @@ export const unconfirmed: Processor = (proposal) => {
 
 /** What was tried and not reached is not tried again at once; a VM that is short now is given what there is all the same. */
 export const feasible: Processor = (proposal, { snapshot }) => {
-  const { subject, direction, target, need } = proposal;
+  const { subject, direction, need } = proposal;
   const { vm, resource } = subject;
   const known = vm.infeasible?.[resource];
   if (known === undefined || known.untilMs <= snapshot.nowMs || known.direction !== direction || need.urgent) return proposal;
