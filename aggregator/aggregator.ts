@@ -313,9 +313,10 @@ export class Aggregator {
     const { stepMs, graceMs, forecastBudgetMs: budgetMs } = this.#options.config;
     await runStep({ clock, nowMs: () => time.nowMs(), state, series, stepMs, graceMs, budgetMs, onStoreError: this.#notStored });
     this.#fromHosts.takeNews();
-    const seen = await anomalies.step(snapshot(), () => sleep(clock, 0));
+    const giveWay = (): Promise<void> => sleep(clock, 0);
+    const seen = await anomalies.step(snapshot(), giveWay);
     await storeOwnRows(series, seen).catch((error: unknown) => this.#notStored(error, seen.length));
-    const rows = await capacity.step(snapshot());
+    const rows = await capacity.step(snapshot(), giveWay);
     await storeOwnRows(series, rows).catch((error: unknown) => this.#notStored(error, rows.length));
     if (anomalies.changed) await anomalies.keep();
   }

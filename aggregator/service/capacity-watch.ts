@@ -25,6 +25,9 @@ export interface CapacityWatchOptions {
 /** Runs, or would the next moment: what it wants is wanted of the host. */
 const present = ({ state }: Pick<VmSnapshot, 'state'>): boolean => state !== 'stopped' && state !== 'error';
 
+/** Looked at without giving way: some 20 ms. */
+const HOSTS_PER_TURN = 200;
+
 export class CapacityWatch {
   readonly #options: CapacityWatchOptions;
   readonly #hosts = new Map<HostId, HostDemand>();
@@ -33,15 +36,19 @@ export class CapacityWatch {
     this.#options = options;
   }
 
-  /** After a step was closed for all VMs. Rows for the hosts' series come back, of those that had a new step. */
-  async step(snapshot: FleetSnapshot): Promise<TelemetryBlock[]> {
+  /**
+   * After a step was closed for all VMs. Rows for the hosts' series come back, of those that had a new step. `giveWay` lets
+   * others have their turn.
+   */
+  async step(snapshot: FleetSnapshot, giveWay: () => Promise<void>): Promise<TelemetryBlock[]> {
     const { state } = this.#options;
     const stepped = new Map<string, number>();
     const byHost = Map.groupBy(
       state.vmIds().flatMap((id) => state.vm(id) ?? []),
       ({ host }) => host,
     );
-    for (const [host, records] of byHost) {
+    for (const [i, [host, records]] of [...byHost].entries()) {
+      if (i % HOSTS_PER_TURN === HOSTS_PER_TURN - 1) await giveWay();
       const here = records.filter(({ inventory }) => present(inventory));
       const startMs = Math.max(...here.map(({ latestStep }) => latestStep?.startMs ?? Number.NEGATIVE_INFINITY));
       if (!Number.isFinite(startMs)) continue;
@@ -55,10 +62,15 @@ export class CapacityWatch {
     }
     const known = new Set<HostId>(state.hostIds());
     for (const host of this.#hosts.keys()) if (!known.has(host)) this.#hosts.delete(host);
-    return this.views(snapshot).flatMap((view) => {
-      const startMs = stepped.get(view.host);
-      return (startMs === undefined ? null : capacityRow(view, startMs)) ?? [];
-    });
+    const rows: TelemetryBlock[] = [];
+    const viewOf = this.#viewing(snapshot);
+    for (const [i, host] of snapshot.hosts.entries()) {
+      if (i % HOSTS_PER_TURN === HOSTS_PER_TURN - 1) await giveWay();
+      const startMs = stepped.get(host.id);
+      const row = startMs === undefined ? null : capacityRow(viewOf(host), startMs);
+      if (row !== null) rows.push(row);
+    }
+    return rows;
   }
 
   async #learnt(host: HostId): Promise<HostDemand> {
@@ -91,11 +103,17 @@ export class CapacityWatch {
   }
 
   /** What every host can be sold, the roomiest first. */
-  views({ hosts, vms }: FleetSnapshot): CapacityView[] {
+  views(snapshot: FleetSnapshot): CapacityView[] {
+    return snapshot.hosts
+      .map(this.#viewing(snapshot))
+      .sort((a, b) => (b.moreVms ?? -1) - (a.moreVms ?? -1) || (a.host < b.host ? -1 : 1));
+  }
+
+  #viewing({ vms }: FleetSnapshot): (host: HostSnapshot) => CapacityView {
     const { state, stepMs } = this.#options;
     const byHost = Map.groupBy(vms.filter(present), ({ host }) => host);
     const { reserve } = state.policy;
-    const view = (host: HostSnapshot): CapacityView => {
+    return (host) => {
       const here = byHost.get(host.id) ?? [];
       const facts = {
         id: host.id,
@@ -109,7 +127,6 @@ export class CapacityWatch {
       };
       return capacityOf(facts, this.#hosts.get(host.id) ?? null, stepMs);
     };
-    return hosts.map(view).sort((a, b) => (b.moreVms ?? -1) - (a.moreVms ?? -1) || (a.host < b.host ? -1 : 1));
   }
 }
 
