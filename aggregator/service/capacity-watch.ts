@@ -104,9 +104,7 @@ export class CapacityWatch {
 
   /** What every host can be sold, the roomiest first. */
   views(snapshot: FleetSnapshot): CapacityView[] {
-    return snapshot.hosts
-      .map(this.#viewing(snapshot))
-      .sort((a, b) => (b.moreVms ?? -1) - (a.moreVms ?? -1) || (a.host < b.host ? -1 : 1));
+    return snapshot.hosts.map(this.#viewing(snapshot)).sort((a, b) => (b.moreVms ?? -1) - (a.moreVms ?? -1) || (a.host < b.host ? -1 : 1));
   }
 
   #viewing({ vms }: FleetSnapshot): (host: HostSnapshot) => CapacityView {
