@@ -14,6 +14,7 @@ import { ingest } from './ingest.ts';
 import { planning } from './plan.ts';
 import { query } from './query.ts';
 import { spawn } from './spawn.ts';
+import { undo } from './undo.ts';
 
 export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   agent: agentCost,
@@ -31,4 +32,5 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   plan: planning,
   query,
   spawn,
+  undo,
 };

@@ -64,14 +64,20 @@ export function vcpuGroup(name: string): string {
   return found;
 }
 
+/** Where the kernel shows the quota of a domain's first vCPU. */
+export function quotaFile(name: string): string {
+  const folder = vcpuGroup(name);
+  return join(folder, existsSync(join(folder, 'cpu.cfs_quota_us')) ? 'cpu.cfs_quota_us' : 'cpu.max');
+}
+
 /** What /sys shows of the VM's processor: its quota, and how long it was held back so far, in the kernel's own units. */
 function kernelView(): { quota: () => string; throttled: () => number } {
   const folder = vcpuGroup(NAME);
   const v1 = existsSync(join(folder, 'cpu.cfs_quota_us'));
-  const quotaFile = join(folder, v1 ? 'cpu.cfs_quota_us' : 'cpu.max');
+  const quota = quotaFile(NAME);
   const field = v1 ? /throttled_time (\d+)/ : /throttled_usec (\d+)/;
   return {
-    quota: () => readFileSync(quotaFile, 'utf8').trim(),
+    quota: () => readFileSync(quota, 'utf8').trim(),
     throttled: () => Number(field.exec(readFileSync(join(folder, 'cpu.stat'), 'utf8'))?.[1] ?? Number.NaN),
   };
 }

@@ -14,10 +14,11 @@ const DISK_BYTES = 1024 * 1024;
 /** One virsh takes so many; starting a QEMU takes a good part of a second. */
 const PER_CALL = 10;
 
-const nameOf = (index: number): string => `halted-${index}`;
+/** Of one length: none begins with another. */
+export const haltedName = (index: number): string => `halted-${String(index).padStart(4, '0')}`;
 
 function definition(index: number, folder: string): string {
-  return `<domain type='qemu'><name>${nameOf(index)}</name><memory unit='MiB'>16</memory><vcpu>1</vcpu>
+  return `<domain type='qemu'><name>${haltedName(index)}</name><memory unit='MiB'>16</memory><vcpu>1</vcpu>
 <os><type arch='x86_64' machine='pc'>hvm</type><loader readonly='yes' type='rom'>${folder}/halt.bin</loader></os>
 <devices><emulator>/usr/bin/qemu-system-x86_64</emulator>
 <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='${folder}/disk.raw'/><target dev='vda' bus='virtio'/><readonly/><shareable/></disk>
@@ -31,14 +32,14 @@ export function startHaltedDomains(socket: string, runFolder: string, folder: st
   writeFileSync(join(folder, 'halt.bin'), firmware);
   writeFileSync(join(folder, 'disk.raw'), Buffer.alloc(DISK_BYTES));
   const indices = Array.from({ length: count }, (_, index) => index);
-  for (const index of indices) writeFileSync(join(folder, `${nameOf(index)}.xml`), definition(index, folder));
-  inGroups(socket, indices, (index) => `create ${join(folder, `${nameOf(index)}.xml`)} --paused`);
-  return indices.map((index) => Number(readFileSync(join(runFolder, 'qemu', `${nameOf(index)}.pid`), 'utf8')));
+  for (const index of indices) writeFileSync(join(folder, `${haltedName(index)}.xml`), definition(index, folder));
+  inGroups(socket, indices, (index) => `create ${join(folder, `${haltedName(index)}.xml`)} --paused`);
+  return indices.map((index) => Number(readFileSync(join(runFolder, 'qemu', `${haltedName(index)}.pid`), 'utf8')));
 }
 
 export function resumeHaltedDomains(socket: string, count: number): void {
   const indices = Array.from({ length: count }, (_, index) => index);
-  inGroups(socket, indices, (index) => `resume ${nameOf(index)}`);
+  inGroups(socket, indices, (index) => `resume ${haltedName(index)}`);
 }
 
 function inGroups(socket: string, indices: readonly number[], command: (index: number) => string): void {

@@ -13,6 +13,7 @@ import type { FleetPolicy } from '../../aggregator/core/plan/policy.ts';
 import { parsePolicyFile } from '../../aggregator/core/plan/policy-file.ts';
 import { createPrng } from '../../shared/prng.ts';
 import { fleets, policySources } from '../support/fleet-arbitrary.ts';
+import { worstExcessMiB } from '../support/physical-memory.ts';
 
 const parse = (source: string) => parsePolicyFile(source, { version: 1, forecasters: FORECASTERS }).policy;
 const decide = (snapshot: FleetSnapshot, policy: FleetPolicy, seed = 1) => plan(snapshot, policy, { epoch: 1 }, createPrng(seed)).plan;
@@ -31,56 +32,6 @@ t.test('the lint finds nothing in what the planner makes', async (t) => {
   );
   t.ok(steps > 200, `${steps} steps were looked at`);
 });
-
-/** Physical truth, written apart from planner and lint: what every VM of a host holds, with what a reboot of K brings back. */
-function heldMiB(snapshot: FleetSnapshot, host: string, sizes: ReadonlyMap<string, number>, rebootTogether: number): number {
-  let sum = 0;
-  const reboots: number[] = [];
-  for (const vm of snapshot.vms) {
-    if (vm.host !== host || vm.state === 'stopped' || vm.state === 'error') continue;
-    const size = sizes.get(vm.id)!;
-    sum += size + (vm.overheadMiB ?? 48 + 0.02 * vm.bootMemoryMiB);
-    reboots.push(Math.max(0, vm.bootMemoryMiB - size));
-  }
-  return (
-    sum +
-    reboots
-      .sort((a, b) => b - a)
-      .slice(0, rebootTogether)
-      .reduce((total, each) => total + each, 0)
-  );
-}
-
-function sizesBefore(snapshot: FleetSnapshot): Map<string, number> {
-  return new Map(
-    snapshot.vms.map((vm) => {
-      const settings = [vm.current.memory, vm.pending.memory].map((setting) => (setting?.resource === 'memory' ? setting.memoryMiB : 0));
-      const resident = vm.memory.rssMiB === null ? 0 : vm.memory.rssMiB - (vm.overheadMiB ?? 48 + 0.02 * vm.bootMemoryMiB);
-      return [vm.id, Math.max(...settings, vm.memory.balloonMiB ?? 0, Math.min(vm.bootMemoryMiB, resident))];
-    }),
-  );
-}
-
-/** Carries out some of the steps in some order; shrinks may not happen at all. The guard uses all it may at the end. */
-function worstExcessMiB(snapshot: FleetSnapshot, policy: FleetPolicy, made: Plan, order: readonly number[], host: string): number {
-  const sizes = sizesBefore(snapshot);
-  const facts = snapshot.hosts.find((each) => each.id === host)!;
-  const limit = Math.max(facts.memoryMiB - policy.reserve.memoryMiB, heldMiB(snapshot, host, sizes, policy.rebootTogether));
-  const grant = made.grants.find((each) => each.host === host)?.reserveMiB ?? 0;
-  let excess = Number.NEGATIVE_INFINITY;
-  const grew = made.steps.some((step) => step.host === host && step.resource === 'memory' && step.direction === 'grow');
-  for (const index of order) {
-    const step = made.steps[index % Math.max(1, made.steps.length)];
-    if (step?.to.resource === 'memory' && step.host === host) {
-      if (step.direction === 'grow') sizes.set(step.vm, Math.max(sizes.get(step.vm)!, step.to.memoryMiB));
-      else sizes.set(step.vm, step.to.memoryMiB);
-    }
-    // Room that only a reboot's share left free is not the guard's to take: it is armed with what the sums leave.
-    const guard = grew || grant > 0 ? grant : 0;
-    excess = Math.max(excess, heldMiB(snapshot, host, sizes, policy.rebootTogether) + guard - limit);
-  }
-  return excess;
-}
 
 t.test('memory sums hold at every instant, in any order, with any commands lost', async (t) => {
   let growths = 0;

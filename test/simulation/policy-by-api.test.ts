@@ -199,12 +199,24 @@ t.test('asked through the API, each holds back what it says and lets go again', 
     await ask('PUT', '/v1/kill-switch', { host: 'kvm1', reason: 'a host drill' });
     await world.run(10);
     t.match(host.kills.at(-1), { vm: null, engaged: true, reason: 'a host drill' });
+    const ofHost = await next();
+    t.same([shrunk(ofHost), held(ofHost, 'kill-switch')], [[], ALL], 'nothing is planned on that host');
+    t.match(reasons(ofHost, 'kill-switch'), /the kill switch of host kvm1 is on/);
+    await still(t, 'of the host');
     await ask('DELETE', '/v1/kill-switch', { host: 'kvm1', reason: 'over' });
+    await world.run(10);
+    t.same(shrunk(await next()), ALL);
     await ask('PUT', '/v1/kill-switch', { vm: 'vm-2', reason: 'hands off' });
     await world.run(10);
     t.match(host.kills.at(-1), { vm: ALL[1], engaged: true, reason: 'hands off' });
+    const ofVm = await next();
+    t.same([shrunk(ofVm), held(ofVm, 'kill-switch')], [ALL.filter((vm) => vm !== ALL[1]), [ALL[1]]], 'nothing is planned for that VM');
+    t.match(reasons(ofVm, 'kill-switch'), /hands off .*kill switch: hands off/);
+    await ask('DELETE', '/v1/kill-switch', { vm: 'vm-2', reason: 'over' });
+    await world.run(10);
+    t.same(shrunk(await next()), ALL);
     const { items } = (await ask('GET', '/v1/ledger?kind=operator')) as { items: { body: { action: string; target: string } }[] };
-    t.same(items.map(({ body }) => body.target).reverse(), ['fleet', 'fleet', 'host kvm1', 'host kvm1', `vm ${ALL[1]}`]);
+    t.same(items.map(({ body }) => body.target).reverse(), ['fleet', 'fleet', 'host kvm1', 'host kvm1', `vm ${ALL[1]}`, `vm ${ALL[1]}`]);
   });
 });
 

@@ -8,7 +8,7 @@ import { createSimulatedNetwork, type SimulatedNetwork } from '../../shared/net/
 import type { Transport } from '../../shared/net/transport.ts';
 import { createPrng } from '../../shared/prng.ts';
 import { FRAME_BYTES_MAX, type Frame, type FrameOf, type VmInventory } from '../../shared/protocol/frames.ts';
-import type { CpuSetting, MemorySetting, Pair, Resource } from '../../shared/resources.ts';
+import { type CpuSetting, type MemorySetting, type Pair, RESOURCES, type Resource } from '../../shared/resources.ts';
 import type { TelemetryBlock } from '../../shared/telemetry.ts';
 import type { NodeClock } from '../../simulation/clock.ts';
 
@@ -33,6 +33,8 @@ export class FakeHost {
   readonly commands: FrameOf<'command'>[] = [];
   readonly leases: FrameOf<'lease'>[] = [];
   readonly kills: FrameOf<'kill-switch'>[] = [];
+  /** Switches that are on, by VM (null = the host's), with their reason. */
+  readonly #killed = new Map<string | null, string>();
   /** What becomes of a command: a result, or silence. */
   onCommand: (command: FrameOf<'command'>, vm: FakeVm) => FrameOf<'result'> | null = (command, vm) =>
     carryOut(command, vm, this.#clock.wallMs());
@@ -101,13 +103,21 @@ export class FakeHost {
       this.#session?.established(frame.heartbeatMs);
       this.sendInventory();
     } else if (frame.type === 'lease') this.leases.push(frame);
-    else if (frame.type === 'kill-switch') this.kills.push(frame);
+    else if (frame.type === 'kill-switch') this.#kill(frame);
     else if (frame.type === 'command') {
       this.commands.push(frame);
       const vm = this.vms.find(({ id }) => id === frame.vm);
       const result = vm ? this.onCommand(frame, vm) : null;
       if (result) this.send(result);
     }
+  }
+
+  /** Told at once, as a host agent does: the planner hears of a host's or a VM's switch from its host alone. */
+  #kill(frame: FrameOf<'kill-switch'>): void {
+    this.kills.push(frame);
+    if (frame.engaged) this.#killed.set(frame.vm, frame.reason);
+    else this.#killed.delete(frame.vm);
+    this.sendInventory();
   }
 
   sendInventory(): void {
@@ -122,9 +132,9 @@ export class FakeHost {
         hypervisorVersion: 'test',
         balloonManager: null,
         hypervisorConnected: true,
-        killSwitch: false,
+        killSwitch: this.#killed.has(null),
       },
-      vms: this.vms.map(inventoryOf),
+      vms: this.vms.map((vm) => inventoryOf(vm, this.#killed.get(vm.id) ?? null)),
       gone: [],
     });
   }
@@ -170,7 +180,7 @@ export function resultOf(command: FrameOf<'command'>, outcome: FrameOf<'result'>
   };
 }
 
-function inventoryOf(vm: FakeVm): VmInventory {
+function inventoryOf(vm: FakeVm, killed: string | null): VmInventory {
   return {
     vm: vm.id,
     name: vm.name,
@@ -187,7 +197,7 @@ function inventoryOf(vm: FakeVm): VmInventory {
     ],
     current: [vm.cpu, vm.memory],
     pairs: Object.entries(vm.pairs).map(([resource, pair]) => ({ resource: resource as Resource, pair })),
-    holds: [],
+    holds: killed === null ? [] : RESOURCES.map((resource) => ({ resource, reason: `kill switch: ${killed}`, forMs: null })),
     jobActive: false,
     guestAgent: true,
     missingSignals: [],
