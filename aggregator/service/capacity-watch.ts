@@ -25,6 +25,8 @@ export interface CapacityWatchOptions {
 /** Runs, or would the next moment: what it wants is wanted of the host. */
 const present = ({ state }: Pick<VmSnapshot, 'state'>): boolean => state !== 'stopped' && state !== 'error';
 
+/** One VM alone wants with itself what its own forecast says: nothing is learnt twice, 60 KiB a host. */
+const JOINT_VMS_MIN = 2;
 /** Looked at without giving way: some 20 ms. */
 const HOSTS_PER_TURN = 200;
 
@@ -56,6 +58,7 @@ export class CapacityWatch {
         const points = latestStep?.startMs === startMs ? latestStep.points : null;
         return { vm: id, cpu: points?.cpu.value ?? Number.NaN, memory: points?.memory.value ?? Number.NaN };
       });
+      if (members.length < JOINT_VMS_MIN && !this.#hosts.has(host)) continue;
       const learnt = await this.#learnt(host);
       if (startMs > learnt.lastMs) stepped.set(host, startMs);
       learnt.observe(startMs, members);

@@ -105,7 +105,7 @@ t.test('observe and recommend send nothing; a new policy by API acts, and outliv
 });
 
 t.test('a restart keeps models, raises the epoch, and begins above every pair', async (t) => {
-  const world = await worldOf(vms(1), policyText('auto'));
+  const world = await worldOf(vms(2), policyText('auto'));
   await world.run(5 * DAY_MS);
   await world.aggregator.stop();
   const before = world.host.commands.at(-1)!.pair;
