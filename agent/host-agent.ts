@@ -10,7 +10,7 @@ import type { Connect, Transport } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
 import { BUILD_CAPABILITY } from '../shared/protocol/build-frames.ts';
 import { CREDENTIAL_CAPABILITY, type FrameOf, POOL_CAPABILITY, PROTOCOL_VERSION } from '../shared/protocol/frames.ts';
-import { VM_ACTION_CAPABILITY } from '../shared/protocol/vm-action-frames.ts';
+import { QUARANTINE_CAPABILITY, VM_ACTION_CAPABILITY } from '../shared/protocol/vm-action-frames.ts';
 import { RESOURCES } from '../shared/resources.ts';
 import { createVmQueues } from './actuators/vm-queue.ts';
 import type { Collector } from './collectors/collector.ts';
@@ -297,7 +297,7 @@ function hello(options: HostAgentOptions, context: HostContext, records: readonl
     bootId: options.bootId,
     agentVersion: options.version,
     capabilities: [
-      ...['guest-relay', VM_ACTION_CAPABILITY, POOL_CAPABILITY, CREDENTIAL_CAPABILITY],
+      ...['guest-relay', VM_ACTION_CAPABILITY, QUARANTINE_CAPABILITY, POOL_CAPABILITY, CREDENTIAL_CAPABILITY],
       ...(options.build === undefined ? [] : [BUILD_CAPABILITY]),
     ],
     wallMs: context.clock.wallMs(),

@@ -6,10 +6,12 @@
 import { errorText } from '../shared/errors.ts';
 import type { VmId } from '../shared/ids.ts';
 import { RESOURCES } from '../shared/resources.ts';
+import type { Isolation } from './core/isolation.ts';
 import { hasEntries, type VmRecord, withoutEntries } from './core/journal.ts';
 import { checkRecord } from './core/journal-check.ts';
 import { recordTextInMetadata } from './core/journal-metadata.ts';
 import type { Hypervisor, VmSummary } from './hypervisor/hypervisor.ts';
+import { undoIsolation } from './loops/isolation.ts';
 import type { StateFiles } from './loops/state-files.ts';
 
 export interface RestoreLine {
@@ -74,7 +76,7 @@ async function restoreVm(
       lines.push(line(resource, false, errorText(error)));
     }
   }
-  if (record.isolation) lines.push(await restoreLinks(hypervisor, id, record.isolation.links, line));
+  if (record.isolation) lines.push(await restoreNetwork(hypervisor, id, record.isolation, line));
   if (record.statsPeriodSecondsBefore !== null) lines.push(await restoreStatsPeriod(hypervisor, id, record.statsPeriodSecondsBefore, line));
   if (lines.every(({ ok }) => ok)) {
     await hypervisor.writeMetadata(id, null);
@@ -94,16 +96,16 @@ function recordInForce(kept: VmRecord | undefined, xml: string | null, processId
   return check?.ok && check.record.processId === processId ? check.record : null;
 }
 
-async function restoreLinks(
+async function restoreNetwork(
   hypervisor: Hypervisor,
   id: VmId,
-  macs: readonly string[],
+  isolation: Isolation,
   line: (what: string, ok: boolean, detail: string) => RestoreLine,
 ): Promise<RestoreLine> {
   const what = 'network links';
   try {
-    const down = (await hypervisor.setLinks(id, macs, true)).filter(({ up }) => !up).map(({ mac }) => mac);
-    return line(what, down.length === 0, down.length === 0 ? 'its isolation is over, its links are up' : `still down: ${down.join(', ')}`);
+    const left = await undoIsolation(hypervisor, { id }, isolation);
+    return line(what, left.length === 0, left.length === 0 ? 'its isolation is over, its network is as it was' : left.join('; '));
   } catch (error) {
     return line(what, false, errorText(error));
   }

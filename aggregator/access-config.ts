@@ -30,6 +30,19 @@ const OidcFile = Type.Object(
     roles: Type.Record(name, Type.Enum(ROLES)),
     /** Persons of these values are of no tenant: they see everything. */
     fleetWide: Type.Optional(Type.Array(name, { maxItems: 100 })),
+    /** The console sends people to the provider; `audience` is then the client's id there. Absent: people bring a token. */
+    logIn: Type.Optional(
+      Type.Object(
+        {
+          /** Where browsers find the console, such as https://headroom.example.net:7400. */
+          consoleUrl: text,
+          /** Absent: a public client, which proves itself by PKCE alone. */
+          clientSecretFile: Type.Optional(text),
+          scope: Type.Optional(text),
+        },
+        closed,
+      ),
+    ),
   },
   closed,
 );
@@ -100,7 +113,18 @@ export function resolveAccess(tls: unknown, access: unknown, { listen, agents }:
     refuse("access.oidc needs the issuer's keys: either keysUrl or keysFile");
   if (oidc?.keysUrl !== undefined && URL.parse(oidc.keysUrl)?.protocol !== 'https:')
     refuse(`access.oidc.keysUrl is ${oidc.keysUrl}; keys are fetched over https only`);
+  if (oidc?.logIn !== undefined) {
+    overTls('access.oidc.issuer', oidc.issuer);
+    overTls('access.oidc.logIn.consoleUrl', oidc.logIn.consoleUrl);
+  }
   return config;
+}
+
+/** A code or a session that crosses a network in the clear is everybody's. */
+function overTls(key: string, address: string): void {
+  const url = URL.parse(address);
+  if (url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopbackName(url.hostname))) return;
+  refuse(`${key} is ${address}; give an https address (http only on this machine)`);
 }
 
 function refuse(message: string): never {

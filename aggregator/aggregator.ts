@@ -137,7 +137,7 @@ export class Aggregator {
       log.error('an entry could not be written to the ledger', { problem: errorText(error) }),
     );
     const notifications = new NotificationLog(nowMs(), options.notifiers ?? [], (vm) => this.#known(vm));
-    const reporter = new Reporter(events, queue, notifications, log, nowMs);
+    const reporter = new Reporter({ events, queue, notifications, log, nowMs });
     const state = new FleetState({ ...config, epoch, factory: forecasterFactory }, policies.policy);
     state.killSwitch = kills.fleetEngaged;
     const models = new ModelKeeper({ ledger, state, log, nowMs, keptMs: config.modelsKeptMs });

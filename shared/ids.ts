@@ -4,7 +4,9 @@ import { HeadroomError } from './errors.ts';
 export type VmId = string & { readonly brand: 'VmId' };
 export type HostId = string & { readonly brand: 'HostId' };
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+/** How a VM's UUID is written everywhere, as the source of a regular expression. */
+export const UUID_SOURCE = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}';
+const UUID = new RegExp(`^${UUID_SOURCE}$`);
 const HOST = /^[a-zA-Z0-9]([a-zA-Z0-9._-]{0,126}[a-zA-Z0-9])?$/;
 
 export function vmId(text: string): VmId {

@@ -8,7 +8,7 @@ import { mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/pr
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { HeadroomError, isHeadroomError } from '../../shared/errors.ts';
-import type { VmId } from '../../shared/ids.ts';
+import { UUID_SOURCE, type VmId } from '../../shared/ids.ts';
 import type { VmBuild } from '../../shared/vm-build.ts';
 import type { BuildPlaces } from './build-vm.ts';
 import { runProgram } from './run-program.ts';
@@ -17,7 +17,7 @@ type CloudInit = Extract<NonNullable<VmBuild['seed']>, { kind: 'cloud-init' }>;
 
 /** Makers of ISO images, in order of preference, and the arguments both understand (of mkisofs). */
 const MAKERS: readonly (readonly [program: string, ...args: string[]])[] = [['genisoimage'], ['xorriso', '-as', 'mkisofs']];
-const SEED = /^([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\.(iso|ign)$/;
+const SEED = new RegExp(`^(${UUID_SOURCE})\\.(iso|ign)$`);
 /** An image of a few kilobytes. */
 const MAKE_TIMEOUT_MS = 30_000;
 /** libvirt's QEMU runs as another user, which must read it; a seed may hold secrets, so nobody else may list the folder. */

@@ -4,7 +4,7 @@
  * order, the builder, places for files; output: what became of it, in words. A build that fails cleans up after itself.
  */
 import { errorText, HeadroomError } from '../../shared/errors.ts';
-import type { VmId } from '../../shared/ids.ts';
+import { UUID_SOURCE, type VmId } from '../../shared/ids.ts';
 import { BYTES_PER_MIB } from '../../shared/units.ts';
 import type { VmBuild } from '../../shared/vm-build.ts';
 import type { BuildMark, VmBuilder, Volume } from '../hypervisor/builder.ts';
@@ -32,7 +32,7 @@ export interface BuildOrder {
 /** A pool keeps at least this much, and this share of a new disk's size, or nothing is begun: thin disks grow. */
 const POOL_RESERVE_BYTES = 256 * BYTES_PER_MIB;
 const DISK_SHARE = 0.05;
-const VOLUME = /^headroom-([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\.qcow2$/;
+const VOLUME = new RegExp(`^headroom-(${UUID_SOURCE})\\.qcow2$`);
 
 const volumeName = (vm: VmId): string => `headroom-${vm}.qcow2`;
 

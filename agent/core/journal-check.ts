@@ -2,13 +2,14 @@
  * Is this JSON a journal record? Input: anything parsed from disk or from a domain's metadata; output: the record, or a
  * message saying what is wrong with it. A record is what restore acts on: half a record is no record. Pure.
  */
+import { UUID_SOURCE } from '../../shared/ids.ts';
 import { RESOURCES, type Resource, type Setting } from '../../shared/resources.ts';
 import { isIsolation } from './isolation.ts';
 import type { VmRecord } from './journal.ts';
 
 export type RecordCheck = { ok: true; record: VmRecord } | { ok: false; problem: string };
 
-const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const UUID = new RegExp(`^${UUID_SOURCE}$`);
 const PER_RESOURCE = ['entries', 'pairs', 'holds', 'reversals', 'adopted'] as const;
 
 export function checkRecord(text: string): RecordCheck {

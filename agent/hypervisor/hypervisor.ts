@@ -6,7 +6,7 @@
  */
 import type { VmId } from '../../shared/ids.ts';
 import type { Resource, Setting, SettingOf } from '../../shared/resources.ts';
-import type { Link } from '../core/isolation.ts';
+import type { InterfaceFilter, Link } from '../core/isolation.ts';
 import type { VmFacts } from '../core/vm-facts.ts';
 
 export type { Link, VmFacts };
@@ -107,6 +107,10 @@ export interface Hypervisor {
   readLinks(id: VmId): Promise<Link[]>;
   /** Brings these links up or takes them down, live only, and returns what was read back. One that is gone is left out. */
   setLinks(id: VmId, macs: readonly string[], up: boolean): Promise<Link[]>;
+  /** Makes sure that the host knows the quarantine filter. Rejects where it has no packet filters, saying so. */
+  prepareQuarantine(): Promise<void>;
+  /** Puts these filters in force, live only, and returns what was read back. An interface that is gone is left out. */
+  setFilters(id: VmId, filters: readonly InterfaceFilter[]): Promise<Link[]>;
   /** Resets the machine, as its button would: no word to the guest, which may be the one that hangs. */
   restart(id: VmId): Promise<void>;
   /** What the VM's persistent definition grants: the baseline. Falls back to the live definition for transient VMs. */

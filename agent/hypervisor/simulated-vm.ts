@@ -8,7 +8,7 @@
 import type { VmId } from '../../shared/ids.ts';
 import type { CpuSetting, DiskSetting, NetworkSetting, Setting } from '../../shared/resources.ts';
 import { NS_PER_MS } from '../../shared/units.ts';
-import type { Link } from '../core/isolation.ts';
+import { type Link, QUARANTINE } from '../core/isolation.ts';
 import type { VmCounters } from '../core/vm-counters.ts';
 import type { VmFacts } from '../core/vm-facts.ts';
 import type { PowerState, VmStats } from './hypervisor.ts';
@@ -112,7 +112,7 @@ export function baselineOf(
 }
 
 /** One interface, as the view of a VM's facts names it. */
-const LINKS: readonly Link[] = [{ mac: '52:54:00:00:00:01', up: true }];
+const LINKS: readonly Link[] = [{ mac: '52:54:00:00:00:01', up: true, filter: null, filterable: true }];
 
 export function createSimulatedVm(options: SimulatedVmOptions, processId: number, nowMs: number): SimulatedVm {
   const [cpu, memory, network, disk] = baselineOf(options);
@@ -259,7 +259,7 @@ function tellStats(vm: SimulatedVm, wallMs: number, nowMs: number): void {
 export function bookIo(vm: SimulatedVm, wallMs: number, tickMs: number): void {
   if (!executes(vm)) return;
   const seconds = tickMs / 1000;
-  const cut = vm.links.every(({ up }) => !up);
+  const cut = vm.links.every(({ up, filter }) => !up || filter?.name === QUARANTINE.name);
   const held = (demand: Demand | undefined, limit: number | null): number =>
     Math.min(Math.max(0, demand?.(wallMs) ?? 0), limit ?? Number.POSITIVE_INFINITY) * seconds;
   if (!cut) {

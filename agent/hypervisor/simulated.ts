@@ -9,7 +9,7 @@ import { type Clock, sleep, type Timer } from '../../shared/clock.ts';
 import { type ErrorCode, HeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import { type Resource, type Setting, type SettingOf, sameSetting } from '../../shared/resources.ts';
-import type { Link } from '../core/isolation.ts';
+import type { InterfaceFilter, Link } from '../core/isolation.ts';
 import type { VmCounters } from '../core/vm-counters.ts';
 import type { VmFacts } from '../core/vm-facts.ts';
 import type {
@@ -38,6 +38,7 @@ export interface SimulatedCall {
     | 'setStatsPeriod'
     | 'metadata'
     | 'links'
+    | 'prepareQuarantine'
     | 'other';
   id: VmId | null;
   setting: Setting | null;
@@ -233,6 +234,22 @@ class SimulatedLibrary implements SimulatedHypervisor {
       needsRunning(vm);
       vm.links = vm.links.map((link) => (macs.includes(link.mac) ? { ...link, up } : link));
       return vm.links.filter(({ mac }) => macs.includes(mac)).map((link) => ({ ...link }));
+    });
+  }
+
+  async prepareQuarantine(): Promise<void> {
+    await this.#enter({ method: 'prepareQuarantine', id: null, setting: null });
+  }
+
+  setFilters(id: VmId, filters: readonly InterfaceFilter[]): Promise<Link[]> {
+    return this.#call({ method: 'links', id, setting: null }, (vm) => {
+      needsRunning(vm);
+      const wanted = new Map(filters.map(({ mac, filter }) => [mac, filter]));
+      vm.links = vm.links.map((link) => {
+        const filter = wanted.get(link.mac);
+        return filter === undefined ? link : { ...link, filter };
+      });
+      return vm.links.filter(({ mac }) => wanted.has(mac)).map((link) => ({ ...link }));
     });
   }
 

@@ -1,28 +1,21 @@
 /**
  * What the aggregator asks for a VM that went wrong: its network cut off for a while, given back, a restart. Each waits its turn
- * in the VM's queue and is judged there. Isolation is journalled before the first link goes down, and undone by this host on time
- * whether an aggregator is there or not. Input: action frames, the clock; output: links, result frames, events.
+ * in the VM's queue and is judged there. Isolation is undone by this host on time
+ * whether an aggregator is there or not. Input: action frames, the clock; output: links and filters, result frames, events.
  */
 import { errorText } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
-import type { Outcome } from '../../shared/resources.ts';
 import { isGrowOnly } from '../core/eligibility.ts';
-import { isolated, isolationLeftMs } from '../core/isolation.ts';
-import type { VmRecord } from '../core/journal.ts';
+import { isolationLeftMs } from '../core/isolation.ts';
 import { type ActedVm, guardVmAction, type VmActionAsked, type VmActionResult } from '../core/vm-action-guard.ts';
 import { clockReading, type HostContext, killReason, tell } from './host-context.ts';
+import { type Ended, isolate, release } from './isolation.ts';
 import { isUp, type VmEntry } from './vm-table.ts';
-import { copyToMetadata } from './writer.ts';
 
 export interface VmActionLoop {
   receive(asked: VmActionAsked): void;
   /** Once a second: what has run out is undone. */
   tick(): void;
-}
-
-interface Ended {
-  outcome: Outcome;
-  reason: string;
 }
 
 /** Answers remembered, over all VMs: repeats come within seconds. */
@@ -91,7 +84,7 @@ function actedVm(context: HostContext, entry: VmEntry): ActedVm {
 
 async function carryOutAction(context: HostContext, entry: VmEntry, asked: VmActionAsked): Promise<Ended> {
   try {
-    if (asked.action === 'isolate') return await isolate(context, entry, asked);
+    if (asked.action === 'isolate') return await isolate(context, entry, { ...asked, means: asked.means ?? 'link' });
     if (asked.action === 'release') return await release(context, entry);
     await context.hypervisor.restart(entry.id);
     return { outcome: 'applied', reason: '' };
@@ -100,42 +93,12 @@ async function carryOutAction(context: HostContext, entry: VmEntry, asked: VmAct
   }
 }
 
-/** The guest's virtio-serial channels are no network: its agent keeps speaking. */
-async function isolate(context: HostContext, entry: VmEntry, { reason, forMs }: VmActionAsked): Promise<Ended> {
-  const { hypervisor } = context;
-  const links = await hypervisor.readLinks(entry.id);
-  if (links.length === 0) return { outcome: 'skipped', reason: 'it has no network interface that this host could cut off' };
-  const isolation = isolated(entry.record.isolation, links, reason.slice(0, 256), clockReading(context), forMs);
-  await note(context, entry, { ...entry.record, processId: entry.processId, isolation });
-  const macs = isolation.links;
-  const after = await hypervisor.setLinks(entry.id, macs, false);
-  const still = after.filter(({ up }) => up).map(({ mac }) => mac);
-  return still.length === 0 ? { outcome: 'applied', reason: '' } : { outcome: 'failed', reason: `still up: ${still.join(', ')}` };
-}
-
-async function release(context: HostContext, entry: VmEntry): Promise<Ended> {
-  const { isolation, ...record } = entry.record;
-  if (isolation === undefined) return { outcome: 'applied', reason: 'it is not isolated' };
-  const after = await context.hypervisor.setLinks(entry.id, isolation.links, true);
-  const still = after.filter(({ up }) => !up).map(({ mac }) => mac);
-  if (still.length > 0) return { outcome: 'failed', reason: `still down: ${still.join(', ')}` };
-  await note(context, entry, record);
-  return { outcome: 'applied', reason: '' };
-}
-
 /** A kill switch does not make a quarter of an hour last for ever: what was taken is given back. */
 async function endOnTime(context: HostContext, entry: VmEntry): Promise<void> {
   const { isolation } = entry.record;
   if (isolation === undefined || isolationLeftMs(isolation, clockReading(context)) > 0) return;
   const { outcome, reason } = await release(context, entry).catch((error: unknown) => ({ outcome: 'failed', reason: errorText(error) }));
-  if (outcome === 'applied') tell(context, 'restored', `${entry.name}: its isolation is over, its links are up again`, { vm: entry.id });
+  if (outcome === 'applied') tell(context, 'restored', `${entry.name}: its isolation is over, its network is as it was`, { vm: entry.id });
   else context.log.error('an isolation could not be undone, it is tried again', { vm: entry.id, reason });
   context.changed();
-}
-
-/** On disk and in the VM's metadata, before anything is done by it. */
-async function note(context: HostContext, entry: VmEntry, record: VmRecord): Promise<void> {
-  context.files.save(record);
-  entry.record = record;
-  await copyToMetadata(context, entry);
 }

@@ -1,4 +1,7 @@
-/** Where the aggregator asks who one is: a field for the token, and a way out again. Input: a token; output: a session, and the page anew. */
+/**
+ * Where the aggregator asks who one is: the way to the identity provider where there is one, a field for a token, and a way out again.
+ * Input: a token, or a click; output: a session, and the page anew.
+ */
 import { el, setChildren, setText } from './dom.ts';
 
 /** Remembered by this tab, so that it can offer the way out; the session itself no script can read. */
@@ -28,6 +31,7 @@ export function logInPage(): HTMLElement {
     el('button', { type: 'submit' }, 'Log in'),
     problem,
   );
+  void offerProvider(form);
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     void logIn(field.value.trim()).then((refused) => {
@@ -41,6 +45,16 @@ export function logInPage(): HTMLElement {
     });
   });
   return form;
+}
+
+/** A link above the token, where people can come by the identity provider: a page may not send them there by itself. */
+async function offerProvider(form: HTMLElement): Promise<void> {
+  const response = await fetch('/v1/session/ways').catch(() => null);
+  const ways = response?.ok ? ((await response.json()) as { provider: boolean }) : null;
+  if (!ways?.provider) return;
+  const link = el('a', { href: '/v1/session/provider', class: 'log-in-provider' }, 'Log in with your identity provider');
+  link.addEventListener('click', () => sessionStorage.setItem(FLAG, 'yes'));
+  form.querySelector('h1')?.after(link);
 }
 
 /** Adds the way out to a navigation, where this tab came in. */

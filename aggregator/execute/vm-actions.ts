@@ -42,13 +42,15 @@ export class VmActions {
 
   carryOut(
     host: HostId,
-    { vm, action, forMs, reason }: Pick<FrameOf<'vm-action'>, 'action' | 'forMs' | 'reason'> & { vm: VmId },
+    { vm, action, forMs, means, reason }: Pick<FrameOf<'vm-action'>, 'action' | 'forMs' | 'means' | 'reason'> & { vm: VmId },
     end: UnderWay['end'],
   ): void {
     const { clock, epoch, deadlineMs, send } = this.#options;
     const actionId = `${epoch}/${Math.round(clock.wallMs())}/${++this.#sent}`;
     const leaseMs = deadlineMs;
-    const frame = { type: 'vm-action' as const, actionId, vm, action, epoch, leaseMs, forMs, reason: reason.slice(0, 1024) };
+    // Agents of before know no other means than links, and no word for them.
+    const by = means === 'quarantine' ? { means } : {};
+    const frame = { type: 'vm-action' as const, actionId, vm, action, epoch, leaseMs, forMs, ...by, reason: reason.slice(0, 1024) };
     this.#underWay.set(actionId, { host, frame, startedMs: clock.monotonicMs(), end });
     send(host, frame);
   }

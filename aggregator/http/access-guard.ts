@@ -23,8 +23,13 @@ const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS']);
 /** Over TLS the name itself makes browsers hold to Secure, this host and the whole path. */
 const COOKIE = { https: '__Host-headroom', http: 'headroom' } as const;
 
-export function sessionIn(request: FastifyRequest): string | null {
-  const wanted = `${COOKIE[request.protocol]}=`;
+export const sessionIn = (request: FastifyRequest): string | null => cookieIn(request, COOKIE[request.protocol]);
+
+/** What a browser keeps while it is at the identity provider. */
+export const underWayIn = (request: FastifyRequest): string | null => cookieIn(request, `${COOKIE[request.protocol]}-log-in`);
+
+function cookieIn(request: FastifyRequest, name: string): string | null {
+  const wanted = `${name}=`;
   const cookies = (request.headers.cookie ?? '').split(';').map((cookie) => cookie.trim());
   return cookies.find((cookie) => cookie.startsWith(wanted))?.slice(wanted.length) ?? null;
 }
@@ -33,6 +38,12 @@ export function sessionIn(request: FastifyRequest): string | null {
 export function sessionCookie(request: FastifyRequest, value: string, maxAgeSeconds: number): string {
   const secure = request.protocol === 'https' ? '; Secure' : '';
   return `${COOKIE[request.protocol]}=${value}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${maxAgeSeconds}${secure}`;
+}
+
+/** Lax, unlike a session: it must come along when the provider's page sends the browser back, and is of no other use. */
+export function underWayCookie(request: FastifyRequest, value: string, maxAgeSeconds: number): string {
+  const secure = request.protocol === 'https' ? '; Secure' : '';
+  return `${COOKIE[request.protocol]}-log-in=${value}; Path=/; HttpOnly; SameSite=Lax; Max-Age=${maxAgeSeconds}${secure}`;
 }
 
 export function addAccessGuard(app: FastifyInstance, access: Access): void {

@@ -3,11 +3,12 @@
  * principal, or a refusal. Sessions of the console live in memory: a restart ends them.
  */
 import type { Clock } from '../../shared/clock.ts';
-import { HeadroomError } from '../../shared/errors.ts';
+import { HeadroomError, isHeadroomError } from '../../shared/errors.ts';
 import { TokenBucket } from '../../shared/token-bucket.ts';
 import type { AgentRegistry } from './agent-registry.ts';
 import type { ApiTokens } from './api-tokens.ts';
 import type { Oidc } from './oidc.ts';
+import type { OidcLogIn } from './oidc-log-in.ts';
 import type { Principal } from './roles.ts';
 import { idIn, makeSecret, matches } from './secrets.ts';
 import type { SecurityLog } from './security-log.ts';
@@ -20,6 +21,8 @@ export interface AccessOptions {
   requestsPerSecond: number;
   tokens: ApiTokens;
   oidc: Oidc | null;
+  /** Sends browsers to the identity provider; null = people bring tokens. */
+  logIn: OidcLogIn | null;
   agents: AgentRegistry;
   security: SecurityLog;
 }
@@ -91,6 +94,29 @@ export class Access {
     return { cookie, principal: found.principal, expiresAtMs };
   }
 
+  /** Where to send a browser that wants in by the identity provider. Throws NOT_FOUND, RATE_LIMITED, UNAVAILABLE. */
+  beginLogIn(address: string): Promise<{ url: string; kept: string }> {
+    this.#mayTry(address);
+    return this.#provider().begin();
+  }
+
+  /** A session for whoever the provider says is back. Throws as `logIn`. */
+  async endLogIn(query: string, kept: string | null, address: string): ReturnType<Access['logIn']> {
+    this.#mayTry(address);
+    try {
+      return await this.logIn(await this.#provider().end(query, kept), address);
+    } catch (error) {
+      if (!isHeadroomError(error, 'UNAUTHENTICATED')) throw error;
+      return this.#failed(address, error.message);
+    }
+  }
+
+  #provider(): OidcLogIn {
+    const { logIn } = this.options;
+    if (logIn === null || this.open) throw new HeadroomError('NOT_FOUND', 'nobody logs in by an identity provider here');
+    return logIn;
+  }
+
   logOut(cookie: string): void {
     const id = idIn(PREFIX, cookie);
     if (id !== null && this.#session(cookie) !== null) this.#sessions.delete(id);
@@ -124,9 +150,13 @@ export class Access {
     const principal = this.options.tokens.principalOf(token);
     if (principal !== null) return { principal, expiresAtMs: Number.POSITIVE_INFINITY };
     // Signatures cost more to check than to make up.
+    this.#mayTry(address);
+    return (await this.options.oidc?.principalOf(token)) ?? null;
+  }
+
+  #mayTry(address: string): void {
     if (this.#bucket(this.#failures, address, FAILURES).available(this.#nowMs()) < 1)
       throw new HeadroomError('RATE_LIMITED', `too many tokens that are none from ${address}; wait a minute`);
-    return (await this.options.oidc?.principalOf(token)) ?? null;
   }
 
   #failed(address: string, what: string): never {

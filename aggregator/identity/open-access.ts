@@ -14,6 +14,7 @@ import { Access } from './access.ts';
 import { AgentRegistry, type AgentRegistryOptions } from './agent-registry.ts';
 import { ApiTokens } from './api-tokens.ts';
 import { openOidc } from './oidc.ts';
+import { OidcLogIn } from './oidc-log-in.ts';
 import { SecurityLog } from './security-log.ts';
 
 export const FIRST_TOKEN_FILE = 'administrator-token';
@@ -38,8 +39,9 @@ export async function openAccess({ config, dataDir, ledger, clock, log, evict }:
   const tokens = await ApiTokens.load(ledger, clock, security);
   const oidc = config.oidc === null ? null : openOidc(config.oidc);
   const { people, tenantLabel, requestsPerSecond } = config;
+  const logIn = config.oidc?.logIn === undefined ? null : new OidcLogIn(config.oidc, config.oidc.logIn);
   if (people === 'tokens' && tokens.size === 0 && oidc === null) await makeFirstToken(tokens, dataDir, log);
-  return new Access({ clock, people, tenantLabel, requestsPerSecond, tokens, oidc, agents, security });
+  return new Access({ clock, people, tenantLabel, requestsPerSecond, tokens, oidc, logIn, agents, security });
 }
 
 async function makeFirstToken(tokens: ApiTokens, dataDir: string, log: Logger): Promise<void> {

@@ -6,7 +6,7 @@
 import { HeadroomError } from '../../shared/errors.ts';
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
-import { VM_ACTION_CAPABILITY, type VmAction } from '../../shared/protocol/vm-action-frames.ts';
+import type { IsolationMeans, VmAction } from '../../shared/protocol/vm-action-frames.ts';
 import { RESOURCES, type Resource } from '../../shared/resources.ts';
 import type { TelemetryBlock } from '../../shared/telemetry.ts';
 import type { Feedback } from '../core/anomaly/feedback.ts';
@@ -15,7 +15,7 @@ import type { Incident } from '../core/anomaly/incident.ts';
 import { type ActionTaken, askedActions } from '../core/anomaly/incident-actions.ts';
 import type { KnownEvent } from '../core/anomaly/known-events.ts';
 import type { Peers } from '../core/anomaly/peers.ts';
-import { lintAction } from '../core/lint/action-rules.ts';
+import { capabilityFor, lintAction } from '../core/lint/action-rules.ts';
 import { anomalyPolicyOf } from '../core/plan/anomaly-policy.ts';
 import type { FleetSnapshot, PlanStep, VmIncident, VmSnapshot } from '../core/plan/plan.ts';
 import { suspensionOf } from '../core/plan/suspension.ts';
@@ -153,7 +153,7 @@ export class AnomalyDesk {
   release(vm: VmId, by: string): Promise<ActionEnded> {
     const record = this.#options.state.vm(vm);
     if (record === undefined) throw new HeadroomError('NOT_FOUND', `no VM ${vm} is known`);
-    return this.#carryOut(record.host, vm, { action: 'release', forMs: 0, reason: `asked by ${by}` });
+    return this.#carryOut(record.host, vm, { action: 'release', means: 'link', forMs: 0, reason: `asked by ${by}` });
   }
 
   stop(): void {
@@ -215,7 +215,7 @@ export class AnomalyDesk {
     this.#taken = this.#taken.filter(({ atMs }) => nowMs - atMs < HOUR_MS);
     const host = asked.host as HostId;
     const ground = { incident, storm: this.#watch.storms(nowMs), snapshot, policy: state.policy, taken: this.#taken };
-    const problem = lintAction(asked, { ...ground, understands: understands(host, VM_ACTION_CAPABILITY) });
+    const problem = lintAction(asked, { ...ground, understands: understands(host, capabilityFor(asked)) });
     if (problem !== null) {
       // What holds it back may pass while the incident goes on: it is told once, and looked at again.
       if (incident.actions.some(({ action, reason }) => action === asked.action && reason === problem)) return;
@@ -232,7 +232,11 @@ export class AnomalyDesk {
     });
   }
 
-  #carryOut(host: HostId, vm: VmId, asked: { action: VmAction; forMs: number; reason: string }): Promise<ActionEnded> {
+  #carryOut(
+    host: HostId,
+    vm: VmId,
+    asked: { action: VmAction; means: IsolationMeans; forMs: number; reason: string },
+  ): Promise<ActionEnded> {
     const { actions, reporter, time } = this.#options;
     const fromMs = time.nowMs();
     const why = { isolate: 'its network is cut off by us', release: 'its network is given back by us', restart: 'it is restarted by us' };

@@ -25,6 +25,6 @@ export function createAnomalies(parts: AnomalyParts): AnomalyDesk {
     kept: new KeptIncidents(parts.ledger),
     peers: parts.outliers && new Peers(parts.outliers),
     actions: new VmActions({ clock, epoch, send, retryMs, deadlineMs }),
-    reporter: new IncidentReporter(events, queue, notifications, log, () => time.nowMs()),
+    reporter: new IncidentReporter({ events, queue, notifications, log, nowMs: () => time.nowMs() }),
   });
 }

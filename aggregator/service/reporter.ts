@@ -3,7 +3,6 @@
  * outcomes; output: entries and events. One place decides what is worth an entry and how it is worded.
  */
 import type { HostId, VmId } from '../../shared/ids.ts';
-import type { Logger } from '../../shared/log.ts';
 import { changeNotice } from '../core/notify/change-words.ts';
 import { type Loan, loanWords } from '../core/plan/loan.ts';
 import type { LintFinding, Plan } from '../core/plan/plan.ts';
@@ -11,9 +10,7 @@ import type { News, VmVerdict } from '../core/state/fleet-state.ts';
 import type { StepOutcome } from '../execute/executor.ts';
 import type { FleetEvent } from '../http/service.ts';
 import type { NotificationKind } from '../notify/notifier.ts';
-import type { EventLog } from './event-log.ts';
-import type { LedgerQueue } from './ledger-queue.ts';
-import type { NotificationLog } from './notification-log.ts';
+import type { ReportTo } from './report-to.ts';
 import type { ShortageChange } from './shortage-watch.ts';
 
 const EVENT_KINDS: Readonly<Record<News['kind'], FleetEvent['kind']>> = {
@@ -37,81 +34,84 @@ const NEWS_NOTIFIED: Partial<Record<News['kind'], NotificationKind>> = {
 };
 
 export class Reporter {
-  readonly #events: EventLog;
-  readonly #queue: LedgerQueue;
-  readonly #notifications: NotificationLog;
-  readonly #log: Logger;
-  readonly #nowMs: () => number;
+  readonly #to: ReportTo;
 
-  constructor(events: EventLog, queue: LedgerQueue, notifications: NotificationLog, log: Logger, nowMs: () => number) {
-    this.#events = events;
-    this.#notifications = notifications;
-    this.#queue = queue;
-    this.#log = log;
-    this.#nowMs = nowMs;
+  constructor(to: ReportTo) {
+    this.#to = to;
   }
 
   news({ kind, vm, host, resource, message, after }: News): void {
-    const nowMs = this.#nowMs();
-    this.#events.add(nowMs, { kind: EVENT_KINDS[kind], vm, host, message, data: { event: kind, resource, after } });
-    this.#queue.append(nowMs, { kind: 'event', event: kind, vm, host, resource, message, after });
+    const nowMs = this.#to.nowMs();
+    this.#to.events.add(nowMs, { kind: EVENT_KINDS[kind], vm, host, message, data: { event: kind, resource, after } });
+    this.#to.queue.append(nowMs, { kind: 'event', event: kind, vm, host, resource, message, after });
     const told = NEWS_NOTIFIED[kind];
     if (vm !== null && told !== undefined)
-      this.#notifications.add({ timeMs: nowMs, vm, kind: told, resource, message, data: { event: kind } });
-    if (kind === 'foreign-writer' || kind === 'verdict') this.#log.warn(message, { vm, host, resource });
+      this.#to.notifications.add({ timeMs: nowMs, vm, kind: told, resource, message, data: { event: kind } });
+    if (kind === 'foreign-writer' || kind === 'verdict') this.#to.log.warn(message, { vm, host, resource });
   }
 
   /** Each change's verdict is on record; what did harm is told by its news. */
   verdict({ vm, host, resource, planId, atMs, verdict, reason, judgedAtMs, before, after }: VmVerdict): void {
-    this.#queue.append(judgedAtMs, { kind: 'verdict', vm, host, resource, planId, changedAtMs: atMs, verdict, reason, before, after });
+    this.#to.queue.append(judgedAtMs, { kind: 'verdict', vm, host, resource, planId, changedAtMs: atMs, verdict, reason, before, after });
   }
 
   agent(host: HostId, message: string): void {
-    this.#events.add(this.#nowMs(), { kind: 'agent', vm: null, host, message, data: {} });
-    this.#log.info(message, { host });
+    this.#to.events.add(this.#to.nowMs(), { kind: 'agent', vm: null, host, message, data: {} });
+    this.#to.log.info(message, { host });
   }
 
   plan(plan: Plan, findings: readonly LintFinding[]): void {
     const message = `plan ${plan.id}: ${plan.steps.length} steps, ${plan.notDone.length} things not done`;
     const data = { planId: plan.id, steps: plan.steps.length, notDone: plan.notDone.length, lint: findings.length };
-    this.#events.add(plan.nowMs, { kind: 'plan', vm: null, host: null, message, data });
-    for (const finding of findings) this.#log.error('the lint struck out a step of our own planner', { plan: plan.id, ...finding });
+    this.#to.events.add(plan.nowMs, { kind: 'plan', vm: null, host: null, message, data });
+    for (const finding of findings) this.#to.log.error('the lint struck out a step of our own planner', { plan: plan.id, ...finding });
   }
 
   outcome(ended: StepOutcome): void {
-    const nowMs = this.#nowMs();
+    const nowMs = this.#to.nowMs();
     const { planId, commandId, step, outcome, reason, readBack } = ended;
     const { vm, host, resource, from } = step;
-    this.#queue.append(nowMs, { kind: 'outcome', planId, commandId, vm, host, resource, outcome, reason, before: from, after: readBack });
-    if (readBack !== null) this.#queue.allocate(vm, host, readBack, nowMs);
+    this.#to.queue.append(nowMs, {
+      kind: 'outcome',
+      planId,
+      commandId,
+      vm,
+      host,
+      resource,
+      outcome,
+      reason,
+      before: from,
+      after: readBack,
+    });
+    if (readBack !== null) this.#to.queue.allocate(vm, host, readBack, nowMs);
     const data = { planId, commandId, resource, outcome, reason, before: from, target: step.to, after: readBack };
     const words = outcome === 'applied' ? step.reason : `${resource} not changed (${outcome}): ${reason}`;
     const message = `${step.vmName}: ${words}`;
-    this.#events.add(nowMs, { kind: 'outcome', vm, host, message, data });
-    this.#notifications.add({
+    this.#to.events.add(nowMs, { kind: 'outcome', vm, host, message, data });
+    this.#to.notifications.add({
       ...{ timeMs: nowMs, vm, resource },
       kind: outcome === 'applied' ? 'change' : 'not-changed',
       message: outcome === 'applied' ? changeNotice(step, nowMs) : words,
       data: { planId, before: from, after: readBack, outcome },
     });
-    if (outcome === 'applied') this.#events.add(nowMs, { kind: 'notification', vm, host, message, data: { planId, resource } });
-    else this.#log.info(message, { plan: planId, vm, host });
+    if (outcome === 'applied') this.#to.events.add(nowMs, { kind: 'notification', vm, host, message, data: { planId, resource } });
+    else this.#to.log.info(message, { plan: planId, vm, host });
   }
 
   /** A loan changed its state: both VMs' owners hear of it, the ledger keeps it whole. */
   loan(loan: Loan): void {
-    const nowMs = this.#nowMs();
+    const nowMs = this.#to.nowMs();
     const { resource, host, lender, borrower } = loan;
-    this.#queue.append(nowMs, { kind: 'loan', loan });
+    this.#to.queue.append(nowMs, { kind: 'loan', loan });
     const message = `${loan.lenderName}: ${loanWords(loan, 'lender')}`;
-    this.#events.add(nowMs, { kind: 'notification', vm: lender, host, message, data: { event: 'loan', loan } });
+    this.#to.events.add(nowMs, { kind: 'notification', vm: lender, host, message, data: { event: 'loan', loan } });
     for (const [vm, side] of [
       [lender, 'lender'],
       [borrower, 'borrower'],
     ] as const) {
-      this.#notifications.add({ timeMs: nowMs, vm, kind: 'loan', resource, message: loanWords(loan, side), data: { loan } });
+      this.#to.notifications.add({ timeMs: nowMs, vm, kind: 'loan', resource, message: loanWords(loan, side), data: { loan } });
     }
-    this.#log.info(message, { loan: loan.id, state: loan.state });
+    this.#to.log.info(message, { loan: loan.id, state: loan.state });
   }
 
   /** Nothing that Headroom may do itself settles it: somebody has to know. */
@@ -121,16 +121,16 @@ export class Reporter {
       change === 'over'
         ? `${resource} is no longer short on host ${host}`
         : `${resource} is short on host ${host}: ${measures.map((measure) => `${measure.kind}: ${measure.words}`).join('; ')}`;
-    const nowMs = this.#nowMs();
+    const nowMs = this.#to.nowMs();
     const data = { event: 'shortage', change, shortage };
-    this.#events.add(nowMs, { kind: 'notification', vm, host, message: `${vmName}: ${words}`, data });
-    this.#queue.append(nowMs, { kind: 'event', event: `shortage-${change}`, vm, host, resource, message: words, after: null });
-    this.#notifications.add({ timeMs: nowMs, vm, kind: 'shortage', resource, message: words, data: { change, shortage } });
-    if (change === 'alert') this.#log.warn(`${vmName}: ${words}`, { vm, host });
+    this.#to.events.add(nowMs, { kind: 'notification', vm, host, message: `${vmName}: ${words}`, data });
+    this.#to.queue.append(nowMs, { kind: 'event', event: `shortage-${change}`, vm, host, resource, message: words, after: null });
+    this.#to.notifications.add({ timeMs: nowMs, vm, kind: 'shortage', resource, message: words, data: { change, shortage } });
+    if (change === 'alert') this.#to.log.warn(`${vmName}: ${words}`, { vm, host });
   }
 
   operator(vm: VmId | null, host: HostId | null, message: string, kind: 'operator' | 'policy', data: Record<string, unknown>): void {
-    this.#events.add(this.#nowMs(), { kind, vm, host, message, data });
-    this.#log.info(message, data);
+    this.#to.events.add(this.#to.nowMs(), { kind, vm, host, message, data });
+    this.#to.log.info(message, data);
   }
 }

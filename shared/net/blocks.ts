@@ -5,6 +5,7 @@
  */
 import { HeadroomError } from '../errors.ts';
 import { sharedFieldList } from '../field-lists.ts';
+import { UUID_SOURCE } from '../ids.ts';
 import type { FrameOf } from '../protocol/frames.ts';
 import type { Subject, TelemetryBlock } from '../telemetry.ts';
 import { checkFields, checkRows } from '../telemetry-check.ts';
@@ -21,7 +22,7 @@ const BYTES = 8;
 const SUBJECTS_MAX = 4096;
 const LITTLE_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
 const HOST_ID = /^[a-zA-Z0-9]([a-zA-Z0-9._-]{0,126}[a-zA-Z0-9])?$/;
-const VM_ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const VM_ID = new RegExp(`^${UUID_SOURCE}$`);
 
 export interface BlockEncoder {
   encode(block: TelemetryBlock): WireBlock;

@@ -3,6 +3,7 @@
  * agent takes them only where its administrator let it (`buildPools` in its configuration), and then only for VMs it made itself.
  */
 import * as Type from 'typebox';
+import { UUID_SOURCE } from '../ids.ts';
 import { OUTCOMES } from '../resources.ts';
 import { PLAIN_NAME_PATTERN, VmBuild } from '../vm-build.ts';
 
@@ -16,7 +17,7 @@ export const BUILD_CAPABILITY = 'build';
 export const BUILD_ACTIONS = ['check', 'build', 'stop', 'end', 'remove'] as const;
 
 const text = (maxLength: number) => Type.String({ maxLength });
-const vm = Type.String({ pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' });
+const vm = Type.String({ pattern: `^${UUID_SOURCE}$` });
 const name = Type.String({ pattern: PLAIN_NAME_PATTERN });
 const unsigned = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 /** `generation` counts the phases of one VM's life: a late order of an earlier phase is refused. */

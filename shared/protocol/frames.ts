@@ -6,6 +6,7 @@
 
 import type { Static } from 'typebox';
 import * as Type from 'typebox';
+import { UUID_SOURCE } from '../ids.ts';
 import { MODES, OUTCOMES, RESOURCES, VM_STATES } from '../resources.ts';
 import { BuildFrame, BuildResultFrame } from './build-frames.ts';
 import { ChallengeFrame, ProofFrame } from './identity-frames.ts';
@@ -19,7 +20,7 @@ export const GUEST_FRAME_BYTES_MAX = 256 * 1024;
 
 const unsigned = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const text = (maxLength: number) => Type.String({ maxLength });
-const uuid = Type.String({ pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' });
+const uuid = Type.String({ pattern: `^${UUID_SOURCE}$` });
 const hostName = Type.String({ pattern: '^[a-zA-Z0-9]([a-zA-Z0-9._-]{0,126}[a-zA-Z0-9])?$' });
 const limit = Type.Union([Type.Number({ minimum: 0 }), Type.Null()]);
 const ResourceSchema = Type.Enum(RESOURCES);

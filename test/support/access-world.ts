@@ -11,7 +11,9 @@ import { createLogger } from '../../shared/log.ts';
 import { fakeService } from './fake-service.ts';
 import { movableClock } from './identity-world.ts';
 
-export async function accessWorld(over: Partial<Pick<AccessOptions, 'people' | 'requestsPerSecond' | 'oidc' | 'tenantLabel'>> = {}) {
+export async function accessWorld(
+  over: Partial<Pick<AccessOptions, 'people' | 'requestsPerSecond' | 'oidc' | 'logIn' | 'tenantLabel'>> = {},
+) {
   const service = await fakeService();
   const clock = movableClock();
   const { ledger } = service;
@@ -27,7 +29,7 @@ export async function accessWorld(over: Partial<Pick<AccessOptions, 'people' | '
   });
   const tokens = await ApiTokens.load(ledger, clock, security);
   const access = new Access({
-    ...{ clock, people: 'tokens', tenantLabel: 'team', requestsPerSecond: 1000, tokens, oidc: null, agents, security },
+    ...{ clock, people: 'tokens', tenantLabel: 'team', requestsPerSecond: 1000, tokens, oidc: null, logIn: null, agents, security },
     ...over,
   });
   const app = await createHttpApp(service, { access });

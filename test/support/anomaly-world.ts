@@ -11,6 +11,7 @@ import type { LedgerStore } from '../../aggregator/store/ledger-store.ts';
 import { createMemoryLedgerStore } from '../../aggregator/store/sqlite/memory-ledger-store.ts';
 import type { VmId } from '../../shared/ids.ts';
 import { createPrng } from '../../shared/prng.ts';
+import { QUARANTINE_CAPABILITY, VM_ACTION_CAPABILITY } from '../../shared/protocol/vm-action-frames.ts';
 import { hostOf, policyOf, testVmId, vmOf } from './fleet.ts';
 
 export const STEP_MS = 60_000;
@@ -29,6 +30,8 @@ export interface DeskWorld {
   steps?: number;
   /** The step to begin at; 0 by default. */
   from?: number;
+  /** Of the host's agent. */
+  capabilities?: readonly string[];
   outcome?: ActionEnded['outcome'];
   before?: (desk: AnomalyDesk, step: number) => void;
   /** What each VM's watch is brought from an earlier run, as its checkpoint keeps it. */
@@ -38,7 +41,16 @@ export interface DeskWorld {
 }
 
 export async function runDesk(world: DeskWorld) {
-  const { struck, vms: count = 6, policy: source = ISOLATE, vouched = true, labels = {}, steps = FAULT_AT + 12, from = 0 } = world;
+  const {
+    struck,
+    vms: count = 6,
+    policy: source = ISOLATE,
+    vouched = true,
+    labels = {},
+    capabilities = [VM_ACTION_CAPABILITY, QUARANTINE_CAPABILITY],
+    steps = FAULT_AT + 12,
+    from = 0,
+  } = world;
   const { ledger = createMemoryLedgerStore() } = world;
   const policy = policyOf(source);
   const watchOf = (vm: VmId): KeptWatch => {
@@ -71,7 +83,12 @@ export async function runDesk(world: DeskWorld) {
     knownEvent: () => told.push('known event'),
   };
   const desk = new AnomalyDesk({
-    ...{ stepMs: STEP_MS, learningSteps: LEARNING, actions, understands: () => true },
+    ...{
+      stepMs: STEP_MS,
+      learningSteps: LEARNING,
+      actions,
+      understands: (_host: string, capability: string) => capabilities.includes(capability),
+    },
     time: { nowMs: () => nowMs },
     state: { policy, vm: (id: ReturnType<typeof testVmId>) => records.get(id) },
     reporter,

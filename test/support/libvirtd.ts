@@ -62,21 +62,27 @@ function privateFolders(folder: string): string {
   return binds.join(' && ');
 }
 
-export async function privateLibvirtd(): Promise<PrivateLibvirtd> {
+/** @param ownNetwork interfaces, bridges and packet filters of its own too, apart from the machine's */
+export async function privateLibvirtd({ ownNetwork = false } = {}): Promise<PrivateLibvirtd> {
   const folder = mkdtempSync(join(tmpdir(), 'headroom-private-'));
   const binds = privateFolders(folder);
-  const holder = spawn('unshare', ['-m', '--propagation', 'private', 'sh', '-c', `${binds} && echo ready && exec sleep infinity`], {
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
+  const holder = spawn(
+    'unshare',
+    [...(ownNetwork ? ['-n'] : []), '-m', '--propagation', 'private', 'sh', '-c', `${binds} && echo ready && exec sleep infinity`],
+    {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    },
+  );
   await new Promise<void>((resolve, reject) => {
     holder.stdout.once('data', () => resolve());
     holder.once('exit', () => reject(new Error('a mount namespace could not be made: root is needed')));
   });
+  const inside = ['nsenter', '-t', String(holder.pid), '-m', ...(ownNetwork ? ['-n'] : [])];
   const runFolder = join(folder, 'run_libvirt');
   const socket = join(runFolder, 'libvirt-sock');
   let daemon: ChildProcess | null = null;
   const start = async (): Promise<void> => {
-    daemon = spawn('nsenter', ['-t', String(holder.pid), '-m', 'libvirtd', '-p', '/run/libvirt/private.pid'], { stdio: 'ignore' });
+    daemon = spawn(inside[0]!, [...inside.slice(1), 'libvirtd', '-p', '/run/libvirt/private.pid'], { stdio: 'ignore' });
     await waitFor(socket);
   };
   const end = async (signal: NodeJS.Signals): Promise<void> => {
@@ -101,7 +107,7 @@ export async function privateLibvirtd(): Promise<PrivateLibvirtd> {
   return {
     socket,
     runFolder,
-    inside: ['nsenter', '-t', String(holder.pid), '-m'],
+    inside,
     start,
     kill: () => end('SIGKILL'),
     stop: async () => {

@@ -59,12 +59,13 @@ obey() {
     poweroff) poweroff -f ;;
   esac
 }
-port=
-for entry in /sys/class/virtio-ports/*; do
-  [ "$(cat $entry/name 2>/dev/null)" = headroom.test ] && port=/dev/\${entry##*/}
-done
 echo headroom-guest-ready > /dev/console
+port=
 while :; do
+  # The host tells a port's name some time after the port.
+  [ -z "$port" ] && for entry in /sys/class/virtio-ports/*; do
+    [ "$(cat $entry/name 2>/dev/null)" = headroom.test ] && port=/dev/\${entry##*/}
+  done
   # One opener at a time: what is open is closed first.
   exec 3<&-
   if [ -n "$port" ] && exec 3<>$port; then

@@ -5,7 +5,7 @@
 import t from 'tap';
 import { KeptWatch } from '../../aggregator/core/state/kept-watch.ts';
 import { LearningGate } from '../../aggregator/core/state/learning-gate.ts';
-import { FAULT_AT, runDesk as run, START_MS, STEP_MS } from '../support/anomaly-world.ts';
+import { FAULT_AT, ISOLATE, runDesk as run, START_MS, STEP_MS } from '../support/anomaly-world.ts';
 import { testVmId } from '../support/fleet.ts';
 
 t.test('a rule that asks, signals the host sees: isolated once, for as long as the rule says; live state and the list know', async (t) => {
@@ -28,6 +28,15 @@ t.test("without a rule, on the guest's word, for a quorum member: nobody is isol
   }
   const { desk } = await run({ struck: (n) => n === 2, vouched: false });
   t.match(desk.incidents()[0]?.actions, [{ outcome: 'refused', reason: /own word/ }]);
+});
+
+t.test('by quarantine where the rule says so and the host can; an older agent is told nothing it would not understand', async (t) => {
+  const policy = ISOLATE.replace('for: 10m', 'for: 10m, by: quarantine');
+  const { sent } = await run({ struck: (n) => n === 2, policy });
+  t.match(sent, [{ action: 'isolate', means: 'quarantine' }]);
+  const older = await run({ struck: (n) => n === 2, policy, capabilities: ['vm-action'] });
+  t.same(older.sent, []);
+  t.match(older.desk.incidents()[0]?.actions, [{ outcome: 'refused', reason: /too old/ }]);
 });
 
 t.test('limits: one VM of a host an hour, as built in', async (t) => {

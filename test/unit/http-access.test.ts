@@ -20,6 +20,7 @@ t.test('nothing but health, the pages and the log-in answers a stranger', async 
       const url = path.replaceAll(/\{[^}]+\}/g, '1');
       const { statusCode, headers } = await ask(method.toUpperCase() as 'GET', url, method === 'get' ? {} : { payload: {} });
       if (['/healthz', '/readyz', '/v1/session'].includes(path) && !(path === '/v1/session' && method === 'get')) continue;
+      if (/^\/v1\/session\/(ways|provider|provider\/answer)$/.test(path)) continue;
       t.equal(statusCode, 401, `${method} ${path}`);
       t.match(headers['www-authenticate'], /^Bearer/, path);
       refused++;

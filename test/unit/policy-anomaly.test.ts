@@ -20,13 +20,18 @@ fleet: {anomalyActions: {perHour: 5}}
 defaults:
   anomaly: {growToFraction: 0.8}
 rules:
-  - {name: batch, match: {name: "batch-*"}, anomaly: {isolate: {kinds: [runaway process, spike], for: 900s}, restart: {kinds: [silence]}}}
+  - {name: batch, match: {name: "batch-*"}, anomaly: {isolate: {kinds: [runaway process, spike], for: 900s, by: quarantine}, restart: {kinds: [silence]}}}
   - {name: careful, match: {name: "batch-9"}, anomaly: {isolate: null, freezeShrinking: false}}
 `;
   const { policy, canonical } = parsePolicyFile(source, OPTIONS);
   const of = (name: string) => anomalyPolicyOf(policy, { ...vmOf(1), name });
   t.match(of('web'), { rule: 'defaults', alert: true, freezeShrinking: true, growToFraction: 0.8, isolate: null, restart: null });
-  t.match(of('batch-1'), { rule: 'batch', growToFraction: 0.8, isolate: { forMs: 900_000 }, restart: { kinds: ['silence'] } });
+  t.match(of('batch-1'), {
+    rule: 'batch',
+    growToFraction: 0.8,
+    isolate: { forMs: 900_000, means: 'quarantine' },
+    restart: { kinds: ['silence'] },
+  });
   t.match(of('batch-9'), { rule: 'careful', isolate: null, freezeShrinking: false, restart: { kinds: ['silence'] } });
   t.same(policy.anomalyLimits, { perHostPerHour: 1, perHour: 5 });
   t.match(canonical, /for: 15m/);
@@ -41,6 +46,7 @@ t.test('refused, with the field', async (t) => {
     ['{isolate: {kinds: [runaway process], for: 0s}}', /more than nothing/],
     ['{isolate: {kinds: [], for: 1h}}', /isolate/],
     ['{isolate: {kinds: [tsunami], for: 1h}}', /isolate/],
+    ['{isolate: {kinds: [leak], for: 1h, by: axe}}', /isolate/],
     ['{restart: true}', /restart/],
     ['{growToFraction: 2}', /growToFraction/],
     ['{frozen: true}', /frozen/],

@@ -27,6 +27,7 @@ function ask(world: AgentWorld, over: Partial<FrameOf<'vm-action'>> = {}): () =>
   return () => world.of('vm-action-result').findLast((result) => result.actionId === actionId);
 }
 
+const filters = (world: AgentWorld): (string | null)[] => world.hypervisor.truth(A).links.map(({ filter }) => filter?.name ?? null);
 const up = (world: AgentWorld): boolean[] => world.hypervisor.truth(A).links.map((link) => link.up);
 
 t.test('isolated, told in the inventory, journalled in both places, undone on time with the aggregator away', async (t) => {
@@ -144,6 +145,61 @@ t.test('refused: kill switch, old epoch, late, no end, a cluster member; skipped
   await world.stop();
 });
 
+t.test('quarantine: a filter drops all while the link stays up; the one of before is put back on time, by the agent alone', async (t) => {
+  const world = await agentWorld([calmVm(A, { receiveBytesPerSecond: () => 1000 })]);
+  await world.run(20);
+  const before = { name: 'clean-traffic', parameters: [{ name: 'IP', value: '10.0.0.7' }] };
+  await world.hypervisor.setFilters(A, [{ mac: '52:54:00:00:00:01', filter: before }]);
+  const result = ask(world, { means: 'quarantine' });
+  await world.run(3);
+  t.match(result(), { outcome: 'applied' });
+  t.same([up(world), filters(world)], [[true], ['headroom-quarantine']]);
+  const journal = () => world.files.load().records.find(({ vm }) => vm === A)?.isolation;
+  t.match(journal(), { links: [], filters: [{ mac: '52:54:00:00:00:01', filter: before }] });
+  const { received } = world.hypervisor.truth(A);
+  ask(world, { means: 'quarantine', actionId: 'again' });
+  await world.run(3);
+  t.match(journal(), { filters: [{ filter: before }] }, 'asked for again: what was found first is what is kept');
+  world.setPartitioned(true);
+  await world.restart();
+  await world.run(9 * 60);
+  t.same(filters(world), ['headroom-quarantine'], 'not before its time');
+  t.equal(world.hypervisor.truth(A).received, received, 'no traffic meanwhile');
+  await world.run(70);
+  t.same(world.hypervisor.truth(A).links[0]?.filter, before);
+  t.equal(journal(), undefined);
+  await world.stop();
+});
+
+t.test('quarantine and restore: from the journal; a filter that somebody else put in force meanwhile stays', async (t) => {
+  for (const foreign of [false, true]) {
+    const world = await agentWorld([calmVm(A)]);
+    await world.run(20);
+    ask(world, { means: 'quarantine' });
+    await world.run(3);
+    const theirs = { name: 'theirs', parameters: [] };
+    if (foreign) await world.hypervisor.setFilters(A, [{ mac: '52:54:00:00:00:01', filter: theirs }]);
+    const lines = await restore(world.hypervisor, world.files, null);
+    t.ok(lines.some(({ what, ok }) => what === 'network links' && ok));
+    t.same(filters(world), [foreign ? 'theirs' : null]);
+    await world.stop();
+  }
+});
+
+t.test('quarantine is refused where no filter reaches, and nothing is journalled or changed', async (t) => {
+  const message = 'this host has no packet filters for VMs';
+  const world = await agentWorld([calmVm(A)], {}, ({ method }) =>
+    method === 'prepareQuarantine' ? { kind: 'error', code: 'HYPERVISOR_UNSUPPORTED', message } : null,
+  );
+  await world.run(20);
+  const result = ask(world, { means: 'quarantine' });
+  await world.run(3);
+  t.match(result(), { outcome: 'failed', reason: /no packet filters/ });
+  t.same([up(world), filters(world)], [[true], [null]]);
+  t.equal(world.files.load().records.find(({ vm }) => vm === A)?.isolation, undefined);
+  await world.stop();
+});
+
 t.test('restart resets the machine', async (t) => {
   const world = await agentWorld([calmVm(A)]);
   await world.run(20);
@@ -156,11 +212,18 @@ t.test('restart resets the machine', async (t) => {
 
 t.test('time is measured by the clock that says more', async (t) => {
   const now = { wallMs: 1e12, bootMs: 5000 };
-  const isolation = isolated(undefined, [{ mac: '52:54:00:00:00:01', up: true }], 'why', now, 1000);
+  const link = { mac: '52:54:00:00:00:01', up: true, filter: null, filterable: true };
+  const isolation = isolated(undefined, [link], { means: 'link', reason: 'why', forMs: 1000 }, now);
   t.equal(isolationLeftMs(isolation, { wallMs: 1e12 + 1e9, bootMs: 5400 }), 600, 'a wall clock set forward ends nothing early');
   t.equal(isolationLeftMs(isolation, { wallMs: 1e12 + 2000, bootMs: 7000 }), 0);
   t.ok(isIsolation(JSON.parse(JSON.stringify(isolation))));
-  for (const wrong of [null, 1, {}, { ...isolation, links: ['rm -rf'] }, { ...isolation, forMs: null }, { ...isolation, since: {} }])
+  const filtered = (filter: unknown) => ({ ...isolation, filters: [{ mac: link.mac, filter }] });
+  t.ok(isIsolation(filtered(null)) && isIsolation(filtered({ name: 'clean-traffic', parameters: [{ name: 'IP', value: '10.0.0.1' }] })));
+  for (const wrong of [
+    ...[null, 1, {}, { ...isolation, links: ['rm -rf'] }, { ...isolation, forMs: null }, { ...isolation, since: {} }],
+    ...[{ ...isolation, filters: {} }, filtered('clean-traffic'), filtered({ name: '', parameters: [] }), filtered({ name: 'x' })],
+    filtered({ name: 'x', parameters: [{ name: 'IP', value: 7 }] }),
+  ])
     t.notOk(isIsolation(wrong), JSON.stringify(wrong));
 });
 
@@ -182,4 +245,30 @@ t.test('links of a libvirt definition', async (t) => {
   );
   t.match(links[0]?.xmlWith(false), /net0.*<link state='down'\/><\/interface>$/s);
   t.equal(links[1]?.xmlWith(true).match(/<link/g)?.length, 1);
+  t.same(
+    links.map(({ filterable, filter }) => [filterable, filter]),
+    [
+      [true, null],
+      [false, null],
+    ],
+  );
+});
+
+t.test('filters of a libvirt definition: read with their values, replaced, put back as they were', async (t) => {
+  const own =
+    "<filterref filter='clean-traffic'>\n  <parameter name='IP' value='10.0.0.7'/>\n  <parameter name='NOTE' value='a&amp;b'/>\n</filterref>";
+  const xml = `<domain><devices><interface type='bridge'><mac address='52:54:00:aa:00:01'/>${own}<alias name='net0'/></interface></devices></domain>`;
+  const [link] = linksOf(xml);
+  const values = [
+    { name: 'IP', value: '10.0.0.7' },
+    { name: 'NOTE', value: 'a&b' },
+  ];
+  t.same(link?.filter, { name: 'clean-traffic', parameters: values });
+  const cut = link!.xmlWithFilter({ name: 'headroom-quarantine', parameters: [] });
+  t.match(cut, /filter='headroom-quarantine'><\/filterref><\/interface>$/);
+  t.notMatch(cut, /clean-traffic|IP/);
+  t.notMatch(link!.xmlWithFilter(null), /filterref/);
+  t.same(linksOf(link!.xmlWithFilter(link!.filter))[0]?.filter, link?.filter, 'there and back');
+  const [plain] = linksOf("<interface type='ethernet'><mac address='52:54:00:aa:00:01'/><filterref filter='x'/></interface>");
+  t.same([plain?.filter, plain?.filterable], [{ name: 'x', parameters: [] }, true]);
 });

@@ -10,18 +10,18 @@ import type { VmId } from '../../../shared/ids.ts';
 import type { Prng } from '../../../shared/prng.ts';
 import type { Resource, Setting, SettingOf } from '../../../shared/resources.ts';
 import { kibToMiB } from '../../../shared/units.ts';
-import type { Link } from '../../core/isolation.ts';
+import type { InterfaceFilter, Link } from '../../core/isolation.ts';
 import type { VmFacts } from '../../core/vm-facts.ts';
 import type { HostCapacity, Hypervisor, HypervisorEvent, NativeSettings, StatsGroup, VmStats, VmSummary } from '../hypervisor.ts';
 import { createBootingVms } from './booting-vms.ts';
 import { numaNodesOf } from './capabilities.ts';
 import { parseConnectUri } from './connect-uri.ts';
 import type { CgroupVersion } from './cpu-tuning.ts';
+import { defineQuarantine, readLinks, setFilters, setLinks } from './cut-off.ts';
 import { settingsFromXml } from './definition.ts';
 import { LABELS_NAMESPACE, labelsFromElement, STATE_NAMESPACE } from './domain-metadata.ts';
 import { channelByAlias, factsFromXml } from './domain-xml.ts';
 import { powerOf, type RawEvent } from './events.ts';
-import { linksOf } from './links.ts';
 import { cgroupVersion, processIdOf } from './local-host.ts';
 import { type DomainRef, type LibvirtApi, STATS_ACTIVE, STATS_NOWAIT, XML_INACTIVE } from './procedures.ts';
 import { readNativeResource, readResource, restoreNative, type Tuning, writeResource } from './resource-tuning.ts';
@@ -233,17 +233,19 @@ class LibvirtHypervisor implements Hypervisor {
   }
 
   readLinks(id: VmId): Promise<Link[]> {
-    return this.#ask(id, async ({ api, domain }) => linksOf(await api.xml(domain, 0)).map(({ mac, up }) => ({ mac, up })));
+    return this.#ask(id, readLinks);
   }
 
   setLinks(id: VmId, macs: readonly string[], up: boolean): Promise<Link[]> {
-    return this.#ask(id, async ({ api, domain }) => {
-      for (const link of linksOf(await api.xml(domain, 0))) {
-        if (macs.includes(link.mac) && link.up !== up) await api.updateDevice(domain, link.xmlWith(up));
-      }
-      const after = linksOf(await api.xml(domain, 0));
-      return after.filter(({ mac }) => macs.includes(mac)).map(({ mac, up: isUp }) => ({ mac, up: isUp }));
-    });
+    return this.#ask(id, (tuning) => setLinks(tuning, macs, up));
+  }
+
+  async prepareQuarantine(): Promise<void> {
+    await defineQuarantine(this.#session.control());
+  }
+
+  setFilters(id: VmId, filters: readonly InterfaceFilter[]): Promise<Link[]> {
+    return this.#ask(id, (tuning) => setFilters(tuning, filters));
   }
 
   restart(id: VmId): Promise<void> {

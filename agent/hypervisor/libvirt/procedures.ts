@@ -22,6 +22,8 @@ const PROCEDURE = {
   connectGetLibVersion: 157,
   domainGetJobInfo: 163,
   domainUpdateDeviceFlags: 174,
+  nwfilterLookupByName: 175,
+  nwfilterDefineXml: 180,
   domainSetMemoryFlags: 204,
   domainSetSchedulerParametersFlags: 219,
   domainGetSchedulerParametersFlags: 223,
@@ -185,6 +187,13 @@ function connectionCalls(connection: RpcConnection, call: Call, deadlineMs: numb
       const count = reader.arrayLength(STATS_RECORD_BYTES_MIN);
       for (let i = 0; i < count; i++) records.push({ domain: readDomain(reader), params: readParams(reader) });
       return records;
+    },
+    /** Rejects with LIBVIRT_NO_FILTER when there is none of this name. */
+    async lookUpFilter(name: string): Promise<void> {
+      await call(PROCEDURE.nwfilterLookupByName, createXdrWriter().string(name));
+    },
+    async defineFilter(xml: string): Promise<void> {
+      await call(PROCEDURE.nwfilterDefineXml, createXdrWriter().string(xml));
     },
     /** Asks for one kind of event of all domains; answers the callback's id. */
     async registerEvent(eventId: number): Promise<number> {

@@ -6,6 +6,7 @@
 import { type ErrorCode, HeadroomError } from '../../../shared/errors.ts';
 import type { XdrReader } from './xdr.ts';
 
+export const LIBVIRT_NO_FILTER = 62;
 export const LIBVIRT_NO_METADATA = 80;
 
 const NAMES: Record<number, string> = {
@@ -20,6 +21,7 @@ const NAMES: Record<number, string> = {
   42: 'NO_DOMAIN',
   45: 'AUTH_FAILED',
   55: 'OPERATION_INVALID',
+  62: 'NO_NWFILTER',
   67: 'CONFIG_UNSUPPORTED',
   68: 'OPERATION_TIMEOUT',
   74: 'ARGUMENT_UNSUPPORTED',

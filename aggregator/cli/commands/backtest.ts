@@ -1,11 +1,10 @@
 /** `headroom backtest`: replays recorded usage through the core that runs live, beside baselines. Needs no aggregator. */
 import { createInterface } from 'node:readline';
-import { parseArgs } from 'node:util';
-import { errorText, HeadroomError } from '../../../shared/errors.ts';
 import type { BacktestResource } from '../../core/backtest/allocator.ts';
 import { chooseSource, PLACES } from '../backtest/choose-source.ts';
 import type { CliIo, OwnCommand } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
+import { ownArguments, usageOf } from '../own-arguments.ts';
 
 const HELP = `headroom backtest [OPTIONS]: what Headroom would have granted, and what that would have saved and cost
 
@@ -35,33 +34,21 @@ enabled, and why. Servers that ask who reads: user:password@ in the address, or 
 variable HEADROOM_HISTORY_AUTHORIZATION.
 `;
 
-function parsed(argv: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...argv],
-      options: {
-        ...(Object.fromEntries(PLACES.map((place) => [place, { type: 'string' }])) as Record<(typeof PLACES)[number], { type: 'string' }>),
-        days: { type: 'string', default: '30' },
-        match: { type: 'string', default: '' },
-        database: { type: 'string', default: 'telegraf' },
-        layout: { type: 'string' },
-        columns: { type: 'string', default: '' },
-        resource: { type: 'string', default: 'cpu' },
-        'violation-budget': { type: 'string', default: '0.01' },
-        out: { type: 'string' },
-        html: { type: 'string' },
-        json: { type: 'boolean', default: false },
-        stdio: { type: 'boolean', default: false },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    }).values;
-  } catch (error) {
-    throw usage(errorText(error).split('. ')[0]!);
-  }
-}
-
-const usage = (what: string): HeadroomError =>
-  new HeadroomError('USAGE', `backtest: ${what}; "headroom help backtest" tells how it is used`);
+const OPTIONS = {
+  ...(Object.fromEntries(PLACES.map((place) => [place, { type: 'string' }])) as Record<(typeof PLACES)[number], { type: 'string' }>),
+  days: { type: 'string', default: '30' },
+  match: { type: 'string', default: '' },
+  database: { type: 'string', default: 'telegraf' },
+  layout: { type: 'string' },
+  columns: { type: 'string', default: '' },
+  resource: { type: 'string', default: 'cpu' },
+  'violation-budget': { type: 'string', default: '0.01' },
+  out: { type: 'string' },
+  html: { type: 'string' },
+  json: { type: 'boolean', default: false },
+  stdio: { type: 'boolean', default: false },
+} as const;
+const usage = usageOf('backtest');
 
 function budgetOf(text: string): number {
   const budget = Number(text);
@@ -84,7 +71,7 @@ export const backtest: OwnCommand = {
   name: 'backtest',
   summary: 'recorded usage replayed: what would have been granted, saved and missed',
   async run(argv, io) {
-    const values = parsed(argv);
+    const values = ownArguments('backtest', argv, OPTIONS);
     if (values.help) {
       io.out(HELP);
       return EXIT.ok;

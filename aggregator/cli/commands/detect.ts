@@ -1,8 +1,7 @@
 /** `headroom detect`: recorded series through the detector that runs live, one likelihood a row. Needs no aggregator. */
-import { parseArgs } from 'node:util';
-import { errorText, HeadroomError } from '../../../shared/errors.ts';
 import type { CliIo, OwnCommand } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
+import { ownArguments, usageOf } from '../own-arguments.ts';
 
 const HELP = `headroom detect --dir DIR --out DIR [--json]: how likely each row of recorded series is an anomaly
 
@@ -16,30 +15,19 @@ after one the detector rests, and it scores nothing in its first 60 rows. A file
 then the exit code is 1.
 `;
 
-const usage = (what: string): HeadroomError => new HeadroomError('USAGE', `detect: ${what}; "headroom help detect" tells how it is used`);
-
-function parsed(argv: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...argv],
-      options: {
-        dir: { type: 'string' },
-        out: { type: 'string' },
-        json: { type: 'boolean', default: false },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    }).values;
-  } catch (error) {
-    throw usage(errorText(error).split('. ')[0]!);
-  }
-}
+const usage = usageOf('detect');
+const OPTIONS = {
+  dir: { type: 'string' },
+  out: { type: 'string' },
+  json: { type: 'boolean', default: false },
+} as const;
 
 export const detect: OwnCommand = {
   kind: 'own',
   name: 'detect',
   summary: 'recorded series judged row by row: how likely each is an anomaly',
   async run(argv, io: CliIo) {
-    const { dir, out, json, help } = parsed(argv);
+    const { dir, out, json, help } = ownArguments('detect', argv, OPTIONS);
     if (help) {
       io.out(HELP);
       return EXIT.ok;

@@ -1,8 +1,7 @@
 /** `headroom look`: a first look at this host or one reached by its libvirt URI. Needs no aggregator; writes nothing. */
-import { parseArgs } from 'node:util';
-import { errorText, HeadroomError } from '../../../shared/errors.ts';
 import type { OwnCommand } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
+import { ownArguments } from '../own-arguments.ts';
 
 const HELP = `headroom look [OPTIONS]: a first look at one host, read-only: nothing is written anywhere, no aggregator is needed
 
@@ -11,28 +10,18 @@ const HELP = `headroom look [OPTIONS]: a first look at one host, read-only: noth
   --json            one object on one line
 `;
 
-function parsed(argv: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...argv],
-      options: {
-        connect: { type: 'string' },
-        sample: { type: 'string' },
-        json: { type: 'boolean', default: false },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    }).values;
-  } catch (error) {
-    throw new HeadroomError('USAGE', `look: ${errorText(error).split('. ')[0]}; "headroom help look" tells how it is used`);
-  }
-}
+const OPTIONS = {
+  connect: { type: 'string' },
+  sample: { type: 'string' },
+  json: { type: 'boolean', default: false },
+} as const;
 
 export const lookCommand: OwnCommand = {
   kind: 'own',
   name: 'look',
   summary: 'a first look at this host: no aggregator, nothing written',
   async run(argv, io) {
-    const { connect, sample, json, help } = parsed(argv);
+    const { connect, sample, json, help } = ownArguments('look', argv, OPTIONS);
     if (help) {
       io.out(HELP);
       return EXIT.ok;

@@ -1,10 +1,10 @@
 /** `headroom tls`: a certificate authority for trying things out, and server certificates by it. Needs no aggregator. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { errorText, HeadroomError } from '../../../shared/errors.ts';
 import type { CliIo, OwnCommand } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
+import { ownArguments, usageOf } from '../own-arguments.ts';
 
 const HELP = `headroom tls --dir DIR --name NAME [--name NAME …] [--days N]: certificates for an aggregator
 
@@ -19,23 +19,12 @@ DIR/ca-key.pem off every server: who has it can pose as the aggregator.
 const AUTHORITY_DAYS = 3650;
 const SERVER_DAYS = '90';
 
-const usage = (what: string): HeadroomError => new HeadroomError('USAGE', `tls: ${what}; "headroom help tls" tells how it is used`);
-
-function parsed(argv: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...argv],
-      options: {
-        dir: { type: 'string' },
-        name: { type: 'string', multiple: true, default: [] },
-        days: { type: 'string', default: SERVER_DAYS },
-        help: { type: 'boolean', short: 'h', default: false },
-      },
-    }).values;
-  } catch (error) {
-    throw usage(errorText(error).split('. ')[0]!);
-  }
-}
+const usage = usageOf('tls');
+const OPTIONS = {
+  dir: { type: 'string' },
+  name: { type: 'string', multiple: true },
+  days: { type: 'string', default: SERVER_DAYS },
+} as const;
 
 /** Certificates for everybody, keys for the owner alone. */
 function write(file: string, text: string, mode: number): void {
@@ -51,7 +40,7 @@ export const tls: OwnCommand = {
   name: 'tls',
   summary: 'certificates for an aggregator that is reached from other machines',
   async run(argv, io: CliIo) {
-    const { dir, name: names, days, help } = parsed(argv);
+    const { dir, name: names = [], days, help } = ownArguments('tls', argv, OPTIONS);
     if (help) {
       io.out(HELP);
       return EXIT.ok;

@@ -2,7 +2,7 @@
  * What policy asks to be done to a VM for an incident, apart from what the planner makes of it. Input: the incident and the policy
  * of its VM; output: actions, the mildest first. Whether they may be done now is the lint's to say. Pure.
  */
-import type { VmAction } from '../../../shared/protocol/vm-action-frames.ts';
+import type { IsolationMeans, VmAction } from '../../../shared/protocol/vm-action-frames.ts';
 import type { AnomalyPolicy } from '../plan/anomaly-policy.ts';
 import type { Incident } from './incident.ts';
 
@@ -12,6 +12,8 @@ export interface AskedAction {
   action: Exclude<VmAction, 'release'>;
   /** Of an isolation, ms; 0 otherwise. */
   forMs: number;
+  /** Of an isolation; by link otherwise. */
+  means: IsolationMeans;
   /** For the ledger and whoever looks at the VM. */
   reason: string;
 }
@@ -25,7 +27,8 @@ export interface ActionTaken {
 export function askedActions({ vm, host, kind, cause }: Incident, policy: AnomalyPolicy): AskedAction[] {
   const asked: AskedAction[] = [];
   const reason = `${kind}: ${cause}`;
-  if (policy.isolate?.kinds.includes(kind)) asked.push({ vm, host, action: 'isolate', forMs: policy.isolate.forMs, reason });
-  if (policy.restart?.kinds.includes(kind)) asked.push({ vm, host, action: 'restart', forMs: 0, reason });
+  if (policy.isolate?.kinds.includes(kind))
+    asked.push({ vm, host, action: 'isolate', reason, forMs: policy.isolate.forMs, means: policy.isolate.means });
+  if (policy.restart?.kinds.includes(kind)) asked.push({ vm, host, action: 'restart', forMs: 0, means: 'link', reason });
   return asked;
 }

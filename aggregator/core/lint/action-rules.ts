@@ -3,6 +3,7 @@
  * came to be asked for. Input: the action and what it rests on; output: why not, or null. Rules in the order a person would want
  * to hear them.
  */
+import { QUARANTINE_CAPABILITY, VM_ACTION_CAPABILITY } from '../../../shared/protocol/vm-action-frames.ts';
 import type { Incident } from '../anomaly/incident.ts';
 import type { ActionTaken, AskedAction } from '../anomaly/incident-actions.ts';
 import { ANOMALY_LIMITS } from '../plan/anomaly-policy.ts';
@@ -23,6 +24,11 @@ export interface ActionGround {
 
 const HOUR_MS = 3_600_000;
 
+/** What a host's agent must know to do it. */
+export function capabilityFor({ action, means }: Pick<AskedAction, 'action' | 'means'>): string {
+  return action === 'isolate' && means === 'quarantine' ? QUARANTINE_CAPABILITY : VM_ACTION_CAPABILITY;
+}
+
 export function lintAction(asked: AskedAction, ground: ActionGround): string | null {
   return incidentProblem(ground) ?? policyProblem(asked, ground) ?? fleetProblem(asked, ground) ?? limitProblem(asked, ground);
 }
@@ -35,13 +41,14 @@ function incidentProblem({ incident, storm }: ActionGround): string | null {
   return incident.severity === 'info' ? 'the incident is for the record only' : null;
 }
 
-function policyProblem({ vm: id, action, forMs }: AskedAction, { incident, snapshot, policy }: ActionGround): string | null {
+function policyProblem({ vm: id, action, forMs, means }: AskedAction, { incident, snapshot, policy }: ActionGround): string | null {
   const vm = snapshot.vms.find((each) => each.id === id);
   if (vm === undefined) return 'the VM is not known';
   const asked = policy.anomalyOf?.(vm)[action];
   if (!asked?.kinds.includes(incident.kind)) return `the policy does not ask to ${action} it for "${incident.kind}"`;
   if (action === 'isolate' && (forMs <= 0 || !('forMs' in asked) || forMs > asked.forMs))
     return `${forMs} ms are not what the policy allows`;
+  if ('means' in asked && asked.means !== means) return `the policy asks for an isolation by ${asked.means}, not by ${means}`;
   if (vm.labels.class === 'cluster') return 'VMs of class "cluster" are neither isolated nor restarted';
   const suspended = policy.suspensions?.find((each) => each.fromMs <= snapshot.nowMs && snapshot.nowMs < each.toMs && each.matches(vm));
   return suspended ? `it is suspended for maintenance: ${suspended.reason}` : null;

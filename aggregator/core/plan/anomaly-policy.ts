@@ -2,6 +2,7 @@
  * What an administrator asks to be done about a VM that went wrong, resolved for one VM. The file's part of it is read in
  * policy-anomaly.ts; planner, lint and the anomaly desk see only this.
  */
+import type { IsolationMeans } from '../../../shared/protocol/vm-action-frames.ts';
 import type { IncidentKind } from '../anomaly/incident.ts';
 import type { MatchedVm } from './policy-match.ts';
 
@@ -12,7 +13,7 @@ export interface AnomalyPolicy {
   freezeShrinking: boolean;
   /** The resource that the incident presses on gets at least this share of its ceiling at once; 0 = only what demand asks for. */
   growToFraction: number;
-  isolate: { kinds: readonly IncidentKind[]; forMs: number } | null;
+  isolate: { kinds: readonly IncidentKind[]; forMs: number; means: IsolationMeans } | null;
   restart: { kinds: readonly IncidentKind[] } | null;
 }
 

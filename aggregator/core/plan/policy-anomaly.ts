@@ -4,7 +4,7 @@
  * it is never anybody's default.
  */
 import Type, { type Static } from 'typebox';
-import { ISOLATION_MS_MAX } from '../../../shared/protocol/vm-action-frames.ts';
+import { ISOLATION_MEANS, ISOLATION_MS_MAX } from '../../../shared/protocol/vm-action-frames.ts';
 import { INCIDENT_KINDS } from '../anomaly/incident.ts';
 import {
   ANOMALY_DEFAULTS,
@@ -24,6 +24,9 @@ const kinds = Type.Array(Type.Enum(INCIDENT_KINDS, { description: `one of ${INCI
   maxItems: INCIDENT_KINDS.length,
   description: 'a list of at least one kind of incident',
 });
+const means = Type.Enum(ISOLATION_MEANS, {
+  description: 'link (its links go down) or quarantine (a filter of the host drops its packets)',
+});
 const duration = Type.String({ pattern: DURATION_PATTERN, description: 'a duration of at most 24h, such as 15m' });
 const count = Type.Integer({ minimum: 0, maximum: 1000, description: 'a whole number from 0 to 1000' });
 
@@ -34,8 +37,8 @@ export const AnomalySection = Type.Partial(
       alert: yesNo,
       freezeShrinking: yesNo,
       growToFraction: Type.Number({ minimum: 0, maximum: 1, description: 'a share of the ceiling from 0 to 1, such as 0.8' }),
-      isolate: Type.Union([Type.Object({ kinds, for: duration }, closed), Type.Null()], {
-        description: 'the kinds of incidents and a duration, such as {kinds: [runaway process], for: 15m}, or null',
+      isolate: Type.Union([Type.Object({ kinds, for: duration, by: Type.Optional(means) }, closed), Type.Null()], {
+        description: 'the kinds of incidents and a duration, such as {kinds: [runaway process], for: 15m, by: link}, or null',
       }),
       restart: Type.Union([Type.Object({ kinds }, closed), Type.Null()], {
         description: 'the kinds of incidents, such as {kinds: [silence]}, or null',
@@ -90,5 +93,9 @@ export function anomalyPolicies(
 function merged(base: AnomalyPolicy, section: AnomalySection = {}): AnomalyPolicy {
   const { isolate, ...plain } = section;
   if (isolate === undefined) return { ...base, ...plain };
-  return { ...base, ...plain, isolate: isolate === null ? null : { kinds: isolate.kinds, forMs: parseDuration(isolate.for) } };
+  return { ...base, ...plain, isolate: isolate === null ? null : isolationOf(isolate) };
+}
+
+function isolationOf({ kinds, for: forText, by }: NonNullable<AnomalySection['isolate']>): AnomalyPolicy['isolate'] {
+  return { kinds, forMs: parseDuration(forText), means: by ?? 'link' };
 }
