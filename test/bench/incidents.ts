@@ -9,7 +9,7 @@ import { readTrace, TRACE_FILE } from '../../aggregator/cli/backtest/trace-file.
 import { FleetIncidents } from '../../aggregator/core/anomaly/fleet-incidents.ts';
 import type { VmPoint } from '../../aggregator/core/anomaly/incident.ts';
 import { type VmIdentity, VmIncidents } from '../../aggregator/core/anomaly/vm-incidents.ts';
-import { createPrng } from '../../shared/prng.ts';
+import { createPrng, type Prng } from '../../shared/prng.ts';
 import { tracesDirectory } from '../support/traces.ts';
 import { type Benchmark, DAY_MS, MINUTE_MS, median, rounded } from './benchmark.ts';
 import { FAULTS, type Fault, type Sizes } from './incident-faults.ts';
@@ -21,6 +21,9 @@ const SEEDS = [1, 2, 3, 4];
 const LEARNING_MS = 2 * DAY_MS;
 const FAULT_FROM_MS = 9 * DAY_MS;
 const FAULT_TO_MS = 16 * DAY_MS;
+/** Of a fault, so much must be on record. */
+const RECORDED_SHARE = 0.9;
+const TRIES_MAX = 50;
 const MEMORY_MIB_MADE = 4096;
 
 interface Vm {
@@ -48,6 +51,16 @@ async function vmOf(directory: string, file: string, n: number): Promise<Vm | nu
     };
   });
   return { identity: { vm: file.replace(TRACE_FILE, ''), host: `host-${Math.floor(n / VMS_PER_HOST)}`, sizes }, sizes, points };
+}
+
+/** Some time within the span, while the VM was recorded: what happens in a gap of the recording nobody can see. */
+function startOf({ points }: Vm, { lastsMs }: Fault, random: Prng): number {
+  const stepMs = median(points.slice(1, 100).map(({ timeMs }, i) => timeMs - points[i]!.timeMs));
+  for (let tries = 0; ; tries++) {
+    const fromMs = points[0]!.timeMs + FAULT_FROM_MS + random.next() * (FAULT_TO_MS - FAULT_FROM_MS);
+    const within = points.filter(({ timeMs }) => timeMs >= fromMs && timeMs < fromMs + lastsMs).length;
+    if (within * stepMs >= RECORDED_SHARE * lastsMs || tries === TRIES_MAX) return fromMs;
+  }
 }
 
 interface Seen {
@@ -133,8 +146,7 @@ export const incidents: Benchmark = {
       tell(`${name} in each of ${vms.length} VMs, ${SEEDS.length} times`);
       const results = SEEDS.flatMap((seed) =>
         vms.map((vm) => {
-          const share = createPrng(seed, `${name} ${vm.identity.vm}`).next();
-          return seen(vm, fault, vm.points[0]!.timeMs + FAULT_FROM_MS + share * (FAULT_TO_MS - FAULT_FROM_MS));
+          return seen(vm, fault, startOf(vm, fault, createPrng(seed, `${name} ${vm.identity.vm}`)));
         }),
       );
       return tableRow(name, results);

@@ -4,7 +4,7 @@
  */
 import type { Contributor } from './detector.ts';
 import type { IncidentKind, VmMetric } from './incident.ts';
-import { MISSING } from './vm-watch.ts';
+import { MISSING, RISING } from './vm-watch.ts';
 
 /** Shares of the VM's size from which it counts as full. */
 const FULL = 0.95;
@@ -43,7 +43,7 @@ export function nameIncident(situation: Situation): Named {
   const change = changeOf(metric, situation);
   if (metric === 'steal' && now > before)
     return { kind: 'noisy neighbour', cause: `${change}: others on the host take CPU time this VM wants` };
-  if (metric === 'memory' && now > before && situation.memoryRose > 0.6) {
+  if (metric === 'memory' && (reason === RISING || (now > before && situation.memoryRose > 0.6))) {
     return { kind: 'leak', cause: `${change} and keeps rising: memory is taken and not given back` };
   }
   const isFull = situation.now.cpu! >= FULL * situation.sizes.cpu! && situation.before.cpu! < FULL * situation.sizes.cpu!;

@@ -6,6 +6,7 @@
 import { HeadroomError } from '../../../shared/errors.ts';
 import type { Contributor } from './detector.ts';
 import { VM_METRICS, type VmMetric, type VmPoint } from './incident.ts';
+import { SlowRise, type SlowRiseState } from './slow-rise.ts';
 import type { SeriesLook, WatchEngine } from './watch-engine.ts';
 
 /** Evidence below this is noise: nine of ten quiet points lie below. */
@@ -17,6 +18,9 @@ const MISSING_WEIGHT = 10;
 /** Below what opens an incident. */
 const APART_WEIGHT = 6;
 export const MISSING = 'missing points';
+/** Memory that has risen for hours to where it never was is an incident by itself. */
+const RISING_WEIGHT = 10;
+export const RISING = 'rises and does not come back';
 const CONTRIBUTORS_MAX = 3;
 
 export interface Weighed {
@@ -43,6 +47,7 @@ export interface WatchState {
   metrics: { metric: VmMetric; weight: number; reason: string; bytes: Uint8Array }[];
   joint: Uint8Array;
   longestMissing: number;
+  memoryRise: SlowRiseState;
 }
 
 export class VmWatch {
@@ -52,6 +57,8 @@ export class VmWatch {
   #bytes: Uint8Array;
   readonly #outOfStep: Watched = { metric: 'cpu', weight: 0, reason: 'out of step with the other metrics' };
   readonly #unlikePeers: Watched = { metric: 'cpu', weight: 0, reason: 'unlike its peers' };
+  readonly #rising: Watched = { metric: 'memory', weight: 0, reason: RISING };
+  readonly #memoryRise = new SlowRise();
   #missing = 0;
   #longestMissing = 0;
 
@@ -61,8 +68,11 @@ export class VmWatch {
     this.#bytes = engine.newBytes(0);
   }
 
-  /** Points in ascending time, one a step; a step without any value must be given too, as a point without values. */
-  observe({ timeMs, values }: VmPoint): Weighed {
+  /**
+   * Points in ascending time, one a step; a step without any value must be given too, as a point without values.
+   * @param memorySize of the VM; unknown = nothing is said of memory that slowly rises
+   */
+  observe({ timeMs, values }: VmPoint, memorySize = Number.POSITIVE_INFINITY): Weighed {
     const came = Object.entries(values).filter(([, value]) => Number.isFinite(value)) as [VmMetric, number][];
     const looks = new Map(came.map(([metric, value]) => [metric, this.#look(this.#one(metric), timeMs, value)]));
     const silent = this.#silence(came.length === 0);
@@ -70,6 +80,9 @@ export class VmWatch {
     joined += this.#together(values) ** 2;
     this.#unlikePeers.weight *= KEPT_PER_POINT;
     joined += this.#unlikePeers.weight ** 2;
+    const rises = values.memory !== undefined && this.#memoryRise.next(values.memory, memorySize);
+    this.#rising.weight = rises ? RISING_WEIGHT : this.#rising.weight * KEPT_PER_POINT;
+    joined += this.#rising.weight ** 2;
     for (const one of this.#watched.values()) {
       const look = looks.get(one.metric);
       const fresh = look ? Math.max(0, look.evidence - NOISE) : came.length > 0 ? this.#missed(one, timeMs) : 0;
@@ -88,7 +101,7 @@ export class VmWatch {
 
   /** What weighs now was no fault: it is forgotten. */
   forgive(): void {
-    for (const one of [this.#outOfStep, this.#unlikePeers, ...this.#watched.values()]) one.weight = 0;
+    for (const one of [this.#outOfStep, this.#unlikePeers, this.#rising, ...this.#watched.values()]) one.weight = 0;
   }
 
   /** By name, so that a build with other metrics reads what it knows. */
@@ -99,11 +112,16 @@ export class VmWatch {
       reason,
       bytes: this.#engine.packSeries(this.#engine.seriesOf(this.#bytes, at)),
     }));
-    return { metrics, joint: this.#engine.packJoint(this.#bytes), longestMissing: this.#longestMissing };
+    return {
+      metrics,
+      joint: this.#engine.packJoint(this.#bytes),
+      longestMissing: this.#longestMissing,
+      memoryRise: this.#memoryRise.serialise(),
+    };
   }
 
   /** STORE_CORRUPT for another build's. */
-  restore({ metrics, joint, longestMissing }: WatchState): void {
+  restore({ metrics, joint, longestMissing, memoryRise }: WatchState): void {
     for (const { metric, weight, reason, bytes } of metrics) {
       if (!VM_METRICS.includes(metric)) throw new HeadroomError('STORE_CORRUPT', `there is no metric ${String(metric)}`);
       const one = this.#one(metric);
@@ -112,10 +130,11 @@ export class VmWatch {
     }
     this.#engine.unpackJoint(joint, this.#bytes);
     this.#longestMissing = longestMissing;
+    this.#memoryRise.restore(memoryRise);
   }
 
   get stateBytes(): number {
-    return this.#bytes.length + 8 * this.#watched.size + 32;
+    return this.#bytes.length + 8 * this.#watched.size + this.#memoryRise.stateBytes + 32;
   }
 
   #look({ at }: WatchedMetric, timeMs: number, value: number): SeriesLook {
@@ -159,7 +178,7 @@ export class VmWatch {
   }
 
   #contributors(joined: number): Contributor[] {
-    return [this.#outOfStep, this.#unlikePeers, ...this.#watched.values()]
+    return [this.#outOfStep, this.#unlikePeers, this.#rising, ...this.#watched.values()]
       .sort((a, b) => b.weight - a.weight)
       .slice(0, CONTRIBUTORS_MAX)
       .filter(({ weight }) => weight ** 2 > 0.05 * joined)
