@@ -21,8 +21,14 @@ export const HYPERVISOR_PACKAGES = [
 /** What hosts that make VMs need besides: the images of cloud-init's seeds. */
 export const BUILD_PACKAGES = ['genisoimage'] as const;
 
-/** What checks the units of packages. */
-export const PACKAGING_PACKAGES = ['systemd'] as const;
+/** What checks units, the playbook and its roles. */
+export const PACKAGING_PACKAGES = ['systemd', 'ansible-core', 'ansible-lint'] as const;
+
+/** What rolls out, and the machines it is tried on. */
+export const ROLLOUT_PACKAGES = ['ansible-core', 'openssh-client', 'debootstrap', 'systemd-container', 'iproute2'] as const;
+
+/** What builds and runs images. */
+export const IMAGE_PACKAGES = ['buildah', 'podman', 'runc', 'debootstrap'] as const;
 
 /** The browser that walks the console. */
 export const BROWSER_PACKAGES = ['chromium'] as const;

@@ -1,9 +1,10 @@
 /**
  * Tells the service manager how the service is: ready, stopping, still alive. systemd listens on a datagram socket that Node
- * cannot speak to, so the launcher opens a pipe and passes each line on with `systemd-notify`. Input: the environment;
- * output: lines on that pipe. Without a service manager nothing is written.
+ * cannot speak to, so the launcher opens a pipe and passes each line on with `systemd-notify`. A container's health is asked by
+ * a command, which looks at a file. Input: the environment; output: lines on that pipe, this process's number in that file. Without either
+ * nothing is written.
  */
-import { writeSync } from 'node:fs';
+import { writeFileSync, writeSync } from 'node:fs';
 
 export interface ServiceNotifier {
   /** The service does its work: called once. From here on the event loop's pulse is told, until it stops. */
@@ -13,6 +14,8 @@ export interface ServiceNotifier {
 
 /** systemd asks for a sign of life within its period; a third of it leaves room for a busy loop. */
 const PULSES_PER_PERIOD = 3;
+/** Of the file: a health check that allows three of them tells a hang within half a minute. */
+const PULSE_FILE_MS = 10_000;
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -31,8 +34,21 @@ export function serviceNotifier(environment: Environment, write: (fd: number, li
   return {
     ready() {
       say('READY=1');
+      if (environment.HEADROOM_PULSE_FILE !== undefined) beat(environment.HEADROOM_PULSE_FILE);
       if (periodMs > 0) setInterval(() => say('WATCHDOG=1'), periodMs / PULSES_PER_PERIOD).unref();
     },
     stopping: () => say('STOPPING=1'),
   };
+}
+
+function beat(file: string): void {
+  const write = (): void => {
+    try {
+      writeFileSync(file, `${process.pid}\n`);
+    } catch {
+      // A pulse that cannot be written is one that is missed.
+    }
+  };
+  write();
+  setInterval(write, PULSE_FILE_MS).unref();
 }

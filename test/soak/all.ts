@@ -1,7 +1,9 @@
 /** The long runs by name. */
 import { fuzz } from './fuzz.ts';
 import { guests } from './guests.ts';
+import { images } from './images.ts';
+import { rollout } from './rollout.ts';
 import { simulate } from './simulate.ts';
 import type { Soak } from './soak.ts';
 
-export const SOAKS: Readonly<Record<string, Soak>> = { fuzz, guests, simulate };
+export const SOAKS: Readonly<Record<string, Soak>> = { fuzz, guests, images, rollout, simulate };

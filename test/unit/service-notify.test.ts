@@ -1,4 +1,6 @@
 /** Goal: the service manager hears that a service is ready, alive and stopping, each once it is so; without a manager nothing is said. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import t from 'tap';
 import { serviceNotifier } from '../../shared/service-notify.ts';
 
@@ -29,4 +31,13 @@ t.test('no manager, no watchdog, a pipe that broke', async (t) => {
     throw new Error('EPIPE');
   });
   t.doesNotThrow(() => broken.ready());
+});
+
+t.test('a pulse in a file, for what asks by a command', async (t) => {
+  const file = join(t.testdir(), 'pulse');
+  const manager = serviceNotifier({ HEADROOM_PULSE_FILE: file });
+  t.throws(() => readFileSync(file), 'none before it is ready');
+  manager.ready();
+  t.equal(readFileSync(file, 'utf8'), `${process.pid}\n`);
+  t.doesNotThrow(() => serviceNotifier({ HEADROOM_PULSE_FILE: '/nowhere/pulse' }).ready());
 });

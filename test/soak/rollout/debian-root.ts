@@ -1,0 +1,72 @@
+/**
+ * A Debian root file system with systemd, sshd and libvirt, and a package source of its own with InfluxDB in it: what targets boot
+ * from, read-only. Made once with debootstrap and kept in the cache directory (some 500 MB); output: its path. Fails with what is
+ * missing where Debian's archive cannot be reached.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { HeadroomError } from '../../../shared/errors.ts';
+import { cacheDir } from '../../support/cache-dir.ts';
+import { runChecked } from './run-checked.ts';
+
+const SUITE = 'bookworm';
+const MIRROR = process.env.HEADROOM_DEBIAN_MIRROR ?? 'http://deb.debian.org/debian';
+const BASE = [
+  'systemd',
+  'systemd-sysv',
+  'dbus',
+  'openssh-server',
+  'python3',
+  'python3-apt',
+  'iproute2',
+  'ca-certificates',
+  'openssl',
+  'adduser',
+];
+/** Hosts have libvirt before Headroom comes. */
+const LATER = ['libpam-systemd', 'libvirt-daemon-system', 'libvirt-daemon-driver-qemu'];
+/** What roles install: it waits in a package source on the target, which has no way out. */
+const OFFERED = ['influxdb'];
+
+/** Runs in the new root: no service starts, no download stays. */
+const FINISH = `set -e
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C
+printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d
+apt-get update -q
+apt-get install -y -q --no-install-recommends ${LATER.join(' ')}
+mkdir -p /srv/packages && cd /srv/packages && apt-get download -q ${OFFERED.join(' ')}
+for deb in *.deb; do
+  dpkg-deb -f "$deb"; echo "Filename: ./$deb"; echo "Size: $(stat -c %s "$deb")"; echo "SHA256: $(sha256sum "$deb" | cut -d' ' -f1)"; echo
+done > Packages
+echo 'deb [trusted=yes] file:/srv/packages ./' > /etc/apt/sources.list
+rm -f /etc/apt/sources.list.d/*
+apt-get clean; apt-get update -q
+rm /usr/sbin/policy-rc.d
+systemctl enable ssh.service libvirtd.socket
+mkdir -p /root/.ssh && chmod 700 /root/.ssh
+rm -f /etc/machine-id /etc/hostname && touch /etc/machine-id`;
+
+export function debianRoot(tell: (progress: string) => void): string {
+  const recipe = createHash('sha256')
+    .update(JSON.stringify([SUITE, BASE, FINISH]))
+    .digest('hex')
+    .slice(0, 12);
+  const path = join(cacheDir('debian-root'), `${SUITE}-${recipe}`);
+  if (existsSync(path)) return path;
+  tell(`making a Debian ${SUITE} root with debootstrap from ${MIRROR}: some minutes, once`);
+  const making = `${path}.making`;
+  rmSync(making, { recursive: true, force: true });
+  mkdirSync(making, { recursive: true });
+  try {
+    runChecked('debootstrap', ['--variant=minbase', `--include=${BASE.join(',')}`, SUITE, making, MIRROR]);
+    writeFileSync(join(making, 'root/finish.sh'), FINISH);
+    runChecked('chroot', [making, 'sh', '/root/finish.sh']);
+  } catch (error) {
+    throw new HeadroomError('ENVIRONMENT', `no Debian root could be made from ${MIRROR}, so nothing was rolled out or shown`, {
+      cause: error,
+    });
+  }
+  renameSync(making, path);
+  return path;
+}
