@@ -62,5 +62,8 @@ t.test('wrong and missing arguments are told before anything is done', async (t)
     attempt('host_agent', { headroom_version: '1', headroom_aggregator_name: 'a', host_agent_may_act: 'perhaps' }),
     /host_agent_may_act/,
   );
-  t.match(attempt('aggregator', { headroom_version: '1', headroom_aggregator_name: 'a', headroom_aggregator_port: 7400, aggregator_tls: 'none' }), /made, given/);
+  t.match(
+    attempt('aggregator', { headroom_version: '1', headroom_aggregator_name: 'a', headroom_aggregator_port: 7400, aggregator_tls: 'none' }),
+    /made, given/,
+  );
 });

@@ -185,8 +185,8 @@ async function story(targets: Targets, folder: string, tell: (progress: string) 
 
   const upgraded = run('upgraded', at(RELEASES.second));
   demand(upgraded.status === 0, 'the upgrade succeeds', upgraded);
-  const gate = upgraded.output.search(/What passed its gate is kept\][^]*?\[kvm-1\]/);
-  const second = upgraded.output.search(/Install it \(Debian\)\][^]{0,80}\[kvm-2\]/);
+  const gate = upgraded.output.search(/TASK \[host_agent : What passed its gate is kept\] \*+\n(?:ok|changed): \[kvm-1\]/);
+  const second = upgraded.output.search(/TASK \[common : Install it \(Debian\)\] \*+\n(?:ok|changed): \[kvm-2\]/);
   demand(gate > 0 && second > gate, 'the canary has passed its gate before the second host is touched', upgraded);
   for (const name of ['kvm-1', 'kvm-2']) demand(versionOf(targets, name, 'host-agent') === RELEASES.second, `${name} is upgraded`);
   demand(versionOf(targets, 'guest-1', 'guest-agent') === RELEASES.second, 'the guest is upgraded');
