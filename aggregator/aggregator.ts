@@ -3,8 +3,7 @@
  * programs read. Input: a clock, a generator, stores, a policy source, configuration; output: something that takes
  * connections and answers. No process, socket or file is touched here, so simulation and tests build the very same.
  */
-import type { Clock, Timer } from '../shared/clock.ts';
-import { sleep } from '../shared/clock.ts';
+import { type Clock, fairTurns, sleep, type Timer } from '../shared/clock.ts';
 import { errorText } from '../shared/errors.ts';
 import type { HostId, VmId } from '../shared/ids.ts';
 import type { Logger } from '../shared/log.ts';
@@ -313,7 +312,7 @@ export class Aggregator {
     const { stepMs, graceMs, forecastBudgetMs: budgetMs } = this.#options.config;
     await runStep({ clock, nowMs: () => time.nowMs(), state, series, stepMs, graceMs, budgetMs, onStoreError: this.#notStored });
     this.#fromHosts.takeNews();
-    const giveWay = (): Promise<void> => sleep(clock, 0);
+    const giveWay = fairTurns(clock);
     const seen = await anomalies.step(snapshot(), giveWay);
     await storeOwnRows(series, seen).catch((error: unknown) => this.#notStored(error, seen.length));
     const rows = await capacity.step(snapshot(), giveWay);
@@ -324,7 +323,7 @@ export class Aggregator {
   /** What was learnt, written down; others have their turn in between. */
   async #checkpoint(): Promise<void> {
     const { clock, models, capacity } = this.#parts;
-    await models.checkpoint(() => sleep(clock, 0));
+    await models.checkpoint(fairTurns(clock));
     await capacity.checkpoint();
     await this.#parts.spawning.checkpoint();
   }
@@ -336,7 +335,7 @@ export class Aggregator {
       ...{ prng, epoch, state, executor, ledger, series },
       nowMs: () => time.nowMs(),
       nowMonoMs: () => clock.monotonicMs(),
-      giveWay: () => sleep(clock, 0),
+      giveWay: fairTurns(clock),
       send: (host, frame) => ingest.send(host, frame),
       entryOf: (plan, findings, snapshot) => planEntry(plan, findings, snapshot, { version, epoch, policy: state.policy.version }),
       onPlan: (made, snapshot) => {

@@ -51,3 +51,18 @@ function bootTimeMs(): number {
 export function sleep(clock: Clock, delayMs: number): Promise<void> {
   return new Promise((resolve) => clock.setTimeout(resolve, delayMs));
 }
+
+/** A turn for others lasts no longer: work that is wanted every minute must end within it. */
+const TURN_MS_MAX = 500;
+
+/**
+ * For long work on a thread that serves connections: call the answer between its parts, and others have as long as the part
+ * took. An acknowledgement takes three turns (read, handed to the store, stored): one moment between parts would not do.
+ */
+export function fairTurns(clock: Clock): () => Promise<void> {
+  let sinceMs = clock.monotonicMs();
+  return async () => {
+    await sleep(clock, Math.min(TURN_MS_MAX, clock.monotonicMs() - sinceMs));
+    sinceMs = clock.monotonicMs();
+  };
+}
