@@ -5,7 +5,7 @@
  * the commands. Output: milliseconds, seconds, and how many were written, refused and put back.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openStateDir } from '../../agent/state-dir.ts';
@@ -158,7 +158,7 @@ export const undo: Benchmark = {
       await end.ingest.stop();
       await server.close();
       // Quicker than to have each destroyed in turn.
-      for (const qemu of qemus) process.kill(qemu, 'SIGKILL');
+      for (const qemu of qemus) if (existsSync(`/proc/${qemu}`)) process.kill(qemu, 'SIGKILL');
       await daemon.stop();
       rmSync(folder, { recursive: true, force: true });
     }
