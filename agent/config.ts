@@ -71,13 +71,13 @@ export const HOST_OPTIONS = {
     value: 'N',
     help: 'wait for a balloon before its size is reported',
   },
-  buildPools: {
+  buildPool: {
     kind: texts(64),
     default: [],
     value: 'POOL',
     help: 'storage pools from which and in which VMs of groups may be made, may be given several times (default: none are made)',
   },
-  buildNetworks: {
+  buildNetwork: {
     kind: texts(64),
     default: [],
     value: 'NAME',

@@ -146,8 +146,8 @@ async function runHost(args: readonly string[]): Promise<number> {
 /** Only where pools are named for it. */
 async function buildMeans(config: Values<typeof HOST_OPTIONS>, prng: Prng): Promise<{ build?: BuildMeans }> {
   const {
-    buildPools: pools,
-    buildNetworks: networks,
+    buildPool: pools,
+    buildNetwork: networks,
     buildBootFolder: bootFolder,
     buildVmsMax: vmsMax,
     buildMaxMiB: memoryMiBMax,

@@ -1,6 +1,6 @@
 /**
  * Frames by which the aggregator has a host make VMs and take them away again. Schemas are the single source of types. A host
- * agent takes them only where its administrator let it (`buildPools` in its configuration), and then only for VMs it made itself.
+ * agent takes them only where its administrator let it (`buildPool` in its configuration), and then only for VMs it made itself.
  */
 import * as Type from 'typebox';
 import { UUID_SOURCE } from '../ids.ts';
