@@ -145,13 +145,7 @@ async function runHost(args: readonly string[]): Promise<number> {
 
 /** Only where pools are named for it. */
 async function buildMeans(config: Values<typeof HOST_OPTIONS>, prng: Prng): Promise<{ build?: BuildMeans }> {
-  const {
-    buildPool: pools,
-    buildNetwork: networks,
-    buildBootFolder: bootFolder,
-    buildVmsMax: vmsMax,
-    buildMaxMiB: memoryMiBMax,
-  } = config;
+  const { buildPool: pools, buildNetwork: networks, buildBootFolder: bootFolder, buildVmsMax: vmsMax, buildMaxMiB: memoryMiBMax } = config;
   if (pools.length === 0) return {};
   const [{ createLibvirtBuilder }, { createBuildPlaces }] = await Promise.all([parts.builder(), parts.buildPlaces()]);
   return {
