@@ -30,10 +30,9 @@ t.test('rows of a segment', async (t) => {
       (writes, tightFrom) => {
         const segment = new RowSegment({ fields: FIELDS, names: new Set(FIELDS) }, writes[0]!.length);
         for (const [i, rows] of writes.entries()) {
-          if (i > tightFrom) segment.pack();
           // A block as it stands in a larger buffer: times, then values row by row.
           const numbers = Float64Array.from([9, ...rows.map(([ms]) => START_MS + ms), ...rows.flatMap(([, ...values]) => values), 9]);
-          segment.add(numbers, 1, 1 + rows.length, rows.length);
+          segment.add(numbers, 1, 1 + rows.length, rows.length, i > tightFrom);
         }
         const all = writes.flat();
         const times = all.map(([ms]) => START_MS + ms);
@@ -65,8 +64,8 @@ t.test('where memory is short telemetry at rest takes little of it', async (t) =
   for (let second = 0; second < 300; second++) {
     numbers[0] = START_MS + 1000 * second;
     for (let i = 0; i < 27; i++) numbers[1 + i] = i < 5 ? ((second * (i + 7)) % 1000) / 1000 : 100 * i;
-    segment.pack();
-    segment.add(numbers, 0, 1, 1);
+    segment.add(numbers, 0, 1, 1, true);
+    if (second === 40) t.ok(segment.bytes < 2 * 32 * 28 * 8, `${segment.bytes} bytes for 40 rows`);
   }
   t.ok(segment.bytes < 300 * 28 * 8 * 0.3, `${segment.bytes} bytes for 300 rows`);
 });

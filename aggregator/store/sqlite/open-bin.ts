@@ -29,8 +29,7 @@ export class OpenBin {
   add(layout: Layout, numbers: Float64Array, timesAt: number, valuesAt: number, count: number, tight = false): void {
     const segment = this.#segmentFor(layout, count);
     const before = segment.bytes;
-    if (tight) segment.pack();
-    segment.add(numbers, timesAt, valuesAt, count);
+    segment.add(numbers, timesAt, valuesAt, count, tight);
     this.bytes += segment.bytes - before;
   }
 

@@ -52,11 +52,15 @@ export class RowSegment {
     this.bytes += this.#tail.byteLength;
   }
 
-  /** Adds `count` rows: times from `timesAt`, values (row-major) from `valuesAt` of `numbers`. */
-  add(numbers: Float64Array, timesAt: number, valuesAt: number, count: number): void {
+  /**
+   * Adds `count` rows: times from `timesAt`, values (row-major) from `valuesAt` of `numbers`. `tight`: memory is short, what can be
+   * packed is, and no more room is made than a run needs.
+   */
+  add(numbers: Float64Array, timesAt: number, valuesAt: number, count: number, tight = false): void {
+    if (tight) this.#pack();
     const fields = this.#width - 1;
     for (let row = 0, from = valuesAt; row < count; row++, from += fields) {
-      if ((this.#tailRows + 1) * this.#width > this.#tail.length) this.#resize(ROOM_GROWTH * this.#tailRows, this.#tail);
+      if ((this.#tailRows + 1) * this.#width > this.#tail.length) this.#makeRoom(tight);
       const timeMs = numbers[timesAt + row]!;
       if (!(timeMs > this.#newestMs)) this.ascending = false;
       this.#newestMs = timeMs;
@@ -78,8 +82,13 @@ export class RowSegment {
     return this.#column(1 + field, room);
   }
 
+  #makeRoom(tight: boolean): void {
+    if (tight && this.#tailRows >= RUN_ROWS) this.#pack();
+    else this.#resize(tight ? Math.min(RUN_ROWS, ROOM_GROWTH * this.#tailRows) : ROOM_GROWTH * this.#tailRows, this.#tail);
+  }
+
   /** Packs full runs, if there are any. */
-  pack(): void {
+  #pack(): void {
     const runs = Math.floor(this.#tailRows / RUN_ROWS);
     if (runs === 0) return;
     for (let run = 0; run < runs; run++) this.#packRun(run * RUN_ROWS);
