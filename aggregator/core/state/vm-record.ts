@@ -18,6 +18,7 @@ import { type Contention, ContentionScore } from './contention-score.ts';
 import { DemandAccumulator, type DemandFacts, type DemandOptions, type DemandPoint } from './demand.ts';
 import { DemandModels, type ModelOptions } from './demand-models.ts';
 import { fieldPlan } from './field-plan.ts';
+import { GuestSignals } from './guest-signals.ts';
 import { Hints } from './hints.ts';
 import { KeptWatch } from './kept-watch.ts';
 import { LearningGate } from './learning-gate.ts';
@@ -78,6 +79,7 @@ export class VmRecord {
   readonly #contention = new ContentionScore();
   readonly #workload: Workload;
   readonly hints = new Hints();
+  readonly guestSignals = new GuestSignals();
   /** What is wrong with it now, as the anomaly watch says; null = nothing. */
   incident: VmIncident | null = null;
   /** What its anomaly watch knows, to be kept with its models. */
@@ -175,6 +177,7 @@ export class VmRecord {
     this.#boots.addBlock(block);
     this.#contention.add(block);
     if (block.source === 'guest') {
+      this.guestSignals.add(block);
       for (let i = 0; i < columns.claimed.length; i++) {
         const { resource, column } = columns.claimed[i]!;
         if (!Number.isNaN(newest(block, column))) this.#sampledMonoMs[resource] = nowMonoMs;
