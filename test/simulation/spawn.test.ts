@@ -54,7 +54,7 @@ t.test('a load that repeats: ready before each peak, gone after it, and nothing 
   t.ok(busy >= 20);
   t.equal(short, 0, 'demand never exceeded what served');
   t.equal(calmMost, 1, 'and each calm came down to one');
-  t.ok(mean < most - 1, 'not by keeping all all the time');
+  t.ok(mean < 0.85 * most, 'not by keeping all all the time');
   const { members } = world.group;
   t.same(world.remains().sort(), members.map(({ vm }) => vm as string).sort(), 'nothing is there that nobody knows of');
   world.kill();

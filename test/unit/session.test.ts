@@ -65,7 +65,8 @@ t.test('heartbeats: pings are answered, silence ends the connection, any frame i
   w.peerSend({ type: 'ping', id: 9 });
   await w.time.runUntil(2500);
   t.ok(w.peerFrames.some((frame) => frame.type === 'pong' && frame.id === 9));
-  t.equal(w.peerFrames.filter((frame) => frame.type === 'ping').length, 2);
+  // Its own ping was answered within one and a half periods of the first beat.
+  t.equal(w.peerFrames.filter((frame) => frame.type === 'ping').length, 1);
   for (let now = 3000; now <= 9000; now += 1000) {
     w.peerSend({ type: 'pong', id: 0 });
     await w.time.runUntil(now);
@@ -94,7 +95,7 @@ t.test('heartbeats: while both ends hear from each other anyway, nobody pings', 
     await w.time.runUntil(now);
     w.peerSend(commandFrame('00000000-0000-4000-8000-000000000001'));
   }
-  t.equal(pings(), 7, 'it hears nothing of us: told that we are there');
+  t.equal(pings(), 5, 'it hears nothing of us: told that we are there, and our own pings count');
   t.same(w.closes, []);
 });
 
