@@ -58,13 +58,15 @@ export async function runPlan(options: PlanLoopOptions): Promise<void> {
   await giveWay();
   const findings = options.lint(made.plan, snapshot, policy);
   await giveWay();
+  // Made under rules that no longer hold: the next plan knows the new ones.
+  if (state.policy !== policy) return;
   const carriedOut = withoutFindings(made.plan, findings);
   const entry = options.entryOf(carriedOut, findings, snapshot);
   if (entry !== null) await ledger.append(snapshot.nowMs, entry);
   options.onPlan({ plan: carriedOut, report: made.report, findings }, snapshot);
   await grantLeases(options, carriedOut.grants, snapshot);
-  // It may have been engaged while the ledger wrote.
-  if (!state.killSwitch) {
+  // Either may have changed while the ledger wrote and others had their turn.
+  if (!state.killSwitch && state.policy === policy) {
     executor.execute(carriedOut, {
       ownEpoch: options.epoch,
       highest: (vm, resource) => state.vm(vm)?.pairs[resource],
