@@ -3,6 +3,7 @@
  * from, read-only. Made once with debootstrap and kept in the cache directory (some 500 MB); output: its path. Fails with what is
  * missing where Debian's archive cannot be reached.
  */
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,7 +12,6 @@ import { cacheDir } from '../../support/cache-dir.ts';
 import { runChecked } from './run-checked.ts';
 
 const SUITE = 'bookworm';
-const MIRROR = process.env.HEADROOM_DEBIAN_MIRROR ?? 'http://deb.debian.org/debian';
 const BASE = [
   'systemd',
   'systemd-sysv',
@@ -47,6 +47,17 @@ systemctl enable ssh.service libvirtd.socket
 mkdir -p /root/.ssh && chmod 700 /root/.ssh
 rm -f /etc/machine-id /etc/hostname && touch /etc/machine-id`;
 
+/** Where this machine itself gets the suite from. */
+function mirror(): string {
+  const format = '$(CODENAME) $(REPO_URI)';
+  const { stdout } = spawnSync('apt-get', ['indextargets', '--format', format, 'Created-By: Packages'], { encoding: 'utf8' });
+  const own = stdout.split('\n').find((line) => line.startsWith(`${SUITE} `));
+  if (own === undefined) {
+    throw new HeadroomError('ENVIRONMENT', `apt here has no source of Debian ${SUITE}: add one, then run apt-get update`);
+  }
+  return own.slice(SUITE.length + 1);
+}
+
 export function debianRoot(tell: (progress: string) => void): string {
   const recipe = createHash('sha256')
     .update(JSON.stringify([SUITE, BASE, FINISH]))
@@ -54,16 +65,17 @@ export function debianRoot(tell: (progress: string) => void): string {
     .slice(0, 12);
   const path = join(cacheDir('debian-root'), `${SUITE}-${recipe}`);
   if (existsSync(path)) return path;
-  tell(`making a Debian ${SUITE} root with debootstrap from ${MIRROR}: some minutes, once`);
+  const from = mirror();
+  tell(`making a Debian ${SUITE} root with debootstrap from ${from}: some minutes, once`);
   const making = `${path}.making`;
   rmSync(making, { recursive: true, force: true });
   mkdirSync(making, { recursive: true });
   try {
-    runChecked('debootstrap', ['--variant=minbase', `--include=${BASE.join(',')}`, SUITE, making, MIRROR]);
+    runChecked('debootstrap', ['--variant=minbase', `--include=${BASE.join(',')}`, SUITE, making, from]);
     writeFileSync(join(making, 'root/finish.sh'), FINISH);
     runChecked('chroot', [making, 'sh', '/root/finish.sh']);
   } catch (error) {
-    throw new HeadroomError('ENVIRONMENT', `no Debian root could be made from ${MIRROR}, so nothing was rolled out or shown`, {
+    throw new HeadroomError('ENVIRONMENT', `no Debian root could be made from ${from}, so nothing was rolled out or shown`, {
       cause: error,
     });
   }
