@@ -15,6 +15,8 @@ export interface ActuatorContext {
   balloonSettleMs: number;
   /** Ends that wait: something urgent is to be done to the same VM. Absent = never. */
   hurry?: Hurry;
+  /** Asked with each size read on the way; false ends the wait too: somebody else moves the balloon. Absent = it is ours. */
+  isOurs?: (seen: Setting) => boolean;
 }
 
 export interface Actuation {

@@ -10,11 +10,11 @@ import type { Actuate } from './actuator.ts';
 export const LOOK_EVERY_MS = 250;
 
 export const actuateMemory: Actuate<'memory'> = async (context, vm, target) => {
-  const { hypervisor, clock, hurry } = context;
+  const { hypervisor, clock, hurry, isOurs = () => true } = context;
   // Always written: the size in force says nothing about the target the driver is still moving to.
   let readBack: MemorySetting = await hypervisor.writeSetting(vm, target);
   const untilMs = clock.monotonicMs() + context.balloonSettleMs;
-  while (!sameSetting(readBack, target) && clock.monotonicMs() < untilMs && !hurry?.asked) {
+  while (isOurs(readBack) && !sameSetting(readBack, target) && clock.monotonicMs() < untilMs && !hurry?.asked) {
     await (hurry?.sleep(clock, LOOK_EVERY_MS) ?? sleep(clock, LOOK_EVERY_MS));
     readBack = await hypervisor.readSetting(vm, 'memory');
   }

@@ -15,6 +15,8 @@ export interface Watch {
   before: Setting;
   /** Memory only: where an earlier write sent the balloon, which holds still if this one never arrived; NaN = none did. */
   formerMiB: number;
+  /** Memory only: where the balloon was then; on its way elsewhere it may go on past that for a moment. NaN = anywhere in between. */
+  startMiB: number;
   /** Memory only: the size nearest to the target that was seen since. */
   nearestMiB: number;
   /** Memory only: a size moving away from the target, and since when it rests there. */
@@ -34,15 +36,24 @@ const REST_EPSILON_MIB = 4;
 /** Begins to watch after a write (or at first sight, with what is in force as target). */
 export function watchWrite(before: Setting, target: Setting, readBack: Setting | null, former?: Setting): Watch {
   const nearest = readBack ?? before;
-  const sizeOf = (setting: Setting | undefined): number => (setting?.resource === 'memory' ? setting.memoryMiB : Number.NaN);
-  return { before, target, readBack, formerMiB: sizeOf(former), nearestMiB: sizeOf(nearest), suspect: null };
+  return { before, target, readBack, formerMiB: sizeOf(former), startMiB: sizeOf(before), nearestMiB: sizeOf(nearest), suspect: null };
+}
+
+const sizeOf = (setting: Setting | undefined): number => (setting?.resource === 'memory' ? setting.memoryMiB : Number.NaN);
+
+/** The write is certain; what was seen while it was carried out still counts. */
+export function watchReadBack(watch: Watch, readBack: Setting): Watch {
+  const sizeMiB = sizeOf(readBack);
+  const passedStart = Math.abs(sizeMiB - sizeOf(watch.target)) > Math.abs(watch.startMiB - sizeOf(watch.target));
+  const nearestMiB = watch.suspect === null && passedStart ? sizeMiB : watch.nearestMiB;
+  return { ...watch, readBack, formerMiB: Number.NaN, nearestMiB };
 }
 
 /** A write of memory failed, or its answer was lost: the balloon goes on to where it was sent before, or to where this one sends it. */
 export function watchFailure(watch: Watch): Watch {
   if (watch.target.resource !== 'memory' || watch.readBack !== null || Number.isNaN(watch.formerMiB)) return watch;
   const former: Setting = { ...watch.target, memoryMiB: watch.formerMiB };
-  return watchWrite(watch.before, former, null, watch.target);
+  return { ...watchWrite(watch.before, former, null, watch.target), startMiB: Number.NaN };
 }
 
 /** The sizes a balloon may be on its way to, MiB; empty for anything else. */
@@ -75,9 +86,7 @@ function observeBalloon(
   nowMs: number,
   options: ForeignWriterOptions,
 ): Observation {
-  const sent = sizesSent(watch);
-  const between = seen.memoryMiB >= Math.min(...sent) - REST_EPSILON_MIB && seen.memoryMiB <= Math.max(...sent) + REST_EPSILON_MIB;
-  if (sent.length > 1 && between) return { watch: { ...watch, suspect: null }, foreign: null };
+  if (goesWhereSentBefore(watch, target, seen)) return { watch: { ...watch, suspect: null }, foreign: null };
   const distance = Math.abs(seen.memoryMiB - target.memoryMiB);
   const nearest = Math.abs(watch.nearestMiB - target.memoryMiB);
   const sameSide = (seen.memoryMiB - target.memoryMiB) * (watch.nearestMiB - target.memoryMiB) >= 0;
@@ -92,6 +101,14 @@ function observeBalloon(
   const booting = Math.abs(seen.memoryMiB - bootMemoryMiB) <= REST_EPSILON_MIB;
   const rested = nowMs - suspect.sinceMs >= (booting ? options.rebootRestMs : options.restMs);
   return { watch, foreign: rested ? seen : null };
+}
+
+/** A write that is not certain yet, and a balloon where the one before it sends it. */
+function goesWhereSentBefore(watch: Watch, target: MemorySetting, seen: MemorySetting): boolean {
+  const sent = sizesSent(watch);
+  const between = seen.memoryMiB >= Math.min(...sent) - REST_EPSILON_MIB && seen.memoryMiB <= Math.max(...sent) + REST_EPSILON_MIB;
+  const passedMiB = Math.abs(seen.memoryMiB - target.memoryMiB) - Math.abs(watch.startMiB - target.memoryMiB);
+  return sent.length > 1 && between && !(passedMiB < -REST_EPSILON_MIB);
 }
 
 /** After a reboot the balloon starts from the boot size again: nearness to the target is counted anew. */

@@ -4,15 +4,15 @@
  * to go; output: where it got to. Callers are inside the VM's queue.
  */
 import type { MemorySetting, Setting } from '../../shared/resources.ts';
-import { actuate } from '../actuators/actuate.ts';
 import type { Actuation, ActuatorContext } from '../actuators/actuator.ts';
 import type { Hurry } from '../actuators/hurry.ts';
 import { LOOK_EVERY_MS } from '../actuators/memory.ts';
-import { watchWrite } from '../core/foreign-writer.ts';
 import { nextStepMiB, WATCH_MS } from '../core/inflation.ts';
 import { memoryRefusal, type VouchedMemory } from '../core/memory-guard.ts';
 import { guardedHost, type HostContext, killReason, statsAgeMsMax } from './host-context.ts';
-import { noteInForce, type VmEntry, vouchedMemory } from './vm-table.ts';
+import { watchSeen } from './settings.ts';
+import { handsOff, type VmEntry, vouchedMemory } from './vm-table.ts';
+import { watchedWrite } from './watched-write.ts';
 
 /** Steps wait for the guest's word, a second or two each; a command takes no longer than this, and others come to their turn. */
 const INFLATION_MS_MAX = 8000;
@@ -34,10 +34,7 @@ export async function inflate(
     const step: MemorySetting = { ...target, memoryMiB: nextStepMiB(target.memoryMiB, memoryOf(context, entry)) };
     entry.inflatedAtMs = context.clock.monotonicMs();
     // What is watched is where the driver was sent: a rest there is nobody else's doing.
-    entry.watches.memory = watchWrite(before, step, null, entry.watches.memory?.target);
-    const actuation = await actuate(actuator, entry.id, step);
-    noteInForce(entry, actuation.readBack);
-    entry.watches.memory = watchWrite(before, step, actuation.readBack);
+    const actuation = await watchedWrite(context, entry, before, step, actuator);
     entry.inflatedAtMs = context.clock.monotonicMs();
     if (step.memoryMiB <= target.memoryMiB) return actuation;
     const reason = (await told(context, entry, step, actuator.hurry, untilMs)) ?? (await standsAgainst(context, entry, target));
@@ -67,6 +64,10 @@ async function told(context: HostContext, entry: VmEntry, step: MemorySetting, h
 
 /** Judged anew, as any command would be now: the guest and the world may have changed since this one was. */
 async function standsAgainst(context: HostContext, entry: VmEntry, target: MemorySetting): Promise<string | null> {
+  // Somebody else may have sent the balloon elsewhere since the step before.
+  watchSeen(context, entry, await context.hypervisor.readSetting(entry.id, 'memory'));
+  const theirs = handsOff(entry, 'memory');
+  if (theirs !== null) return theirs;
   const memory = memoryOf(context, entry);
   const refusal = memoryRefusal(nextStepMiB(target.memoryMiB, memory), memory, guardedHost(context));
   if (refusal !== null) return refusal;

@@ -36,24 +36,31 @@ export async function refreshSetting(context: HostContext, entry: VmEntry, resou
 export async function noteSeen(context: HostContext, entry: VmEntry, seen: Setting): Promise<void> {
   const { resource } = seen;
   const { clock, settings } = context;
-  const nowMs = clock.monotonicMs();
-  const watch = entry.watches[resource];
-  if (watch === undefined) {
+  if (entry.watches[resource] === undefined) {
     // A balloon is still on its way while the guest boots; from then on its size is a value somebody would have to change.
-    if (resource !== 'memory' || nowMs - entry.runningSinceMs > Math.max(settings.bootDeadlineMs, REBOOT_REST_MS)) {
+    const upMs = clock.monotonicMs() - entry.runningSinceMs;
+    if (resource !== 'memory' || upMs > Math.max(settings.bootDeadlineMs, REBOOT_REST_MS)) {
       entry.watches[resource] = watchWrite(seen, seen, seen);
     }
     noteInForce(entry, seen);
     return;
   }
-  const bootMiB = entry.facts?.bootMemoryMiB ?? Number.NaN;
-  const options = { restMs: settings.foreignRestMs, rebootRestMs: REBOOT_REST_MS };
-  const observation = observe(watch, seen, bootMiB, nowMs, options);
-  entry.watches[resource] = observation.watch;
-  if (observation.foreign !== null) await adopt(context, entry, observation.foreign);
+  const foreign = watchSeen(context, entry, seen);
+  if (foreign !== null) await adopt(context, entry, foreign);
   const before = entry.current[resource];
   noteInForce(entry, seen);
   if (before === undefined || !sameSetting(before, entry.current[resource] ?? seen)) context.changed();
+}
+
+/** Holds a value just read against what was written; output: somebody else's once that is certain, else null. */
+export function watchSeen(context: HostContext, entry: VmEntry, seen: Setting): Setting | null {
+  const watch = entry.watches[seen.resource];
+  if (watch === undefined) return null;
+  const bootMiB = entry.facts?.bootMemoryMiB ?? Number.NaN;
+  const options = { restMs: context.settings.foreignRestMs, rebootRestMs: REBOOT_REST_MS };
+  const observation = observe(watch, seen, bootMiB, context.clock.monotonicMs(), options);
+  entry.watches[seen.resource] = observation.watch;
+  return observation.foreign;
 }
 
 async function adopt(context: HostContext, entry: VmEntry, seen: Setting): Promise<void> {

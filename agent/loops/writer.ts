@@ -5,15 +5,14 @@
  */
 import { errorText } from '../../shared/errors.ts';
 import type { MemorySetting, Outcome, Pair, Resource, Setting } from '../../shared/resources.ts';
-import { actuate } from '../actuators/actuate.ts';
-import type { Actuation, ActuatorContext } from '../actuators/actuator.ts';
 import { createHurry, type Hurry } from '../actuators/hurry.ts';
-import { watchFailure, watchWrite } from '../core/foreign-writer.ts';
+import { watchFailure } from '../core/foreign-writer.ts';
 import { withIntent, withPair, withWritten } from '../core/journal.ts';
 import { metadataOf } from '../core/journal-metadata.ts';
 import { type HostContext, killReason, localPair } from './host-context.ts';
 import { inflate } from './inflation.ts';
 import { handsOff, noteInForce, type VmEntry } from './vm-table.ts';
+import { watchedWrite } from './watched-write.ts';
 
 export interface WriteResult {
   outcome: Extract<Outcome, 'applied' | 'refused' | 'failed'>;
@@ -86,7 +85,7 @@ async function writeAndRead(context: HostContext, entry: VmEntry, target: Settin
   const actuator = { hypervisor, clock, balloonSettleMs: settings.balloonSettleMs, hurry };
   const { readBack, shortfall } = takesMemory(entry, target)
     ? await inflate(context, entry, before, target, actuator)
-    : await writeAtOnce(entry, before, target, actuator);
+    : await watchedWrite(context, entry, before, target, actuator);
   const native = await hypervisor.readNative(entry.id, target.resource);
   entry.record = withWritten(entry.record, readBack, native);
   context.files.save(entry.record);
@@ -96,15 +95,6 @@ async function writeAndRead(context: HostContext, entry: VmEntry, target: Settin
 
 function takesMemory(entry: VmEntry, target: Setting): target is MemorySetting {
   return target.resource === 'memory' && target.memoryMiB < entry.slow.balloonMiB;
-}
-
-async function writeAtOnce(entry: VmEntry, before: Setting, target: Setting, actuator: ActuatorContext): Promise<Actuation> {
-  // Watched from here on: whatever is seen next is measured against this target, also if the answer never comes.
-  entry.watches[target.resource] = watchWrite(before, target, null, entry.watches[target.resource]?.target);
-  const actuation = await actuate(actuator, entry.id, target);
-  noteInForce(entry, actuation.readBack);
-  entry.watches[target.resource] = watchWrite(before, target, actuation.readBack);
-  return actuation;
 }
 
 /** The value after a failed write, as far as it can still be read. */

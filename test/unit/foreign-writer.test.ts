@@ -4,7 +4,7 @@
  */
 import t from 'tap';
 import { foreignHold, holdLeftMs } from '../../agent/core/foreign-hold.ts';
-import { observe, type Watch, watchFailure, watchReboot, watchWrite } from '../../agent/core/foreign-writer.ts';
+import { observe, type Watch, watchFailure, watchReadBack, watchReboot, watchWrite } from '../../agent/core/foreign-writer.ts';
 import type { Setting } from '../../shared/resources.ts';
 
 const OPTIONS = { restMs: 10_000, rebootRestMs: 180_000 };
@@ -63,6 +63,20 @@ t.test('a balloon of our own', async (t) => {
   t.equal(found(grow, [...rest(400, 5), 450, 500, 600, ...rest(600)]), -1);
   t.equal(found(shrink, [440, 400, 768, 768, 768, 700, 600, 400, ...rest(400)]), -1, 'a reboot, and back');
   t.equal(found(watchReboot(watchWrite(memory(768), memory(400), memory(400)), BOOT), rest(768, 300)), -1, 'a reboot we were told of');
+});
+
+t.test('a balloon seen while its write is still carried out', async (t) => {
+  const after = (watch: Watch, sizes: number[]): Watch =>
+    sizes.reduce((state, size, second) => observe(state, memory(size), BOOT, second * 1000, OPTIONS).watch, watch);
+  // It was inflating to 400 when it was called back: its driver goes on for a moment.
+  const reversal = after(watchWrite(memory(500), memory(600), null, memory(400)), [480, 470]);
+  t.equal(reversal.suspect, null, 'that is where the write before sent it');
+  const called = watchReadBack(reversal, memory(470));
+  t.equal(found(called, [470, 500, ...rest(600)]), -1, 'from there it turns round');
+  // Sent from where it rested, nothing draws it back.
+  const shrink = after(watchWrite(memory(700), memory(400), null, memory(700)), [600, 500, 640]);
+  t.match(shrink.suspect, { memoryMiB: 640 }, 'somebody else may be at it');
+  t.ok(found(watchReadBack(shrink, memory(640)), rest(640)) > 0, 'and was');
 });
 
 t.test("someone else's balloon", async (t) => {

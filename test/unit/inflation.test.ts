@@ -128,3 +128,24 @@ t.test('a guest that grows while its balloon inflates is turned round at once, a
     await world.stop();
   }
 });
+
+t.test('somebody else sets the size in the middle of it: no step follows, and the size is theirs', async (t) => {
+  // Between two steps, and while the balloon is still on its way.
+  for (const afterSeconds of [1.5, 2.25, 0.5]) {
+    const world = await agentWorld([calmVm(A, { balloonMiBPerSecond: 400 })], PROD);
+    await world.run(3 * MINUTE);
+    guarded(world);
+    world.command({ target: { resource: 'memory', memoryMiB: 400 }, floor: 64 });
+    await world.run(afterSeconds);
+    const before = targets(world);
+    world.hypervisor.foreignWrite(A, { resource: 'memory', memoryMiB: 900 });
+    await world.run(2 * MINUTE);
+    const later = world.command({ target: { resource: 'memory', memoryMiB: 400 }, floor: 64 });
+    await world.run(10);
+    t.same(targets(world), before, `after ${afterSeconds} s: nothing was written after theirs`);
+    t.ok(world.of('event').some(({ kind }) => kind === 'foreign-writer'), 'told');
+    t.match(world.result(later), { outcome: 'refused', reason: /hands off/ });
+    t.equal(Math.round(world.hypervisor.truth(A).balloonMiB), 900);
+    await world.stop();
+  }
+});

@@ -1,0 +1,32 @@
+/**
+ * Carries out one write and keeps watch over it from before it leaves until it is read back: a balloon takes seconds, and
+ * whoever else sends it elsewhere meanwhile is not to be overwritten by the next step. Input: VM and target; output: what was
+ * read back, with the VM's watch and value in force brought up to date.
+ */
+import type { Setting } from '../../shared/resources.ts';
+import { actuate } from '../actuators/actuate.ts';
+import type { Actuation, ActuatorContext } from '../actuators/actuator.ts';
+import { watchReadBack, watchWrite } from '../core/foreign-writer.ts';
+import type { HostContext } from './host-context.ts';
+import { watchSeen } from './settings.ts';
+import { handsOff, noteInForce, type VmEntry } from './vm-table.ts';
+
+export async function watchedWrite(
+  context: HostContext,
+  entry: VmEntry,
+  before: Setting,
+  target: Setting,
+  actuator: ActuatorContext,
+): Promise<Actuation> {
+  const { resource } = target;
+  const watch = watchWrite(before, target, null, entry.watches[resource]?.target);
+  entry.watches[resource] = watch;
+  const isOurs = (seen: Setting): boolean => {
+    watchSeen(context, entry, seen);
+    return handsOff(entry, resource) === null;
+  };
+  const actuation = await actuate({ ...actuator, isOurs }, entry.id, target);
+  noteInForce(entry, actuation.readBack);
+  entry.watches[resource] = watchReadBack(entry.watches[resource] ?? watch, actuation.readBack);
+  return actuation;
+}
