@@ -37,9 +37,9 @@ export function startHaltedDomains(socket: string, runFolder: string, folder: st
   return indices.map((index) => Number(readFileSync(join(runFolder, 'qemu', `${haltedName(index)}.pid`), 'utf8')));
 }
 
-export function resumeHaltedDomains(socket: string, count: number): void {
+export function tellHaltedDomains(socket: string, count: number, verb: 'resume' | 'suspend'): void {
   const indices = Array.from({ length: count }, (_, index) => index);
-  inGroups(socket, indices, (index) => `resume ${haltedName(index)}`);
+  inGroups(socket, indices, (index) => `${verb} ${haltedName(index)}`);
 }
 
 function inGroups(socket: string, indices: readonly number[], command: (index: number) => string): void {

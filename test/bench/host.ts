@@ -12,7 +12,7 @@ import { ensurePackages, HYPERVISOR_PACKAGES } from '../../scripts/system-packag
 import { hostId } from '../../shared/ids.ts';
 import { privateLibvirtd } from '../support/libvirtd.ts';
 import { type Benchmark, MINUTE_MS, rounded } from './benchmark.ts';
-import { resumeHaltedDomains, startHaltedDomains } from './halted-domains.ts';
+import { startHaltedDomains, tellHaltedDomains } from './halted-domains.ts';
 import { startPlainIngest } from './plain-ingest.ts';
 import { cpuMeter, memoryOf } from './process-cost.ts';
 
@@ -91,19 +91,26 @@ export const hostCost: Benchmark = {
       tell(`starting ${DOMAINS} domains, paused`);
       const qemus = startHaltedDomains(daemon.socket, daemon.runFolder, folder, DOMAINS);
       const libvirtd = Number(readFileSync(join(daemon.runFolder, 'private.pid'), 'utf8'));
-      tell('without the agent');
-      await pause(ALONE_MS / 3);
-      const alone = await spent(ALONE_MS, null, libvirtd, qemus);
+      const alone = async (): Promise<Spent> => {
+        await pause(ALONE_MS / 3);
+        return spent(ALONE_MS, null, libvirtd, qemus);
+      };
+      tell('without the agent, paused');
+      const alonePaused = await alone();
+      tell('without the agent, running');
+      tellHaltedDomains(daemon.socket, DOMAINS, 'resume');
+      const aloneRunning = await alone();
+      tellHaltedDomains(daemon.socket, DOMAINS, 'suspend');
       agent = startHostAgent(folder, daemon.socket, ingest.url);
       tell('with the agent, paused');
       await pause(SETTLE_MS);
       const paused = await spent(MINUTE_MS, agent.pid!, libvirtd, qemus);
       tell('with the agent, running');
-      resumeHaltedDomains(daemon.socket, DOMAINS);
+      tellHaltedDomains(daemon.socket, DOMAINS, 'resume');
       await pause(SETTLE_MS);
       const rowsBefore = rows;
       const running = await spent(MINUTE_MS, agent.pid!, libvirtd, qemus);
-      const extra = (of: Spent) => {
+      const extra = (of: Spent, alone: Spent) => {
         const parts = [of.agentCores, of.libvirtdCores - alone.libvirtdCores, of.qemuCores - alone.qemuCores];
         const [agentCores = 0, libvirtdCores = 0, qemuExtraCores = 0] = parts.map((cores) => rounded(Math.max(0, cores)));
         return { agentCores, libvirtdCores, qemuExtraCores, cores: rounded(agentCores + libvirtdCores + qemuExtraCores) };
@@ -111,9 +118,9 @@ export const hostCost: Benchmark = {
       const { rssMiB } = memoryOf(agent.pid!);
       return {
         domains: DOMAINS,
-        ...extra(paused),
+        ...extra(paused, alonePaused),
         rssMiB: rounded(rssMiB),
-        running: { ...extra(running), rowsPerSecond: rounded((rows - rowsBefore) / 60) },
+        running: { ...extra(running, aloneRunning), rowsPerSecond: rounded((rows - rowsBefore) / 60) },
       };
     } finally {
       if (agent !== null) await stopped(agent);
