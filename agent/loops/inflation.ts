@@ -10,9 +10,8 @@ import { LOOK_EVERY_MS } from '../actuators/memory.ts';
 import { nextStepMiB, WATCH_MS } from '../core/inflation.ts';
 import { memoryRefusal, type VouchedMemory } from '../core/memory-guard.ts';
 import { guardedHost, type HostContext, killReason, statsAgeMsMax } from './host-context.ts';
-import { watchSeen } from './settings.ts';
 import { handsOff, type VmEntry, vouchedMemory } from './vm-table.ts';
-import { watchedWrite } from './watched-write.ts';
+import { watchedWrite, watchSeen } from './watched-write.ts';
 
 /** Steps wait for the guest's word, a second or two each; a command takes no longer than this, and others come to their turn. */
 const INFLATION_MS_MAX = 8000;

@@ -6,14 +6,12 @@
 import { errorText } from '../../shared/errors.ts';
 import { RESOURCES, type Resource, type Setting, sameSetting } from '../../shared/resources.ts';
 import { foreignHold } from '../core/foreign-hold.ts';
-import { observe, watchWrite } from '../core/foreign-writer.ts';
+import { watchWrite } from '../core/foreign-writer.ts';
 import { hasEntries, reversalsWith, withForeign } from '../core/journal.ts';
 import { clockReading, type HostContext, tell } from './host-context.ts';
 import { isUp, noteInForce, type VmEntry } from './vm-table.ts';
+import { REBOOT_REST_MS, watchSeen } from './watched-write.ts';
 import { copyToMetadata } from './writer.ts';
-
-/** A guest that reboots holds its boot memory until its driver loads: a minute more than a slow boot takes. */
-const REBOOT_REST_MS = 180_000;
 
 /** Reads one value; says null when it could not be read or a write came between. Rejects never. */
 export async function refreshSetting(context: HostContext, entry: VmEntry, resource: Resource): Promise<Setting | null> {
@@ -50,17 +48,6 @@ export async function noteSeen(context: HostContext, entry: VmEntry, seen: Setti
   const before = entry.current[resource];
   noteInForce(entry, seen);
   if (before === undefined || !sameSetting(before, entry.current[resource] ?? seen)) context.changed();
-}
-
-/** Holds a value just read against what was written; output: somebody else's once that is certain, else null. */
-export function watchSeen(context: HostContext, entry: VmEntry, seen: Setting): Setting | null {
-  const watch = entry.watches[seen.resource];
-  if (watch === undefined) return null;
-  const bootMiB = entry.facts?.bootMemoryMiB ?? Number.NaN;
-  const options = { restMs: context.settings.foreignRestMs, rebootRestMs: REBOOT_REST_MS };
-  const observation = observe(watch, seen, bootMiB, context.clock.monotonicMs(), options);
-  entry.watches[seen.resource] = observation.watch;
-  return observation.foreign;
 }
 
 async function adopt(context: HostContext, entry: VmEntry, seen: Setting): Promise<void> {

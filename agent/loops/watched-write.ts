@@ -6,10 +6,12 @@
 import type { Setting } from '../../shared/resources.ts';
 import { actuate } from '../actuators/actuate.ts';
 import type { Actuation, ActuatorContext } from '../actuators/actuator.ts';
-import { watchReadBack, watchWrite } from '../core/foreign-writer.ts';
+import { observe, watchReadBack, watchWrite } from '../core/foreign-writer.ts';
 import type { HostContext } from './host-context.ts';
-import { watchSeen } from './settings.ts';
 import { handsOff, noteInForce, type VmEntry } from './vm-table.ts';
+
+/** A guest that reboots holds its boot memory until its driver loads: a minute more than a slow boot takes. */
+export const REBOOT_REST_MS = 180_000;
 
 export async function watchedWrite(
   context: HostContext,
@@ -29,4 +31,15 @@ export async function watchedWrite(
   noteInForce(entry, actuation.readBack);
   entry.watches[resource] = watchReadBack(entry.watches[resource] ?? watch, actuation.readBack);
   return actuation;
+}
+
+/** Holds a value just read against what was written; output: somebody else's once that is certain, else null. */
+export function watchSeen(context: HostContext, entry: VmEntry, seen: Setting): Setting | null {
+  const watch = entry.watches[seen.resource];
+  if (watch === undefined) return null;
+  const bootMiB = entry.facts?.bootMemoryMiB ?? Number.NaN;
+  const options = { restMs: context.settings.foreignRestMs, rebootRestMs: REBOOT_REST_MS };
+  const observation = observe(watch, seen, bootMiB, context.clock.monotonicMs(), options);
+  entry.watches[seen.resource] = observation.watch;
+  return observation.foreign;
 }

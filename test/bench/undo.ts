@@ -20,7 +20,7 @@ import { privateLibvirtd } from '../support/libvirtd.ts';
 import { eventually } from '../support/stack.ts';
 import { type Benchmark, rounded } from './benchmark.ts';
 import { quotaFile } from './guard-latency.ts';
-import { haltedName, resumeHaltedDomains, startHaltedDomains } from './halted-domains.ts';
+import { haltedName, startHaltedDomains, tellHaltedDomains } from './halted-domains.ts';
 
 const DOMAINS = 100;
 const HOST = hostId('bench-undo');
@@ -130,7 +130,7 @@ export const undo: Benchmark = {
     try {
       tell(`starting ${DOMAINS} domains`);
       qemus = startHaltedDomains(daemon.socket, daemon.runFolder, folder, DOMAINS);
-      resumeHaltedDomains(daemon.socket, DOMAINS);
+      tellHaltedDomains(daemon.socket, DOMAINS, 'resume');
       const files = Array.from({ length: DOMAINS }, (_, index) => quotaFile(haltedName(index)));
       const before = files.map((file) => readFileSync(file, 'utf8'));
       host = agent('host', '--host', HOST, '--aggregator', server.url, '--boot-deadline-seconds', '1', ...place);

@@ -143,7 +143,10 @@ t.test('somebody else sets the size in the middle of it: no step follows, and th
     const later = world.command({ target: { resource: 'memory', memoryMiB: 400 }, floor: 64 });
     await world.run(10);
     t.same(targets(world), before, `after ${afterSeconds} s: nothing was written after theirs`);
-    t.ok(world.of('event').some(({ kind }) => kind === 'foreign-writer'), 'told');
+    t.ok(
+      world.of('event').some(({ kind }) => kind === 'foreign-writer'),
+      'told',
+    );
     t.match(world.result(later), { outcome: 'refused', reason: /hands off/ });
     t.equal(Math.round(world.hypervisor.truth(A).balloonMiB), 900);
     await world.stop();
