@@ -36,6 +36,9 @@ export const BROWSER_PACKAGES = ['chromium'] as const;
 /** The series servers that their adapters are tested against. */
 export const STORE_PACKAGES = ['influxdb', 'victoria-metrics'] as const;
 
+/** What several aggregators share their ownership and their ledger by. */
+export const CLUSTER_PACKAGES = ['etcd-server'] as const;
+
 export function missingPackages(names: readonly string[]): string[] {
   return names.filter((name) => {
     const { status, stdout } = spawnSync('dpkg', ['-s', name], { encoding: 'utf8' });

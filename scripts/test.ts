@@ -11,6 +11,7 @@ import { errorText } from '../shared/errors.ts';
 import {
   BROWSER_PACKAGES,
   BUILD_PACKAGES,
+  CLUSTER_PACKAGES,
   ensurePackages,
   HYPERVISOR_PACKAGES,
   PACKAGING_PACKAGES,
@@ -74,11 +75,13 @@ if (files.length === 0) {
 }
 const alone = files.filter((file) => /(^|\/)test\/(integration|e2e)\/|contract\/.*libvirt/.test(file));
 const onServers = files.filter((file) => /series-store-(influxdb|victoria)|store-influxdb|grafana/.test(file));
+const onEtcd = files.filter((file) => /etcd|several-aggregators/.test(file));
 const together = files.filter((file) => !alone.includes(file));
 prepare();
 const packages = [
   ...(alone.length > 0 ? [...HYPERVISOR_PACKAGES, ...BUILD_PACKAGES, ...BROWSER_PACKAGES, ...PACKAGING_PACKAGES] : []),
   ...(onServers.length > 0 ? STORE_PACKAGES : []),
+  ...(onEtcd.length > 0 ? CLUSTER_PACKAGES : []),
 ];
 try {
   ensurePackages(packages, console.log);

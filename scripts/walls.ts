@@ -38,6 +38,7 @@ const ROOTS = [
   'agent/guest-program.ts',
   'aggregator/main.ts',
   'aggregator/open-series-store.ts',
+  'aggregator/open-cluster.ts',
   'aggregator/cli/',
   'simulation/',
   'demo/',
@@ -113,6 +114,7 @@ const GUARDED: readonly Guarded[] = [
     by: ['aggregator/store/victoria/', ...ROOTS],
     why: 'adapters are built in composition roots only',
   },
+  { target: ['aggregator/etcd/'], by: ['aggregator/etcd/', ...ROOTS], why: 'adapters are built in composition roots only' },
   {
     target: ['aggregator/http/'],
     by: ['aggregator/http/', 'aggregator/aggregator.ts', 'aggregator/service/', 'aggregator/console/', ...ROOTS],

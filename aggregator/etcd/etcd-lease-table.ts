@@ -1,0 +1,100 @@
+/**
+ * The table of leases in etcd. Input: a connection, the prefix of our keys; output: a LeaseTable. A key is taken in one
+ * transaction that creates it under the lease; the revision of that transaction is the entry's, and no other ever has it.
+ */
+import type { Etcd3 } from 'etcd3';
+import type { LeaseId, LeaseTable, TableEntry } from '../ownership/lease-table.ts';
+import type { EtcdConnection } from './connection.ts';
+
+/** A member that is stopped does not answer; the lease must be renewed at another before it ends. */
+const RENEWAL_MS_MAX = 400;
+const MEMBERS_ASKED = 3;
+
+interface KeyValue {
+  key: Buffer;
+  value: Buffer;
+  create_revision: string;
+  lease: string;
+}
+
+export function etcdLeaseTable({ call }: EtcdConnection, prefix: string): LeaseTable {
+  const bytesOf = (key: string): Buffer => Buffer.from(prefix + key);
+  const entryOf = ({ key, value, create_revision }: KeyValue): TableEntry => ({
+    key: key.toString().slice(prefix.length),
+    value: value.toString(),
+    revision: Number(create_revision),
+  });
+  return {
+    async grant(ttlMs) {
+      const { ID } = await call('a lease is asked for', (etcd) => etcd.leaseClient.leaseGrant({ TTL: Math.ceil(ttlMs / 1000) }));
+      return ID;
+    },
+    async renew(lease) {
+      const { TTL } = await call('a lease is renewed', (etcd) => renewOnce(etcd, lease, MEMBERS_ASKED));
+      return Number(TTL) > 0;
+    },
+    async revoke(lease) {
+      await call('a lease is given up', (etcd) => etcd.leaseClient.leaseRevoke({ ID: lease })).catch(ignoreEnded);
+    },
+    async take(lease, key, value) {
+      const bytes = bytesOf(key);
+      const { succeeded, header, responses } = await call(`${key} is taken`, (etcd) =>
+        etcd.kv.txn({
+          compare: [{ key: bytes, target: 'Create', result: 'Equal', create_revision: 0 }],
+          success: [{ request_put: { key: bytes, value: Buffer.from(value), lease } }],
+          failure: [{ request_range: { key: bytes } }],
+        }),
+      );
+      if (succeeded) return { mine: true, entry: { key, value, revision: Number(header.revision) } };
+      const held = responses[0]!.response_range.kvs[0] as KeyValue;
+      return { mine: held.lease === lease, entry: entryOf(held) };
+    },
+    async free(lease, key) {
+      const bytes = bytesOf(key);
+      await call(`${key} is freed`, (etcd) =>
+        etcd.kv.txn({
+          compare: [{ key: bytes, target: 'Lease', result: 'Equal', lease }],
+          success: [{ request_delete_range: { key: bytes } }],
+          failure: [],
+        }),
+      );
+    },
+    async get(key) {
+      const { kvs } = await call(`${key} is read`, (etcd) => etcd.kv.range({ key: bytesOf(key) }));
+      return kvs.length === 0 ? null : entryOf(kvs[0] as KeyValue);
+    },
+    async list(begin) {
+      const { kvs } = await call(`${begin} is listed`, (etcd) => etcd.kv.range({ key: bytesOf(begin), range_end: after(bytesOf(begin)) }));
+      return kvs.map((kv) => entryOf(kv as KeyValue));
+    },
+  };
+}
+
+/** The client tries other members for single calls, not for what goes over a stream. */
+async function renewOnce(etcd: Etcd3, lease: LeaseId, tries: number): Promise<{ TTL: string }> {
+  const stream = await etcd.leaseClient.leaseKeepAlive({ deadline: Date.now() + RENEWAL_MS_MAX });
+  try {
+    return await new Promise<{ TTL: string }>((resolve, reject) => {
+      stream.on('data', resolve);
+      stream.on('error', reject);
+      stream.on('end', () => reject(new Error('the stream ended without an answer')));
+      stream.write({ ID: lease });
+    });
+  } catch (error) {
+    if (tries <= 1) throw error;
+    return await renewOnce(etcd, lease, tries - 1);
+  } finally {
+    stream.end();
+  }
+}
+
+function ignoreEnded(error: { code?: string }): void {
+  if (error.code !== 'LEASE_EXPIRED') throw error;
+}
+
+/** The first key behind all that begin with these bytes, which are text. */
+function after(bytes: Buffer): Buffer {
+  const next = Buffer.from(bytes);
+  next[next.length - 1]! += 1;
+  return next;
+}

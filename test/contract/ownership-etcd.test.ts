@@ -1,0 +1,78 @@
+/** Goal: ownership over a real etcd keeps the seam's contract, on a real clock. */
+import t from 'tap';
+import { connectEtcd, type EtcdConnection } from '../../aggregator/etcd/connection.ts';
+import { etcdLeaseTable } from '../../aggregator/etcd/etcd-lease-table.ts';
+import type { LeaseTable } from '../../aggregator/ownership/lease-table.ts';
+import { joinOwnership } from '../../aggregator/ownership/leased-ownership.ts';
+import type { Ownership } from '../../aggregator/ownership/ownership.ts';
+import { sleep, systemClock } from '../../shared/clock.ts';
+import { HeadroomError } from '../../shared/errors.ts';
+import { createLogger } from '../../shared/log.ts';
+import { startEtcd } from '../support/etcd.ts';
+import { type OwnershipFleet, ownershipContract } from './ownership-contract.ts';
+
+/** The least that etcd grants, so that the tests need not wait long for its end. */
+const LEASE_MS = 2000;
+
+const etcd = await startEtcd();
+t.teardown(() => etcd.stop());
+let fleets = 0;
+
+/** Answers like a table that cannot be reached once it is cut. */
+function cuttable(table: LeaseTable): { table: LeaseTable; cut: () => void } {
+  let away = false;
+  const guard = <A extends unknown[], R>(call: (...args: A) => Promise<R>) => {
+    return async (...args: A): Promise<R> => {
+      if (away) throw new HeadroomError('UNAVAILABLE', 'cut off');
+      return call(...args);
+    };
+  };
+  const { grant, renew, revoke, take, free, get, list } = table;
+  return {
+    table: {
+      ...{ grant: guard(grant), renew: guard(renew), revoke: guard(revoke), take: guard(take) },
+      ...{ free: guard(free), get: guard(get), list: guard(list) },
+    },
+    cut: () => {
+      away = true;
+    },
+  };
+}
+
+async function fleet(): Promise<OwnershipFleet> {
+  const prefix = `headroom-${++fleets}/`;
+  const joined: { ownership: Ownership; connection: EtcdConnection }[] = [];
+  const cuts = new Map<string, () => void>();
+  return {
+    async join(name) {
+      const connection = connectEtcd({ endpoints: etcd.endpoints });
+      const { table, cut } = cuttable(etcdLeaseTable(connection, prefix));
+      cuts.set(name, cut);
+      const url = `ws://127.0.0.1:1/${name}`;
+      const ownership = await joinOwnership({
+        table,
+        clock: systemClock,
+        log: createLogger(() => undefined, systemClock, 'error'),
+        name,
+        url,
+        leaseMs: LEASE_MS,
+      });
+      joined.push({ ownership, connection });
+      return ownership;
+    },
+    settle: () => sleep(systemClock, LEASE_MS / 2),
+    async lapse(name) {
+      cuts.get(name)!();
+      // etcd looks for leases that have ended twice a second.
+      await sleep(systemClock, LEASE_MS + 1200);
+    },
+    async close() {
+      for (const { ownership, connection } of joined) {
+        await ownership.close();
+        connection.close();
+      }
+    },
+  };
+}
+
+ownershipContract(t, { several: true, fleet });
