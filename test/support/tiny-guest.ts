@@ -193,6 +193,7 @@ export interface TinyGuest {
 }
 
 const POLL_MS = 100;
+const POLLS_PER_GREETING = 5;
 
 async function until(what: string, condition: () => boolean, timeoutMs: number): Promise<void> {
   for (let waitedMs = 0; !condition(); waitedMs += POLL_MS) {
@@ -201,7 +202,7 @@ async function until(what: string, condition: () => boolean, timeoutMs: number):
   }
 }
 
-/** Waits for a started guest to be up (emulation on a busy machine can take a minute) and connects to its channel. */
+/** Waits until a started guest obeys on its channel (emulation on a busy machine can take a minute). */
 export async function tinyGuest(options: TinyGuestOptions, timeoutMs = 120_000): Promise<TinyGuest> {
   const log = (): string => (existsSync(consolePath(options)) ? readFileSync(consolePath(options), 'utf8') : '');
   await until(`${options.name} to boot`, () => log().includes('headroom-guest-ready'), timeoutMs);
@@ -217,6 +218,13 @@ export async function tinyGuest(options: TinyGuestOptions, timeoutMs = 120_000):
     pending = lines.pop() ?? '';
     for (const line of lines) listener(line.trim());
   });
+  // What comes before the guest has opened its end of the channel is lost: it is greeted until it answers.
+  let greetings = 0;
+  const answers = (): boolean => {
+    if (greetings++ % POLLS_PER_GREETING === 0) socket.write('hello\n');
+    return log().includes('done hello');
+  };
+  await until(`${options.name} to listen`, answers, timeoutMs);
   return {
     async order(line) {
       const seen = log().split(`done ${line}`).length;

@@ -8,13 +8,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
-import { QUARANTINE } from '../../../agent/core/isolation.ts';
-import { createLibvirtHypervisor } from '../../../agent/hypervisor/libvirt/adapter.ts';
-import { systemClock } from '../../../shared/clock.ts';
-import { vmId } from '../../../shared/ids.ts';
-import { createPrng } from '../../../shared/prng.ts';
-import { privateLibvirtd, virsh } from '../../support/libvirtd.ts';
-import { type TinyGuestOptions, tinyGuest, tinyGuestXml } from '../../support/tiny-guest.ts';
+import { QUARANTINE } from '../../agent/core/isolation.ts';
+import { createLibvirtHypervisor } from '../../agent/hypervisor/libvirt/adapter.ts';
+import { systemClock } from '../../shared/clock.ts';
+import { vmId } from '../../shared/ids.ts';
+import { createPrng } from '../../shared/prng.ts';
+import { privateLibvirtd, virsh } from '../support/libvirtd.ts';
+import { type TinyGuestOptions, tinyGuest, tinyGuestXml } from '../support/tiny-guest.ts';
 
 const MAC = '52:54:00:00:0e:01';
 /** In a network of the test's own: no other port is taken there. */
