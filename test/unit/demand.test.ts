@@ -253,6 +253,20 @@ t.test('a step is the largest window mean, not the largest sample and not the me
   t.equal(step!.points.memory.value, null, 'no memory rows: unknown, not zero');
 });
 
+t.test('memory told of from late in a step on: that step is unknown', async (t) => {
+  const base = START - (START % 300_000);
+  const from = (seconds: number): (number | null)[] => {
+    const demand = new DemandAccumulator({ stepMs: 300_000, windowMs: 60_000, graceMs: 0 }, FACTS);
+    for (let ms = seconds * 1000; ms <= 600_000; ms += 10_000) {
+      const values = { 'vm_memory.balloonMiB': 1024, 'vm_memory.availableMiB': 700, 'vm_memory.statsAgeMs': 0 };
+      demand.add(block('host', [{ timeMs: base + ms, values }]));
+    }
+    return demand.closeUntil(base + 600_000).map((step) => step.points.memory.value);
+  };
+  t.same(from(200), [null, 324], 'two minutes of five');
+  t.same(from(120), [324, 324]);
+});
+
 t.test('coverage, late rows, gaps and clocks that jump', async (t) => {
   const base = START - (START % 5000);
   const make = () => new DemandAccumulator({ stepMs: 5000, windowMs: 2500, graceMs: 1000 }, FACTS);

@@ -14,6 +14,7 @@ import { addResidual, fillPrior, SKETCH_BINS, sketchQuantiles } from './residual
 import { SeasonSearch } from './season-search.ts';
 import { FEATURES, PHASE_END, PHASE_FROM, SeriesFeatures } from './series-features.ts';
 import type { StateArray } from './state-bytes.ts';
+import { StateSlab } from './state-slab.ts';
 
 /**
  * Steps ahead that are learnt. A horizon between two is judged by the wider of both: errors grow with the horizon, but not
@@ -110,20 +111,20 @@ export class ExpertForecaster extends KeptState implements Forecaster {
   readonly #bins: Float32Array;
   /** Each residual weighs this much more than the one before. */
   readonly #weightGrowth: number;
-  readonly #corrections = new Float32Array(LEADS.length * J);
-  readonly #scales = new Float32Array(LEADS.length).fill(0.1);
-  readonly #pending = new Float32Array(PENDING * ROW);
-  readonly #pendingSteps = new Int32Array(PENDING).fill(-1);
+  readonly #corrections: Float32Array;
+  readonly #scales: Float32Array;
+  readonly #pending: Float32Array;
+  readonly #pendingSteps: Int32Array;
   readonly #awakeEver: Int32Array;
-  readonly #s = new Float64Array(3);
+  readonly #s: Float64Array;
   readonly #count: number;
   // Scratch, not state.
   /** Residual quantiles [leads × experts × levels], and which leads' still hold: many horizons share a lead. */
   readonly #sketched: Float32Array;
-  readonly #sketchedNow = new Uint8Array(LEADS.length);
+  readonly #sketchedNow: Uint8Array;
   /** Weights [leads × experts × levels], and which experts were awake (a bit each; -1 = not worked out). */
   readonly #weights: Float32Array;
-  readonly #weighedAwake = new Int32Array(LEADS.length).fill(-1);
+  readonly #weighedAwake: Int32Array;
 
   constructor(options: ForecasterOptions, set: ExpertSet) {
     super();
@@ -138,18 +139,26 @@ export class ExpertForecaster extends KeptState implements Forecaster {
     const seasons = options.seasonsMs.map((ms) => Math.round(ms / options.stepMs));
     const wanted = Math.min(HISTORY_MAX, Math.max(HISTORY_MIN, 8 * Math.max(0, ...seasons)));
     const capacity = 2 ** Math.ceil(Math.log2(wanted));
-    this.#features = new SeriesFeatures(seasons, options.resolution ?? 0, capacity);
-    this.#regression = new QuantileRegression(set.regression ? LEADS.length : 0, LEVELS);
+    const slab = new StateSlab(this.stateTag);
+    this.#features = new SeriesFeatures(seasons, options.resolution ?? 0, capacity, slab);
+    this.#regression = new QuantileRegression(set.regression ? LEADS.length : 0, LEVELS, slab);
     const cycle = this.#features.shortSeason || CYCLE_STEPS;
     this.#weightGrowth = 2 ** (1 / (SKETCH_HALF_LIFE_CYCLES * cycle));
-    this.#mixture = new Mixture(LEADS.length * J, this.#count, MIXTURE_HALF_LIFE_CYCLES * cycle);
-    this.#search = new SeasonSearch(this.#features.history.codes.length);
-    this.#bins = new Float32Array(LEADS.length * this.#experts.length * SKETCH_BINS);
+    this.#mixture = new Mixture(LEADS.length * J, this.#count, MIXTURE_HALF_LIFE_CYCLES * cycle, slab);
+    this.#search = new SeasonSearch(this.#features.history.codes.length, slab);
+    this.#bins = slab.float32(LEADS.length * this.#experts.length * SKETCH_BINS);
     for (let i = 0; i < this.#bins.length; i += SKETCH_BINS) fillPrior(this.#bins, i, 1);
+    this.#corrections = slab.float32(LEADS.length * J);
+    this.#scales = slab.float32(LEADS.length).fill(0.1);
+    this.#pending = slab.float32(PENDING * ROW);
+    this.#pendingSteps = slab.int32(PENDING).fill(-1);
+    this.#awakeEver = slab.int32(LEADS.length);
+    this.#s = slab.float64(3);
     this.#s[S.weight] = 1;
-    this.#awakeEver = new Int32Array(LEADS.length);
-    this.#weights = new Float32Array(LEADS.length * this.#count * J);
-    this.#sketched = new Float32Array(LEADS.length * this.#experts.length * J);
+    this.#weights = slab.float32(LEADS.length * this.#count * J);
+    this.#weighedAwake = slab.int32(LEADS.length).fill(-1);
+    this.#sketched = slab.float32(LEADS.length * this.#experts.length * J);
+    this.#sketchedNow = slab.uint8(LEADS.length);
   }
 
   protected get stateArrays(): StateArray[] {

@@ -4,6 +4,7 @@
  * each expert sets by the size of its own regrets (as BOA does: Wintenberger, Machine Learning 106, 2017). Experts may
  * sleep (no opinion yet): they neither gain nor lose. Regrets fade, so that an expert can come back.
  */
+import { StateSlab } from './state-slab.ts';
 
 /**
  * Rate × root of the summed squared regrets. Theory's safe choice is √(ln K) ≈ 1.5; on Azure's public traces and on made
@@ -36,11 +37,11 @@ export class Mixture {
   readonly #keep: number;
 
   /** Regrets lose half their weight in `halfLife` steps. */
-  constructor(groups: number, experts: number, halfLife: number) {
+  constructor(groups: number, experts: number, halfLife: number, slab = new StateSlab()) {
     this.#experts = experts;
     this.#keep = 2 ** (-1 / halfLife);
-    this.regrets = new Float32Array(groups * experts);
-    this.squares = new Float32Array(groups * experts);
+    this.regrets = slab.float32(groups * experts);
+    this.squares = slab.float32(groups * experts);
   }
 
   /** Weights of one group (a lead and quantile level) into `out`; `awake[k]` is 0 for an expert without an opinion. */

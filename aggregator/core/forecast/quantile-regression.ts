@@ -4,6 +4,7 @@
  * from the last value, so a start near zero is "tomorrow like today" and already sensible.
  */
 import { FEATURES } from './series-features.ts';
+import { StateSlab } from './state-slab.ts';
 
 /** Step size on the log scale; of 0.02 to 0.2 the largest that cost nothing on Azure's public traces. */
 const RATE = 0.15;
@@ -19,10 +20,10 @@ export class QuantileRegression {
   readonly squares: Float32Array;
   readonly #levels: readonly number[];
 
-  constructor(leads: number, levels: readonly number[]) {
+  constructor(leads: number, levels: readonly number[], slab = new StateSlab()) {
     this.#levels = levels;
-    this.weights = new Float32Array(leads * levels.length * FEATURES);
-    this.squares = new Float32Array(leads * FEATURES);
+    this.weights = slab.float32(leads * levels.length * FEATURES);
+    this.squares = slab.float32(leads * FEATURES);
   }
 
   /** Quantiles relative to the last value, for one lead, into `out` from `outAt`; in `row` unknown features are zero: no difference. */

@@ -4,6 +4,7 @@
  */
 import { LEAD_MAX } from './series-features.ts';
 import type { StateArray } from './state-bytes.ts';
+import { StateSlab } from './state-slab.ts';
 import { MISSING, type StepHistory } from './step-history.ts';
 
 /** Pairs compared per lag: enough for a standard error of 0.03. */
@@ -18,10 +19,11 @@ const LAGS_PER_STEP = 1;
 const S = { lag: 0, dip: 1, best: 2, bestLag: 3, known: 4, found: 5 } as const;
 
 export class SeasonSearch {
-  readonly #s = new Float64Array(6);
+  readonly #s: Float64Array;
   readonly #lagMax: number;
 
-  constructor(capacity: number) {
+  constructor(capacity: number, slab = new StateSlab()) {
+    this.#s = slab.float64(6);
     this.#lagMax = Math.floor(capacity / 3);
     this.#restart();
   }

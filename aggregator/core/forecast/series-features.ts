@@ -6,6 +6,7 @@
  */
 
 import type { StateArray } from './state-bytes.ts';
+import { StateSlab } from './state-slab.ts';
 import { decode, encode, MISSING, StepHistory } from './step-history.ts';
 
 /** Farthest step ahead that is modelled natively: an hour of five-minute steps. */
@@ -60,16 +61,18 @@ export class SeriesFeatures {
   /** Short and long season in steps, 0 = none; a third is found by the owner. */
   readonly shortSeason: number;
   readonly longSeason: number;
-  readonly #phase = new Float32Array(AHEAD * PHASE_COUNT);
-  readonly #s = new Float64Array(12);
+  readonly #phase: Float32Array;
+  readonly #s: Float64Array;
   readonly #resolution: number;
   readonly #wide: number;
 
-  constructor(seasons: readonly number[], resolution: number, capacity: number) {
+  constructor(seasons: readonly number[], resolution: number, capacity: number, slab = new StateSlab()) {
     const usable = [...new Set(seasons)].filter((p) => p >= 2 && p + LEAD_MAX + PHASE_RADIUS < capacity).sort((a, b) => a - b);
     this.shortSeason = usable[0] ?? 0;
     this.longSeason = usable.length > 1 ? usable.at(-1)! : 0;
-    this.history = new StepHistory(capacity);
+    this.history = new StepHistory(capacity, slab);
+    this.#phase = slab.float32(AHEAD * PHASE_COUNT);
+    this.#s = slab.float64(12);
     this.#resolution = resolution;
     this.#wide = Math.min(capacity, Math.max(72, this.shortSeason));
     this.#s[S.newest] = -1;

@@ -56,7 +56,8 @@ export function bytesOf(arrays: readonly StateArray[]): number {
   return arrays.reduce((sum, array) => sum + array.byteLength, 0);
 }
 
-const padded = (bytes: number) => (bytes + 7) & ~7;
+/** Arrays begin at multiples of eight. */
+export const padded = (bytes: number): number => (bytes + 7) & ~7;
 
 /** FNV-1a over bytes, 32 bits: against truncation and bit rot, not against malice. */
 function checksum(bytes: Uint8Array): number {

@@ -5,6 +5,7 @@
  */
 
 import { assert } from '../../../shared/assert.ts';
+import type { StateSlab } from './state-slab.ts';
 
 /** Below this nothing is told apart: a millionth of a core, a byte of memory, a byte in eleven days. */
 const TINY = 1e-6;
@@ -36,9 +37,9 @@ export class StepHistory {
   #newest = -1;
 
   /** `capacity` in steps, a power of two. */
-  constructor(capacity: number) {
+  constructor(capacity: number, slab: StateSlab) {
     assert(capacity > 0 && (capacity & (capacity - 1)) === 0, `history capacity ${capacity} is not a power of two`);
-    this.codes = new Uint16Array(capacity);
+    this.codes = slab.uint16(capacity);
     this.mask = capacity - 1;
   }
 

@@ -100,6 +100,8 @@ export class DemandAccumulator {
   readonly #memory = { timeMs: Number.NaN, balloonMiB: Number.NaN, workingSetMiB: Number.NaN, value: Number.NaN, suppressed: false };
   /** Largest working sets of guests that were not short: since `sinceMs`, and in the time before. */
   readonly #recent = { sinceMs: Number.NEGATIVE_INFINITY, maxMiB: Number.NaN, earlierMaxMiB: Number.NaN };
+  /** When memory was first told of; NaN = not yet. */
+  #memorySinceMs = Number.NaN;
   /** Claimed signals of the newest guest row. */
   readonly #guest = { timeMs: Number.NaN, swapIn: Number.NaN, refaults: Number.NaN, full: Number.NaN };
   #facts: DemandFacts;
@@ -292,6 +294,7 @@ export class DemandAccumulator {
       }
     }
     if (Number.isNaN(estimate.value)) return;
+    if (!(timeMs >= this.#memorySinceMs)) this.#memorySinceMs = timeMs;
     if (timeMs >= step.memoryTimeMs) {
       step.memoryTimeMs = timeMs;
       step.memoryMiB = estimate.value;
@@ -329,6 +332,8 @@ export class DemandAccumulator {
    * Learning only what it had would have it short at this hour again.
    */
   #memoryPoint(step: OpenStep): DemandPoint {
+    // What it needed at most in a step is not known from less than half of it.
+    if (this.#memorySinceMs > step.startMs + COVERAGE_MIN * this.#options.stepMs) return UNKNOWN;
     if (!Number.isNaN(step.memoryMiB)) {
       const seen = maxKnown(step.memoryMiB, step.workingSetMiB);
       const held = maxKnown(this.#recent.maxMiB, this.#recent.earlierMaxMiB);
