@@ -10,6 +10,7 @@ import { pipeline } from 'node:stream/promises';
 import { HeadroomError, isHeadroomError } from '../../shared/errors.ts';
 import { UUID_SOURCE, type VmId } from '../../shared/ids.ts';
 import type { VmBuild } from '../../shared/vm-build.ts';
+import { imageLeadsOutside, leadsOutside } from './build-confinement.ts';
 import type { BuildPlaces } from './build-vm.ts';
 import { runProgram } from './run-program.ts';
 
@@ -28,6 +29,7 @@ export function createBuildPlaces(folder: string): BuildPlaces {
   const digests = new Map<string, { size: number; mtimeMs: number; digest: string }>();
   const seedPath = (vm: VmId, kind: 'iso' | 'ign'): string => join(folder, `${vm}.${kind}`);
   return {
+    ...{ leadsOutside, imageLeadsOutside },
     async digestOf(path) {
       const { size, mtimeMs } = await stat(path);
       const known = digests.get(path);

@@ -12,10 +12,14 @@ import type { BuildMark, VmBuilder, Volume } from '../hypervisor/builder.ts';
 export const BUILD_STAGES = ['image', 'disk', 'seed', 'define', 'start'] as const;
 export type BuildStage = (typeof BUILD_STAGES)[number];
 
-/** Files beside the pools, on the host's own disk. */
+/** The host's own disk: files to be looked at, and those beside the pools. */
 export interface BuildPlaces {
   /** SHA-256 of a file, hexadecimal. */
   digestOf(path: string): Promise<string>;
+  /** Where a file leads, if not into this folder; null: it lies there, or is not there. */
+  leadsOutside(path: string, folder: string): Promise<string | null>;
+  /** The same of an image and all it lies over, which belong in the image's own folder. */
+  imageLeadsOutside(path: string): Promise<string | null>;
   /** Writes a VM's seed and answers where; null where there is none to write. */
   writeSeed(id: VmId, name: string, seed: VmBuild['seed']): Promise<string | null>;
   removeSeed(id: VmId): Promise<void>;

@@ -147,6 +147,9 @@ function domains({ marks }: Made, options: SimulatedBuilderOptions, enter: Enter
 function places({ seeds }: Made): BuildPlaces {
   return {
     digestOf: async (path) => (path.endsWith('/corrupt.qcow2') ? '0' : 'a').repeat(64),
+    // No links in a simulated pool. Looking at the real disk here would let its pace decide what a simulation does.
+    leadsOutside: async () => null,
+    imageLeadsOutside: async () => null,
     async writeSeed(id, _name, seed) {
       if (seed === null) return null;
       seeds.add(id);

@@ -10,7 +10,6 @@ import type { VmId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
 import { comparePairs, type Outcome, type Pair } from '../../shared/resources.ts';
 import type { VmBuild } from '../../shared/vm-build.ts';
-import { imageLeadsOutside, leadsOutside } from '../actuators/build-confinement.ts';
 import { type BuildPlaces, buildVm, checkBuild, removeVm, vmOfVolume } from '../actuators/build-vm.ts';
 import { type BuildAsked, type BuildLimits, type BuildRefusal, type BuildResult, refusalOfBuild } from '../core/build-guard.ts';
 import type { VmBuilder } from '../hypervisor/builder.ts';
@@ -175,12 +174,12 @@ export class BuildDesk {
 
   /** In words; null = all it is made from lies where it should. */
   async #leadsOutside({ disk, boot }: VmBuild): Promise<string | null> {
-    const { builder, limits } = this.#options;
+    const { builder, places, limits } = this.#options;
     const image = await builder.volume(disk.pool, disk.image);
-    const elsewhere = image === null ? null : await imageLeadsOutside(image.path);
+    const elsewhere = image === null ? null : await places.imageLeadsOutside(image.path);
     if (elsewhere !== null) return `image ${disk.image} leads out of pool ${disk.pool}, to ${elsewhere}`;
     for (const path of boot === null || limits.bootFolder === null ? [] : [boot.kernel, boot.initrd]) {
-      const outside = await leadsOutside(path, limits.bootFolder ?? '');
+      const outside = await places.leadsOutside(path, limits.bootFolder ?? '');
       if (outside !== null) return `${path} leads out of ${limits.bootFolder}, to ${outside}`;
     }
     return null;

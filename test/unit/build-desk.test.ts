@@ -52,7 +52,7 @@ function desk(limits: BuildLimits = LIMITS): World {
     return found === null || state.path === null ? found : { ...found, path: state.path };
   };
   const made = new BuildDesk({
-    ...{ clock, builder: { ...builder, volume }, places: builder.places, limits },
+    ...{ clock, builder: { ...builder, volume }, places: { ...builder.places, imageLeadsOutside, leadsOutside }, limits },
     log: createLogger((line) => logs.push(line), clock, 'info'),
     epoch: () => state.epoch,
     killed: () => state.killed,
