@@ -60,6 +60,19 @@ t.test('a load that repeats: ready before each peak, gone after it, and nothing 
   world.kill();
 });
 
+t.test('the same world twice: the same decisions, to the last entry of the ledger', async (t) => {
+  const heads: unknown[] = [];
+  for (let run = 0; run < 2; run++) {
+    const world = await spawnWorld({ group: REPEATING, load: repeating });
+    await world.run(2 * SEASON_S);
+    const verified = await world.ledger.verify();
+    if (verified.ok) t.ok(verified.entries > 20, `${verified.entries} entries`);
+    heads.push(verified);
+    world.kill();
+  }
+  t.same(heads[0], heads[1]);
+});
+
 t.test('never on stale data: a host that says nothing new gets no VM, and no member goes', async (t) => {
   const world = await spawnWorld({ group: 'min: 1\nmax: 4\nidleFor: 5s', load: (ms) => (ms < 60_000 ? 2.4 : 0.1) });
   for (let i = 0; i < 60 && world.group.serving < 3; i++) await world.run(1);

@@ -90,6 +90,7 @@ t.test('a throttled guest is seen to want more, whatever the duty cycle and howe
 t.test('CPU: bounds, waiting, unknown', async (t) => {
   t.same(cpu(0.7, 0, 2, 2), { value: 0.7, suppressed: false }, 'unthrottled demand is usage');
   t.equal(cpu(0.5, 0.95, 0.5, 2).value <= 2, true, 'never more than the vCPUs');
+  t.equal(cpu(9, 0, Number.NaN, 1).value, 1, 'nor where a reading told late makes usage more than the vCPUs could have run');
   t.ok(cpu(0.3, 0, Number.NaN, 1, 0.25).value > 0.38, 'waiting for a CPU counts');
   t.equal(cpu(0.3, 0.5, 0.3, 1, 0.5).value, cpu(0.3, 0.5, 0.3, 1).value, 'run delay holds the throttled time already');
   t.same(cpu(Number.NaN, 0.5, 1, 1), { value: Number.NaN, suppressed: false }, 'unknown stays unknown');
@@ -325,4 +326,15 @@ t.test('censored demand is recovered while the cap moves', async (t) => {
     worst = Math.max(worst, Math.abs(cpu(held.usageCores, held.throttledFraction, cap, 1).value / demand - 1));
   }
   t.ok(worst < 0.15, `largest error ${(worst * 100).toFixed(1)} %`);
+});
+
+t.test('one vCPU on a host that answers in fits: what is learnt stays what a vCPU can use', (t) => {
+  const demand = new DemandAccumulator({ stepMs: 5000, windowMs: 5000, graceMs: 0 }, { ...FACTS, vcpus: 1 });
+  // It ran all the time. Answers came late, then two at once: three seconds of CPU time within a third of one.
+  const rates = [1, 0.9, 0.1, 9, 9];
+  const rows = rates.map((usage, i) => ({ timeMs: START + (i + 1) * 1000, values: { 'vm_cpu.usageCores': usage } }));
+  demand.add(block('host', rows));
+  const [step] = demand.closeUntil(START + 5000);
+  t.equal(step?.points.cpu.value, 1);
+  t.end();
 });

@@ -46,8 +46,10 @@ const FREE_SHARE_MIN = 0.05;
  * bound (every held moment would have run), and so is the number of vCPUs.
  */
 export function cpuDemand(window: CpuWindow): Estimate {
-  const { usageCores, vcpus } = window;
-  if (!(usageCores >= 0) || !(vcpus > 0)) return { value: Number.NaN, suppressed: false };
+  const { vcpus } = window;
+  if (!(window.usageCores >= 0) || !(vcpus > 0)) return { value: Number.NaN, suppressed: false };
+  // More than its vCPUs can run is no demand: answers of a starved host come late and together, and their times with them.
+  const usageCores = Math.min(vcpus, window.usageCores);
   const throttled = known(window.throttledFraction);
   const held = Math.min(1, Math.max(throttled, known(window.waitFraction)));
   let value = Math.min(vcpus, unheldCores(usageCores, held, window.capCores, vcpus));
