@@ -30,7 +30,7 @@ import type { Notifier } from './notify/notifier.ts';
 import { CapacityWatch } from './service/capacity-watch.ts';
 import { createAnomalies } from './service/create-anomalies.ts';
 import { createCredentials } from './service/create-credentials.ts';
-import { createSpawning, type KeptSpawning, loadSpawning, spawnPeriodMs } from './service/create-spawning.ts';
+import { createSpawning, spawnPeriodMs } from './service/create-spawning.ts';
 import { DecisionLog } from './service/decision-log.ts';
 import { EventLog } from './service/event-log.ts';
 import { FromHosts } from './service/from-hosts.ts';
@@ -73,6 +73,8 @@ export interface AggregatorOptions {
   fits?: FitService;
   /** Others in their place: for tests that show what each rule is there for. No program offers it. */
   deciders?: Deciders;
+  /** Of its hold on what crosses hosts, null = another has it; absent: it is the only one. */
+  fleetEpoch?: () => number | null;
   /** Keys of agents, and where refusals are written; absent: only agents on this machine are taken. */
   identity?: { agents: AgentIdentities; security: SecurityLog };
 }
@@ -96,8 +98,7 @@ export async function createAggregator(options: AggregatorOptions): Promise<Aggr
   await policies.load(time.nowMs());
   const kills = new KillSwitches(ledger);
   await kills.load();
-  const spawning = await loadSpawning(ledger);
-  const aggregator = new Aggregator(options, { time, epoch, policies, kills, spawning });
+  const aggregator = new Aggregator(options, { time, epoch, policies, kills });
   await aggregator.recall();
   return aggregator;
 }
@@ -107,7 +108,6 @@ interface Recovered {
   epoch: number;
   policies: PolicyKeeper;
   kills: KillSwitches;
-  spawning: KeptSpawning;
 }
 
 export class Aggregator {
@@ -127,7 +127,7 @@ export class Aggregator {
   #stopping = false;
   #launchPlan: Timer | null = null;
 
-  constructor(options: AggregatorOptions, { time, epoch, policies, kills, spawning: kept }: Recovered) {
+  constructor(options: AggregatorOptions, { time, epoch, policies, kills }: Recovered) {
     const { clock, prng, version, config, series, ledger, log } = options;
     this.#options = options;
     const nowMs = (): number => time.nowMs();
@@ -169,7 +169,12 @@ export class Aggregator {
     });
     const spawning = createSpawning({
       ...{ clock, epoch, time, state, queue, config, prng, log, ledger, events, notifications },
-      ...{ ...line, ...kept, snapshot: () => this.#parts.snapshot(), peaks: (snapshot) => this.#parts.capacity.peaks(snapshot) },
+      ...{
+        ...line,
+        fleetEpoch: options.fleetEpoch ?? (() => epoch),
+        snapshot: () => this.#parts.snapshot(),
+        peaks: (snapshot) => this.#parts.capacity.peaks(snapshot),
+      },
     });
     this.#fromHosts = new FromHosts(
       { clock, time, state, executor, reporter, decisions, anomalies, queue, models, credentials, spawning },
@@ -255,6 +260,7 @@ export class Aggregator {
     state.restoreChanges(changes.reverse());
     notifications.recall(recalledNotifications(entries), time.nowMs());
     await anomalies.recall();
+    await this.#parts.spawning.recall();
     state.loans.restore(newestLoans(await ledger.entries({ limit: LOANS_READ_MAX, kind: 'loan', newestFirst: true })));
   }
 

@@ -9,6 +9,7 @@ import type { Logger } from '../../shared/log.ts';
 import type { Forecast, Forecaster } from '../core/forecast/forecaster.ts';
 import { AGGREGATE, forecasterFactory } from '../core/forecast/registry.ts';
 import type { GroupResource } from '../core/plan/group-policy.ts';
+import { groupTotal } from '../core/spawn/group-total.ts';
 import type { FleetState } from '../core/state/fleet-state.ts';
 import type { LedgerStore } from '../store/ledger-store.ts';
 
@@ -46,13 +47,9 @@ export class GroupDemands {
     const startMs = Math.max(...steps.map(({ step }) => step?.startMs ?? Number.NEGATIVE_INFINITY));
     const learnt = await this.#of(group, resource);
     if (!Number.isFinite(startMs) || startMs <= learnt.stepMs) return false;
-    let total = 0;
-    for (const { sinceMs, step } of steps) {
-      const value = step?.startMs === startMs ? (step.points[resource].value ?? Number.NaN) : Number.NaN;
-      if (Number.isFinite(value)) total += value;
-      // What one member wanted is unknown, and the total with it.
-      else if (sinceMs <= startMs) return false;
-    }
+    const told = steps.map(({ sinceMs, step }) => ({ step: step?.startMs === startMs ? step : null, fresh: sinceMs > startMs }));
+    const total = groupTotal(told, resource);
+    if (Number.isNaN(total)) return false;
     learnt.stepMs = startMs;
     learnt.now = total;
     learnt.forecaster.observe({ timeMs: startMs, value: total });
@@ -66,6 +63,11 @@ export class GroupDemands {
   /** Null while there is nothing to say. */
   forecast(group: string, resource: GroupResource, horizons: readonly number[], quantiles: readonly number[]): Forecast | null {
     return this.#learnt.get(blobName(group, resource))?.forecaster.forecast(horizons, quantiles) ?? null;
+  }
+
+  /** What others learnt meanwhile is read when it is next asked for. */
+  forget(): void {
+    this.#learnt.clear();
   }
 
   /** Rejects when the ledger fails. */

@@ -53,6 +53,12 @@ export class SpawnDesk {
     queue.append(time.nowMs(), { kind: 'security', event: 'build-refused', subject, by: `host ${host}`, code, reason, untold: 0 });
   }
 
+  /** What earlier runs kept. Throws STORE_CORRUPT. */
+  async recall(): Promise<void> {
+    await this.#options.templates.load();
+    await this.#options.spawner.recall();
+  }
+
   /** What became of VMs that are made or go, and what groups want now. */
   turn(): Promise<void> {
     return this.#options.spawner.turn();

@@ -1,7 +1,8 @@
 /**
  * The spawning controller: makes VMs for groups before they are wanted and lets them go when they are not. Input: the fleet as it
  * is, policy, finished steps, hosts' answers, people's words; output: orders to hosts, entries of the ledger. What is decided is
- * on record before anything is sent, so that whoever comes after this process goes on from there. One turn at a time.
+ * on record before anything is sent, so that whoever comes after this process goes on from there. Of several aggregators the one
+ * that holds the fleet decides; the others only show what it decided. One turn at a time.
  */
 import { errorText, HeadroomError } from '../../shared/errors.ts';
 import type { HostId, VmId } from '../../shared/ids.ts';
@@ -22,9 +23,10 @@ import {
   withGroup,
   withRecord,
 } from '../core/spawn/spawn-book.ts';
-import { callBack, type SpawnRecord } from '../core/spawn/spawn-record.ts';
+import { callBack, SPAWN_PHASES, type SpawnRecord } from '../core/spawn/spawn-record.ts';
 import type { LedgerBody, LedgerStore } from '../store/ledger-store.ts';
 import { GroupDecider, type GroupDeciderOptions } from './group-decider.ts';
+import { SpawnShelf } from './spawn-shelf.ts';
 import { SpawnSight } from './spawn-sight.ts';
 import { templateName } from './template-keeper.ts';
 
@@ -33,41 +35,37 @@ export interface SpawnerOptions extends Omit<GroupDeciderOptions, 'boots' | 'awa
   log: Logger;
   snapshot: () => FleetSnapshot;
   epochOf: (host: HostId) => number;
+  /** Of our hold on what crosses hosts; null = another decides that, or nobody now. */
+  fleetEpoch: () => number | null;
   send: (host: HostId, frame: FrameOf<'build'>) => boolean;
 }
 
-const BOOK = 'spawn/book';
 /** What was not begun within it is refused by its host. */
 const ORDER_LEASE_MS = 120_000;
 
-/** What an earlier process kept. Throws STORE_CORRUPT where that cannot be read: nothing may be made beside what is not known. */
-export async function loadSpawnBook(ledger: LedgerStore): Promise<SpawnBook> {
-  const bytes = await ledger.getBlob(BOOK);
-  if (bytes === null) return EMPTY_BOOK;
-  try {
-    return JSON.parse(new TextDecoder().decode(bytes)) as SpawnBook;
-  } catch (error) {
-    throw new HeadroomError('STORE_CORRUPT', `what was kept of VMs made for groups (${BOOK}) cannot be read`, { cause: error });
-  }
-}
-
 export class Spawner {
   readonly #options: SpawnerOptions;
-  #book: SpawnBook;
-  #written: string;
-  readonly boots: BootTimes;
+  readonly #shelf: SpawnShelf;
+  /** As it is on record. */
+  #book: SpawnBook = EMPTY_BOOK;
+  /** Of the hold under which the book was taken over; null = we do not decide. */
+  #epoch: number | null = null;
+  readonly boots = new BootTimes();
   readonly groups: GroupDecider;
   readonly #sight: SpawnSight;
   /** Turns and people's words, one after another. */
   #last: Promise<unknown> = Promise.resolve();
 
-  constructor(options: SpawnerOptions, book: SpawnBook) {
+  constructor(options: SpawnerOptions) {
     this.#options = options;
-    this.#book = book;
-    this.#written = JSON.stringify(book);
-    this.boots = new BootTimes({ ...book.boots });
+    this.#shelf = new SpawnShelf(options.ledger);
     this.#sight = new SpawnSight(options);
     this.groups = new GroupDecider({ ...options, boots: this.boots, away: (host) => this.#sight.away(host) });
+  }
+
+  /** What an earlier process kept. Throws STORE_CORRUPT. */
+  async recall(): Promise<void> {
+    this.#take(await this.#shelf.newest());
   }
 
   get records(): readonly SpawnRecord[] {
@@ -90,7 +88,7 @@ export class Spawner {
 
   /** Takes a member back that drains or is stopped. Throws NOT_FOUND, CONFLICT when it is too late. */
   undo(vm: VmId, by: string): Promise<void> {
-    return this.#alone(async () => {
+    return this.#deciding(async () => {
       const before = this.#recordOf(vm);
       const reason = `called back by ${by}`;
       const after = callBack(before, reason, this.#options.time.nowMs());
@@ -108,7 +106,7 @@ export class Spawner {
 
   /** Null: the policy's again. Throws USAGE for bounds outside the policy's. */
   setBounds(group: GroupPolicy, bounds: GroupBounds | null): Promise<void> {
-    return this.#alone(async () => {
+    return this.#deciding(async () => {
       if (bounds !== null && !(group.least <= bounds.least && bounds.least <= bounds.most && bounds.most <= group.most)) {
         throw new HeadroomError(
           'USAGE',
@@ -131,7 +129,43 @@ export class Spawner {
     return done;
   }
 
+  /** What people ask for is done by whoever decides. */
+  #deciding(work: () => Promise<void>): Promise<void> {
+    return this.#alone(async () => {
+      if (await this.#decides()) return work();
+      throw new HeadroomError(
+        'UNAVAILABLE',
+        'another aggregator decides about groups now, or none does yet: ask that one, or again in a while',
+      );
+    });
+  }
+
+  /** Where the hold on the fleet is new, what others decided meanwhile is taken over first. */
+  async #decides(): Promise<boolean> {
+    const { fleetEpoch, templates, demands } = this.#options;
+    const epoch = fleetEpoch();
+    if (epoch !== null && epoch !== this.#epoch) {
+      this.#take(await this.#shelf.takeOver(epoch));
+      await templates.load();
+      demands.forget();
+    }
+    this.#epoch = epoch;
+    return epoch !== null;
+  }
+
+  #take(book: SpawnBook): void {
+    this.#book = book;
+    this.boots.take(book.boots);
+  }
+
+  #mustDecide(): number {
+    const epoch = this.#options.fleetEpoch();
+    if (epoch !== null && epoch === this.#epoch) return epoch;
+    throw new HeadroomError('LEASE_EXPIRED', 'the hold on the fleet has gone: what was just decided about groups is not done');
+  }
+
   async #turn(): Promise<void> {
+    if (!(await this.#decides())) return this.recall();
     if (this.records.length === 0 && (this.#options.state.policy.groups ?? []).length === 0) return;
     const nowMs = this.#options.time.nowMs();
     const snapshot = this.#options.snapshot();
@@ -145,35 +179,41 @@ export class Spawner {
       changes.push(...decided.changes);
     }
     await this.#commit(book, changes, []);
-    // What was decided is begun at once.
     if (changes.length > 0) await this.#live(nowMs);
   }
 
-  /** Each VM's next moment. */
+  /** Each VM's next moment, and what it leads to at this one: what was decided is begun at once. */
   async #live(nowMs: number): Promise<void> {
     const templates = await this.#sight.templatesOf(this.records);
-    const lived = liveOn(
-      this.#book,
-      (record) => this.#sight.seen(record, templates),
-      (record) => this.#sight.terms(record, this.records, templates),
-      nowMs,
-    );
-    for (const { before, after } of lived.changes) {
+    for (let moments = 0; moments < SPAWN_PHASES.length; moments++) {
+      const lived = liveOn(
+        this.#book,
+        (record) => this.#sight.seen(record, templates),
+        (record) => this.#sight.terms(record, this.records, templates),
+        nowMs,
+      );
+      this.#noteBoots(lived.changes, nowMs);
+      await this.#commit({ ...lived.book, boots: this.boots.kept }, lived.changes, lived.orders);
+      if (lived.changes.length === 0) return;
+    }
+  }
+
+  #noteBoots(changes: readonly SpawnChange[], nowMs: number): void {
+    for (const { before, after } of changes) {
       if (before.phase === 'booting' && after?.phase === 'serving' && !before.warm) {
         this.boots.note(templateName(before.template), before.host, nowMs - before.orderedAtMs);
       }
     }
-    await this.#commit({ ...lived.book, boots: this.boots.kept }, lived.changes, lived.orders);
   }
 
-  /** Nothing is sent that is not on record. */
+  /** Nothing is sent that is not on record. Throws LEASE_EXPIRED when the hold on the fleet went meanwhile: then nothing is. */
   async #commit(book: SpawnBook, changes: readonly SpawnChange[], orders: readonly SpawnSending[]): Promise<void> {
     const { ledger, time, reporter } = this.#options;
     const nowMs = time.nowMs();
+    this.#mustDecide();
     for (const change of changes) await ledger.append(nowMs, entryOf(change));
-    const text = JSON.stringify(book);
-    if (text !== this.#written) await ledger.putBlob(BOOK, new TextEncoder().encode(text));
-    this.#written = text;
+    await this.#shelf.keep(book, this.#mustDecide());
+    this.#mustDecide();
     this.#book = book;
     for (const change of changes) {
       this.#sight.changed(change.before, change.after);

@@ -1,7 +1,8 @@
 /**
  * Groups of VMs in a small simulated world: the real aggregator and real host agents, their hypervisors and builders simulated,
  * and a load that the members share as behind a load balancer. Input: policy, templates, the load, hosts; output: a handle to move
- * time, kill and start the aggregator, take hosts away, and look at what there is.
+ * time, kill and start the aggregator, start a second beside it and hand the fleet to and fro, take hosts away, and look at what
+ * there is.
  */
 import { type Collector, reading } from '../../agent/collectors/collector.ts';
 import { createHostAgent } from '../../agent/host-agent.ts';
@@ -64,6 +65,13 @@ groups:
 ${group.replace(/^/gm, '    ')}
 `;
 
+/** An aggregator's process. */
+interface Seat {
+  aggregator: Aggregator;
+  life: Life;
+  clock: NodeClock;
+}
+
 interface WorldHost {
   name: string;
   hypervisor: SimulatedHypervisor;
@@ -77,59 +85,101 @@ export class SpawnWorld {
   readonly hosts: WorldHost[] = [];
   readonly log: string[] = [];
   readonly told: Notification[] = [];
-  aggregator!: Aggregator;
+  readonly seats: Seat[] = [];
+  /** Called before each write that spawning makes; where it answers a promise, the write lands when that is kept. */
+  onWrite: (seat: number) => Promise<void> | void = () => undefined;
   readonly #options: SpawnWorldOptions;
   readonly #series = createMemorySeriesStore({ clock: new NodeClock(this.time) });
-  #clock = new NodeClock(this.time);
-  #life: Life = { alive: false };
+  /** Who holds the fleet, and the epoch of that hold. */
+  #fleet = { seat: 0, epoch: 0 };
+  /** Whom hosts reach. */
+  #door = 0;
 
   constructor(options: SpawnWorldOptions) {
     this.#options = options;
     for (let i = 1; i <= (options.hosts ?? 1); i++) this.#addHost(`kvm${i}`);
   }
 
-  /** `writesLeft`: the aggregator dies as it would make one more write to the ledger's store. */
+  /** Whom hosts reach. */
+  get aggregator(): Aggregator {
+    const seat = this.seats[this.#door];
+    if (seat === undefined) throw new Error('no aggregator was started');
+    return seat.aggregator;
+  }
+
+  /** Another process in place of the one before. `writesLeft`: it dies as it would make one more write to the ledger's store. */
   async start(writesLeft = Number.POSITIVE_INFINITY): Promise<void> {
-    const life: Life = { alive: true };
-    this.#life = life;
-    this.#clock = new NodeClock(this.time);
+    const index = this.seats.length;
+    this.#door = index;
+    this.holdFleet(index);
     let writes = 0;
-    const watched = new Proxy(this.ledger, {
+    if (Number.isFinite(writesLeft)) {
+      this.onWrite = (seat) => {
+        if (seat === index && ++writes > writesLeft) this.kill();
+      };
+    }
+    await this.join();
+    const { spawning } = this.aggregator.service;
+    await spawning.applyTemplate('web', this.#options.template ?? TEMPLATE, 'test', { dryRun: false, ifVersion: null });
+  }
+
+  /** One more process, beside those there are. */
+  async join(): Promise<void> {
+    const index = this.seats.length;
+    const life: Life = { alive: true };
+    const clock = new NodeClock(this.time);
+    const aggregator = await createAggregator({
+      clock,
+      prng: createPrng(1),
+      series: mortal(this.#series, life),
+      ledger: mortal(this.#watched(index), life),
+      policySource: { read: async () => policyText(this.#options.group) },
+      config: CONFIG,
+      log: createLogger((line) => this.log.push(line), clock, 'warn'),
+      version: 'test',
+      notifiers: [{ notify: (told) => void this.told.push(told), metrics: () => ({}), stop: async () => undefined }],
+      fleetEpoch: () => (this.#fleet.seat === index ? this.#fleet.epoch : null),
+    });
+    this.seats.push({ aggregator, life, clock });
+    aggregator.start();
+  }
+
+  #watched(seat: number): LedgerStore {
+    return new Proxy(this.ledger, {
       get: (target, name) => {
         const value = Reflect.get(target, name, target) as unknown;
         if (typeof value !== 'function') return value;
         return (...args: unknown[]) => {
-          if (/^(append|putBlob)$/.test(String(name)) && isSpawning(args) && ++writes > writesLeft) this.kill();
-          return (value as (...args: unknown[]) => unknown).apply(target, args);
+          const write = (): unknown => (value as (...args: unknown[]) => unknown).apply(target, args);
+          const held = /^(append|putBlob)$/.test(String(name)) && isSpawning(args) ? this.onWrite(seat) : undefined;
+          return held === undefined ? write() : held.then(write);
         };
       },
     });
-    const aggregator = await createAggregator({
-      clock: this.#clock,
-      prng: createPrng(1),
-      series: mortal(this.#series, life),
-      ledger: mortal(watched, life),
-      policySource: { read: async () => policyText(this.#options.group) },
-      config: CONFIG,
-      log: createLogger((line) => this.log.push(line), this.#clock, 'warn'),
-      version: 'test',
-      notifiers: [{ notify: (told) => void this.told.push(told), metrics: () => ({}), stop: async () => undefined }],
-    });
-    this.aggregator = aggregator;
-    aggregator.start();
-    await aggregator.service.spawning.applyTemplate('web', this.#options.template ?? TEMPLATE, 'test', { dryRun: false, ifVersion: null });
+  }
+
+  holdFleet(seat: number): void {
+    this.#fleet = { seat, epoch: this.#fleet.epoch + 1 };
+  }
+
+  /** Hosts leave the one they were connected to, and reach this one. */
+  openDoor(seat: number): void {
+    this.#door = seat;
+    for (const { network } of this.hosts) network.dropConnections();
   }
 
   /** kill -9: nothing is drained, connections are cut, answers under way never arrive. */
   kill(): void {
-    if (!this.#life.alive) return;
-    this.#life.alive = false;
-    this.#clock.kill();
+    for (const { life, clock } of this.seats) {
+      if (!life.alive) continue;
+      life.alive = false;
+      clock.kill();
+    }
     for (const { network } of this.hosts) network.dropConnections();
   }
 
   get alive(): boolean {
-    return this.#life.alive;
+    return this.seats.some(({ life }) => life.alive);
   }
 
   run(seconds: number): Promise<void> {
@@ -218,7 +268,7 @@ export class SpawnWorld {
 
 /** Writes that spawning makes; the others are looked at elsewhere. */
 function isSpawning([first, second]: unknown[]): boolean {
-  return first === 'spawn/book' || (second as { kind?: string } | undefined)?.kind === 'spawn';
+  return (typeof first === 'string' && first.startsWith('spawn/book/')) || (second as { kind?: string } | undefined)?.kind === 'spawn';
 }
 
 export async function spawnWorld(options: SpawnWorldOptions): Promise<SpawnWorld> {

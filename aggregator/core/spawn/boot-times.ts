@@ -19,10 +19,15 @@ export interface BootStatistics {
 export type KeptBoots = Record<string, Record<string, number[]>>;
 
 export class BootTimes {
-  readonly #kept: KeptBoots;
+  #kept: KeptBoots;
 
   constructor(kept: KeptBoots = {}) {
     this.#kept = kept;
+  }
+
+  /** In place of what is known. */
+  take(kept: KeptBoots): void {
+    this.#kept = { ...kept };
   }
 
   get kept(): KeptBoots {

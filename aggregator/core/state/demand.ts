@@ -36,9 +36,14 @@ export interface DemandPoint {
   suppressed: boolean;
 }
 
+/** Resources whose demand is a rate, and so a mean over each window. */
+export type RateResource = 'cpu' | 'network';
+
 export interface DemandStep {
   startMs: number;
   points: Record<Resource, DemandPoint>;
+  /** Demand in each of the step's windows, NaN = not seen: what several VMs want together is added up where it meets. */
+  windows: Record<RateResource, Float64Array>;
 }
 
 /** The present moment, for views; null = unknown. */
@@ -148,7 +153,8 @@ export class DemandAccumulator {
     while (this.#open.length > 0 && this.#open[0]!.startMs + stepMs + this.#options.graceMs <= nowMs) {
       const open = this.#open.shift()!;
       this.#closedUntilMs = open.startMs + stepMs;
-      steps.push({ startMs: open.startMs, points: this.#points(open) });
+      const windows = { cpu: new Float64Array(this.#windows), network: new Float64Array(this.#windows) };
+      steps.push({ startMs: open.startMs, points: this.#points(open, windows), windows });
     }
     return steps;
   }
@@ -305,12 +311,17 @@ export class DemandAccumulator {
     step.memorySuppressed ||= estimate.suppressed;
   }
 
-  #points(step: OpenStep): Record<Resource, DemandPoint> {
+  #points(step: OpenStep, windows: DemandStep['windows']): Record<Resource, DemandPoint> {
     const facts = this.#facts;
     return {
-      cpu: this.#peak(step, SIGNAL.cpu, (mean, window) => this.#cpuWindow(step, window, mean)),
+      cpu: this.#peak(step, SIGNAL.cpu, (mean, window) => this.#cpuWindow(step, window, mean), windows.cpu),
       memory: this.#memoryPoint(step),
-      network: this.#peak(step, SIGNAL.network, (mean) => rateDemand(mean, facts.networkLimitBytesPerSecond ?? Number.NaN)),
+      network: this.#peak(
+        step,
+        SIGNAL.network,
+        (mean) => rateDemand(mean, facts.networkLimitBytesPerSecond ?? Number.NaN),
+        windows.network,
+      ),
       disk: this.#peak(step, SIGNAL.disk, (mean) => rateDemand(mean, facts.diskLimitBytesPerSecond ?? Number.NaN)),
     };
   }
@@ -348,7 +359,13 @@ export class DemandAccumulator {
       : UNKNOWN;
   }
 
-  #peak(step: OpenStep, signal: number, estimate: (mean: number, window: number) => { value: number; suppressed: boolean }): DemandPoint {
+  /** `told`: takes the estimate of each window, NaN where it was not seen. */
+  #peak(
+    step: OpenStep,
+    signal: number,
+    estimate: (mean: number, window: number) => { value: number; suppressed: boolean },
+    told?: Float64Array,
+  ): DemandPoint {
     let spanMs = 0;
     let total = 0;
     let value = Number.NaN;
@@ -356,12 +373,14 @@ export class DemandAccumulator {
     const windowMs = this.#options.stepMs / this.#windows;
     for (let window = 0; window < this.#windows; window++) {
       const span = step.sums[window * WIDTH + signal * 2]!;
+      if (told) told[window] = Number.NaN;
       if (span === 0) continue;
       spanMs += span;
       total += step.sums[window * WIDTH + signal * 2 + 1]!;
       // A window seen for a moment only is not a mean over the window; it still counts towards the step's.
       if (span < COVERAGE_MIN * windowMs) continue;
       const window_ = estimate(step.sums[window * WIDTH + signal * 2 + 1]! / span, window);
+      if (told) told[window] = window_.value;
       value = maxKnown(value, window_.value);
       suppressed ||= window_.suppressed;
     }

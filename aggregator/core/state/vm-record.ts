@@ -15,7 +15,7 @@ import type { FleetPolicy, ResourcePolicy } from '../plan/policy.ts';
 import { Attainment, type Kept } from './attainment.ts';
 import { packCheckpoint, unpackCheckpoint } from './checkpoint.ts';
 import { type Contention, ContentionScore } from './contention-score.ts';
-import { DemandAccumulator, type DemandFacts, type DemandOptions, type DemandPoint } from './demand.ts';
+import { DemandAccumulator, type DemandFacts, type DemandOptions, type DemandPoint, type DemandStep } from './demand.ts';
 import { DemandModels, type ModelOptions } from './demand-models.ts';
 import { fieldPlan } from './field-plan.ts';
 import { GuestSignals } from './guest-signals.ts';
@@ -93,7 +93,7 @@ export class VmRecord {
   readonly #vouchedMonoMs = perResource(() => Number.NEGATIVE_INFINITY);
   readonly #forecasts: Partial<Record<Resource, ForecastView>> = {};
   #holds: HeldUntil[] = [];
-  #point: { startMs: number; points: Record<Resource, DemandPoint> } | null = null;
+  #point: DemandStep | null = null;
   #rssMiB: number | null = null;
   #balloonMiB: number | null = null;
   /** Labels as the policy remembers them: the same object for as long as they are equal. */
@@ -269,7 +269,7 @@ export class VmRecord {
     return this.#balloonMiB;
   }
 
-  get latestStep(): { startMs: number; points: Record<Resource, DemandPoint> } | null {
+  get latestStep(): DemandStep | null {
     return this.#point;
   }
 
