@@ -15,7 +15,9 @@ export interface ActuatorContext {
   balloonSettleMs: number;
   /** Ends that wait: something urgent is to be done to the same VM. Absent = never. */
   hurry?: Hurry;
-  /** Asked with each size read on the way; false ends the wait too: somebody else moves the balloon. Absent = it is ours. */
+  /** Asked with the value in force right before the write; false = somebody else set it: nothing is written. Absent = write. */
+  mayWrite?: (inForce: Setting) => boolean;
+  /** Asked with each size of a balloon on its way; false = somebody else moves it: no use waiting. Absent = it is ours. */
   isOurs?: (seen: Setting) => boolean;
 }
 
@@ -30,9 +32,24 @@ export interface Actuation {
 /** Rejects with the hypervisor's error when nothing was written. */
 export type Actuate<R extends Resource> = (context: ActuatorContext, vm: VmId, target: SettingOf<R>) => Promise<Actuation>;
 
+/**
+ * The last look before a write: what somebody else has set since the command was judged is not overwritten. Between this reading and
+ * the write nothing of ours happens. Output: what was read, and why it is left alone.
+ */
+export async function lastLook(
+  { hypervisor, mayWrite }: ActuatorContext,
+  vm: VmId,
+  resource: Resource,
+): Promise<{ before: Setting; theirs: Actuation | null }> {
+  const before: Setting = await hypervisor.readSetting(vm, resource);
+  const shortfall = `somebody else set it to ${JSON.stringify(before)} a moment ago`;
+  return { before, theirs: mayWrite?.(before) === false ? { wrote: false, readBack: before, shortfall } : null };
+}
+
 /** For values that hold at once: write unless in force, compare what was read back. */
 export async function writeExact(context: ActuatorContext, vm: VmId, target: Setting): Promise<Actuation> {
-  const before: Setting = await context.hypervisor.readSetting(vm, target.resource);
+  const { before, theirs } = await lastLook(context, vm, target.resource);
+  if (theirs !== null) return theirs;
   if (sameSetting(before, target)) return { wrote: false, readBack: before, shortfall: null };
   const readBack: Setting = await context.hypervisor.writeSetting(vm, target);
   const shortfall = sameSetting(readBack, target) ? null : `read back ${JSON.stringify(readBack)} instead of ${JSON.stringify(target)}`;

@@ -4,13 +4,15 @@
  */
 import { sleep } from '../../shared/clock.ts';
 import { type MemorySetting, sameSetting } from '../../shared/resources.ts';
-import type { Actuate } from './actuator.ts';
+import { type Actuate, lastLook } from './actuator.ts';
 
 /** Pause between two looks at a moving balloon. */
 export const LOOK_EVERY_MS = 250;
 
 export const actuateMemory: Actuate<'memory'> = async (context, vm, target) => {
   const { hypervisor, clock, hurry, isOurs = () => true } = context;
+  const { theirs } = await lastLook(context, vm, 'memory');
+  if (theirs !== null) return theirs;
   // Always written: the size in force says nothing about the target the driver is still moving to.
   let readBack: MemorySetting = await hypervisor.writeSetting(vm, target);
   const untilMs = clock.monotonicMs() + context.balloonSettleMs;

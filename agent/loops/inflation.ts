@@ -3,7 +3,7 @@
  * enough, and stops as soon as anything speaks against going on. What is left then is for the next plan. Input: the VM, where
  * to go; output: where it got to. Callers are inside the VM's queue.
  */
-import type { MemorySetting, Setting } from '../../shared/resources.ts';
+import type { MemorySetting } from '../../shared/resources.ts';
 import type { Actuation, ActuatorContext } from '../actuators/actuator.ts';
 import type { Hurry } from '../actuators/hurry.ts';
 import { LOOK_EVERY_MS } from '../actuators/memory.ts';
@@ -11,7 +11,7 @@ import { nextStepMiB, WATCH_MS } from '../core/inflation.ts';
 import { memoryRefusal, type VouchedMemory } from '../core/memory-guard.ts';
 import { guardedHost, type HostContext, killReason, statsAgeMsMax } from './host-context.ts';
 import { handsOff, type VmEntry, vouchedMemory } from './vm-table.ts';
-import { watchedWrite, watchSeen } from './watched-write.ts';
+import { isTheirs, watchedWrite, watchSeen } from './watched-write.ts';
 
 /** Steps wait for the guest's word, a second or two each; a command takes no longer than this, and others come to their turn. */
 const INFLATION_MS_MAX = 8000;
@@ -24,7 +24,6 @@ export function isInflating(context: HostContext, entry: VmEntry): boolean {
 export async function inflate(
   context: HostContext,
   entry: VmEntry,
-  before: Setting,
   target: MemorySetting,
   actuator: ActuatorContext & { hurry: Hurry },
 ): Promise<Actuation> {
@@ -33,9 +32,9 @@ export async function inflate(
     const step: MemorySetting = { ...target, memoryMiB: nextStepMiB(target.memoryMiB, memoryOf(context, entry)) };
     entry.inflatedAtMs = context.clock.monotonicMs();
     // What is watched is where the driver was sent: a rest there is nobody else's doing.
-    const actuation = await watchedWrite(context, entry, before, step, actuator);
+    const actuation = await watchedWrite(context, entry, step, actuator);
     entry.inflatedAtMs = context.clock.monotonicMs();
-    if (step.memoryMiB <= target.memoryMiB) return actuation;
+    if (isTheirs(actuation) || step.memoryMiB <= target.memoryMiB) return actuation;
     const reason = (await told(context, entry, step, actuator.hurry, untilMs)) ?? (await standsAgainst(context, entry, target));
     if (reason === null) continue;
     const readBack: MemorySetting = { ...step, memoryMiB: entry.slow.balloonMiB };

@@ -13,25 +13,24 @@ import { handsOff, noteInForce, type VmEntry } from './vm-table.ts';
 /** A guest that reboots holds its boot memory until its driver loads: a minute more than a slow boot takes. */
 export const REBOOT_REST_MS = 180_000;
 
-export async function watchedWrite(
-  context: HostContext,
-  entry: VmEntry,
-  before: Setting,
-  target: Setting,
-  actuator: ActuatorContext,
-): Promise<Actuation> {
+export async function watchedWrite(context: HostContext, entry: VmEntry, target: Setting, actuator: ActuatorContext): Promise<Actuation> {
   const { resource } = target;
-  const watch = watchWrite(before, target, null, entry.watches[resource]?.target);
-  entry.watches[resource] = watch;
-  const isOurs = (seen: Setting): boolean => {
-    watchSeen(context, entry, seen);
-    return handsOff(entry, resource) === null;
+  const isOurs = (seen: Setting): boolean => watchSeen(context, entry, seen) === null && handsOff(entry, resource) === null;
+  // Held against what was written last; from then on against this target, also if the answer never comes.
+  const mayWrite = (inForce: Setting): boolean => {
+    const ours = isOurs(inForce);
+    if (ours) entry.watches[resource] = watchWrite(inForce, target, null, entry.watches[resource]?.target);
+    return ours;
   };
-  const actuation = await actuate({ ...actuator, isOurs }, entry.id, target);
+  const actuation = await actuate({ ...actuator, mayWrite, isOurs }, entry.id, target);
   noteInForce(entry, actuation.readBack);
-  entry.watches[resource] = watchReadBack(entry.watches[resource] ?? watch, actuation.readBack);
+  const watch = entry.watches[resource];
+  if (watch && !isTheirs(actuation)) entry.watches[resource] = watchReadBack(watch, actuation.readBack);
   return actuation;
 }
+
+/** Nothing was written: somebody else was first. */
+export const isTheirs = ({ wrote, shortfall }: Actuation): boolean => !wrote && shortfall !== null;
 
 /** Holds a value just read against what was written; output: somebody else's once that is certain, else null. */
 export function watchSeen(context: HostContext, entry: VmEntry, seen: Setting): Setting | null {

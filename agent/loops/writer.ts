@@ -12,7 +12,7 @@ import { metadataOf } from '../core/journal-metadata.ts';
 import { type HostContext, killReason, localPair } from './host-context.ts';
 import { inflate } from './inflation.ts';
 import { handsOff, noteInForce, type VmEntry } from './vm-table.ts';
-import { watchedWrite } from './watched-write.ts';
+import { isTheirs, watchedWrite } from './watched-write.ts';
 
 export interface WriteResult {
   outcome: Extract<Outcome, 'applied' | 'refused' | 'failed'>;
@@ -32,7 +32,7 @@ export async function carryOut(context: HostContext, entry: VmEntry, target: Set
     await noteIntent(context, entry, target, before, pair);
     const killed = killReason(context, entry.id);
     if (killed !== null) return { outcome: 'refused', reason: `kill switch: ${killed}`, readBack: before };
-    return await writeAndRead(context, entry, target, before, hurry);
+    return await writeAndRead(context, entry, target, hurry);
   } catch (error) {
     const watch = entry.watches[resource];
     if (watch) entry.watches[resource] = watchFailure(watch);
@@ -80,12 +80,14 @@ export function copyToMetadata(context: HostContext, entry: VmEntry): Promise<vo
   return context.hypervisor.writeMetadata(entry.id, metadataOf(entry.record));
 }
 
-async function writeAndRead(context: HostContext, entry: VmEntry, target: Setting, before: Setting, hurry: Hurry): Promise<WriteResult> {
+async function writeAndRead(context: HostContext, entry: VmEntry, target: Setting, hurry: Hurry): Promise<WriteResult> {
   const { hypervisor, clock, settings } = context;
   const actuator = { hypervisor, clock, balloonSettleMs: settings.balloonSettleMs, hurry };
-  const { readBack, shortfall } = takesMemory(entry, target)
-    ? await inflate(context, entry, before, target, actuator)
-    : await watchedWrite(context, entry, before, target, actuator);
+  const actuation = takesMemory(entry, target)
+    ? await inflate(context, entry, target, actuator)
+    : await watchedWrite(context, entry, target, actuator);
+  const { readBack, shortfall } = actuation;
+  if (isTheirs(actuation)) return { outcome: 'refused', reason: `hands off: ${shortfall}`, readBack };
   const native = await hypervisor.readNative(entry.id, target.resource);
   entry.record = withWritten(entry.record, readBack, native);
   context.files.save(entry.record);

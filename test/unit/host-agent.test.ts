@@ -344,6 +344,34 @@ t.test('foreign writers: adopted, held, told; twice is until lifted', async (t) 
   await world.stop();
 });
 
+t.test('what somebody else sets between the judgement and the write is theirs', async (t) => {
+  const theirs = { cpu: cpu(1.3), memory: memory(960) };
+  for (const resource of ['cpu', 'memory'] as const) {
+    let armed = false;
+    // The record of the original goes into the metadata after the command was judged, and before it is carried out.
+    const world = await agentWorld([calmVm(A)], {}, ({ method }) => {
+      if (!armed || method !== 'metadata') return null;
+      armed = false;
+      world.hypervisor.foreignWrite(A, theirs[resource]);
+      // A balloon shows where it was sent once it has moved.
+      return { kind: 'delay', ms: 1000 };
+    });
+    await world.run(200);
+    armed = true;
+    const target = resource === 'cpu' ? cpu(1) : memory(1000);
+    const command = world.command({ target, floor: 0.1 });
+    await world.run(30);
+    t.match(world.result(command), { outcome: 'refused', reason: /^hands off: / }, resource);
+    t.same(world.writes, [], 'nothing was written');
+    t.ok(
+      world.of('event').some(({ kind }) => kind === 'foreign-writer'),
+      'told',
+    );
+    t.match(world.inventory(A)?.current[resource === 'cpu' ? 0 : 1], theirs[resource]);
+    await world.stop();
+  }
+});
+
 t.test('a foreign balloon is adopted once it rests; a reboot is none', async (t) => {
   const world = await agentWorld([calmVm(A, { balloonMiBPerSecond: 100 })]);
   await world.run(30);
