@@ -18,7 +18,7 @@ export const HOST_OPTIONS = {
     kind: text,
     default: `ws://${AGGREGATOR_AUTHORITY}/v1/agents`,
     value: 'URL',
-    help: 'where the aggregator listens for agents',
+    help: 'where the aggregator listens for agents; several, with commas between them, where there are several',
   },
   ...IDENTITY_OPTIONS,
   connect: { kind: text, default: 'qemu:///system', value: 'URI', help: 'libvirt connection' },

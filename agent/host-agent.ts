@@ -9,11 +9,12 @@ import type { Logger } from '../shared/log.ts';
 import type { Connect, Transport } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
 import { BUILD_CAPABILITY } from '../shared/protocol/build-frames.ts';
-import { CREDENTIAL_CAPABILITY, type FrameOf, POOL_CAPABILITY, PROTOCOL_VERSION } from '../shared/protocol/frames.ts';
+import { CREDENTIAL_CAPABILITY, type FrameOf, POOL_CAPABILITY, PROTOCOL_VERSION, REDIRECT_CAPABILITY } from '../shared/protocol/frames.ts';
 import { QUARANTINE_CAPABILITY, VM_ACTION_CAPABILITY } from '../shared/protocol/vm-action-frames.ts';
 import { RESOURCES } from '../shared/resources.ts';
 import { createVmQueues } from './actuators/vm-queue.ts';
 import type { Collector } from './collectors/collector.ts';
+import type { Addresses } from './core/addresses.ts';
 import type { Spill } from './core/backlog.ts';
 import { hasEntries, type VmRecord } from './core/journal.ts';
 import { HOST_BUFFER_LIMITS, SampleBuffer } from './core/sample-buffer.ts';
@@ -43,6 +44,8 @@ export interface HostAgentOptions {
   clock: Clock;
   prng: Prng;
   connect: Connect;
+  /** Which aggregators there are; absent = one. */
+  addresses?: Addresses;
   openChannel: (channel: GuestChannel, onSession: (transport: Transport) => void) => { close(): void };
   /** Name of the virtio-serial channel that guest agents speak on. */
   channelName: string;
@@ -80,6 +83,8 @@ export interface HostAgent {
 
 /** Pace of the kill switch's files: half of the second within which the last write must have happened. */
 const SWITCHES_MS = 500;
+/** Where another aggregator may answer, one that is silent is not waited for long, and the pauses stay short. */
+const SEVERAL = { handshakeMs: 5000, backoff: { baseMs: 500, capMs: 5000 } };
 /** Wait before the hypervisor is tried again when it was away at the start. */
 const HYPERVISOR_RETRY_MS = 5000;
 
@@ -116,6 +121,8 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   const uplink = createUplink({
     role: 'host',
     connect: options.connect,
+    ...(options.addresses ? { addresses: options.addresses } : {}),
+    ...(options.addresses?.several ? SEVERAL : {}),
     clock,
     prng: options.prng.stream('uplink'),
     buffer,
@@ -297,7 +304,7 @@ function hello(options: HostAgentOptions, context: HostContext, records: readonl
     bootId: options.bootId,
     agentVersion: options.version,
     capabilities: [
-      ...['guest-relay', VM_ACTION_CAPABILITY, QUARANTINE_CAPABILITY, POOL_CAPABILITY, CREDENTIAL_CAPABILITY],
+      ...['guest-relay', VM_ACTION_CAPABILITY, QUARANTINE_CAPABILITY, POOL_CAPABILITY, CREDENTIAL_CAPABILITY, REDIRECT_CAPABILITY],
       ...(options.build === undefined ? [] : [BUILD_CAPABILITY]),
     ],
     wallMs: context.clock.wallMs(),

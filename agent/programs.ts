@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { systemClock } from '../shared/clock.ts';
 import { errorText, HeadroomError } from '../shared/errors.ts';
 import { hostId, vmId } from '../shared/ids.ts';
+import type { Connect } from '../shared/net/transport.ts';
 import { createPrng, type Prng } from '../shared/prng.ts';
 import { FRAME_BYTES_MAX, GUEST_FRAME_BYTES_MAX } from '../shared/protocol/frames.ts';
 import { noData } from './collectors/collector.ts';
@@ -14,6 +15,7 @@ import { openKernelFiles } from './collectors/files.ts';
 import { createHostCollectors, createSlowHostCollectors } from './collectors/machine.ts';
 import { pageSizeBytes } from './collectors/page-size.ts';
 import { ENROL_OPTIONS, FORGET_OPTIONS, HOST_OPTIONS, LIFT_OPTIONS, LOOK_OPTIONS, RESTORE_OPTIONS, SWITCH_OPTIONS } from './config.ts';
+import { Addresses } from './core/addresses.ts';
 import type { Spill } from './core/backlog.ts';
 import { HOST_BUFFER_LIMITS, type SampleBufferLimits } from './core/sample-buffer.ts';
 import { EXIT_USAGE, exitCodeOf } from './exit-codes.ts';
@@ -115,7 +117,7 @@ async function runHost(args: readonly string[]): Promise<number> {
     hypervisor: createLibvirtHypervisor({ uri: config.connect, clock: systemClock, prng: prng.stream('libvirt') }),
     clock: systemClock,
     prng,
-    connect: webSocketConnect(config.aggregator, FRAME_BYTES_MAX, certificates(config.caFile)),
+    ...aggregators(config, webSocketConnect),
     prover: openAgentKey(config.stateDir, config.tokenFile),
     openChannel: ({ path, name }, onSession) => {
       const own = prng.stream(`channel/${name}`);
@@ -141,6 +143,22 @@ async function runHost(args: readonly string[]): Promise<number> {
   });
   await agent.start();
   return untilStopped(log, () => agent.stop());
+}
+
+/** A process that was stopped takes connections and does not answer: where there are others, they are asked soon. */
+const CONNECT_MS_OF_SEVERAL = 2000;
+
+/** Throws CONFIG_INVALID for an address that is none. */
+function aggregators(
+  { aggregator, caFile }: { aggregator: string; caFile: string | null },
+  webSocketConnect: (url: string, maxBytes: number, ca?: string, timeoutMs?: number) => Connect,
+): { connect: Connect; addresses: Addresses } {
+  const [ca, urls] = [certificates(caFile), aggregator.split(',').map((url) => url.trim())];
+  const addresses = new Addresses(urls);
+  const connectTo = (url: string): Connect =>
+    webSocketConnect(url, FRAME_BYTES_MAX, ca, addresses.several ? CONNECT_MS_OF_SEVERAL : undefined);
+  for (const url of urls) connectTo(url);
+  return { connect: async () => connectTo(addresses.next)(), addresses };
 }
 
 /** Only where pools are named for it. */
@@ -275,7 +293,11 @@ async function runEnrol(args: readonly string[]): Promise<number> {
   if (token === '') throw new HeadroomError('USAGE', 'the token is read from stdin, and there was none; `headroom agent token` makes one');
   await enrol({
     agent: config.vm === null ? { role: 'host', host: hostId(config.host ?? hostname()) } : { role: 'guest', vm: vmId(config.vm) },
-    connect: webSocketConnect(config.aggregator, config.vm === null ? FRAME_BYTES_MAX : GUEST_FRAME_BYTES_MAX, certificates(config.caFile)),
+    connect: webSocketConnect(
+      config.aggregator.split(',')[0]!.trim(),
+      config.vm === null ? FRAME_BYTES_MAX : GUEST_FRAME_BYTES_MAX,
+      certificates(config.caFile),
+    ),
     prover: openAgentKeyWith(config.stateDir, token),
     ...{ clock: systemClock, prng: createPrng(randomSeed()), bootId: newUuid(), version: VERSION, waitMs: secondsToMs(config.waitSeconds) },
   });

@@ -10,10 +10,12 @@ import type { Logger } from '../shared/log.ts';
 import type { Transport } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
 import { POOL_CAPABILITY } from '../shared/protocol/frames.ts';
+import { RESOURCES } from '../shared/resources.ts';
 import type { DecisionConfig } from './config.ts';
 import type { OutlierFinder } from './core/anomaly/peers.ts';
 import type { FitService, Fitting } from './core/forecast/fitted/fit.ts';
 import { forecasterFactory } from './core/forecast/registry.ts';
+import { budgetShare } from './core/ownership/budget-share.ts';
 import { FleetState } from './core/state/fleet-state.ts';
 import { Executor } from './execute/executor.ts';
 import type { AggregatorService } from './http/service.ts';
@@ -27,6 +29,8 @@ import { storeOwnRows } from './loops/own-rows.ts';
 import { DECIDERS, type Deciders, type PlanMade, runPlan } from './loops/plan-loop.ts';
 import { runStep } from './loops/step-loop.ts';
 import type { Notifier } from './notify/notifier.ts';
+import type { Ownership } from './ownership/ownership.ts';
+import { soleOwnership } from './ownership/sole-ownership.ts';
 import { CapacityWatch } from './service/capacity-watch.ts';
 import { createAnomalies } from './service/create-anomalies.ts';
 import { createCredentials } from './service/create-credentials.ts';
@@ -34,6 +38,7 @@ import { createSpawning, spawnPeriodMs } from './service/create-spawning.ts';
 import { DecisionLog } from './service/decision-log.ts';
 import { EventLog } from './service/event-log.ts';
 import { FromHosts } from './service/from-hosts.ts';
+import { HostOwnership } from './service/host-ownership.ts';
 import { KillSwitchDesk } from './service/kill-switch-desk.ts';
 import { KillSwitches } from './service/kill-switches.ts';
 import { LedgerQueue } from './service/ledger-queue.ts';
@@ -75,6 +80,8 @@ export interface AggregatorOptions {
   deciders?: Deciders;
   /** Of its hold on what crosses hosts, null = another has it; absent: it is the only one. */
   fleetEpoch?: () => number | null;
+  /** Which hosts are ours; absent: all, under the epoch of this start. */
+  ownership?: Ownership;
   /** Keys of agents, and where refusals are written; absent: only agents on this machine are taken. */
   identity?: { agents: AgentIdentities; security: SecurityLog };
 }
@@ -85,8 +92,15 @@ const SETTLE_MS = 20_000;
 const LAUNCH_PLAN_MS = 1500;
 /** Changes of before a restart that still count against the blast radius are looked for in so many entries. */
 const OUTCOMES_READ_MAX = 2000;
+/** An agent restarts within seconds; one that is away for longer has lost its way to us, or its host is down. */
+const AWAY_MS_MAX = 15_000;
 /** Each loan has four or five entries in its life. */
 const LOANS_READ_MAX = 2000;
+
+/** Who sees some of the hosts only cannot count a group's members: groups are decided while one aggregator has all hosts. */
+function groupEpoch(ownership: Ownership): number | null {
+  return ownership.members().length === 1 ? ownership.fleetEpoch() : null;
+}
 
 /** Takes ownership (a new epoch) and the policy into force. Rejects when a store fails or the policy file is invalid. */
 export async function createAggregator(options: AggregatorOptions): Promise<Aggregator> {
@@ -121,6 +135,7 @@ export class Aggregator {
   readonly #parts: Parts;
   readonly #fromHosts: FromHosts;
   readonly #policyDesk: PolicyDesk;
+  readonly #killSwitches: KillSwitchDesk;
   readonly #pools: Pools;
   readonly #loops: Loops;
   readonly #counters: AggregatorCounters = { lintFindings: 0, rowsNotStored: 0, fits: 0 };
@@ -137,11 +152,13 @@ export class Aggregator {
     );
     const notifications = new NotificationLog(nowMs(), options.notifiers ?? [], (vm) => this.#known(vm));
     const reporter = new Reporter({ events, queue, notifications, log, nowMs });
-    const state = new FleetState({ ...config, epoch, factory: forecasterFactory }, policies.policy);
+    const ownership = options.ownership ?? soleOwnership(epoch);
+    const epochOf = (host: HostId): number => ownership.epochOf(host) ?? epoch;
+    const state = new FleetState({ ...config, epoch, epochOf, factory: forecasterFactory }, policies.policy);
     state.killSwitch = kills.fleetEngaged;
     const models = new ModelKeeper({ ledger, state, log, nowMs, keptMs: config.modelsKeptMs });
     const line = this.#line();
-    const anomalies = createAnomalies({ ...{ config, clock, epoch, time, state, events, queue, notifications, ledger, log }, ...line });
+    const anomalies = createAnomalies({ ...{ config, clock, epochOf, time, state, events, queue, notifications, ledger, log }, ...line });
     const executor = new Executor({
       clock,
       retryMs: config.commandRetryMs,
@@ -157,28 +174,28 @@ export class Aggregator {
         reporter.outcome(outcome);
       },
     });
-    const killSwitches = new KillSwitchDesk({
+    this.#killSwitches = new KillSwitchDesk({
       ...{ kills, state, executor, reporter, time },
       hosts: () => this.ingest.hosts(),
       send: (host, frame) => this.ingest.send(host, frame),
     });
     const credentials = createCredentials({
-      ...{ clock, epoch, time, state, notifications, queue },
+      ...{ clock, epoch, epochOf, time, state, notifications, queue },
       ...line,
       view: (vm) => this.service.vm(vm),
     });
     const spawning = createSpawning({
-      ...{ clock, epoch, time, state, queue, config, prng, log, ledger, events, notifications },
+      ...{ clock, epoch, holdOf: epochOf, time, state, queue, config, prng, log, ledger, events, notifications },
       ...{
         ...line,
-        fleetEpoch: options.fleetEpoch ?? (() => epoch),
+        fleetEpoch: options.fleetEpoch ?? (() => groupEpoch(ownership)),
         snapshot: () => this.#parts.snapshot(),
         peaks: (snapshot) => this.#parts.capacity.peaks(snapshot),
       },
     });
     this.#fromHosts = new FromHosts(
       { clock, time, state, executor, reporter, decisions, anomalies, queue, models, credentials, spawning },
-      killSwitches,
+      this.#killSwitches,
       (vm) => this.#launched(vm),
     );
     const ingest = createIngest({
@@ -188,9 +205,11 @@ export class Aggregator {
       epoch,
       ownsVm: (vm) => state.vm(vm)?.host ?? null,
       ...this.#door(state),
+      ...(options.ownership ? { admit: (host, hello) => hosts.admit(host, hello), mayCommand: (host) => hosts.mayCommand(host) } : {}),
     });
+    const hosts = this.#owners(ownership, state, executor, decisions);
     this.#parts = {
-      ...{ clock, prng, log, version, epoch, time, series, ledger, state, executor, ingest, policies, kills },
+      ...{ clock, prng, log, version, epoch, time, series, ledger, state, executor, ingest, policies, kills, ownership, hosts },
       ...{ events, decisions, notifications, anomalies, queue, models, reporter, credentials, spawning, shortages: new ShortageWatch() },
       capacity: new CapacityWatch({ state, ledger, log, ...config }),
       snapshot: () => state.snapshot(nowMs(), clock.monotonicMs()),
@@ -206,7 +225,19 @@ export class Aggregator {
     this.#policyDesk = new PolicyDesk(this.#parts);
     this.#loops = this.#turning();
     const metrics = (): Record<string, number> => ownMetrics(this.#parts, this.#counters, this.#loops.all, this.#options.notifiers ?? []);
-    this.service = createService(this.#parts, { policies: this.#policyDesk, killSwitches, metrics });
+    this.service = createService(this.#parts, { policies: this.#policyDesk, killSwitches: this.#killSwitches, metrics });
+  }
+
+  #owners(ownership: Ownership, state: FleetState, executor: Executor, decisions: DecisionLog): HostOwnership {
+    return new HostOwnership({
+      ...{ ownership, clock: this.#options.clock, log: this.#options.log, awayMsMax: AWAY_MS_MAX },
+      connected: () => this.ingest.hosts(),
+      redirect: (host, to) => this.ingest.redirect(host, to),
+      withdraw: (withdrawn, reason) => executor.abort((step) => withdrawn.has(step.host), reason),
+      forget: (host) => {
+        for (const vm of state.forgetHost(host)) decisions.forget(vm, RESOURCES);
+      },
+    });
   }
 
   #turning(): Loops {
@@ -272,6 +303,7 @@ export class Aggregator {
   /** Begins the loops; connections may be taken before. */
   start(): void {
     this.#loops.start();
+    if (this.#options.ownership) this.#parts.hosts.start(() => this.#killSwitches.refresh());
     this.#parts.log.info('aggregator started', { epoch: this.#parts.epoch, policy: this.state.policy.version });
   }
 
@@ -301,6 +333,7 @@ export class Aggregator {
     this.#stopping = true;
     this.#launchPlan?.cancel();
     await this.#loops.stop();
+    this.#parts.hosts.stop();
     this.executor.stop();
     this.#parts.anomalies.stop();
     this.#parts.credentials.stop();
@@ -310,7 +343,7 @@ export class Aggregator {
     await this.#parts.capacity.checkpoint();
     await this.#parts.spawning.checkpoint();
     await this.#parts.anomalies.keep();
-    await this.#parts.queue.flush();
+    await this.#parts.queue.end();
   }
 
   async #step(): Promise<void> {
@@ -335,10 +368,12 @@ export class Aggregator {
   }
 
   async #plan(): Promise<void> {
-    const { clock, prng, ledger, series, time, epoch, version, state, executor, ingest, decisions, reporter } = this.#parts;
+    const { clock, prng, ledger, series, time, epoch, version, state, executor, ingest, decisions, reporter, ownership } = this.#parts;
     await runPlan({
       ...(this.#options.deciders ?? DECIDERS),
       ...{ prng, epoch, state, executor, ledger, series },
+      epochOf: (host) => ownership.epochOf(host),
+      share: (policy) => budgetShare(policy, ownership.members().length),
       nowMs: () => time.nowMs(),
       nowMonoMs: () => clock.monotonicMs(),
       giveWay: fairTurns(clock),
@@ -375,6 +410,7 @@ export class Aggregator {
   };
 
   async #maintain(): Promise<void> {
+    if (this.#options.ownership) await this.#policyDesk.refresh();
     await this.#policyDesk.reload();
     await this.#parts.series.maintain(this.#parts.time.nowMs());
   }

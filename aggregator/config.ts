@@ -11,6 +11,7 @@ import { AGGREGATOR_PORT } from '../shared/aggregator-address.ts';
 import { errorText, HeadroomError } from '../shared/errors.ts';
 import { LOG_LEVELS } from '../shared/log.ts';
 import { type AccessConfig, resolveAccess } from './access-config.ts';
+import { type ClusterConfig, resolveCluster } from './cluster-config.ts';
 import { resolveStore, type StoreConfig } from './store-config.ts';
 import { resolveWebhooks, type WebhooksConfig } from './webhook-config.ts';
 
@@ -53,6 +54,8 @@ const ConfigFile = Type.Object(
     forecastBudgetMs: Type.Optional(periodMs(1)),
     /** Where series are kept: see store-config.ts, which checks it. */
     store: Type.Optional(Type.Unknown()),
+    /** One of several aggregators: see cluster-config.ts, which checks it. */
+    cluster: Type.Optional(Type.Unknown()),
     /** Who is told of what happens to VMs, and addresses they may have beyond the usual: see webhook-config.ts, which checks them. */
     webhooks: Type.Optional(Type.Unknown()),
     webhookTargets: Type.Optional(Type.Unknown()),
@@ -97,6 +100,8 @@ export interface AggregatorConfig extends DecisionConfig {
   dataDir: string;
   policyFile: string | null;
   store: StoreConfig;
+  /** Null: this aggregator is the only one. */
+  cluster: ClusterConfig | null;
   webhooks: WebhooksConfig;
   seriesBytesMax: number | null;
   rawRetentionMs: number | null;
@@ -209,7 +214,8 @@ export function resolveConfig(source: string | null, flags: Flags): AggregatorCo
     hostNames,
     dataDir,
     policyFile,
-    store,
+    store: givenStore,
+    cluster,
     webhooks,
     webhookTargets,
     seriesBytesMax,
@@ -218,6 +224,7 @@ export function resolveConfig(source: string | null, flags: Flags): AggregatorCo
     logLevel,
     ...decision
   } = file;
+  const store = resolveStore(givenStore);
   const where = {
     listen: { host: flags.host ?? listen?.host ?? '127.0.0.1', port: flags.port ?? listen?.port ?? AGGREGATOR_PORT },
     agents: agents ?? null,
@@ -229,7 +236,8 @@ export function resolveConfig(source: string | null, flags: Flags): AggregatorCo
     hostNames: hostNames ?? [],
     dataDir: flags.dataDir ?? dataDir ?? 'headroom-data',
     policyFile: flags.policy ?? policyFile ?? null,
-    store: resolveStore(store),
+    store,
+    cluster: resolveCluster(cluster, store),
     webhooks: resolveWebhooks(webhooks, webhookTargets),
     seriesBytesMax: seriesBytesMax ?? null,
     rawRetentionMs: rawRetentionMs ?? null,

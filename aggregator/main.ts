@@ -21,6 +21,7 @@ import type { Access } from './identity/access.ts';
 import { openAccess, readTls } from './identity/open-access.ts';
 import { serveAgents } from './ingest/serve-agents.ts';
 import { openWebhooks } from './notify/open-webhooks.ts';
+import { openCluster } from './open-cluster.ts';
 import { openSeriesStore } from './open-series-store.ts';
 import type { PolicySource } from './service/policy-keeper.ts';
 import { lockDirectory } from './store/sqlite/directory-lock.ts';
@@ -62,7 +63,10 @@ interface Opened {
 async function open(config: AggregatorConfig, log: Logger, closers: Closers): Promise<Opened> {
   const lock = lockDirectory(config.dataDir, 'aggregator');
   closers.push(() => lock.release());
-  const ledger = await openSqliteLedgerStore({ directory: join(config.dataDir, 'ledger') });
+  const file = await openSqliteLedgerStore({ directory: join(config.dataDir, 'ledger') });
+  const cluster = config.cluster === null ? null : await openCluster({ config: config.cluster, ledger: file, clock: systemClock, log });
+  const ledger = cluster?.ledger ?? file;
+  if (cluster !== null) closers.push(() => cluster.close());
   closers.push(() => ledger.close());
   const prng = createPrng(config.seed);
   const series = await openSeriesStore({
@@ -82,6 +86,8 @@ async function open(config: AggregatorConfig, log: Logger, closers: Closers): Pr
     ...{ config: config.access, dataDir: config.dataDir, ledger, clock: systemClock, log },
     evict: (agent, error) => aggregator.ingest.evict(agent, error),
   });
+  const ownership = await cluster?.join();
+  if (ownership !== undefined) closers.push(() => ownership.close());
   const aggregator: Aggregator = await createAggregator({
     clock: systemClock,
     prng,
@@ -95,6 +101,8 @@ async function open(config: AggregatorConfig, log: Logger, closers: Closers): Pr
     version: packageVersion(),
     notifiers: webhooks === null ? [] : [webhooks],
     identity: access.options,
+    ...(ownership === undefined ? {} : { ownership }),
+    ...(config.cluster === null ? {} : { ingestLimits: { heartbeatMs: config.cluster.heartbeatMs } }),
   });
   closers.push(() => aggregator.stop());
   return { aggregator, access };

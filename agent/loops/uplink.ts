@@ -3,7 +3,6 @@
  * flush the sample buffer at its pace, hand commands to their handlers, resend what was not confirmed, and drain on stop.
  * Input: a Connect, a buffer, frames to send. Output: frames to handlers. Timers and I/O only; the decisions are in core.
  */
-import { backoffMs } from '../../shared/backoff.ts';
 import type { Clock, Timer } from '../../shared/clock.ts';
 import { errorText, HeadroomError, isHeadroomError } from '../../shared/errors.ts';
 import { Session } from '../../shared/net/session.ts';
@@ -12,6 +11,7 @@ import type { Prng } from '../../shared/prng.ts';
 import { FRAME_BYTES_MAX, type Frame, type FrameOf } from '../../shared/protocol/frames.ts';
 import { checkFrame, type Receiver } from '../../shared/protocol/validate.ts';
 import { TokenBucket } from '../../shared/token-bucket.ts';
+import { Addresses } from '../core/addresses.ts';
 import { Outbox, type OutboxFrame } from '../core/outbox.ts';
 import type { SampleBuffer } from '../core/sample-buffer.ts';
 
@@ -39,7 +39,10 @@ export interface Prover {
 
 export interface UplinkOptions {
   role: 'host' | 'guest';
+  /** Connects to the next of `addresses`, where there are any. */
   connect: Connect;
+  /** Absent: there is one place only. */
+  addresses?: Addresses;
   clock: Clock;
   prng: Prng;
   /** Made anew for each connection; the uplink adds to its bootId what tells this start of the program from others. */
@@ -101,7 +104,8 @@ export class Uplink {
   #inventorySent = false;
   #peerDrains = false;
   #confirming = false;
-  #attempt = 0;
+  readonly #addresses: Addresses;
+  #redirect: FrameOf<'redirect'> | null = null;
   #welcomedAtMs = 0;
   #reconnect: Timer | undefined;
   #flusher: Timer | undefined;
@@ -113,6 +117,7 @@ export class Uplink {
     this.#options = options;
     const { clock, prng, flushMs = DEFAULT_FLUSH_MS } = options;
     this.#flushMs = flushMs;
+    this.#addresses = options.addresses ?? new Addresses(['']);
     const start = `${Math.round(clock.wallMs()).toString(36)}.${prng
       .stream('boot')
       .below(2 ** 32)
@@ -247,7 +252,10 @@ export class Uplink {
 
   #lost(error: HeadroomError | null): void {
     const { clock, prng, handlers } = this.#options;
-    if (this.#welcome && clock.monotonicMs() - this.#welcomedAtMs > STEADY_MS) this.#attempt = 0;
+    const nowMs = clock.monotonicMs();
+    if (this.#welcome && nowMs - this.#welcomedAtMs > STEADY_MS) this.#addresses.steady();
+    const redirect = this.#redirect;
+    this.#redirect = null;
     this.#session = undefined;
     this.#welcome = undefined;
     this.#options.buffer.disconnected();
@@ -257,7 +265,10 @@ export class Uplink {
     this.#outbox.connectionLost();
     this.#draining?.();
     if (this.#running && !this.#reconnect) {
-      const delayMs = backoffMs(this.#attempt++, this.#options.backoff ?? DEFAULT_BACKOFF, prng);
+      const { backoff = DEFAULT_BACKOFF } = this.#options;
+      const delayMs = redirect
+        ? this.#addresses.redirected(redirect.url, redirect.retryMs, nowMs, backoff, prng)
+        : this.#addresses.failed(nowMs, backoff, prng);
       this.#reconnect = clock.setTimeout(() => void this.#connect(), delayMs);
     }
     handlers.onDisconnected?.(error);
@@ -271,6 +282,11 @@ export class Uplink {
     }
     if (frame.type === 'challenge') {
       this.#prove(frame);
+      return;
+    }
+    if (frame.type === 'redirect') {
+      this.#redirect = frame;
+      this.#session?.close(frame.reason);
       return;
     }
     if (frame.type === 'goodbye') {
@@ -308,6 +324,7 @@ export class Uplink {
     }
     const { clock, buffer, handlers } = this.#options;
     this.#welcome = welcome;
+    this.#addresses.welcomed();
     this.#welcomedAtMs = clock.monotonicMs();
     this.#counters.connects++;
     this.#backlogBudget = new TokenBucket(

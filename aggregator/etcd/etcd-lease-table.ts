@@ -5,6 +5,7 @@
 import type { Etcd3 } from 'etcd3';
 import type { LeaseId, LeaseTable, TableEntry } from '../ownership/lease-table.ts';
 import type { EtcdConnection } from './connection.ts';
+import { after } from './keys.ts';
 
 /** A member that is stopped does not answer; the lease must be renewed at another before it ends. */
 const RENEWAL_MS_MAX = 400;
@@ -90,11 +91,4 @@ async function renewOnce(etcd: Etcd3, lease: LeaseId, tries: number): Promise<{ 
 
 function ignoreEnded(error: { code?: string }): void {
   if (error.code !== 'LEASE_EXPIRED') throw error;
-}
-
-/** The first key behind all that begin with these bytes, which are text. */
-function after(bytes: Buffer): Buffer {
-  const next = Buffer.from(bytes);
-  next[next.length - 1]! += 1;
-  return next;
 }

@@ -48,6 +48,8 @@ export interface Fencing {
   /** Highest epoch the host ever accepted. */
   hostEpoch: (host: HostId) => number;
   leaseMs: number;
+  /** Is the host held as it was when the plan was made? */
+  held: (host: HostId) => boolean;
 }
 
 interface UnderWay {
@@ -92,6 +94,10 @@ export class Executor {
     const end = (outcome: Outcome, reason: string): void => {
       this.#end({ planId, commandId: `${planId}/${index}`, index, step, outcome, reason, readBack: null, result: null });
     };
+    if (!fencing.held(step.host)) {
+      end('superseded', 'its host is no longer ours to decide about');
+      return;
+    }
     if (this.#underWay.has(key)) {
       end('skipped', 'an earlier command for it is still under way');
       return;

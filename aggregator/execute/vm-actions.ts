@@ -10,7 +10,8 @@ import type { Outcome } from '../../shared/resources.ts';
 
 export interface VmActionOptions {
   clock: Clock;
-  epoch: number;
+  /** Of our hold on a host. */
+  epochOf: (host: HostId) => number;
   send: (host: HostId, frame: FrameOf<'vm-action'>) => boolean;
   retryMs: number;
   deadlineMs: number;
@@ -45,7 +46,8 @@ export class VmActions {
     { vm, action, forMs, means, reason }: Pick<FrameOf<'vm-action'>, 'action' | 'forMs' | 'means' | 'reason'> & { vm: VmId },
     end: UnderWay['end'],
   ): void {
-    const { clock, epoch, deadlineMs, send } = this.#options;
+    const { clock, epochOf, deadlineMs, send } = this.#options;
+    const epoch = epochOf(host);
     const actionId = `${epoch}/${Math.round(clock.wallMs())}/${++this.#sent}`;
     const leaseMs = deadlineMs;
     // Agents of before know no other means than links, and no word for them.

@@ -13,6 +13,8 @@ import { type AppendStore, Committer } from './committer.ts';
 import { FlushPace } from './flush-pace.ts';
 import { type ConnectionOwner, PeerConnection } from './peer-connection.ts';
 import {
+  type Admit,
+  type Elsewhere,
   type IngestCounters,
   type IngestLimits,
   type IngestSink,
@@ -44,6 +46,10 @@ export interface IngestOptions {
   sink: IngestSink;
   /** Told to agents at welcome. A function when it may rise while running. */
   epoch: number | (() => number);
+  /** Whether a host's agent is served here; absent: always, under `epoch`. */
+  admit?: Admit;
+  /** May commands go to this host: false where another decides about it by now. Absent: always. */
+  mayCommand?: (host: HostId) => boolean;
   limits?: Partial<IngestLimits>;
   /** The host that reports this VM, null when none does: direct guest agents need one, connected. */
   ownsVm: (vm: VmId) => HostId | null;
@@ -105,6 +111,12 @@ export class Ingest implements ConnectionOwner {
   send(host: HostId, frame: DownFrame): boolean {
     const direct = frame.type === 'guest-command' ? this.#peers.get(`guest/${frame.vm}`)?.connection : undefined;
     const connection = direct ?? this.#peers.get(`host/${host}`)?.connection;
+    // A switch that stops things is anybody's to throw.
+    const may = this.options.mayCommand?.(host) !== false || (frame.type === 'kill-switch' && frame.engaged);
+    if (!may) {
+      this.counters.dropped['not-owned']++;
+      return false;
+    }
     const sent = connection?.send(frame) === true;
     if (!sent) this.counters.dropped['not-sent']++;
     return sent;
@@ -150,6 +162,7 @@ export class Ingest implements ConnectionOwner {
       ingest_slowed_total: counters.slowed,
       ingest_protocol_errors_total: counters.protocolErrors,
       ingest_handshakes_refused_total: counters.handshakesRefused,
+      ingest_redirected_total: counters.redirected,
       ingest_batches_pending: committer.pendingBatches,
       ingest_appends_total: committer.appends,
       ingest_append_failures_total: committer.appendFailures,
@@ -159,6 +172,13 @@ export class Ingest implements ConnectionOwner {
       metrics[`ingest_dropped_${reason.replaceAll('-', '_')}_total`] = count;
     }
     return metrics;
+  }
+
+  /** Another aggregator looks after this host: its agent goes there. False: it is not connected. */
+  redirect(host: HostId, to: Elsewhere): boolean {
+    const connection = this.#peers.get(`host/${host}`)?.connection;
+    connection?.redirect(to);
+    return connection !== undefined;
   }
 
   /** Its key is no longer good: its connection ends, the guests' that spoke for its VMs stay their own. */

@@ -19,13 +19,16 @@ import {
   GUEST_FRAME_BYTES_MAX,
   HINT_CAPABILITY,
   type Lane,
+  REDIRECT_CAPABILITY,
 } from '../../shared/protocol/frames.ts';
 import type { TelemetryBlock } from '../../shared/telemetry.ts';
 import type { AgentIdentities } from './agent-identities.ts';
 import type { Committer } from './committer.ts';
 import type { FlushPace } from './flush-pace.ts';
 import {
+  type Admit,
   agentOf,
+  type Elsewhere,
   type IngestCounters,
   type IngestLimits,
   type IngestSink,
@@ -43,6 +46,7 @@ export interface ConnectionOwner {
     ownsVm: (vm: VmId) => HostId | null;
     mayMove?: (vm: VmId, to: HostId) => boolean;
     identities?: AgentIdentities;
+    admit?: Admit;
     onProblem?: (peer: string, error: HeadroomError, agent: PeerKey | null) => void;
   };
   readonly limits: IngestLimits;
@@ -77,6 +81,8 @@ export class PeerConnection implements PeerLink {
   #peer: PeerState | undefined;
   /** Asked for, not yet given. */
   #challenge: Challenge | undefined;
+  /** Where it belongs is being found out. */
+  #placing = false;
   /** Who it said it is, when it was refused. */
   #agent: PeerKey | null = null;
   /** VMs of its latest inventory that other hosts have. */
@@ -115,6 +121,12 @@ export class PeerConnection implements PeerLink {
 
   replaced(): void {
     this.#session.fail(new HeadroomError('CONFLICT', 'a newer connection of this agent took over'));
+  }
+
+  redirect({ url, retryMs, reason }: Elsewhere): void {
+    this.#owner.counters.redirected++;
+    this.#session.send({ type: 'redirect', url, retryMs, reason: reason.slice(0, 256) });
+    this.#session.close(reason);
   }
 
   refuse(error: HeadroomError): void {
@@ -204,7 +216,7 @@ export class PeerConnection implements PeerLink {
       const { transport } = this.#session;
       const local = transport.local;
       if (this.#owner.options.identities?.required(hello, local)) this.#ask(hello, version);
-      else this.#admit(hello, version, local, null);
+      else this.#place(hello, version, local, null);
     } catch (error) {
       this.#owner.counters.handshakesRefused++;
       throw error;
@@ -227,7 +239,7 @@ export class PeerConnection implements PeerLink {
     try {
       if (!challenge) throw new HeadroomError('FRAME_OUT_OF_ORDER', 'a proof that was not asked for');
       const keyId = await this.#owner.options.identities!.prove(challenge.occasion, proof);
-      if (!this.#session.closed) this.#admit(challenge.occasion.hello, challenge.version, true, keyId);
+      if (!this.#session.closed) this.#place(challenge.occasion.hello, challenge.version, true, keyId);
     } catch (error) {
       this.#owner.counters.handshakesRefused++;
       this.#agent = challenge === undefined ? null : agentOf(challenge.occasion.hello);
@@ -235,7 +247,30 @@ export class PeerConnection implements PeerLink {
     }
   }
 
-  #admit(hello: FrameOf<'hello'>, version: number, known: boolean, keyId: string | null): void {
+  /** Here, or with another aggregator. */
+  #place(hello: FrameOf<'hello'>, version: number, known: boolean, keyId: string | null): void {
+    const { admit } = this.#owner.options;
+    if (admit === undefined || hello.role !== 'host' || hello.host === null || !known) {
+      this.#admit(hello, version, known, keyId, this.#owner.epoch);
+      return;
+    }
+    if (this.#placing) throw new HeadroomError('FRAME_OUT_OF_ORDER', 'a second hello');
+    this.#placing = true;
+    admit(hello.host as HostId, hello)
+      .then((admission) => {
+        if (this.#session.closed) return;
+        if (admission.here) this.#admit(hello, version, known, keyId, admission.epoch);
+        else if (hello.capabilities.includes(REDIRECT_CAPABILITY)) this.redirect(admission);
+        else throw new HeadroomError('HANDSHAKE_REFUSED', `${admission.reason}; its agent must connect to ${admission.url ?? 'another'}`);
+      })
+      .catch((error: unknown) => {
+        this.#owner.counters.handshakesRefused++;
+        this.#agent = agentOf(hello);
+        this.#session.fail(isHeadroomError(error) ? error : new HeadroomError('INVARIANT_BROKEN', errorText(error), { cause: error }));
+      });
+  }
+
+  #admit(hello: FrameOf<'hello'>, version: number, known: boolean, keyId: string | null, epoch: number): void {
     const { clock, sink } = this.#owner.options;
     const { heartbeatMs, window } = this.#owner.limits;
     const peer = this.#owner.register(this, hello, known);
@@ -245,7 +280,7 @@ export class PeerConnection implements PeerLink {
       type: 'welcome',
       version,
       connectionId: this.#id,
-      epoch: this.#owner.epoch,
+      epoch,
       heartbeatMs,
       window,
       backlogRowsPerSecond: this.#owner.backlogShare(),

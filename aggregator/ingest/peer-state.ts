@@ -32,6 +32,18 @@ export interface IngestSink {
   onBlocks?(host: HostId, blocks: readonly TelemetryBlock[], receivedMonotonicMs: number): void;
 }
 
+/** Where a host's agent finds who looks after it. */
+export interface Elsewhere {
+  /** Null: nobody can tell now. */
+  url: string | null;
+  retryMs: number;
+  reason: string;
+}
+
+/** Is a host's agent served here, and under which epoch? */
+export type Admission = { here: true; epoch: number } | ({ here: false } & Elsewhere);
+export type Admit = (host: HostId, hello: FrameOf<'hello'>) => Promise<Admission>;
+
 export interface IngestLimits {
   /** Batches an agent may have unacknowledged, per lane. */
   window: number;
@@ -63,6 +75,7 @@ export type DropReason =
   | 'store-failed'
   | 'before-inventory'
   | 'not-sent'
+  | 'not-owned'
   | 'send-queue';
 
 export interface IngestCounters {
@@ -77,7 +90,9 @@ export interface IngestCounters {
   slowed: number;
   protocolErrors: number;
   handshakesRefused: number;
-  /** Rows, except `not-sent` and `send-queue`: frames. */
+  /** Agents sent to another aggregator. */
+  redirected: number;
+  /** Rows, except `not-sent`, `not-owned` and `send-queue`: frames. */
   dropped: Record<DropReason, number>;
 }
 
@@ -93,6 +108,7 @@ export function newCounters(): IngestCounters {
     slowed: 0,
     protocolErrors: 0,
     handshakesRefused: 0,
+    redirected: 0,
     dropped: {
       'foreign-subject': 0,
       'unknown-vm': 0,
@@ -101,6 +117,7 @@ export function newCounters(): IngestCounters {
       'store-failed': 0,
       'before-inventory': 0,
       'not-sent': 0,
+      'not-owned': 0,
       'send-queue': 0,
     },
   };
@@ -111,6 +128,8 @@ export interface PeerLink {
   send(frame: Frame): boolean;
   /** A newer connection of the same agent took over. */
   replaced(): void;
+  /** Another aggregator serves it. */
+  redirect(to: Elsewhere): void;
   /** Its key was revoked. */
   refuse(error: HeadroomError): void;
   /** These batches are in the store. */

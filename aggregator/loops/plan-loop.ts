@@ -11,6 +11,7 @@ import type { FleetSnapshot, HostGrant, LintFinding, Plan } from '../core/plan/p
 import { type PlanReport, plan } from '../core/plan/planner.ts';
 import type { FleetPolicy } from '../core/plan/policy.ts';
 import type { FleetState } from '../core/state/fleet-state.ts';
+import { ownedPart } from '../core/state/owned-part.ts';
 import { planBlocks } from '../core/state/plan-rows.ts';
 import { decisionBlock } from '../core/state/series-rows.ts';
 import type { Executor } from '../execute/executor.ts';
@@ -33,6 +34,10 @@ export interface PlanLoopOptions extends Deciders {
   giveWay: () => Promise<void>;
   prng: Prng;
   epoch: number;
+  /** Of our hold on a host; null = it is not ours now. */
+  epochOf: (host: HostId) => number | null;
+  /** Our part of what the fleet's policy allows within a time. */
+  share: (policy: FleetPolicy) => FleetPolicy;
   state: FleetState;
   executor: Executor;
   ledger: LedgerStore;
@@ -51,27 +56,31 @@ export interface PlanMade {
 
 export async function runPlan(options: PlanLoopOptions): Promise<void> {
   const { state, executor, ledger, giveWay } = options;
-  const { policy } = state;
-  const snapshot = state.snapshot(options.nowMs(), options.nowMonoMs());
+  const inForce = state.policy;
+  const policy = options.share(inForce);
+  const holds = new Map(state.hostIds().map((host) => [host, options.epochOf(host)]));
+  const snapshot = ownedPart(state.snapshot(options.nowMs(), options.nowMonoMs()), (host) => (holds.get(host) ?? null) !== null);
   await giveWay();
   const made = options.plan(snapshot, policy, { epoch: options.epoch }, options.prng.stream(String(snapshot.nowMs)));
   await giveWay();
   const findings = options.lint(made.plan, snapshot, policy);
   await giveWay();
   // Made under rules that no longer hold: the next plan knows the new ones.
-  if (state.policy !== policy) return;
+  if (state.policy !== inForce) return;
   const carriedOut = withoutFindings(made.plan, findings);
   const entry = options.entryOf(carriedOut, findings, snapshot);
   if (entry !== null) await ledger.append(snapshot.nowMs, entry);
   options.onPlan({ plan: carriedOut, report: made.report, findings }, snapshot);
   await grantLeases(options, carriedOut.grants, snapshot);
   // Either may have changed while the ledger wrote and others had their turn.
-  if (!state.killSwitch && state.policy === policy) {
+  if (!state.killSwitch && state.policy === inForce) {
     executor.execute(carriedOut, {
       ownEpoch: options.epoch,
       highest: (vm, resource) => state.vm(vm)?.pairs[resource],
-      hostEpoch: (host) => state.host(host)?.highestEpoch ?? 0,
+      hostEpoch: (host) => Math.max(options.epochOf(host) ?? 0, state.host(host)?.highestEpoch ?? 0),
       leaseMs: policy.leaseMs,
+      // Another may have had it in between.
+      held: (host) => options.epochOf(host) === holds.get(host),
     });
   }
   await storeDecisions(options, snapshot, policy, carriedOut);

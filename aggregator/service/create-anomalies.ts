@@ -9,8 +9,9 @@ import { IncidentReporter } from './incident-reporter.ts';
 import { KeptIncidents } from './kept-incidents.ts';
 import type { Parts } from './parts.ts';
 
-export interface AnomalyParts extends Pick<Parts, 'clock' | 'epoch' | 'time' | 'state' | 'events' | 'queue' | 'notifications' | 'ledger'> {
+export interface AnomalyParts extends Pick<Parts, 'clock' | 'time' | 'state' | 'events' | 'queue' | 'notifications' | 'ledger'> {
   config: DecisionConfig;
+  epochOf: VmActionOptions['epochOf'];
   log: Logger;
   send: VmActionOptions['send'];
   understands: (host: HostId, capability: string) => boolean;
@@ -18,13 +19,13 @@ export interface AnomalyParts extends Pick<Parts, 'clock' | 'epoch' | 'time' | '
 }
 
 export function createAnomalies(parts: AnomalyParts): AnomalyDesk {
-  const { clock, epoch, time, state, events, queue, notifications, log, config, send, understands } = parts;
+  const { clock, epochOf, time, state, events, queue, notifications, log, config, send, understands } = parts;
   const { stepMs, anomalyLearningSteps: learningSteps, commandRetryMs: retryMs, commandDeadlineMs: deadlineMs } = config;
   return new AnomalyDesk({
     ...{ stepMs, learningSteps, time, state, understands },
     kept: new KeptIncidents(parts.ledger),
     peers: parts.outliers && new Peers(parts.outliers),
-    actions: new VmActions({ clock, epoch, send, retryMs, deadlineMs }),
+    actions: new VmActions({ clock, epochOf, send, retryMs, deadlineMs }),
     reporter: new IncidentReporter({ events, queue, notifications, log, nowMs: () => time.nowMs() }),
   });
 }

@@ -11,15 +11,16 @@ import { Credentials } from './credentials.ts';
 import type { Parts } from './parts.ts';
 
 export interface CredentialParts extends Pick<Parts, 'clock' | 'epoch' | 'time' | 'state' | 'notifications' | 'queue'> {
+  epochOf: (host: HostId) => number;
   send: (host: HostId, frame: FrameOf<'guest-command'>) => boolean;
   understands: (host: HostId, capability: string) => boolean;
   view: (vm: VmId) => VmView | null;
 }
 
 export function createCredentials(parts: CredentialParts): Credentials {
-  const { clock, epoch, time, notifications, queue, send } = parts;
+  const { clock, epoch, epochOf, time, notifications, queue, send } = parts;
   return new Credentials({
-    ...{ clock, epoch, send },
+    ...{ clock, epoch, epochOf, send },
     nowMs: () => time.nowMs(),
     host: (vm) => hostOf(parts, vm),
     waits: (vm) => waitsOf(parts, vm),

@@ -22,6 +22,8 @@ type Needed = 'clock' | 'epoch' | 'time' | 'state' | 'queue' | 'prng' | 'log' | 
 
 export interface SpawningParts extends Pick<Parts, Needed> {
   config: DecisionConfig;
+  /** Of our hold on a host. */
+  holdOf: (host: HostId) => number;
   send: BuildCheckOptions['send'];
   /** Of our hold on what crosses hosts; null = another decides that, or nobody now. */
   fleetEpoch: () => number | null;
@@ -33,7 +35,7 @@ export interface SpawningParts extends Pick<Parts, Needed> {
 
 export function createSpawning(parts: SpawningParts): SpawnDesk {
   const { clock, epoch, time, state, queue, config, send, understands, ledger, log, snapshot, peaks, fleetEpoch } = parts;
-  const epochOf = (host: HostId): number => Math.max(epoch, state.host(host)?.highestEpoch ?? 0);
+  const epochOf = (host: HostId): number => Math.max(parts.holdOf(host), state.host(host)?.highestEpoch ?? 0);
   const makesVms = (host: HostId): boolean => understands(host, BUILD_CAPABILITY);
   const checks = new BuildChecks({ clock, epochOf, send, retryMs: config.commandRetryMs, deadlineMs: CHECK_DEADLINE_MS });
   const { stepMs, seasonsMs } = config;

@@ -16,7 +16,10 @@ import type { Told } from './notification-log.ts';
 
 export interface CredentialsOptions {
   clock: Clock;
+  /** Of this start: part of logins' names. */
   epoch: number;
+  /** Of our hold on a host. */
+  epochOf: (host: HostId) => number;
   nowMs: () => number;
   send: (host: HostId, frame: FrameOf<'guest-command'>) => boolean;
   /** The VM's host; why nothing can be asked of it, null = it can. */
@@ -75,8 +78,8 @@ export class Credentials {
 
   /** Throws UNAVAILABLE where the VM cannot be asked, CONFLICT where one is under way already. */
   request(vm: VmId, publicKey: PublicKey, by: string): CredentialView {
-    const { clock, nowMs, epoch, record } = this.#options;
-    const { refusal } = this.#options.host(vm);
+    const { clock, nowMs, epoch, epochOf, record } = this.#options;
+    const { host, refusal } = this.#options.host(vm);
     if (refusal !== null) throw new HeadroomError('UNAVAILABLE', refusal);
     const open = [...this.#logins.values()].filter(({ state }) => state === 'pending');
     const same = open.find((login) => login.vm === vm);
@@ -90,7 +93,7 @@ export class Credentials {
         type: 'guest-command',
         commandId: id,
         vm,
-        pair: { epoch, generation: this.#count },
+        pair: { epoch: epochOf(host), generation: this.#count },
         action: { kind: 'credential', publicKey },
       },
       ...{ sentMonoMs: null, lastSentMonoMs: Number.NEGATIVE_INFINITY, heardMonoMs: null, lastHeardMonoMs: Number.NEGATIVE_INFINITY },

@@ -38,6 +38,15 @@ export class KillSwitchDesk {
     await saved;
   }
 
+  /** Takes what another aggregator was told. Rejects when the ledger does not answer. */
+  async refresh(): Promise<void> {
+    const { kills, state, executor } = this.#parts;
+    if (!(await kills.refresh())) return;
+    state.killSwitch = kills.fleetEngaged;
+    if (kills.fleetEngaged) executor.abort(() => true, 'kill switch of the fleet');
+    for (const host of this.#parts.hosts()) this.tell(host);
+  }
+
   /** Every switch that concerns a host, as it is now. */
   tell(host: HostId): void {
     const { kills, state, send } = this.#parts;

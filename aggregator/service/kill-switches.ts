@@ -2,6 +2,7 @@
  * Kill switches as an operator set them: fleet, hosts, VMs. Remembered across restarts, and told again to a host that comes
  * back, so that one set while it was away still holds. Input: scopes; output: frames for hosts. The host agent keeps its own.
  */
+import { isHeadroomError } from '../../shared/errors.ts';
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
 import type { LedgerStore } from '../store/ledger-store.ts';
@@ -25,6 +26,9 @@ export class KillSwitches {
   readonly #ledger: LedgerStore;
   /** By `fleet`, `host NAME`, `vm UUID`. One that was released stays until the next: hosts that were away must hear of it. */
   #switches = new Map<string, Switch>();
+  /** As the ledger has them. */
+  #written = '';
+  #writing = 0;
 
   constructor(ledger: LedgerStore) {
     this.#ledger = ledger;
@@ -32,7 +36,16 @@ export class KillSwitches {
 
   async load(): Promise<void> {
     const kept = await this.#ledger.getBlob(BLOB);
-    if (kept !== null) this.#switches = new Map(JSON.parse(new TextDecoder().decode(kept)) as [string, Switch][]);
+    if (kept === null) return;
+    this.#written = new TextDecoder().decode(kept);
+    this.#switches = new Map(JSON.parse(this.#written) as [string, Switch][]);
+  }
+
+  /** Takes what another aggregator was told. True: something is different. Rejects when the ledger does not answer. */
+  async refresh(): Promise<boolean> {
+    const before = this.#written;
+    if (this.#writing === 0) await this.load();
+    return this.#written !== before;
   }
 
   get fleetEngaged(): boolean {
@@ -41,9 +54,33 @@ export class KillSwitches {
 
   async set(scope: KillScope, engaged: boolean, by: string, reason: string, nowMs: number): Promise<void> {
     this.#switches.set(scopeName(scope), { engaged, reason: reason.slice(0, REASON_LENGTH_MAX) });
-    await this.#ledger.putBlob(BLOB, new TextEncoder().encode(JSON.stringify([...this.#switches])));
+    this.#writing++;
+    try {
+      await this.#write(scopeName(scope));
+    } finally {
+      this.#writing--;
+    }
     const action = engaged ? 'kill-switch on' : 'kill-switch off';
     await this.#ledger.append(nowMs, { kind: 'operator', action, by, target: scopeName(scope), reason });
+  }
+
+  /** Another aggregator may have been told of another scope meanwhile: its word stays. */
+  async #write(scope: string): Promise<void> {
+    try {
+      await this.#put();
+    } catch (error) {
+      if (!isHeadroomError(error, 'VERSION_CHANGED')) throw error;
+      const own = this.#switches.get(scope);
+      await this.load();
+      if (own !== undefined) this.#switches.set(scope, own);
+      await this.#put();
+    }
+  }
+
+  async #put(): Promise<void> {
+    const text = JSON.stringify([...this.#switches]);
+    await this.#ledger.putBlob(BLOB, new TextEncoder().encode(text));
+    this.#written = text;
   }
 
   /** What a host should be told now, of everything that concerns it. */

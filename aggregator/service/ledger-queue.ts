@@ -2,6 +2,7 @@
  * Writes to the ledger that nothing waits for: outcomes, events, the map. In order, one at a time; bounded, and what does not
  * fit or fails is counted and told. The map keeps only the newest row per VM and resource while it waits.
  */
+import { isHeadroomError } from '../../shared/errors.ts';
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { Setting } from '../../shared/resources.ts';
 import type { LedgerBody, LedgerStore } from '../store/ledger-store.ts';
@@ -17,6 +18,7 @@ export class LedgerQueue {
   readonly #written = new Map<string, string>();
   #gone = new Set<VmId>();
   #running: Promise<void> | null = null;
+  #ending = false;
   dropped = 0;
   failed = 0;
 
@@ -57,6 +59,12 @@ export class LedgerQueue {
     void this.flush();
   }
 
+  /** What a ledger that is away has not taken by now is given up. */
+  end(): Promise<void> {
+    this.#ending = true;
+    return this.flush();
+  }
+
   /** Resolves when nothing waits any more. */
   flush(): Promise<void> {
     this.#running ??= this.#drain().finally(() => {
@@ -70,23 +78,28 @@ export class LedgerQueue {
       const entry = this.#entries.shift();
       const row = entry ? undefined : this.#rows.entries().next().value;
       const gone = entry || row ? undefined : this.#gone.values().next().value;
-      if (entry) await this.#try(() => this.#ledger.append(entry.timeMs, entry.body));
-      else if (row) {
+      if (entry) {
+        if (!(await this.#try(() => this.#ledger.append(entry.timeMs, entry.body)))) this.#entries.unshift(entry);
+      } else if (row) {
         this.#rows.delete(row[0]);
-        await this.#try(() => this.#ledger.putAllocation(row[1]));
+        const written = await this.#try(() => this.#ledger.putAllocation(row[1]));
+        if (!written && !this.#rows.has(row[0])) this.#rows.set(row[0], row[1]);
       } else if (gone) {
         this.#gone.delete(gone);
-        await this.#try(() => this.#ledger.removeVm(gone));
+        if (!(await this.#try(() => this.#ledger.removeVm(gone)))) this.#gone.add(gone);
       } else return;
     }
   }
 
-  async #try(write: () => Promise<unknown>): Promise<void> {
+  /** False: a ledger on other machines is away, and took its time to say so; it is tried again. */
+  async #try(write: () => Promise<unknown>): Promise<boolean> {
     try {
       await write();
     } catch (error) {
+      if (isHeadroomError(error, 'UNAVAILABLE') && !this.#ending) return false;
       this.failed++;
       this.#onError(error);
     }
+    return true;
   }
 }

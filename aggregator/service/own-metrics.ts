@@ -45,6 +45,7 @@ export function ownMetrics(
     models_restores_dropped_total: models.dropped,
     commands_waiting: executor.waiting,
     ...parts.anomalies.metrics(),
+    ...parts.hosts.metrics(),
   };
   for (const [name, count] of Object.entries(executor.counters)) metrics[`commands_${snake(name)}_total`] = count;
   for (const loop of loops) Object.assign(metrics, loopMetrics(loop));

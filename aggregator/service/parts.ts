@@ -7,6 +7,7 @@ import type { FleetState } from '../core/state/fleet-state.ts';
 import type { Executor } from '../execute/executor.ts';
 import type { Ingest } from '../ingest/ingest.ts';
 import type { PlanMade } from '../loops/plan-loop.ts';
+import type { Ownership } from '../ownership/ownership.ts';
 import type { LedgerStore } from '../store/ledger-store.ts';
 import type { SeriesStore } from '../store/series-store.ts';
 import type { AnomalyDesk } from './anomaly-desk.ts';
@@ -14,6 +15,7 @@ import type { CapacityWatch } from './capacity-watch.ts';
 import type { Credentials } from './credentials.ts';
 import type { DecisionLog } from './decision-log.ts';
 import type { EventLog } from './event-log.ts';
+import type { HostOwnership } from './host-ownership.ts';
 import type { KillSwitches } from './kill-switches.ts';
 import type { LedgerQueue } from './ledger-queue.ts';
 import type { ModelKeeper } from './model-keeper.ts';
@@ -32,6 +34,8 @@ export interface Parts {
   readonly epoch: number;
   /** Wall-clock time that never jumps. */
   readonly time: SteadyTime;
+  readonly ownership: Ownership;
+  readonly hosts: HostOwnership;
   readonly series: SeriesStore;
   readonly ledger: LedgerStore;
   readonly state: FleetState;

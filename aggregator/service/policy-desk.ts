@@ -46,6 +46,13 @@ export class PolicyDesk {
     else reporter.operator(null, null, `the policy file is not taken, the one in force stays: ${reloaded.problem}`, 'policy', {});
   }
 
+  /** Takes what another aggregator has taken into force. Rejects when the ledger does not answer. */
+  async refresh(): Promise<void> {
+    const { policies, snapshot } = this.#parts;
+    const changes = await policies.refresh(() => snapshot().vms);
+    if (changes !== null) this.#changed('another aggregator', changes);
+  }
+
   #changed(by: string, differences: PolicyDifferences): void {
     const { policies, state, reporter } = this.#parts;
     state.setPolicy(policies.policy);

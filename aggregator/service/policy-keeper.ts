@@ -48,6 +48,8 @@ export class PolicyKeeper {
   #kept: Kept = { version: 0, source: EMPTY_POLICY_SOURCE, fileDigest: null };
   #parsed: PolicyFile;
   #refusedDigest: string | null = null;
+  /** The file as it was when it was last read: another aggregator's policy is not undone by a file that has not changed. */
+  #seenDigest: string | null = null;
   /** Policies are taken one at a time: two writers must not both become version N. */
   #taking: Promise<unknown> = Promise.resolve();
 
@@ -74,7 +76,25 @@ export class PolicyKeeper {
       this.#parsed = this.#parse(this.#kept.source, this.#kept.version, this.#kept.takenAtMs ?? 0);
     }
     const source = await this.#file.read();
-    if (source !== null && digestOf(source) !== this.#kept.fileDigest) await this.#take(source, 'the policy file', digestOf(source), nowMs);
+    if (source === null) return;
+    this.#seenDigest = digestOf(source);
+    if (this.#seenDigest !== this.#kept.fileDigest) await this.#take(source, 'the policy file', this.#seenDigest, nowMs);
+  }
+
+  /** What another aggregator has taken into force since; null = nothing. Rejects when the ledger does not answer. */
+  refresh(vms: () => readonly VmSnapshot[]): Promise<PolicyDifferences | null> {
+    const next = this.#taking.then(async () => {
+      const bytes = await this.#ledger.getBlob(BLOB);
+      if (bytes === null) return null;
+      const kept = JSON.parse(new TextDecoder().decode(bytes)) as Kept;
+      if (kept.version <= this.#kept.version) return null;
+      const before = this.policy;
+      this.#parsed = this.#parse(kept.source, kept.version, kept.takenAtMs ?? 0);
+      this.#kept = kept;
+      return policyDifferences(before, this.policy, vms());
+    });
+    this.#taking = next.catch(() => undefined);
+    return next;
   }
 
   /** Reads the file again. Answers what changed, or the problem, once for each version of the file; null = nothing new. */
@@ -87,7 +107,8 @@ export class PolicyKeeper {
     }
     if (source === null) return null;
     const digest = digestOf(source);
-    if (digest === this.#kept.fileDigest || digest === this.#refusedDigest) return null;
+    if (digest === this.#kept.fileDigest || digest === this.#refusedDigest || digest === this.#seenDigest) return null;
+    this.#seenDigest = digest;
     try {
       return { changes: await this.apply(source, { by: 'the policy file', ifVersion: null, fileDigest: digest }, vms(), nowMs) };
     } catch (error) {

@@ -130,7 +130,7 @@ function zeroMask(mask: Buffer): void {
  * certificates (PEM) trusted instead of the system's. Throws CONFIG_INVALID for an address beyond this machine without TLS; the
  * promise rejects with CONNECTION_CLOSED or TIMEOUT.
  */
-export function webSocketConnect(url: string, maxBytes: number, ca?: string): Connect {
+export function webSocketConnect(url: string, maxBytes: number, ca?: string, timeoutMs = CONNECT_TIMEOUT_MS): Connect {
   const { protocol, hostname } = new URL(url);
   if (protocol === 'ws:' && !isLoopbackName(hostname)) {
     throw new HeadroomError('CONFIG_INVALID', `${url} leaves this machine without TLS; use wss:// there`);
@@ -140,7 +140,7 @@ export function webSocketConnect(url: string, maxBytes: number, ca?: string): Co
       const socket = new WebSocket(url, {
         perMessageDeflate: false,
         maxPayload: maxBytes,
-        handshakeTimeout: CONNECT_TIMEOUT_MS,
+        handshakeTimeout: timeoutMs,
         generateMask: zeroMask,
         minVersion: 'TLSv1.3',
         ...(ca === undefined ? {} : { ca }),

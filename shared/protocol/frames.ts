@@ -296,6 +296,7 @@ export const KillSwitchFrame = Type.Object({
 export const POOL_CAPABILITY = 'pool';
 export const HINT_CAPABILITY = 'hint';
 export const CREDENTIAL_CAPABILITY = 'credential';
+export const REDIRECT_CAPABILITY = 'redirect';
 
 /** Aggregator → host agent → guest agent: what the VM has and may expect. */
 export const PoolFrame = Type.Object({
@@ -330,6 +331,19 @@ export const HintFrame = Type.Object({
   forMs: dayMs,
 });
 
+/**
+ * Aggregator → host agent that said it understands this, before the welcome or later: another aggregator looks after this host,
+ * or soon will. The connection ends.
+ */
+export const RedirectFrame = Type.Object({
+  type: Type.Literal('redirect'),
+  /** Where that one listens for agents; null = nobody can tell now: any of them may be asked again. */
+  url: Type.Union([Type.String({ pattern: '^wss?(\\+unix)?:', maxLength: 512 }), Type.Null()]),
+  /** To wait about so long before the next connection. */
+  retryMs: Type.Number({ minimum: 0, maximum: 60_000 }),
+  reason: text(256),
+});
+
 export const PingFrame = Type.Object({ type: Type.Literal('ping'), id: unsigned });
 export const PongFrame = Type.Object({ type: Type.Literal('pong'), id: unsigned });
 /** The sender drains: it will send nothing new and closes once what is under way is acknowledged. */
@@ -358,6 +372,7 @@ export const FRAMES = {
   pool: PoolFrame,
   hint: HintFrame,
   credential: CredentialFrame,
+  redirect: RedirectFrame,
   ping: PingFrame,
   pong: PongFrame,
   goodbye: GoodbyeFrame,

@@ -31,6 +31,7 @@ const RECEIVES: Record<Receiver, ReadonlySet<FrameType>> = {
     'pool',
     'vm-action',
     'build',
+    'redirect',
   ]),
   'guest-agent': new Set([...BOTH_WAYS, 'welcome', 'ack', 'guest-command', 'pool']),
   aggregator: new Set([

@@ -133,6 +133,12 @@ export const frame = fc.oneof(
       record({ action: fc.constant('remove'), vm: uuid, pool: plainName, keepDisk: fc.boolean() }),
     ),
   }),
+  record({
+    type: type('redirect'),
+    url: fc.option(fc.webUrl().map((url) => url.replace(/^http/, 'ws'))),
+    retryMs: fc.nat({ max: 60_000 }),
+    reason: text(256),
+  }),
   record({ type: fc.constantFrom('ping', 'pong'), id: unsigned }),
   record({ type: type('goodbye'), reason: text(256) }),
   record({ type: type('error'), code: text(64), message: text(1024) }),

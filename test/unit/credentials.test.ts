@@ -100,7 +100,7 @@ function office(over: { refusal?: string | null; waits?: Record<WaitedFor, Wait>
   const ledger: LedgerBody[] = [];
   const state = { refusal: over.refusal ?? null, waits: over.waits ?? CALM, deaf: false };
   const credentials = new Credentials({
-    ...{ clock, epoch: 7, nowMs: () => time.nowMs },
+    ...{ clock, epoch: 7, epochOf: () => 7, nowMs: () => time.nowMs },
     send: (_host, frame) => !state.deaf && sent.push(frame) > 0,
     host: () => ({ host: hostId('kvm1'), refusal: state.refusal }),
     waits: () => state.waits,

@@ -73,6 +73,7 @@ const fencing = (highest?: Pair, hostEpoch = 0): Fencing => ({
   ownEpoch: 3,
   highest: () => highest,
   hostEpoch: () => hostEpoch,
+  held: () => true,
   leaseMs: 25_000,
 });
 

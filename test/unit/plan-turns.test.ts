@@ -10,11 +10,12 @@ async function planned(turn: number, change: (state: { policy: object; killSwitc
     ...{ policy: { leaseMs: 1, resolve: () => ({ mode: 'off' }) } as object, killSwitch: false },
     snapshot: () => ({ nowMs: 1, hosts: [{ id: 'h', epoch: 1 }], vms: [], recentChanges: [] }),
     noteGrant: () => undefined,
+    hostIds: () => ['h'],
   };
   const plan = { id: 'p', nowMs: 1, steps: [], notDone: [], grants: [{ host: 'h', reserveCores: 0, reserveMiB: 0, allowances: [] }] };
   let turns = 0;
   await runPlan({
-    ...{ nowMs: () => 1, nowMonoMs: () => 1, prng: createPrng(1), epoch: 1, state },
+    ...{ nowMs: () => 1, nowMonoMs: () => 1, prng: createPrng(1), epoch: 1, epochOf: () => 1, share: (policy: object) => policy, state },
     plan: () => ({ plan, report: {} }),
     lint: () => [],
     giveWay: async () => {

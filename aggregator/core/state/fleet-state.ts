@@ -24,6 +24,8 @@ import { VmRecord, type VmRecordOptions } from './vm-record.ts';
 
 export interface FleetStateOptions {
   epoch: number;
+  /** Of our hold on a host, null = it is not ours to decide about now; absent: all are, under `epoch`. */
+  epochOf?: (host: HostId) => number | null;
   stepMs: number;
   /** Length of the windows within a step whose mean counts as demand. */
   demandWindowMs: number;
@@ -324,11 +326,22 @@ export class FleetState {
     if (this.#verdicts.length > NEWS_MAX) this.#verdicts.shift();
   }
 
+  /** Another looks after this host: it and its VMs are no longer here, and nobody is told that they are gone. */
+  forgetHost(id: HostId): VmId[] {
+    const forgotten = [...this.#vms.values()].filter(({ host }) => host === id).map((vm) => vm.id);
+    for (const vm of forgotten) {
+      this.#vms.delete(vm);
+      this.#recordOptions.peers.forget(vm);
+    }
+    this.#hosts.delete(id);
+    return forgotten;
+  }
+
   snapshot(nowMs: number, nowMonoMs: number): FleetSnapshot {
     const { leaseMs, blastRadius } = this.#policy;
     this.#changes = this.#changes.filter(({ atMs }) => nowMs - atMs < blastRadius.windowMs);
     const hosts = [...this.#hosts.values()]
-      .map((host) => host.snapshot(this.#options.epoch, leaseMs, nowMonoMs))
+      .map((host) => host.snapshot(this.#options.epochOf?.(host.id) ?? this.#options.epoch, leaseMs, nowMonoMs))
       .filter((host): host is HostSnapshot => host !== null);
     const vms = [...this.#vms.values()].map((vm) => vm.snapshot(this.#policy, nowMs, nowMonoMs));
     return this.loans.reviewed({ nowMs, hosts, vms, recentChanges: [...this.#changes], killSwitch: this.killSwitch }, this.#policy);

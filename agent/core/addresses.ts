@@ -1,0 +1,62 @@
+/**
+ * Where to try next: the aggregators an agent was given, and the one it was sent to. Input: addresses, what became of each
+ * attempt, the time; output: the next address and how long to wait before it. One address alone is tried for ever with
+ * growing pauses; of several the others come first. Who has just failed is not gone to on another's word. Pure.
+ */
+import { type BackoffOptions, backoffMs } from '../../shared/backoff.ts';
+import type { Prng } from '../../shared/prng.ts';
+
+/** An aggregator that is gone is named as the owner until its lease ends, some seconds. */
+const SHUNNED_MS = 3000;
+/** Sent on so often without being taken in: they do not agree, and asking faster will not help. */
+const REDIRECTS_MAX = 6;
+
+export class Addresses {
+  readonly #given: readonly string[];
+  readonly #shunned = new Map<string, number>();
+  #at = 0;
+  #sentTo: string | null = null;
+  #failures = 0;
+  #redirects = 0;
+
+  constructor(given: readonly string[]) {
+    this.#given = given;
+  }
+
+  get several(): boolean {
+    return this.#given.length > 1;
+  }
+
+  /** The address to try now. */
+  get next(): string {
+    return this.#sentTo ?? this.#given[this.#at % this.#given.length]!;
+  }
+
+  /** It was taken in, and that lasted. */
+  steady(): void {
+    this.#failures = 0;
+  }
+
+  welcomed(): void {
+    this.#redirects = 0;
+  }
+
+  /** No connection to `next`, or it ended. Answers how long to wait, ms. */
+  failed(nowMs: number, backoff: BackoffOptions, random: Prng): number {
+    this.#shunned.set(this.next, nowMs + SHUNNED_MS);
+    if (this.#sentTo === null) this.#at++;
+    this.#sentTo = null;
+    return backoffMs(Math.floor(this.#failures++ / this.#given.length), backoff, random);
+  }
+
+  /** `next` sent it elsewhere, or, with null, anywhere. Answers how long to wait, ms. */
+  redirected(url: string | null, retryMs: number, nowMs: number, backoff: BackoffOptions, random: Prng): number {
+    const shunned = url === null || (this.#shunned.get(url) ?? 0) > nowMs;
+    if (this.#sentTo === null) this.#at++;
+    this.#sentTo = shunned ? null : url;
+    // Somebody lives and answers.
+    this.#failures = 0;
+    if (++this.#redirects > REDIRECTS_MAX) return backoffMs(this.#redirects - REDIRECTS_MAX, backoff, random);
+    return (shunned ? Math.max(retryMs, backoff.baseMs) : retryMs) * (0.5 + random.next() / 2);
+  }
+}
