@@ -3,7 +3,7 @@
  * programs read. Input: a clock, a generator, stores, a policy source, configuration; output: something that takes
  * connections and answers. No process, socket or file is touched here, so simulation and tests build the very same.
  */
-import { type Clock, fairTurns, type Timer } from '../shared/clock.ts';
+import { type Clock, fairTurns, sleep, type Timer } from '../shared/clock.ts';
 import { errorText } from '../shared/errors.ts';
 import type { HostId, VmId } from '../shared/ids.ts';
 import type { Logger } from '../shared/log.ts';
@@ -92,6 +92,8 @@ const SETTLE_MS = 20_000;
 const LAUNCH_PLAN_MS = 1500;
 /** Changes of before a restart that still count against the blast radius are looked for in so many entries. */
 const OUTCOMES_READ_MAX = 2000;
+/** A ledger that several share and that is away is asked again after this long. */
+const LEDGER_RETRY_MS = 1000;
 /** An agent restarts within seconds; one that is away for longer has lost its way to us, or its host is down. */
 const AWAY_MS_MAX = 15_000;
 /** Each loan has four or five entries in its life. */
@@ -147,9 +149,7 @@ export class Aggregator {
     this.#options = options;
     const nowMs = (): number => time.nowMs();
     const [events, decisions] = [new EventLog(), new DecisionLog()];
-    const queue = new LedgerQueue(ledger, (error) =>
-      log.error('an entry could not be written to the ledger', { problem: errorText(error) }),
-    );
+    const queue = this.#ledgerQueue();
     const notifications = new NotificationLog(nowMs(), options.notifiers ?? [], (vm) => this.#known(vm));
     const reporter = new Reporter({ events, queue, notifications, log, nowMs });
     const ownership = options.ownership ?? soleOwnership(epoch);
@@ -226,6 +226,15 @@ export class Aggregator {
     this.#loops = this.#turning();
     const metrics = (): Record<string, number> => ownMetrics(this.#parts, this.#counters, this.#loops.all, this.#options.notifiers ?? []);
     this.service = createService(this.#parts, { policies: this.#policyDesk, killSwitches: this.#killSwitches, metrics });
+  }
+
+  #ledgerQueue(): LedgerQueue {
+    const { ledger, clock, log } = this.#options;
+    return new LedgerQueue(
+      ledger,
+      (error) => log.error('an entry could not be written to the ledger', { problem: errorText(error) }),
+      () => sleep(clock, LEDGER_RETRY_MS),
+    );
   }
 
   #owners(ownership: Ownership, state: FleetState, executor: Executor, decisions: DecisionLog): HostOwnership {

@@ -13,6 +13,7 @@ const ENTRIES_MAX = 20_000;
 export class LedgerQueue {
   readonly #ledger: LedgerStore;
   readonly #onError: (error: unknown) => void;
+  readonly #pause: () => Promise<void>;
   #entries: { timeMs: number; body: LedgerBody }[] = [];
   #rows = new Map<string, { vm: VmId; host: HostId; setting: Setting; sinceMs: number }>();
   readonly #written = new Map<string, string>();
@@ -22,9 +23,11 @@ export class LedgerQueue {
   dropped = 0;
   failed = 0;
 
-  constructor(ledger: LedgerStore, onError: (error: unknown) => void) {
+  /** `pause`: before a ledger that is away is tried again. */
+  constructor(ledger: LedgerStore, onError: (error: unknown) => void, pause: () => Promise<void>) {
     this.#ledger = ledger;
     this.#onError = onError;
+    this.#pause = pause;
   }
 
   get waiting(): number {
@@ -91,12 +94,15 @@ export class LedgerQueue {
     }
   }
 
-  /** False: a ledger on other machines is away, and took its time to say so; it is tried again. */
+  /** False: a ledger on other machines is away; it is tried again. */
   async #try(write: () => Promise<unknown>): Promise<boolean> {
     try {
       await write();
     } catch (error) {
-      if (isHeadroomError(error, 'UNAVAILABLE') && !this.#ending) return false;
+      if (isHeadroomError(error, 'UNAVAILABLE') && !this.#ending) {
+        await this.#pause();
+        return false;
+      }
       this.failed++;
       this.#onError(error);
     }

@@ -2,7 +2,7 @@
  * The real aggregator on a simulated clock and network with a host agent that does what it is told, and its stores in memory, for
  * tests of the whole. Input: VMs and their load, a policy; output: a handle to move time, kill, start again and look.
  */
-import { type Aggregator, createAggregator } from '../../aggregator/aggregator.ts';
+import { type Aggregator, type AggregatorOptions, createAggregator } from '../../aggregator/aggregator.ts';
 import { decisionConfig } from '../../aggregator/config.ts';
 import type { LedgerStore } from '../../aggregator/store/ledger-store.ts';
 import { createMemoryLedgerStore } from '../../aggregator/store/sqlite/memory-ledger-store.ts';
@@ -20,7 +20,9 @@ export const CONFIG = decisionConfig({ stepMs: STEP_MS, planPeriodMs: STEP_MS, s
 
 export class AggregatorWorld {
   readonly time = new SimulatedTime(createPrng(11), START_MS);
-  readonly ledger: LedgerStore = createMemoryLedgerStore();
+  ledger: LedgerStore = createMemoryLedgerStore();
+  /** What the aggregator is started with beside all this. */
+  more: Partial<AggregatorOptions> = {};
   readonly series = createMemorySeriesStore({ clock: new NodeClock(this.time) });
   readonly host: FakeHost;
   policy: string;
@@ -45,6 +47,7 @@ export class AggregatorWorld {
       config: CONFIG,
       log: createLogger((line) => this.log.push(line), this.clock, 'warn'),
       version: 'test',
+      ...this.more,
     });
     this.aggregator.start();
   }

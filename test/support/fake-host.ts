@@ -121,29 +121,38 @@ export class FakeHost {
   }
 
   sendInventory(): void {
-    this.send({
-      type: 'inventory',
-      full: true,
-      host: {
-        cpuCores: 8,
-        memoryMiB: 16_384,
-        numaNodes: [],
-        architecture: 'x86_64',
-        hypervisorVersion: 'test',
-        balloonManager: null,
-        hypervisorConnected: true,
-        killSwitch: this.#killed.has(null),
-      },
-      vms: this.vms.map((vm) => inventoryOf(vm, this.#killed.get(vm.id) ?? null)),
-      gone: [],
-    });
+    this.send(fullInventory(this.vms, this.#killed));
   }
 
   #sendRows(): void {
     const atMs = this.#clock.wallMs();
-    const blocks = [hostBlock(this.name, atMs), ...this.vms.map((vm) => vmBlock(vm, atMs))];
-    this.#session?.sendTelemetry('live', ++this.#seq, blocks);
+    this.#session?.sendTelemetry('live', ++this.#seq, rowsOf(this.name, this.vms, atMs));
   }
+}
+
+/** `killed`: switches that are on, by VM (null = the host's), with their reason. */
+export function fullInventory(vms: readonly FakeVm[], killed: ReadonlyMap<string | null, string> = new Map()): FrameOf<'inventory'> {
+  return {
+    type: 'inventory',
+    full: true,
+    host: {
+      cpuCores: 8,
+      memoryMiB: 16_384,
+      numaNodes: [],
+      architecture: 'x86_64',
+      hypervisorVersion: 'test',
+      balloonManager: null,
+      hypervisorConnected: true,
+      killSwitch: killed.has(null),
+    },
+    vms: vms.map((vm) => inventoryOf(vm, killed.get(vm.id) ?? null)),
+    gone: [],
+  };
+}
+
+/** One row of the host and of each VM. */
+export function rowsOf(host: string, vms: readonly FakeVm[], atMs: number): TelemetryBlock[] {
+  return [hostBlock(host, atMs), ...vms.map((vm) => vmBlock(vm, atMs))];
 }
 
 export function fakeVm(id: string, name: string, load: FakeVm['load']): FakeVm {

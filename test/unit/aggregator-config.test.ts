@@ -41,7 +41,22 @@ t.test('short steps bring short periods; flags win over the file', async (t) => 
   t.equal(decisionConfig({ stepMs: 1000 }).planPeriodMs, 1000);
 });
 
+const CLUSTER = '{name: a, agentsUrl: "wss://a/v1/agents", etcd: {endpoints: ["https://e:2379"]}}';
+
+t.test('one of several aggregators: with a series store that all share', async (t) => {
+  const store = '{kind: influxdb, url: "http://127.0.0.1:8086"}';
+  const { cluster } = resolveConfig(`{store: ${store}, cluster: ${CLUSTER}}`, parseFlags([]));
+  t.match(cluster, { name: 'a', prefix: 'headroom/', leaseMs: 3000, heartbeatMs: 600 });
+  t.equal(resolveConfig(null, parseFlags([])).cluster, null);
+});
+
 const MISTAKES: [string, string, RegExp][] = [
+  [
+    'several aggregators, each with series of its own',
+    `cluster: ${CLUSTER}`,
+    /need a series store that they share.*influxdb or victoriametrics/,
+  ],
+  ['several without a name', 'cluster: {}', /\/cluster/],
   ['unknown key', 'stepMS: 1', /unknown key "stepMS".*stepMs/],
   ['wrong type', 'stepMs: soon', /\/stepMs/],
   ['unknown nested key', 'listen: {prt: 1}', /\/listen/],

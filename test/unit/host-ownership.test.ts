@@ -1,0 +1,163 @@
+/** Goal: agents are served by whoever owns their host: taken in, sent on, moved a few at a time; commands go only where they may. */
+import t from 'tap';
+import { budgetShare } from '../../aggregator/core/ownership/budget-share.ts';
+import type { FleetPolicy } from '../../aggregator/core/plan/policy.ts';
+import { FLEET_DEFAULTS } from '../../aggregator/core/plan/policy-defaults.ts';
+import { ownedPart } from '../../aggregator/core/state/owned-part.ts';
+import type { Elsewhere } from '../../aggregator/ingest/peer-state.ts';
+import { joinOwnership } from '../../aggregator/ownership/leased-ownership.ts';
+import { MemoryLeases } from '../../aggregator/ownership/memory-lease-table.ts';
+import type { Ownership } from '../../aggregator/ownership/ownership.ts';
+import { HostOwnership } from '../../aggregator/service/host-ownership.ts';
+import { type HostId, hostId } from '../../shared/ids.ts';
+import { createLogger } from '../../shared/log.ts';
+import { createPrng } from '../../shared/prng.ts';
+import { REDIRECT_CAPABILITY } from '../../shared/protocol/frames.ts';
+import { NodeClock, SimulatedTime } from '../../simulation/clock.ts';
+import { helloFrame } from '../support/wire-world.ts';
+
+const LEASE_MS = 3000;
+const HOSTS = Array.from({ length: 40 }, (_, i) => hostId(`kvm${i}`));
+const HELLO = helloFrame({ capabilities: [REDIRECT_CAPABILITY] });
+
+interface Side {
+  ownership: Ownership;
+  hosts: HostOwnership;
+  connected: Set<HostId>;
+  redirected: Map<HostId, Elsewhere>;
+  withdrawn: HostId[];
+  forgotten: HostId[];
+}
+
+function world() {
+  const time = new SimulatedTime(createPrng(3), Date.UTC(2026, 0, 1));
+  const leases = new MemoryLeases(new NodeClock(time));
+  const join = async (name: string): Promise<Side> => {
+    const clock = new NodeClock(time);
+    const log = createLogger(() => undefined, clock, 'error');
+    const ownership = await joinOwnership({ table: leases.tableOf(name), clock, log, name, url: `ws://${name}`, leaseMs: LEASE_MS });
+    const side = {
+      ownership,
+      connected: new Set<HostId>(),
+      redirected: new Map<HostId, Elsewhere>(),
+      withdrawn: [],
+      forgotten: [],
+    } as unknown as Side;
+    side.hosts = new HostOwnership({
+      ...{ ownership, clock, log, awayMsMax: 15_000, connected: () => [...side.connected] },
+      redirect(host, to) {
+        side.redirected.set(host, to);
+        return side.connected.delete(host);
+      },
+      withdraw: (hosts) => side.withdrawn.push(...hosts),
+      forget: (host) => side.forgotten.push(host),
+    });
+    side.hosts.start(async () => undefined);
+    return side;
+  };
+  return { leases, join, pass: (ms: number) => time.runUntil(time.nowMs + ms) };
+}
+
+t.test('an agent is taken in where its host belongs, and sent there from elsewhere', async (t) => {
+  const { join, pass } = world();
+  const [a, b] = [await join('a'), await join('b')];
+  await pass(LEASE_MS);
+  for (const host of HOSTS) {
+    const [atA, atB] = [await a.hosts.admit(host, HELLO), await b.hosts.admit(host, HELLO)];
+    t.not(atA.here, atB.here);
+    const [other, owner] = atA.here ? [atB, a] : [atA, b];
+    t.match(other, { here: false, url: `ws://${owner.ownership.name}` });
+    t.equal(owner.hosts.mayCommand(host), true);
+  }
+});
+
+t.test('an agent that cannot be sent on is served where it comes, unless somebody has its host', async (t) => {
+  const { join, pass } = world();
+  const [a, b] = [await join('a'), await join('b')];
+  await pass(LEASE_MS);
+  for (const host of HOSTS) {
+    t.match(await a.hosts.admit(host, helloFrame()), { here: true });
+    t.match(await b.hosts.admit(host, helloFrame()), { here: false, url: 'ws://a' });
+  }
+});
+
+t.test('nobody can tell: rows are taken, no command goes; as soon as somebody can, the host is ours or sent on', async (t) => {
+  const { leases, join, pass } = world();
+  const [a, b] = [await join('a'), await join('b')];
+  await pass(LEASE_MS);
+  leases.away = true;
+  await pass(LEASE_MS);
+  for (const host of HOSTS) {
+    t.match(await a.hosts.admit(host, HELLO), { here: true, epoch: 0 });
+    t.equal(a.hosts.mayCommand(host), false);
+    a.connected.add(host);
+  }
+  leases.away = false;
+  await pass(2 * LEASE_MS);
+  for (const host of HOSTS) t.not(a.hosts.mayCommand(host), a.redirected.has(host));
+  t.equal(b.redirected.size, 0);
+  t.same(a.forgotten, [...a.redirected.keys()], 'what is sent on is not kept');
+});
+
+t.test('commands are withdrawn as soon as the lease is lost', async (t) => {
+  const { leases, join, pass } = world();
+  const a = await join('a');
+  for (const host of HOSTS) await a.hosts.admit(host, HELLO);
+  leases.cut('a', true);
+  await pass(LEASE_MS);
+  t.same([...a.withdrawn].sort(), [...HOSTS].sort());
+  t.ok(HOSTS.every((host) => !a.hosts.mayCommand(host)));
+});
+
+t.test('a host whose agent stays away is given back', async (t) => {
+  const { join, pass } = world();
+  const a = await join('a');
+  await a.hosts.admit(HOSTS[0]!, HELLO);
+  await pass(14_000);
+  t.equal(a.hosts.mayCommand(HOSTS[0]!), true);
+  await pass(3000);
+  t.equal(a.hosts.mayCommand(HOSTS[0]!), false);
+  t.equal(a.hosts.metrics().ownership_given_back_total, 1);
+});
+
+t.test('one that joins gets its part, at most sixteen hosts a round', async (t) => {
+  const { join, pass } = world();
+  const a = await join('a');
+  for (const host of HOSTS) {
+    await a.hosts.admit(host, HELLO);
+    a.connected.add(host);
+  }
+  await join('b');
+  let before = 0;
+  for (let second = 0; second < 60; second++) {
+    await pass(1000);
+    t.ok(a.redirected.size - before <= 16, `${a.redirected.size - before} in a second`);
+    before = a.redirected.size;
+  }
+  t.ok(before > 8 && before < 32, `${before} of ${HOSTS.length} moved`);
+  t.ok([...a.redirected.values()].every(({ url }) => url === 'ws://b'));
+});
+
+t.test('only what is ours is planned; the parts of a budget never exceed it', async (t) => {
+  const snapshot = {
+    hosts: [{ id: 'x' }, { id: 'y' }],
+    vms: [
+      { id: 1, host: 'x' },
+      { id: 2, host: 'y' },
+    ],
+    recentChanges: [],
+  } as never;
+  t.match(
+    ownedPart(snapshot, (host) => host === 'x'),
+    { hosts: [{ id: 'x' }], vms: [{ id: 1 }] },
+  );
+  t.equal(
+    ownedPart(snapshot, () => true),
+    snapshot,
+  );
+  for (const members of [1, 2, 3, 7]) {
+    const { blastRadius } = budgetShare(FLEET_DEFAULTS as FleetPolicy, members);
+    t.ok(members * blastRadius.vmsPerPlan <= FLEET_DEFAULTS.blastRadius.vmsPerPlan);
+    t.ok(members * blastRadius.vmsPerWindow <= FLEET_DEFAULTS.blastRadius.vmsPerWindow);
+  }
+});
