@@ -186,12 +186,8 @@ export class Aggregator {
     });
     const spawning = createSpawning({
       ...{ clock, epoch, holdOf: epochOf, time, state, queue, config, prng, log, ledger, events, notifications },
-      ...{
-        ...line,
-        fleetEpoch: options.fleetEpoch ?? (() => groupEpoch(ownership)),
-        snapshot: () => this.#parts.snapshot(),
-        peaks: (snapshot) => this.#parts.capacity.peaks(snapshot),
-      },
+      ...{ ...line, fleetEpoch: options.fleetEpoch ?? (() => groupEpoch(ownership)) },
+      ...{ snapshot: () => this.#parts.snapshot(), peaks: (snapshot) => this.#parts.capacity.peaks(snapshot) },
     });
     this.#fromHosts = new FromHosts(
       { clock, time, state, executor, reporter, decisions, anomalies, queue, models, credentials, spawning },

@@ -60,5 +60,8 @@ t.test('thrown at both at once, both hold', async (t) => {
   await b.set({ kind: 'host', host }, true, 'bob', 'repair', 2);
   await a.refresh();
   t.equal(a.fleetEngaged && b.fleetEngaged, true);
-  t.match(a.framesFor(host, () => []), [{ engaged: true, reason: 'repair' }]);
+  t.match(
+    a.framesFor(host, () => []),
+    [{ engaged: true, reason: 'repair' }],
+  );
 });
