@@ -24,8 +24,8 @@ const SEED = 7;
 const MODES = ['neverCap', 'static', 'reactive', 'headroom'] as const;
 type Mode = (typeof MODES)[number];
 const PLAYED_MS = 50_000;
-/** Load that does not count, until models are trusted (some fifty steps); the control trusts the last value at once. */
-const LEARNT_MS = { reactive: 20_000, headroom: 60_000 } as const;
+/** Load that does not count, until models are trusted to shrink (some ninety steps) and have; the control trusts the last value at once. */
+const LEARNT_MS = { reactive: 20_000, headroom: 150_000 } as const;
 const GUEST_MIB = 320;
 const STEP_MS = 1000;
 /** One request at full speed. */
