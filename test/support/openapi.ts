@@ -25,7 +25,7 @@ export interface Answer {
 const PREFIX = '#/components/schemas/';
 
 /** The schema with every reference replaced by what it names, closed to members it does not name. */
-function whole(document: OpenApi, node: unknown): unknown {
+export function whole(document: OpenApi, node: unknown): unknown {
   if (Array.isArray(node)) return node.map((item) => whole(document, item));
   if (typeof node !== 'object' || node === null) return node;
   const { $ref } = node as { $ref?: unknown };
