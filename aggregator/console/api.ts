@@ -1,5 +1,6 @@
 /** The aggregator's HTTP API as the console uses it. Input: paths; output: typed answers, or an error that says what failed. */
 import type { FleetEvent, HostView, PlanView, ResourceView, VmView } from '../http/service.ts';
+import type { GroupView, TemplateView } from '../http/spawn-service.ts';
 import type { LedgerEntry } from '../store/ledger-store.ts';
 
 /** In JSON an age that was never is null. */
@@ -8,6 +9,8 @@ export type Vm = Omit<VmView, 'resources'> & { resources: Record<keyof VmView['r
 export type Host = Omit<HostView, 'ageMs'> & { ageMs: number | null };
 export type Plan = PlanView;
 export type FleetEventView = FleetEvent;
+export type Group = GroupView;
+export type Template = TemplateView;
 
 export interface Status {
   version: string;
@@ -68,6 +71,12 @@ export const api = {
   },
   async latestPlan(): Promise<Plan | null> {
     return (await get<{ items: Plan[] }>('/v1/plans?limit=1')).items[0] ?? null;
+  },
+  async groups(): Promise<Group[]> {
+    return (await get<{ items: Group[] }>('/v1/groups')).items;
+  },
+  async templates(): Promise<Template[]> {
+    return (await get<{ items: Template[] }>('/v1/templates')).items;
   },
   async events(): Promise<FleetEventView[]> {
     return (await get<{ items: FleetEventView[] }>('/v1/events?format=json&limit=100')).items;

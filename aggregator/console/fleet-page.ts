@@ -1,7 +1,8 @@
-/** The overview: each guest with its charts, beside hosts, latest plan and events. Input: the state; output: a page. */
+/** The overview: each guest with its charts, beside hosts, latest plan, groups and events. Input: the state; output: a page. */
 import type { Vm } from './api.ts';
 import { el, KeyedList, setText } from './dom.ts';
 import { eventList } from './event-list.ts';
+import { groupsPanel } from './groups-panel.ts';
 import { guestHead } from './guest-head.ts';
 import { hostBars } from './host-bars.ts';
 import type { FleetState } from './live.ts';
@@ -107,6 +108,7 @@ export function fleetPage(): Page {
   const guests = new GuestList();
   const hosts = hostBars();
   const plan = planPanel();
+  const groups = groupsPanel();
   const events = eventList(
     'Events',
     'Nothing has happened since this aggregator started. Plans, changes and connections appear here as they happen.',
@@ -117,12 +119,13 @@ export function fleetPage(): Page {
       { class: 'fleet' },
       el('h1', { class: 'unseen' }, 'Overview'),
       guests.element,
-      el('aside', {}, hosts.element, plan.element, events.element),
+      el('aside', {}, hosts.element, plan.element, groups.element, events.element),
     ),
     update(state) {
       guests.update(state);
       hosts.update(state.hosts);
       plan.update(state.plan, state.vms);
+      groups.update(state.groups, state.templates);
       events.update(state.events);
     },
     remove: () => guests.remove(),

@@ -2,7 +2,7 @@
  * What the page knows, kept fresh: figures by polling, happenings by server-sent events, and by polling too where those do
  * not get through. Input: the API; output: the state, to whoever listens. A hidden page asks for nothing.
  */
-import { api, type FleetEventView, type Host, NotLoggedIn, type Plan, type Status, type Vm } from './api.ts';
+import { api, type FleetEventView, type Group, type Host, NotLoggedIn, type Plan, type Status, type Template, type Vm } from './api.ts';
 
 export interface FleetState {
   /** `live`: events stream in; `polling`: only asked for; `lost`: no answer; `locked`: it asks who one is, and is asked no more. */
@@ -15,6 +15,8 @@ export interface FleetState {
   /** There are more VMs than were read. */
   more: boolean;
   plan: Plan | null;
+  groups: Group[];
+  templates: Template[];
   /** Newest first. */
   events: FleetEventView[];
   status: Status | null;
@@ -37,6 +39,8 @@ export class Live {
     vms: [],
     more: false,
     plan: null,
+    groups: [],
+    templates: [],
     events: [],
     status: null,
     known: false,
@@ -95,15 +99,17 @@ export class Live {
     this.#asking = true;
     const askedAtMs = Date.now();
     try {
-      const [hosts, { vms, more }, plan, status, events] = await Promise.all([
+      const [hosts, { vms, more }, plan, groups, templates, status, events] = await Promise.all([
         api.hosts(),
         api.vms(),
         api.latestPlan(),
+        api.groups(),
+        api.templates(),
         api.status(),
         this.#streaming ? [] : api.events(),
       ]);
       const connection = this.#streaming ? 'live' : 'polling';
-      this.#change({ connection, lostSinceMs: null, error: null, known: true, hosts, vms, more, plan, status });
+      this.#change({ connection, lostSinceMs: null, error: null, known: true, hosts, vms, more, plan, groups, templates, status });
       if (events.length > 0) this.#happened(events);
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);

@@ -9,6 +9,7 @@ import type { Parts } from './parts.ts';
 import { SpawnDesk } from './spawn-desk.ts';
 import { SpawnReporter } from './spawn-reporter.ts';
 import { Spawner } from './spawner.ts';
+import { TemplateFitness } from './template-fitness.ts';
 import { TemplateKeeper } from './template-keeper.ts';
 
 /** A checksum of an image of tens of GB takes minutes; whoever asked waits with it. */
@@ -40,10 +41,11 @@ export function createSpawning(parts: SpawningParts): SpawnDesk {
   const checks = new BuildChecks({ clock, epochOf, send, retryMs: config.commandRetryMs, deadlineMs: CHECK_DEADLINE_MS });
   const { stepMs, seasonsMs } = config;
   const templates = new TemplateKeeper(ledger);
+  const fitness = new TemplateFitness({ checks, time });
   const demands = new GroupDemands({ state, ledger, log, stepMs, seasonsMs });
   const reporter = new SpawnReporter(parts.events, parts.notifications, log);
   const spawner = new Spawner({
-    ...{ time, state, ledger, log, templates, demands, reporter, snapshot, peaks, makesVms, epochOf, fleetEpoch, send, stepMs },
+    ...{ time, state, ledger, log, templates, demands, fitness, reporter, snapshot, peaks, makesVms, epochOf, fleetEpoch, send, stepMs },
     ...{ epoch, prng: parts.prng.stream('spawn'), periodMs: spawnPeriodMs(config) },
   });
   return new SpawnDesk({ time, state, queue, templates, checks, spawner, demands, makesVms });

@@ -17,9 +17,10 @@ import { hostRooms, memoryOfNew } from '../core/spawn/host-rooms.ts';
 import { budgetOf, NEW_GROUP, ordered, type SpawnBook, type SpawnChange, withGroup, withRecord } from '../core/spawn/spawn-book.ts';
 import { callBack, giveUp, type SpawnRecord } from '../core/spawn/spawn-record.ts';
 import type { FleetState } from '../core/state/fleet-state.ts';
-import type { GroupDemands } from './group-demand.ts';
+import type { GroupDemands, ServingMember } from './group-demand.ts';
 import type { SpawnReporter } from './spawn-reporter.ts';
 import type { SteadyTime } from './steady-time.ts';
+import type { TemplateFitness } from './template-fitness.ts';
 import type { KnownTemplate, TemplateKeeper } from './template-keeper.ts';
 
 export interface GroupDeciderOptions {
@@ -30,6 +31,7 @@ export interface GroupDeciderOptions {
   epoch: number;
   templates: TemplateKeeper;
   demands: GroupDemands;
+  fitness: TemplateFitness;
   boots: BootTimes;
   reporter: SpawnReporter;
   /** Highest demand of each host's VMs together in the hour to come, cores; those not named are not known. */
@@ -89,18 +91,19 @@ export class GroupDecider {
       ...members.filter(({ healthy }) => healthy).map(({ vm, record }) => ({ vm, sinceMs: record?.sinceMs ?? 0 })),
       ...going(policy, book),
     ];
-    for (const { resource } of units) fresh = (await demands.observe(policy.name, resource, serving)) && fresh;
+    const sizing = this.#sizing(template);
+    for (const { resource } of units) fresh = (await demands.observe(policy.name, resource, serving, sizing.leadMs)) && fresh;
     const { least, most } = this.#boundsOf(policy, book);
     // Between steps nothing is known anew; too few members are too few whatever they want.
     if (!fresh && members.length >= least) return { book, changes: [] };
     const decision = decideGroup({
-      ...{ policy, least, most, members, nowMs, ...this.#forecast(policy, template, units, fresh) },
+      ...{ policy, least, most, members, nowMs, sizing, demands: this.#forecast(policy, sizing.holdSteps, units, fresh) },
       leaving: this.#leaving(policy, book),
       surplusSinceMs: (book.groups[policy.name] ?? NEW_GROUP).surplusSinceMs,
       barred: this.#barred(snapshot),
       budget: budgetOf(book, policy.name, { perHour: policy.perHour, fleet: this.#options.state.policy.spawnedMax ?? SPAWNED_MAX }, nowMs),
       retryAtMs: (book.groups[policy.name] ?? NEW_GROUP).retryAtMs,
-      rooms: this.#rooms(policy, book, snapshot),
+      rooms: this.#rooms(policy, template, book, snapshot),
       asked: {
         memoryMiB: memoryOfNew(template.build.memoryMiB),
         cores: units.find(({ resource }) => resource === 'cpu')?.unit ?? template.build.vcpus,
@@ -115,10 +118,14 @@ export class GroupDecider {
     return this.#applied(policy, template, decision, book, nowMs);
   }
 
-  #rooms({ name }: GroupPolicy, { records }: SpawnBook, snapshot: FleetSnapshot): HostRoom[] {
-    const { state, makesVms } = this.#options;
+  #rooms({ name: group }: GroupPolicy, template: KnownTemplate, { records }: SpawnBook, snapshot: FleetSnapshot): HostRoom[] {
+    const { state, makesVms, fitness } = this.#options;
+    const makers = snapshot.hosts.filter(({ connected, id }) => connected && makesVms(id)).map(({ id }) => id);
+    fitness.ask(template, makers);
+    const lacks = (host: HostId): string | null => fitness.objection(template.id, host);
     const peaks = this.#options.peaks(snapshot);
-    return hostRooms({ snapshot, records, makesVms, policy: state.policy, group: name, peakCores: (host) => peaks.get(host) ?? null });
+    const peakCores = (host: HostId): number | null => peaks.get(host) ?? null;
+    return hostRooms({ snapshot, records, makesVms, lacks, peakCores, group, policy: state.policy });
   }
 
   #applied(policy: GroupPolicy, template: KnownTemplate, decision: GroupDecision, from: SpawnBook, nowMs: number) {
@@ -143,19 +150,20 @@ export class GroupDecider {
     return { book, changes };
   }
 
-  #forecast(policy: GroupPolicy, template: KnownTemplate, units: ReturnType<typeof unitsOf>, fresh: boolean) {
-    const { demands, stepMs, periodMs } = this.#options;
-    const bootMs = this.#options.boots.p95Ms(policy.template);
-    const { leadSteps, holdSteps } = leadStepsOf({ stepMs, bootMs, readyWithinMs: template.readyWithinMs, loopMs: periodMs });
+  #sizing({ name, readyWithinMs }: KnownTemplate): { leadSteps: number; holdSteps: number; leadMs: number } {
+    const { stepMs, periodMs: loopMs, boots } = this.#options;
+    const steps = leadStepsOf({ stepMs, bootMs: boots.p95Ms(name), readyWithinMs, loopMs });
+    return { ...steps, leadMs: steps.leadSteps * stepMs };
+  }
+
+  #forecast(policy: GroupPolicy, holdSteps: number, units: ReturnType<typeof unitsOf>, fresh: boolean) {
+    const { demands } = this.#options;
     const horizons = Array.from({ length: holdSteps }, (_, i) => i + 1);
-    return {
-      sizing: { leadSteps, holdSteps },
-      demands: units.map(({ resource, unit }) => ({
-        ...{ resource, unit },
-        now: fresh ? demands.now(policy.name, resource) : null,
-        forecast: fresh ? demands.forecast(policy.name, resource, horizons, [1 - policy.shortfallBudget]) : null,
-      })),
-    };
+    return units.map(({ resource, unit }) => ({
+      ...{ resource, unit },
+      now: fresh ? demands.now(policy.name, resource) : null,
+      forecast: fresh ? demands.forecast(policy.name, resource, horizons, [1 - policy.shortfallBudget]) : null,
+    }));
   }
 
   #members(policy: GroupPolicy, { records }: SpawnBook, { vms, hosts }: FleetSnapshot): GroupMember[] {
@@ -223,7 +231,7 @@ export class GroupDecider {
 }
 
 /** What leaves still has its part of the load; it need not tell of it any more. */
-function going({ name }: GroupPolicy, { records }: SpawnBook): { vm: VmId; sinceMs: number }[] {
+function going({ name }: GroupPolicy, { records }: SpawnBook): ServingMember[] {
   const out = records.filter(({ group, phase }) => group === name && (phase === 'draining' || phase === 'stopping'));
-  return out.map(({ vm }) => ({ vm, sinceMs: Number.POSITIVE_INFINITY }));
+  return out.map(({ vm }) => ({ vm, sinceMs: null }));
 }

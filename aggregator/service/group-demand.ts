@@ -21,6 +21,12 @@ export interface GroupDemandOptions {
   seasonsMs: readonly number[];
 }
 
+export interface ServingMember {
+  vm: VmId;
+  /** When it began to serve, UTC ms: in its first step it need not tell anything yet. Null: it leaves, and need not any more. */
+  sinceMs: number | null;
+}
+
 interface Learnt {
   forecaster: Forecaster;
   /** Start of the newest step learnt, UTC ms. */
@@ -39,15 +45,19 @@ export class GroupDemands {
   }
 
   /**
-   * After a step was closed. `since`: when each member began to serve, UTC ms: in its first step it need not tell anything yet.
-   * Answers whether the newest step is one that was not seen before and all members told theirs.
+   * After a step was closed. Answers whether the newest step is one that was not seen before and all members told theirs.
+   * `startingMs`: how long a member is busy with its own start once it serves.
    */
-  async observe(group: string, resource: GroupResource, members: readonly { vm: VmId; sinceMs: number }[]): Promise<boolean> {
+  async observe(group: string, resource: GroupResource, members: readonly ServingMember[], startingMs: number): Promise<boolean> {
     const steps = members.map(({ vm, sinceMs }) => ({ sinceMs, step: this.#options.state.vm(vm)?.latestStep ?? null }));
     const startMs = Math.max(...steps.map(({ step }) => step?.startMs ?? Number.NEGATIVE_INFINITY));
     const learnt = await this.#of(group, resource);
     if (!Number.isFinite(startMs) || startMs <= learnt.stepMs) return false;
-    const told = steps.map(({ sinceMs, step }) => ({ step: step?.startMs === startMs ? step : null, fresh: sinceMs > startMs }));
+    const told = steps.map(({ sinceMs, step }) => ({
+      step: step?.startMs === startMs ? step : null,
+      mayBeSilent: sinceMs === null || sinceMs > startMs,
+      starting: sinceMs !== null && sinceMs + startingMs > startMs,
+    }));
     const total = groupTotal(told, resource);
     if (Number.isNaN(total)) return false;
     learnt.stepMs = startMs;

@@ -217,6 +217,7 @@ export class Spawner {
     this.#book = book;
     for (const change of changes) {
       this.#sight.changed(change.before, change.after);
+      if (change.after?.failed === true) this.#options.fitness.doubt(change.before.template, change.before.host);
       reporter.changed(change, nowMs, nowMs + this.#sight.drainMs(change.before.group));
     }
     for (const sending of orders) await this.#send(sending);

@@ -141,6 +141,22 @@ t.test('hosts as bars, with the figures of the API', async (t) => {
   t.ok(Math.abs(Number.parseFloat(/width: ([\d.]+)%/.exec(width ?? '')?.[1] ?? '') - (100 * host.usageCores!) / host.cpuCores) < 0.1);
 });
 
+t.test('groups: their size and why, their members, what they are made from', async (t) => {
+  const { service, server } = await serve(t);
+  const { page, problems } = await open(t, server.url);
+  const group = page.locator('.group');
+  await group.getByText('1 serving, 2 wanted, 1 to 6 allowed, auto').waitFor();
+  const [{ reason, notDone, members }] = service.spawning.groups() as [ReturnType<typeof service.spawning.groups>[number]];
+  await group.getByText(reason).waitFor();
+  await group.getByText(`Not done: ${notDone}.`).waitFor();
+  t.match(await group.locator('li').allTextContents(), [new RegExp(`^${members[0]!.name} on kvm1: serving for .*${members[0]!.reason}$`)]);
+  await page.locator('summary', { hasText: '1 template' }).click();
+  await page.getByText('debian-web@1: 2 vCPUs, 1024 MiB; ready within 31 s on kvm1 (3 boots)').waitFor();
+  await service.spawning.setGroupBounds('web', { min: 2, max: 3 }, 'kubernetes');
+  await group.getByText('2 to 3 (set by kubernetes) allowed').waitFor();
+  t.same(problems, []);
+});
+
 t.test('live: an event is shown as it happens, and a changed state with it', async (t) => {
   const { service, server } = await serve(t);
   const { page, problems } = await open(t, server.url);
@@ -164,6 +180,7 @@ t.test('an empty fleet says why it is empty and when it will fill', async (t) =>
     /No host agent has connected yet.*a few seconds after/s,
   );
   t.match(await page.locator('.plan-head').textContent(), /No plan was made yet. The first comes one plan period after/);
+  t.match(await page.locator('aside').textContent(), /The policy names no group, so no VM is made or ended here.*apply a template/s);
   t.match(await page.locator('aside').textContent(), /Nothing has happened since this aggregator started/);
   t.same(problems, []);
 });

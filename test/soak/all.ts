@@ -5,5 +5,6 @@ import { images } from './images.ts';
 import { rollout } from './rollout.ts';
 import { simulate } from './simulate.ts';
 import type { Soak } from './soak.ts';
+import { spawn } from './spawn.ts';
 
-export const SOAKS: Readonly<Record<string, Soak>> = { fuzz, guests, images, rollout, simulate };
+export const SOAKS: Readonly<Record<string, Soak>> = { fuzz, guests, images, rollout, simulate, spawn };

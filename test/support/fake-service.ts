@@ -408,7 +408,7 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
       return made;
     },
     listeners: () => listeners.size,
-    spawning: await madeSpawning(createMemoryLedgerStore(), nowMs),
+    spawning: await madeSpawning(createMemoryLedgerStore(), nowMs, options.empty),
     series: madeSeries(nowMs, startedAtMs - (options.historyMs ?? 900_000)),
     ledger,
     ledgerEntries: (query) => ledger.entries(query),

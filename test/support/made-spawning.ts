@@ -20,13 +20,13 @@ const member: GroupMemberView = {
   ...{ phase: 'serving', sinceMs: 1_767_787_000_000, reason: 'ready 30 s after it was ordered', failed: false },
 };
 
-export async function madeSpawning(ledger: LedgerStore, nowMs: () => number): Promise<SpawnService> {
+export async function madeSpawning(ledger: LedgerStore, nowMs: () => number, empty = false): Promise<SpawnService> {
   const keeper = new TemplateKeeper(ledger);
   let bounds: GroupView['bounds'] = null;
-  await keeper.apply('debian-web', MADE_TEMPLATE, { by: 'start', ifVersion: null, dryRun: false, nowMs: nowMs() });
+  if (!empty) await keeper.apply('debian-web', MADE_TEMPLATE, { by: 'start', ifVersion: null, dryRun: false, nowMs: nowMs() });
   const group = (): GroupView => ({
     ...{ name: 'web', template: 'debian-web', mode: 'auto', min: 1, max: 6, bounds, members: [member], serving: 1, desired: 2 },
-    ...{ reason: '1.4 of cpu for 2 VMs expected in 2 steps', notDone: 'no host has room: kvm1: it swaps', decidedAtMs: nowMs() },
+    ...{ reason: '1.4 of cpu for 2 VMs expected in 2 steps', notDone: 'no host can take it: kvm1: it swaps', decidedAtMs: nowMs() },
     demand: [{ resource: 'cpu', stepMs: 300_000, now: 0.9, quantiles: [0.5, 0.96], horizons: [1, 2], values: [1, 1.2, 1.1, 1.4] }],
   });
   const known = (name: string, vm?: string): GroupView => {
@@ -35,7 +35,7 @@ export async function madeSpawning(ledger: LedgerStore, nowMs: () => number): Pr
     return group();
   };
   return {
-    groups: () => [group()],
+    groups: () => (empty ? [] : [group()]),
     async setGroupBounds(name, asked, by) {
       known(name);
       if (asked !== null && (asked.min < 1 || asked.max > 6 || asked.min > asked.max))

@@ -50,6 +50,8 @@ export interface SpawnWorldOptions {
   load?: (worldMs: number) => number;
   hosts?: number;
   pool?: Partial<SimulatedPool>;
+  /** Of one host, by its name. */
+  poolOf?: (host: string) => Partial<SimulatedPool>;
   /** From the request to shut down to its end; null = guests ignore it. */
   shutdownMs?: number | null;
   fault?: (host: string, call: keyof VmBuilder) => void;
@@ -218,9 +220,9 @@ export class SpawnWorld {
   #addHost(name: string): void {
     const clock = new NodeClock(this.time);
     const hypervisor = createSimulatedHypervisor({ clock, name, cpuCores: 8, memoryMiB: 8192, vms: [] });
-    const { load = () => 0, pool = {}, shutdownMs = 1000, fault } = this.#options;
+    const { load = () => 0, pool = {}, poolOf = () => ({}), shutdownMs = 1000, fault } = this.#options;
     const builder = createSimulatedBuilder({
-      ...{ clock, hypervisor, pools: [{ name: POOL, freeMiB: 10_000, images: [IMAGE], ...pool }] },
+      ...{ clock, hypervisor, pools: [{ name: POOL, freeMiB: 10_000, images: [IMAGE], ...pool, ...poolOf(name) }] },
       behaviour: () => ({
         cpuDemandCores: () => load(this.time.nowMs) / Math.max(1, this.#serving()),
         workingSetMiB: () => 200,

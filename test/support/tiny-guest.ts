@@ -1,7 +1,7 @@
 /**
  * The smallest real guest: Debian's cloud kernel and an initramfs of busybox and virtio modules, made from Debian packages
  * only and cached. It boots in a few seconds under emulation, has a balloon driver, and obeys one-line orders on the
- * virtio-serial channel `headroom.test` (see INIT). Outputs: kernel and initramfs paths; domain XML; a handle to command a
+ * virtio-serial channel `headroom.test` (see tiny-guest-init.ts). Outputs: kernel and initramfs paths; domain XML; a handle to command a
  * running guest. Needs apt-get, dpkg-deb, cpio and busybox-static; throws with what failed when one is missing.
  */
 import { spawnSync } from 'node:child_process';
@@ -10,73 +10,7 @@ import { chmodSync, cpSync, existsSync, globSync, mkdirSync, mkdtempSync, readFi
 import { connect, type Socket } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import { cacheDir } from './cache-dir.ts';
-
-/** In the order insmod needs them. */
-const MODULES = [
-  'virtio_ring',
-  'virtio',
-  'virtio_pci_legacy_dev',
-  'virtio_pci_modern_dev',
-  'virtio_pci',
-  'virtio_balloon',
-  'virtio_blk',
-  'virtio_console',
-  'failover',
-  'net_failover',
-  'virtio_net',
-];
-
-/**
- * The guest's first process. Orders: `busy N` (N endless loops), `idle`, `fill MIB` (keeps that much in tmpfs), `ramp MIB` (the
- * same, little by little), `fast MIB` (the same, sooner), `touch` (reads what was filled), `free`,
- * `talk PORT` (a connection to the host's loopback a few times a second, by user-mode networking), `unballoon` (its driver goes),
- * `req ID LOOPS` (computes, then writes `answer ID` to the channel), `reboot`, `poweroff`. `headroom.noballoon` on the kernel's command line leaves the balloon driver out.
- */
-const INIT = `#!/bin/busybox sh
-/bin/busybox --install -s /bin
-mount -t proc proc /proc
-mount -t sysfs sysfs /sys
-mount -t devtmpfs dev /dev
-mount -t tmpfs -o size=100% tmp /tmp
-for module in ${MODULES.join(' ')}; do
-  [ $module = virtio_balloon ] && grep -q headroom.noballoon /proc/cmdline && continue
-  insmod /lib/$module.ko
-done
-ifconfig eth0 up 2>/dev/null
-obey() {
-  case $1 in
-    busy) n=0; while [ $n -lt $2 ]; do (while :; do :; done) & echo $! >> /tmp/busy; n=$((n + 1)); done ;;
-    idle) [ -f /tmp/busy ] && kill -9 $(cat /tmp/busy); rm -f /tmp/busy ;;
-    fill) dd if=/dev/zero of=/tmp/fill bs=1M count=$2 2>/dev/null ;;
-    free) rm -f /tmp/fill /tmp/ramp.* ;;
-    ramp) n=0; while [ $n -lt $2 ]; do dd if=/dev/zero of=/tmp/ramp.$n bs=1M count=4 2>/dev/null; n=$((n + 4)); sleep 0.6; done ;;
-    fast) n=0; while [ $n -lt $2 ]; do dd if=/dev/zero of=/tmp/ramp.$n bs=1M count=8 2>/dev/null; n=$((n + 8)); sleep 0.1; done ;;
-    talk) ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; (while :; do echo tick | nc -w 1 10.0.2.2 $2; sleep 0.3; done) >/dev/null 2>&1 & ;;
-    touch) cat /tmp/ramp.* > /dev/null ;;
-    req) n=0; while [ $n -lt $3 ]; do n=$((n + 1)); done; echo "answer $2" >&3; return ;;
-    unballoon) rmmod virtio_balloon ;;
-    reboot) reboot -f ;;
-    poweroff) poweroff -f ;;
-  esac
-}
-echo headroom-guest-ready > /dev/console
-port=
-while :; do
-  # The host tells a port's name some time after the port.
-  [ -z "$port" ] && for entry in /sys/class/virtio-ports/*; do
-    [ "$(cat $entry/name 2>/dev/null)" = headroom.test ] && port=/dev/\${entry##*/}
-  done
-  # One opener at a time: what is open is closed first.
-  exec 3<&-
-  if [ -n "$port" ] && exec 3<>$port; then
-    while read -r line <&3; do
-      obey $line
-      case $line in req*) ;; *) echo "done $line" > /dev/console ;; esac
-    done
-  fi
-  sleep 0.5
-done
-`;
+import { INIT, MODULES } from './tiny-guest-init.ts';
 
 export interface TinyGuestImage {
   kernel: string;

@@ -13,14 +13,12 @@ const room = (name: string, change: Partial<HostRoom> = {}): HostRoom => ({
   freeMemoryMiB: 8192,
   freeCores: 8,
   members: 0,
-  hasImage: true,
   ...change,
 });
 const chosen = (...hosts: HostRoom[]) => chooseHost(hosts, ASKED).host;
 
-t.test('apart from its group first, then the image, then the tightest fit, then by name', async (t) => {
-  t.equal(chosen(room('a', { members: 1 }), room('b', { hasImage: null })), 'b');
-  t.equal(chosen(room('a', { hasImage: null }), room('b')), 'b');
+t.test('apart from its group first, then the tightest fit, then by name', async (t) => {
+  t.equal(chosen(room('a', { members: 1 }), room('b')), 'b');
   t.equal(chosen(room('a'), room('b', { freeMemoryMiB: 4096 })), 'b');
   t.equal(chosen(room('b'), room('a')), 'a');
 });
@@ -31,7 +29,7 @@ t.test('none where there is no room at the forecast peak, and each says why', as
       room('a', { freeMemoryMiB: 1000 }),
       room('b', { freeCores: 1.25 }),
       room('c', { members: 3 }),
-      room('d', { hasImage: false }),
+      room('d', { barred: 'pool templates has no volume called debian.qcow2' }),
       room('e', { barred: 'it is not connected' }),
     ],
     ASKED,
@@ -41,6 +39,6 @@ t.test('none where there is no room at the forecast peak, and each says why', as
     reason,
     /a: 1000 MiB are free, 2048 are needed; b: 1\.[23] cores are free at the forecast peak, 2\.0 are needed; c: it has 3 of the group/,
   );
-  t.match(reason, /d: it does not have the image; e: it is not connected$/);
+  t.match(reason, /d: pool templates has no volume called debian.qcow2; e: it is not connected$/);
   t.match(chooseHost([], ASKED), { host: null, reason: 'no host is known' });
 });

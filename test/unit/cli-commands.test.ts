@@ -107,7 +107,7 @@ t.test('policy: history, show, diff, rollback; nobody is overwritten unseen', as
 t.test('groups: listed with why, shown with their members, too late is told', async (t) => {
   t.match(
     (await world.run('group list')).out,
-    /web +debian-web +auto +1 +2 +1 +6 +1.4 of cpu for 2 VMs expected in 2 steps +no host has room/,
+    /web +debian-web +auto +1 +2 +1 +6 +1.4 of cpu for 2 VMs expected in 2 steps +no host can take it/,
   );
   t.match(
     (await world.run('group show web')).out,

@@ -338,3 +338,25 @@ t.test('one vCPU on a host that answers in fits: what is learnt stays what a vCP
   t.equal(step?.points.cpu.value, 1);
   t.end();
 });
+
+t.test("what a guest claims is not in what groups add up: neither CPU nor memory calls for another VM by a guest's word", (t) => {
+  const of = (source: Source, values: Record<string, number>) =>
+    block(
+      source,
+      [1, 2, 3, 4, 5].map((second) => ({ timeMs: START + second * 1000, values })),
+    );
+  const demand = new DemandAccumulator({ stepMs: 5000, windowMs: 5000, graceMs: 0 }, FACTS);
+  demand.add(of('host', { 'vm_cpu.usageCores': 0.2 }));
+  demand.add(of('guest', { 'vm_cpu.guestStealFraction': 0.9, 'vm_cpu.guestRunQueue': 50 }));
+  demand.add(of('guest', { 'vm_memory.guestTotalMiB': 1000, 'vm_memory.guestAvailableMiB': 100 }));
+  const [step] = demand.closeUntil(START + 5000);
+  t.equal(step?.points.cpu.value, 1, 'for itself it is believed up to its guaranteed share');
+  t.same([...(step?.windows.cpu ?? [])], [0.2]);
+  t.equal(step?.memoryClaimed, true);
+  const honest = new DemandAccumulator({ stepMs: 5000, windowMs: 5000, graceMs: 0 }, FACTS);
+  honest.add(of('host', { 'vm_memory.balloonMiB': 1000, 'vm_memory.availableMiB': 600, 'vm_memory.statsAgeMs': 0 }));
+  const [seen] = honest.closeUntil(START + 5000);
+  t.equal(seen?.points.memory.value, 400);
+  t.equal(seen?.memoryClaimed, false);
+  t.end();
+});

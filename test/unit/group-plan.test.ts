@@ -29,7 +29,7 @@ const memberOf = (n: number, change: Partial<GroupMember> = {}): GroupMember => 
   ...{ vm: idOf(n), host: KVM1, record: recordOf(n), healthy: true, demand: n / 10 },
   ...change,
 });
-const room: HostRoom = { host: KVM1, barred: null, freeMemoryMiB: 1e6, freeCores: 1e3, members: 0, hasImage: null };
+const room: HostRoom = { host: KVM1, barred: null, freeMemoryMiB: 1e6, freeCores: 1e3, members: 0 };
 
 /** Members serve one core each; the forecast is the same for every step. */
 function situation(members: GroupMember[], expected: number | null, change: Partial<GroupSituation> = {}): GroupSituation {

@@ -1,13 +1,13 @@
 /**
- * The host for a new VM: one that has room for what it may come to hold and for the peak that is forecast there, apart from the
- * others of its group, where its image already is, and where it leaves the least room that fits nothing else. Input: hosts as
+ * The host for a new VM: one that has what it is made from, room for what it may come to hold and for the peak that is forecast there,
+ * apart from the others of its group, and where it leaves the least room that fits nothing else. Input: hosts as
  * they are, what is asked; output: a host, or why each cannot. Pure.
  */
 import type { HostId } from '../../../shared/ids.ts';
 
 export interface HostRoom {
   host: HostId;
-  /** Why nothing is started there now (away, stale, killed, frozen); null = nothing speaks against it. */
+  /** Why nothing is started there now (away, stale, killed, without the image); null = nothing speaks against it. */
   barred: string | null;
   /** Capacity less reserve less what VMs there may come to hold, orders under way included. */
   freeMemoryMiB: number;
@@ -15,8 +15,6 @@ export interface HostRoom {
   freeCores: number;
   /** Members of the group there, orders under way included. */
   members: number;
-  /** The image is in the host's pool; null = not known. */
-  hasImage: boolean | null;
 }
 
 export interface RoomAsked {
@@ -44,19 +42,15 @@ export function chooseHost(hosts: readonly HostRoom[], asked: RoomAsked): HostCh
   };
 }
 
-function objection({ barred, freeMemoryMiB, freeCores, members, hasImage }: HostRoom, asked: RoomAsked): string | null {
+function objection({ barred, freeMemoryMiB, freeCores, members }: HostRoom, asked: RoomAsked): string | null {
   if (barred !== null) return barred;
-  if (hasImage === false) return 'it does not have the image';
   if (members >= asked.membersPerHostMax) return `it has ${members} of the group already`;
   if (freeMemoryMiB < asked.memoryMiB) return `${Math.floor(freeMemoryMiB)} MiB are free, ${asked.memoryMiB} are needed`;
   if (freeCores < asked.cores) return `${freeCores.toFixed(1)} cores are free at the forecast peak, ${asked.cores.toFixed(1)} are needed`;
   return null;
 }
 
-/** Fewer of the group first, then where the image is known to be, then the tighter fit; names last, so that choices are stable. */
+/** Fewer of the group first, then the tighter fit; names last, so that choices are stable. */
 function better(a: HostRoom, b: HostRoom): number {
-  const image = (room: HostRoom): number => (room.hasImage ? 0 : 1);
-  return (
-    a.members - b.members || image(a) - image(b) || a.freeMemoryMiB - b.freeMemoryMiB || (a.host < b.host ? -1 : Number(a.host > b.host))
-  );
+  return a.members - b.members || a.freeMemoryMiB - b.freeMemoryMiB || (a.host < b.host ? -1 : Number(a.host > b.host));
 }

@@ -97,7 +97,7 @@ function grow(situation: GroupSituation, nothing: GroupDecision, missing: number
     }
     const choice = chooseHost(rooms, asked);
     if (choice.host === null) {
-      notDone = `no host has room: ${choice.reason}`;
+      notDone = `no host can take it: ${choice.reason}`;
       break;
     }
     spawn.push({ host: choice.host, reason: `${reason}; ${choice.reason}` });

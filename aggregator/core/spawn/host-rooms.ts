@@ -20,6 +20,8 @@ export interface RoomGround {
   peakCores: (host: HostId) => number | null;
   /** Its administrator lets VMs be made there. */
   makesVms: (host: HostId) => boolean;
+  /** What it lacks to make one of this template, in words; null = nothing. */
+  lacks: (host: HostId) => string | null;
 }
 
 /** With what the hypervisor takes beside the guest's memory. */
@@ -45,15 +47,14 @@ export function hostRooms(ground: RoomGround): HostRoom[] {
         (ground.peakCores(host.id) ?? sizes) -
         coming.reduce((sum, { vcpus }) => sum + vcpus, 0),
       members: own.filter((record) => record.group === group).length,
-      hasImage: null,
     };
   });
 }
 
-function barredBy(host: HostSnapshot, { policy, makesVms }: RoomGround): string | null {
+function barredBy(host: HostSnapshot, { policy, makesVms, lacks }: RoomGround): string | null {
   if (!host.connected) return 'it is not connected';
   if (host.ageMs > policy.staleAfterMs) return 'its data are stale';
   if (host.killSwitch) return 'its kill switch is on';
   if (!makesVms(host.id)) return 'its agent makes no VMs';
-  return host.swapping ? 'it swaps' : null;
+  return host.swapping ? 'it swaps' : lacks(host.id);
 }

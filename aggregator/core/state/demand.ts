@@ -42,8 +42,13 @@ export type RateResource = 'cpu' | 'network';
 export interface DemandStep {
   startMs: number;
   points: Record<Resource, DemandPoint>;
-  /** Demand in each of the step's windows, NaN = not seen: what several VMs want together is added up where it meets. */
+  /**
+   * Demand in each of the step's windows, NaN = not seen: what several VMs want together is added up where it meets. By the host's
+   * word alone: no guest may call for another VM.
+   */
   windows: Record<RateResource, Float64Array>;
+  /** The memory point rests on what the guest says. */
+  memoryClaimed: boolean;
 }
 
 /** The present moment, for views; null = unknown. */
@@ -78,6 +83,7 @@ interface OpenStep {
   memoryTimeMs: number;
   /** It was short at the newest reading: how much more it wanted, the step does not tell. */
   endsShort: boolean;
+  memoryClaimed: boolean;
 }
 
 /** Scratch: an object for each row would be the collector's work, and one for each VM misses in the cache. */
@@ -153,8 +159,9 @@ export class DemandAccumulator {
     while (this.#open.length > 0 && this.#open[0]!.startMs + stepMs + this.#options.graceMs <= nowMs) {
       const open = this.#open.shift()!;
       this.#closedUntilMs = open.startMs + stepMs;
-      const windows = { cpu: new Float64Array(this.#windows), network: new Float64Array(this.#windows) };
-      steps.push({ startMs: open.startMs, points: this.#points(open, windows), windows });
+      const unseen = (): Float64Array => new Float64Array(this.#windows).fill(Number.NaN);
+      const windows = { cpu: unseen(), network: unseen() };
+      steps.push({ startMs: open.startMs, points: this.#points(open, windows), windows, memoryClaimed: open.memoryClaimed });
     }
     return steps;
   }
@@ -204,7 +211,7 @@ export class DemandAccumulator {
     }
     const sums = new Float64Array(this.#windows * WIDTH);
     const memory = { workingSetMiB: Number.NaN, memorySuppressed: false, memoryMiB: Number.NaN, memoryTimeMs: Number.NEGATIVE_INFINITY };
-    const step = { startMs, sums, ...memory, endsShort: false };
+    const step = { startMs, sums, ...memory, endsShort: false, memoryClaimed: false };
     this.#open.push(step);
     this.#open.sort((a, b) => a.startMs - b.startMs);
     return step;
@@ -255,7 +262,7 @@ export class DemandAccumulator {
     reading.guestSwapInMiBPerSecond = guestFresh ? this.#guest.swapIn : Number.NaN;
     reading.guestRefaultsPerSecond = guestFresh ? this.#guest.refaults : Number.NaN;
     reading.guestPressureFullFraction = guestFresh ? this.#guest.full : Number.NaN;
-    this.#noteMemory(step, timeMs, balloonMiB, hadMiB);
+    this.#noteMemory(step, timeMs, balloonMiB, hadMiB, false);
   }
 
   #addGuestMemory(step: OpenStep, columns: DemandColumns, values: Float64Array, rowAt: number, timeMs: number): void {
@@ -280,11 +287,11 @@ export class DemandAccumulator {
     reading.guestSwapInMiBPerSecond = guest.swapIn;
     reading.guestRefaultsPerSecond = guest.refaults;
     reading.guestPressureFullFraction = guest.full;
-    this.#noteMemory(step, timeMs, hadMiB, hadMiB);
+    this.#noteMemory(step, timeMs, hadMiB, hadMiB, true);
   }
 
-  /** Takes what `reading` holds, in which the size and the guarantee are filled in here. */
-  #noteMemory(step: OpenStep, timeMs: number, balloonMiB: number, hadMiB: number): void {
+  /** Takes what `reading` holds, in which the size and the guarantee are filled in here. `told`: by the guest. */
+  #noteMemory(step: OpenStep, timeMs: number, balloonMiB: number, hadMiB: number, told: boolean): void {
     const { workingSetMiB } = reading;
     reading.guaranteedMiB = this.#facts.guaranteedMiB ?? Number.NaN;
     // What the guest had when it told of a lack, not what it may have got since.
@@ -309,18 +316,29 @@ export class DemandAccumulator {
     if (!estimate.suppressed) this.#noteRecent(timeMs, workingSetMiB);
     step.workingSetMiB = maxKnown(step.workingSetMiB, workingSetMiB);
     step.memorySuppressed ||= estimate.suppressed;
+    // A guest that calls itself short is believed for its own memory, up to a bound, and for nothing else.
+    step.memoryClaimed ||= told || (!estimate.suppressed && estimate.value > workingSetMiB);
   }
 
   #points(step: OpenStep, windows: DemandStep['windows']): Record<Resource, DemandPoint> {
     const facts = this.#facts;
     return {
-      cpu: this.#peak(step, SIGNAL.cpu, (mean, window) => this.#cpuWindow(step, window, mean), windows.cpu),
+      cpu: this.#peak(
+        step,
+        SIGNAL.cpu,
+        (mean, window) => this.#cpuWindow(step, window, mean),
+        (mean, window) => {
+          windows.cpu[window] = this.#cpuWindow(step, window, mean, false).value;
+        },
+      ),
       memory: this.#memoryPoint(step),
       network: this.#peak(
         step,
         SIGNAL.network,
         (mean) => rateDemand(mean, facts.networkLimitBytesPerSecond ?? Number.NaN),
-        windows.network,
+        (mean, window) => {
+          windows.network[window] = rateDemand(mean, facts.networkLimitBytesPerSecond ?? Number.NaN).value;
+        },
       ),
       disk: this.#peak(step, SIGNAL.disk, (mean) => rateDemand(mean, facts.diskLimitBytesPerSecond ?? Number.NaN)),
     };
@@ -359,12 +377,12 @@ export class DemandAccumulator {
       : UNKNOWN;
   }
 
-  /** `told`: takes the estimate of each window, NaN where it was not seen. */
+  /** `seen`: is told the mean of each window that was seen. */
   #peak(
     step: OpenStep,
     signal: number,
     estimate: (mean: number, window: number) => { value: number; suppressed: boolean },
-    told?: Float64Array,
+    seen?: (mean: number, window: number) => void,
   ): DemandPoint {
     let spanMs = 0;
     let total = 0;
@@ -373,14 +391,13 @@ export class DemandAccumulator {
     const windowMs = this.#options.stepMs / this.#windows;
     for (let window = 0; window < this.#windows; window++) {
       const span = step.sums[window * WIDTH + signal * 2]!;
-      if (told) told[window] = Number.NaN;
       if (span === 0) continue;
       spanMs += span;
       total += step.sums[window * WIDTH + signal * 2 + 1]!;
       // A window seen for a moment only is not a mean over the window; it still counts towards the step's.
       if (span < COVERAGE_MIN * windowMs) continue;
       const window_ = estimate(step.sums[window * WIDTH + signal * 2 + 1]! / span, window);
-      if (told) told[window] = window_.value;
+      seen?.(step.sums[window * WIDTH + signal * 2 + 1]! / span, window);
       value = maxKnown(value, window_.value);
       suppressed ||= window_.suppressed;
     }
@@ -389,7 +406,7 @@ export class DemandAccumulator {
     return { value: nullable(value), usage: total / spanMs, suppressed };
   }
 
-  #cpuWindow(step: OpenStep, window: number, usageCores: number): { value: number; suppressed: boolean } {
+  #cpuWindow(step: OpenStep, window: number, usageCores: number, claims = true): { value: number; suppressed: boolean } {
     const mean = (signal: number) => {
       let span = 0;
       let total = 0;
@@ -407,7 +424,7 @@ export class DemandAccumulator {
       waitFraction: mean(SIGNAL.wait),
       capCores: mean(SIGNAL.cap),
       vcpus: online > 0 ? online : this.#facts.vcpus,
-      guestStealFraction: mean(SIGNAL.steal),
+      guestStealFraction: claims ? mean(SIGNAL.steal) : Number.NaN,
       guestRunQueue: mean(SIGNAL.runQueue),
       guaranteedCores: this.#facts.guaranteedCores ?? Number.NaN,
     });

@@ -1,0 +1,113 @@
+/**
+ * What a tiny guest runs: the kernel modules it needs, and the script that is its first process, which obeys orders on a
+ * virtio-serial channel, works for a load balancer and shuts down when its host asks, as its kernel's command line says.
+ */
+
+/** In the order insmod needs them. */
+export const MODULES = [
+  'virtio_ring',
+  'virtio',
+  'virtio_pci_legacy_dev',
+  'virtio_pci_modern_dev',
+  'virtio_pci',
+  'virtio_balloon',
+  'virtio_blk',
+  'virtio_console',
+  'failover',
+  'net_failover',
+  'virtio_net',
+];
+
+/**
+ * The guest's first process. Orders: `busy N` (N endless loops), `idle`, `fill MIB` (keeps that much in tmpfs), `ramp MIB` (the
+ * same, little by little), `fast MIB` (the same, sooner), `touch` (reads what was filled), `free`,
+ * `talk PORT` (a connection to the host's loopback a few times a second, by user-mode networking), `unballoon` (its driver goes),
+ * `req ID LOOPS` (computes, then writes `answer ID` to the channel), `reboot`, `poweroff`. `headroom.noballoon` on the kernel's command line leaves the balloon driver out.
+ * `headroom.balancer=PORT` there: it does the work that port of the host's loopback gives it, loops of a shell, and says when it is done.
+ * `headroom.qga`: it answers on QEMU's guest agent's channel, so far that it shuts down when asked.
+ */
+export const INIT = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+mount -t tmpfs -o size=100% tmp /tmp
+for module in ${MODULES.join(' ')}; do
+  [ $module = virtio_balloon ] && grep -q headroom.noballoon /proc/cmdline && continue
+  insmod /lib/$module.ko
+done
+ifconfig eth0 up 2>/dev/null
+obey() {
+  case $1 in
+    busy) n=0; while [ $n -lt $2 ]; do (while :; do :; done) & echo $! >> /tmp/busy; n=$((n + 1)); done ;;
+    idle) [ -f /tmp/busy ] && kill -9 $(cat /tmp/busy); rm -f /tmp/busy ;;
+    fill) dd if=/dev/zero of=/tmp/fill bs=1M count=$2 2>/dev/null ;;
+    free) rm -f /tmp/fill /tmp/ramp.* ;;
+    ramp) n=0; while [ $n -lt $2 ]; do dd if=/dev/zero of=/tmp/ramp.$n bs=1M count=4 2>/dev/null; n=$((n + 4)); sleep 0.6; done ;;
+    fast) n=0; while [ $n -lt $2 ]; do dd if=/dev/zero of=/tmp/ramp.$n bs=1M count=8 2>/dev/null; n=$((n + 8)); sleep 0.1; done ;;
+    talk) ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; (while :; do echo tick | nc -w 1 10.0.2.2 $2; sleep 0.3; done) >/dev/null 2>&1 & ;;
+    touch) cat /tmp/ramp.* > /dev/null ;;
+    req) n=0; while [ $n -lt $3 ]; do n=$((n + 1)); done; echo "answer $2" >&3; return ;;
+    unballoon) rmmod virtio_balloon ;;
+    reboot) reboot -f ;;
+    poweroff) poweroff -f ;;
+  esac
+}
+# The host tells a port's name some time after the port.
+port_of() {
+  for entry in /sys/class/virtio-ports/*; do
+    [ "$(cat $entry/name 2>/dev/null)" = $1 ] && echo /dev/\${entry##*/}
+  done
+}
+work() {
+  while read -r loops; do
+    n=0; while [ $n -lt $loops ]; do n=$((n + 1)); done
+    echo done
+  done
+}
+serve() {
+  ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up
+  mkfifo /tmp/parts
+  while :; do
+    work </tmp/parts | nc 10.0.2.2 $balancer >/tmp/parts
+    sleep 0.5
+  done
+}
+answer_agent() {
+  while :; do
+    channel=$(port_of org.qemu.guest_agent.0)
+    if [ -n "$channel" ] && exec 4<>$channel; then
+      while read -r line <&4; do
+        id=\${line##*'"id":'}; id=\${id# }; id=\${id%%[!0-9]*}
+        case $line in
+          *guest-sync-delimited*) printf '\\377{"return": %s}\\n' $id >&4 ;;
+          *guest-sync*) printf '{"return": %s}\\n' $id >&4 ;;
+          *guest-shutdown*) poweroff -f ;;
+        esac
+      done
+      exec 4<&-
+    fi
+    sleep 0.5
+  done
+}
+for argument in $(cat /proc/cmdline); do
+  case $argument in
+    headroom.balancer=*) balancer=\${argument#*=}; serve >/dev/null 2>&1 & ;;
+    headroom.qga) answer_agent >/dev/null 2>&1 & ;;
+  esac
+done
+echo headroom-guest-ready > /dev/console
+port=
+while :; do
+  [ -z "$port" ] && port=$(port_of headroom.test)
+  # One opener at a time: what is open is closed first.
+  exec 3<&-
+  if [ -n "$port" ] && exec 3<>$port; then
+    while read -r line <&3; do
+      obey $line
+      case $line in req*) ;; *) echo "done $line" > /dev/console ;; esac
+    done
+  fi
+  sleep 0.5
+done
+`;
