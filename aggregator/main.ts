@@ -55,6 +55,9 @@ const FIT_CPU_SHARE = 0.25;
 /** Everything that was opened, to be closed in the opposite order. */
 type Closers = (() => Promise<void> | void)[];
 
+/** A key revoked at another aggregator opens no door here for longer than this. */
+const SHARED_ACCESS_MS = 1000;
+
 interface Opened {
   aggregator: Aggregator;
   access: Access;
@@ -105,6 +108,8 @@ async function open(config: AggregatorConfig, log: Logger, closers: Closers): Pr
     ...(config.cluster === null ? {} : { ingestLimits: { heartbeatMs: config.cluster.heartbeatMs } }),
   });
   closers.push(() => aggregator.stop());
+  // Whatever keeps us from hearing it now, the next turn asks again.
+  if (ownership !== undefined) setInterval(() => void access.refresh().catch(() => undefined), SHARED_ACCESS_MS).unref();
   return { aggregator, access };
 }
 

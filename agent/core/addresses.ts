@@ -46,17 +46,33 @@ export class Addresses {
     this.#shunned.set(this.next, nowMs + SHUNNED_MS);
     if (this.#sentTo === null) this.#at++;
     this.#sentTo = null;
+    this.#skipShunned(nowMs);
     return backoffMs(Math.floor(this.#failures++ / this.#given.length), backoff, random);
   }
 
   /** `next` sent it elsewhere, or, with null, anywhere. Answers how long to wait, ms. */
   redirected(url: string | null, retryMs: number, nowMs: number, backoff: BackoffOptions, random: Prng): number {
-    const shunned = url === null || (this.#shunned.get(url) ?? 0) > nowMs;
+    const shunned = url === null || this.#isShunned(url, nowMs);
     if (this.#sentTo === null) this.#at++;
     this.#sentTo = shunned ? null : url;
+    this.#skipShunned(nowMs);
     // Somebody lives and answers.
     this.#failures = 0;
     if (++this.#redirects > REDIRECTS_MAX) return backoffMs(this.#redirects - REDIRECTS_MAX, backoff, random);
     return (shunned ? Math.max(retryMs, backoff.baseMs) : retryMs) * (0.5 + random.next() / 2);
+  }
+
+  #isShunned(url: string, nowMs: number): boolean {
+    return (this.#shunned.get(url) ?? 0) > nowMs;
+  }
+
+  /** Those that have not just failed come first; when all have, they keep their turns. */
+  #skipShunned(nowMs: number): void {
+    for (let i = 0; i < this.#given.length; i++) {
+      if (!this.#isShunned(this.#given[(this.#at + i) % this.#given.length]!, nowMs)) {
+        this.#at += i;
+        return;
+      }
+    }
   }
 }

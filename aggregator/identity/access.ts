@@ -59,6 +59,11 @@ export class Access {
     this.options = options;
   }
 
+  /** Takes what other aggregators have changed. Rejects when the ledger does not answer. */
+  async refresh(): Promise<void> {
+    await Promise.all([this.options.agents.refresh(), this.options.tokens.refresh()]);
+  }
+
   get open(): boolean {
     return this.options.people === 'open';
   }

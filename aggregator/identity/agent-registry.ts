@@ -10,6 +10,7 @@ import type { FrameOf } from '../../shared/protocol/frames.ts';
 import type { AgentIdentities } from '../ingest/agent-identities.ts';
 import { agentOf, type PeerKey } from '../ingest/peer-state.ts';
 import type { LedgerStore } from '../store/ledger-store.ts';
+import { SharedText } from '../store/shared-text.ts';
 import { idIn, makeSecret, matches } from './secrets.ts';
 import type { SecurityLog } from './security-log.ts';
 
@@ -60,16 +61,34 @@ export class AgentRegistry implements AgentIdentities {
   /** Agents with a key in force. */
   readonly #enrolled = new Map<PeerKey, EnrolledKey>();
 
-  private constructor(options: AgentRegistryOptions, kept: { keys: EnrolledKey[]; tokens: EnrolmentToken[] }) {
+  readonly #kept: SharedText;
+
+  private constructor(options: AgentRegistryOptions) {
     this.#options = options;
-    for (const key of kept.keys) this.#put(key);
-    for (const token of kept.tokens) this.#tokens.set(token.id, token);
+    this.#kept = new SharedText(options.ledger, BLOB);
   }
 
   static async load(options: AgentRegistryOptions): Promise<AgentRegistry> {
-    const kept = await options.ledger.getBlob(BLOB);
-    const parsed = kept === null ? { keys: [], tokens: [] } : JSON.parse(new TextDecoder().decode(kept));
-    return new AgentRegistry(options, parsed);
+    const registry = new AgentRegistry(options);
+    registry.#take(await registry.#kept.load());
+    return registry;
+  }
+
+  /** Takes what another aggregator has enrolled or revoked; whose key is no longer in force must leave. Rejects when the ledger does not answer. */
+  async refresh(): Promise<void> {
+    const text = await this.#kept.changed();
+    if (text === null) return;
+    const before = [...this.#enrolled.values()];
+    for (const each of [this.#keys, this.#tokens, this.#enrolled]) each.clear();
+    this.#take(text);
+    for (const key of before) if (this.#enrolled.get(key.agent)?.keyId !== key.keyId) this.#options.evict(key.agent, revoked(key));
+  }
+
+  #take(text: string | null): void {
+    if (text === null) return;
+    const { keys, tokens } = JSON.parse(text) as { keys: EnrolledKey[]; tokens: EnrolmentToken[] };
+    for (const key of keys) this.#put(key);
+    for (const token of tokens) this.#tokens.set(token.id, token);
   }
 
   required(hello: FrameOf<'hello'>, local: boolean): boolean {
@@ -216,8 +235,8 @@ export class AgentRegistry implements AgentIdentities {
     const nowMs = this.#nowMs();
     const spent = [...this.#tokens.values()].filter(({ usedAtMs, expiresAtMs }) => usedAtMs !== null || expiresAtMs <= nowMs);
     for (const { id } of spent.slice(0, Math.max(0, spent.length - OLD_KEPT))) this.#tokens.delete(id);
-    const bytes = new TextEncoder().encode(JSON.stringify({ keys: [...this.#keys.values()], tokens: [...this.#tokens.values()] }));
-    await Promise.all([this.#options.ledger.putBlob(BLOB, bytes), this.#options.security.note({ ...told, code: null })]);
+    const text = JSON.stringify({ keys: [...this.#keys.values()], tokens: [...this.#tokens.values()] });
+    await Promise.all([this.#kept.save(text), this.#options.security.note({ ...told, code: null })]);
   }
 }
 

@@ -5,6 +5,7 @@
 import type { Clock } from '../../shared/clock.ts';
 import { HeadroomError } from '../../shared/errors.ts';
 import type { LedgerStore } from '../store/ledger-store.ts';
+import { SharedText } from '../store/shared-text.ts';
 import type { Principal, Role } from './roles.ts';
 import { idIn, makeSecret, matches } from './secrets.ts';
 import type { SecurityLog } from './security-log.ts';
@@ -38,21 +39,30 @@ const PREFIX = 'hra';
 const TOKENS_MAX = 10_000;
 
 export class ApiTokens {
-  readonly #ledger: LedgerStore;
+  readonly #kept: SharedText;
   readonly #clock: Clock;
   readonly #security: SecurityLog;
-  readonly #tokens: Map<string, KeptToken>;
+  #tokens = new Map<string, KeptToken>();
 
-  private constructor(ledger: LedgerStore, clock: Clock, security: SecurityLog, tokens: readonly KeptToken[]) {
-    this.#ledger = ledger;
+  private constructor(ledger: LedgerStore, clock: Clock, security: SecurityLog) {
+    this.#kept = new SharedText(ledger, BLOB);
     this.#clock = clock;
     this.#security = security;
-    this.#tokens = new Map(tokens.map((token) => [token.id, token]));
   }
 
   static async load(ledger: LedgerStore, clock: Clock, security: SecurityLog): Promise<ApiTokens> {
-    const kept = await ledger.getBlob(BLOB);
-    return new ApiTokens(ledger, clock, security, kept === null ? [] : JSON.parse(new TextDecoder().decode(kept)));
+    const tokens = new ApiTokens(ledger, clock, security);
+    tokens.#take(await tokens.#kept.load());
+    return tokens;
+  }
+
+  /** Takes what another aggregator has made or revoked. Rejects when the ledger does not answer. */
+  async refresh(): Promise<void> {
+    this.#take(await this.#kept.changed());
+  }
+
+  #take(text: string | null): void {
+    if (text !== null) this.#tokens = new Map((JSON.parse(text) as KeptToken[]).map((token) => [token.id, token]));
   }
 
   get size(): number {
@@ -100,8 +110,8 @@ export class ApiTokens {
   }
 
   async #save(told: { event: string; subject: string; by: string; reason: string }): Promise<void> {
-    const bytes = new TextEncoder().encode(JSON.stringify([...this.#tokens.values()]));
-    await Promise.all([this.#ledger.putBlob(BLOB, bytes), this.#security.note({ ...told, code: null })]);
+    const text = JSON.stringify([...this.#tokens.values()]);
+    await Promise.all([this.#kept.save(text), this.#security.note({ ...told, code: null })]);
   }
 }
 

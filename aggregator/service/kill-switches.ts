@@ -6,6 +6,7 @@ import { isHeadroomError } from '../../shared/errors.ts';
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
 import type { LedgerStore } from '../store/ledger-store.ts';
+import { SharedText } from '../store/shared-text.ts';
 
 export type KillScope = { kind: 'fleet' } | { kind: 'host'; host: HostId } | { kind: 'vm'; vm: VmId };
 
@@ -24,28 +25,28 @@ export function scopeName(scope: KillScope): string {
 
 export class KillSwitches {
   readonly #ledger: LedgerStore;
+  readonly #kept: SharedText;
   /** By `fleet`, `host NAME`, `vm UUID`. One that was released stays until the next: hosts that were away must hear of it. */
   #switches = new Map<string, Switch>();
-  /** As the ledger has them. */
-  #written = '';
-  #writing = 0;
 
   constructor(ledger: LedgerStore) {
     this.#ledger = ledger;
+    this.#kept = new SharedText(ledger, BLOB);
   }
 
   async load(): Promise<void> {
-    const kept = await this.#ledger.getBlob(BLOB);
-    if (kept === null) return;
-    this.#written = new TextDecoder().decode(kept);
-    this.#switches = new Map(JSON.parse(this.#written) as [string, Switch][]);
+    this.#take(await this.#kept.load());
   }
 
   /** Takes what another aggregator was told. True: something is different. Rejects when the ledger does not answer. */
   async refresh(): Promise<boolean> {
-    const before = this.#written;
-    if (this.#writing === 0) await this.load();
-    return this.#written !== before;
+    const text = await this.#kept.changed();
+    this.#take(text);
+    return text !== null;
+  }
+
+  #take(text: string | null): void {
+    if (text !== null) this.#switches = new Map(JSON.parse(text) as [string, Switch][]);
   }
 
   get fleetEngaged(): boolean {
@@ -54,12 +55,7 @@ export class KillSwitches {
 
   async set(scope: KillScope, engaged: boolean, by: string, reason: string, nowMs: number): Promise<void> {
     this.#switches.set(scopeName(scope), { engaged, reason: reason.slice(0, REASON_LENGTH_MAX) });
-    this.#writing++;
-    try {
-      await this.#write(scopeName(scope));
-    } finally {
-      this.#writing--;
-    }
+    await this.#write(scopeName(scope));
     const action = engaged ? 'kill-switch on' : 'kill-switch off';
     await this.#ledger.append(nowMs, { kind: 'operator', action, by, target: scopeName(scope), reason });
   }
@@ -78,9 +74,7 @@ export class KillSwitches {
   }
 
   async #put(): Promise<void> {
-    const text = JSON.stringify([...this.#switches]);
-    await this.#ledger.putBlob(BLOB, new TextEncoder().encode(text));
-    this.#written = text;
+    await this.#kept.save(JSON.stringify([...this.#switches]));
   }
 
   /** What a host should be told now, of everything that concerns it. */

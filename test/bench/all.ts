@@ -3,6 +3,7 @@ import { agentCost } from './agent.ts';
 import type { Benchmark } from './benchmark.ts';
 import { density } from './density.ts';
 import { detecting } from './detect.ts';
+import { failover } from './failover.ts';
 import { families } from './families.ts';
 import { fleet } from './fleet.ts';
 import { fleetTls, flood } from './fleet-guarded.ts';
@@ -20,6 +21,7 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   agent: agentCost,
   density,
   detect: detecting,
+  failover,
   families,
   fleet,
   'fleet-tls': fleetTls,

@@ -44,7 +44,7 @@ t.test('who has just failed is not gone to on another word; a while later he is'
   addresses.failed(1000, BACKOFF, random);
   t.equal(addresses.next, 'b');
   t.ok(addresses.redirected('a', 100, 1500, BACKOFF, random) >= 250, 'and the other is not asked again at once');
-  t.equal(addresses.next, 'a', 'its own turn is its own turn');
+  t.equal(addresses.next, 'b', 'the one that answered is asked again');
   addresses.failed(2000, BACKOFF, random);
   t.ok(addresses.redirected('a', 100, 6000, BACKOFF, random) <= 100);
   t.equal(addresses.next, 'a');

@@ -1,0 +1,313 @@
+/**
+ * `bench failover`: three aggregators, three members of etcd and InfluxDB as processes on loopback, simulated host agents over real
+ * sockets. In each round one of them (an owner, who decides for the fleet, etcd's leader) is killed or stopped at a random
+ * moment and comes back later. Judged by the agents' own records: how long hosts were without an owner, whether two acted in one
+ * epoch, and by ledger and store: whether anything acknowledged is lost. HEADROOM_FAILOVER_AGENTS, _ROUNDS and _SEED.
+ */
+import { join } from 'node:path';
+import { openSqliteLedgerStore } from '../../aggregator/store/sqlite/sqlite-ledger-store.ts';
+import { createPrng, type Prng } from '../../shared/prng.ts';
+import { Cluster, type Node, pause } from '../support/cluster.ts';
+import { ClusterAgent } from '../support/cluster-agent.ts';
+import { vmUuid } from '../support/wire-world.ts';
+import { type Benchmark, median, rounded } from './benchmark.ts';
+
+const AGENTS = Number(process.env.HEADROOM_FAILOVER_AGENTS ?? 500);
+const ROUNDS = Number(process.env.HEADROOM_FAILOVER_ROUNDS ?? 20);
+const SEED = Number(process.env.HEADROOM_FAILOVER_SEED ?? 1);
+const FAULTS = ['owner killed', 'decider killed', 'leader killed', 'owner stopped', 'decider stopped', 'leader stopped'] as const;
+type Fault = (typeof FAULTS)[number];
+
+/** What was killed or stopped stays away for so long: leases end and hosts move meanwhile. */
+const AWAY_MS = 8000;
+/** Owners act once a plan period, a second: this long without is a host without an owner. */
+const UNOWNED_MS = 2500;
+const SETTLE_MS_MAX = 90_000;
+const WRITE_PAUSE_MS = 400;
+
+/** A machine that gives us no time for so long measures itself: the round is taken again. */
+const STALL_MS = 1000;
+const REPEATED_MAX = 10;
+
+/** Longest time that this very process, which keeps the agents' records, did not run. */
+class Stalls {
+  #lastMs = Date.now();
+  #longestMs = 0;
+  readonly #timer = setInterval(() => this.#look(), 100);
+
+  /** Since it was last asked, ms. */
+  take(): number {
+    this.#look();
+    const longestMs = this.#longestMs;
+    this.#longestMs = 0;
+    return longestMs;
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  #look(): void {
+    const nowMs = Date.now();
+    this.#longestMs = Math.max(this.#longestMs, nowMs - this.#lastMs);
+    this.#lastMs = nowMs;
+  }
+}
+
+interface Round {
+  fault: Fault;
+  /** By host, seconds until an owner acted again; only those that were without one. */
+  ownedAgainSeconds: number[];
+}
+
+/** An operator who writes to the ledger all the time, and remembers what was acknowledged. */
+class Writer {
+  readonly acknowledged: string[] = [];
+  refused = 0;
+  #running = true;
+  #done: Promise<void> = Promise.resolve();
+
+  start(cluster: Cluster, agents: readonly ClusterAgent[], random: Prng): void {
+    this.#done = (async () => {
+      for (let n = 0; this.#running; n++) {
+        const agent = agents[random.below(agents.length)]!;
+        const node = cluster.nodes.find(({ agentsUrl }) => agentsUrl === agent.owner);
+        if (node !== undefined) await this.#write(node, agent.host, `entry ${n}`);
+        await pause(WRITE_PAUSE_MS);
+      }
+    })();
+  }
+
+  async stop(): Promise<void> {
+    this.#running = false;
+    await this.#done;
+  }
+
+  async #write(node: Node, host: string, reason: string): Promise<void> {
+    const body = JSON.stringify({ host, reason });
+    const headers = { 'content-type': 'application/json' };
+    const answer = await fetch(`${node.url}/v1/kill-switch`, { method: 'DELETE', headers, body, signal: AbortSignal.timeout(5000) }).catch(
+      () => null,
+    );
+    if (answer?.ok) this.acknowledged.push(reason);
+    else this.refused++;
+  }
+}
+
+async function decider(cluster: Cluster): Promise<Node> {
+  for (;;) {
+    for (const node of cluster.nodes) if ((await cluster.metric(node, 'ownership_fleet')) === 1) return node;
+    await pause(100);
+  }
+}
+
+/** Every host has been acted on by an owner of late, and all aggregators know of each other. */
+async function settled(cluster: Cluster, agents: readonly ClusterAgent[]): Promise<void> {
+  for (const endMs = Date.now() + SETTLE_MS_MAX; Date.now() < endMs; await pause(200)) {
+    const sinceMs = Date.now() - UNOWNED_MS;
+    if (!agents.every(({ acts }) => (acts.at(-1)?.atMs ?? 0) > sinceMs)) continue;
+    const members = await Promise.all(cluster.nodes.map((node) => cluster.metric(node, 'ownership_members')));
+    if (members.every((count) => count === cluster.nodes.length)) return;
+  }
+  const late = agents.filter(({ acts }) => (acts.at(-1)?.atMs ?? 0) < Date.now() - UNOWNED_MS);
+  throw new Error(`after ${SETTLE_MS_MAX} ms ${late.length} hosts have no owner (${late[0]?.host}), or an aggregator is not back`);
+}
+
+async function aggregatorFault(cluster: Cluster, node: Node, stop: boolean): Promise<{ atMs: number; heal: () => Promise<void> }> {
+  const atMs = Date.now();
+  if (stop) {
+    node.child!.kill('SIGSTOP');
+    node.stopped = true;
+    return {
+      atMs,
+      async heal() {
+        node.child!.kill('SIGCONT');
+        node.stopped = false;
+      },
+    };
+  }
+  await cluster.kill(node);
+  return { atMs, heal: () => cluster.launch(node) };
+}
+
+async function etcdFault(cluster: Cluster, stop: boolean): Promise<{ atMs: number; heal: () => Promise<void> }> {
+  let leader = await cluster.etcd.leader();
+  while (leader < 0) {
+    await pause(100);
+    leader = await cluster.etcd.leader();
+  }
+  const atMs = Date.now();
+  cluster.etcd.signal(leader, stop ? 'SIGSTOP' : 'SIGKILL');
+  return {
+    atMs,
+    async heal() {
+      if (stop) cluster.etcd.signal(leader, 'SIGCONT');
+      else await cluster.etcd.start(leader);
+    },
+  };
+}
+
+async function oneRound(cluster: Cluster, agents: readonly ClusterAgent[], fault: Fault, random: Prng): Promise<Round> {
+  await pause(1000 + random.next() * 4000);
+  const stop = fault.endsWith('stopped');
+  let victim: Node | null = null;
+  if (fault.startsWith('owner')) {
+    const { owner } = agents[random.below(agents.length)]!;
+    victim = cluster.nodes.find(({ agentsUrl }) => agentsUrl === owner)!;
+  } else if (fault.startsWith('decider')) victim = await decider(cluster);
+  const before = new Map(agents.map((agent) => [agent, agent.acts.length]));
+  const { atMs, heal } = victim === null ? await etcdFault(cluster, stop) : await aggregatorFault(cluster, victim, stop);
+  await pause(AWAY_MS);
+  await heal();
+  await settled(cluster, agents);
+  const ownedAgainSeconds: number[] = [];
+  for (const [agent, count] of before) {
+    const last = agent.acts[count - 1];
+    const seconds = last !== undefined && last.by === victim?.agentsUrl ? untilNext(agent, atMs, last.epoch) : unowned(agent, atMs);
+    if (seconds !== null) ownedAgainSeconds.push(seconds);
+  }
+  return { fault, ownedAgainSeconds };
+}
+
+/** Whose owner was struck: until one with a higher epoch acted. */
+function untilNext({ acts }: ClusterAgent, atMs: number, epoch: number): number {
+  const next = acts.find((act) => act.atMs >= atMs && act.epoch > epoch);
+  return next === undefined ? Number.POSITIVE_INFINITY : (next.atMs - atMs) / 1000;
+}
+
+/** Anyone else: until the last time that nobody had acted for long; null = there was none. */
+function unowned({ acts }: ClusterAgent, atMs: number): number | null {
+  let seconds: number | null = null;
+  for (let i = 1; i < acts.length; i++) {
+    const [before, act] = [acts[i - 1]!, acts[i]!];
+    if (act.atMs > atMs && act.atMs - before.atMs > UNOWNED_MS) seconds = (act.atMs - atMs) / 1000;
+  }
+  return seconds;
+}
+
+/** Hosts and epochs in which more than one acted, and acts below an epoch that the host had seen. */
+function doubleOwners(agents: readonly ClusterAgent[]): number {
+  let doubles = 0;
+  for (const { acts } of agents) {
+    const by = new Map<number, string>();
+    let highest = 0;
+    for (const act of acts) {
+      const first = by.get(act.epoch) ?? act.by;
+      by.set(act.epoch, first);
+      if (first !== act.by || act.epoch < highest) doubles++;
+      highest = Math.max(highest, act.epoch);
+    }
+  }
+  return doubles;
+}
+
+/** Acknowledged to the operator, or acted on by an agent, and not in every aggregator's copy. */
+async function lostEntries(cluster: Cluster, agents: readonly ClusterAgent[], acknowledged: readonly string[]): Promise<number> {
+  const plans = new Set(agents.flatMap(({ planIds }) => [...planIds]));
+  let lost = 0;
+  for (const { name } of cluster.nodes) {
+    const ledger = await openSqliteLedgerStore({ directory: join(cluster.folder, name, 'ledger') });
+    const verified = await ledger.verify();
+    if (!verified.ok) throw new Error(`the copy of ${name} is broken at ${verified.index}: ${verified.problem}`);
+    const [reasons, planned] = [new Set<string>(), new Set<string>()];
+    for (let fromIndex = 0; ; ) {
+      const entries = await ledger.entries({ fromIndex, limit: 1000 });
+      for (const { body } of entries) {
+        if (body.kind === 'operator') reasons.add(body.reason);
+        if (body.kind === 'plan') planned.add(body.planId);
+      }
+      if (entries.length === 0) break;
+      fromIndex = entries.at(-1)!.index + 1;
+    }
+    await ledger.close();
+    lost += acknowledged.filter((reason) => !reasons.has(reason)).length + [...plans].filter((plan) => !planned.has(plan)).length;
+  }
+  return lost;
+}
+
+/** Rows that were acknowledged and are not in the store: one of a VM each second. */
+async function lostRows(cluster: Cluster, agents: readonly ClusterAgent[]): Promise<number> {
+  let lost = 0;
+  for (const { vm, rowTimesMs } of agents) {
+    const stored = await cluster.storedTimes(vm.id);
+    lost += rowTimesMs.filter((timeMs) => !stored.has(timeMs)).length;
+  }
+  return lost;
+}
+
+async function drained(agents: readonly ClusterAgent[]): Promise<void> {
+  for (const agent of agents) agent.endRows();
+  for (const endMs = Date.now() + SETTLE_MS_MAX; agents.some((agent) => !agent.drained); await pause(200))
+    if (Date.now() > endMs)
+      throw new Error(`${agents.filter((agent) => !agent.drained).length} agents still have rows that nobody acknowledged`);
+}
+
+const rotated = <T>(values: readonly T[], by: number): T[] => [...values.slice(by), ...values.slice(0, by)];
+
+const p95 = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.ceil(0.95 * values.length) - 1] ?? 0;
+
+export const failover: Benchmark = {
+  about: 'several aggregators: killed, stopped, etcd killed and stopped, by the agents’ records',
+  async run(tell) {
+    const random = createPrng(SEED, 'failover');
+    const cluster = new Cluster();
+    const writer = new Writer();
+    const rounds: Round[] = [];
+    const stalls = new Stalls();
+    let repeated = 0;
+    const agents: ClusterAgent[] = [];
+    try {
+      await cluster.start(3, 3);
+      const urls = cluster.nodes.map(({ agentsUrl }) => agentsUrl);
+      for (let i = 0; i < AGENTS; i++) agents.push(new ClusterAgent(`kvm${i}`, vmUuid(i), rotated(urls, random.below(urls.length)), SEED));
+      for (const agent of agents) agent.start();
+      await settled(cluster, agents);
+      writer.start(cluster, agents, random.stream('writer'));
+      while (rounds.length < ROUNDS) {
+        stalls.take();
+        const round = await oneRound(cluster, agents, FAULTS[rounds.length % FAULTS.length]!, random);
+        const stalledMs = stalls.take();
+        if (stalledMs > STALL_MS && ++repeated <= REPEATED_MAX) {
+          tell(`${round.fault}: taken again, this process had no time for ${stalledMs} ms`);
+          continue;
+        }
+        rounds.push(round);
+        const { fault, ownedAgainSeconds: seconds } = round;
+        tell(
+          `round ${rounds.length}, ${fault}: ${seconds.length} hosts without an owner, p95 ${rounded(p95(seconds))} s, most ${rounded(Math.max(0, ...seconds))} s`,
+        );
+      }
+      await writer.stop();
+      await drained(agents);
+      const lostBatches = await lostRows(cluster, agents);
+      await Promise.all(agents.map((agent) => agent.stop()));
+      // Each brings its copy up to date.
+      for (const { url } of cluster.nodes) await fetch(`${url}/v1/audit/verify`);
+      await Promise.all(cluster.nodes.map((node) => cluster.kill(node, 'SIGTERM')));
+      const all = rounds.flatMap(({ ownedAgainSeconds }) => ownedAgainSeconds);
+      return {
+        ...{ rounds: rounds.length, ownedAgainSecondsP95: rounded(p95(all)), doubleOwners: doubleOwners(agents) },
+        ...{ lostEntries: await lostEntries(cluster, agents, writer.acknowledged), lostBatches },
+        ...{
+          agents: AGENTS,
+          seed: SEED,
+          takeovers: all.length,
+          ownedAgainSecondsP50: rounded(median(all)),
+          ownedAgainSecondsMax: rounded(Math.max(0, ...all)),
+        },
+        roundsRepeated: repeated,
+        overcommittedHosts: agents.filter(({ overcommitted }) => overcommitted > 0).length,
+        entriesAcknowledged: writer.acknowledged.length,
+        entriesRefused: writer.refused,
+        rowsSent: agents.reduce((sum, { rowTimesMs }) => sum + rowTimesMs.length, 0),
+        acts: agents.reduce((sum, { acts }) => sum + acts.length, 0),
+        commands: agents.reduce((sum, { acts }) => sum + acts.filter(({ kind }) => kind === 'command').length, 0),
+      };
+    } finally {
+      await writer.stop();
+      stalls.stop();
+      for (const agent of agents) agent.endRows();
+      await cluster.stop();
+    }
+  },
+};
