@@ -36,6 +36,7 @@ import { createAnomalies } from './service/create-anomalies.ts';
 import { createCredentials } from './service/create-credentials.ts';
 import { createSpawning, spawnPeriodMs } from './service/create-spawning.ts';
 import { DecisionLog } from './service/decision-log.ts';
+import { demandHistory } from './service/demand-history.ts';
 import { EventLog } from './service/event-log.ts';
 import { FromHosts } from './service/from-hosts.ts';
 import { HostOwnership } from './service/host-ownership.ts';
@@ -156,7 +157,7 @@ export class Aggregator {
     const epochOf = (host: HostId): number => ownership.epochOf(host) ?? epoch;
     const state = new FleetState({ ...config, epoch, epochOf, factory: forecasterFactory }, policies.policy);
     state.killSwitch = kills.fleetEngaged;
-    const models = new ModelKeeper({ ledger, state, log, nowMs, keptMs: config.modelsKeptMs });
+    const models = this.#modelKeeper(state, nowMs);
     const line = this.#line();
     const anomalies = createAnomalies({ ...{ config, clock, epochOf, time, state, events, queue, notifications, ledger, log }, ...line });
     const executor = new Executor({
@@ -222,6 +223,17 @@ export class Aggregator {
     this.#loops = this.#turning();
     const metrics = (): Record<string, number> => ownMetrics(this.#parts, this.#counters, this.#loops.all, this.#options.notifiers ?? []);
     this.service = createService(this.#parts, { policies: this.#policyDesk, killSwitches: this.#killSwitches, metrics });
+  }
+
+  /** Of several aggregators a successor has no checkpoint, or an old one: what its predecessor wrote to the series makes up for it. */
+  #modelKeeper(state: FleetState, nowMs: () => number): ModelKeeper {
+    const { ledger, log, clock, series, ownership, config } = this.#options;
+    const { stepMs, modelsKeptMs: keptMs } = config;
+    const successor = {
+      history: (vm: VmId, sinceMs: number | null) => demandHistory(series, vm, { stepMs, nowMs: nowMs(), sinceMs }),
+      giveWay: fairTurns(clock),
+    };
+    return new ModelKeeper({ ...{ ledger, state, log, nowMs, keptMs }, ...(ownership === undefined ? {} : successor) });
   }
 
   #ledgerQueue(): LedgerQueue {

@@ -9,6 +9,7 @@ import type { Logger } from '../../shared/log.ts';
 import type { FleetState } from '../core/state/fleet-state.ts';
 import type { VmRecord } from '../core/state/vm-record.ts';
 import type { LedgerStore } from '../store/ledger-store.ts';
+import type { DemandHistory } from './demand-history.ts';
 import { GoneModels } from './gone-models.ts';
 
 /** VMs written at a stretch before others have their turn. */
@@ -23,7 +24,11 @@ const GONE_BLOB = 'models-gone';
 
 /** What of live state is needed here. */
 export interface ModelState extends Pick<FleetState, 'vmIds' | 'policy'> {
-  vm(id: VmId): (Pick<VmRecord, 'restore' | 'checkpoint'> & { models: Pick<VmRecord['models'], 'stateBytes'> }) | undefined;
+  vm(
+    id: VmId,
+  ):
+    | (Pick<VmRecord, 'restore' | 'relearn' | 'checkpoint'> & { models: Pick<VmRecord['models'], 'stateBytes' | 'knownUntilMs'> })
+    | undefined;
 }
 
 export interface ModelKeeperOptions {
@@ -34,6 +39,10 @@ export interface ModelKeeperOptions {
   /** How long models of a VM that is gone are kept, ms. */
   keptMs: number;
   bytesPerPeriod?: number;
+  /** What a VM wanted since then, as another aggregator wrote it down; null = as far back as is of use. Absent: there is no other. */
+  history?: (vm: VmId, sinceMs: number | null) => Promise<DemandHistory>;
+  /** Lets others have their turn. */
+  giveWay?: () => Promise<void>;
 }
 
 export class ModelKeeper {
@@ -45,6 +54,8 @@ export class ModelKeeper {
   #restores = Promise.resolve();
   #waiting = 0;
   restored = 0;
+  /** Steps that models learnt from the series. */
+  relearntSteps = 0;
   refused = 0;
   written = 0;
   writtenBytes = 0;
@@ -81,10 +92,22 @@ export class ModelKeeper {
     try {
       const bytes = await ledger.getBlob(PREFIX + vm);
       if (bytes !== null) this.restored += state.vm(vm)?.restore(bytes, state.policy) ?? 0;
+      await this.#relearn(vm);
     } catch (error) {
       this.refused++;
       log.warn('models of a VM could not be restored and start anew', { vm, problem: errorText(error) });
     }
+  }
+
+  async #relearn(vm: VmId): Promise<void> {
+    const { history, giveWay, state } = this.#options;
+    if (history === undefined) return;
+    const record = state.vm(vm);
+    if (record === undefined) return;
+    const wanted = await history(vm, record.models.knownUntilMs);
+    const steps = state.vm(vm)?.relearn(wanted, state.policy) ?? 0;
+    this.relearntSteps += steps;
+    if (steps > 0) await giveWay?.();
   }
 
   /**

@@ -36,6 +36,7 @@ export function ownMetrics(
     ledger_failed_total: queue.failed,
     model_fits_total: counters.fits,
     models_restored_total: models.restored,
+    models_relearnt_steps_total: models.relearntSteps,
     models_refused_total: models.refused,
     models_written_total: models.written,
     models_written_bytes_total: models.writtenBytes,

@@ -23,6 +23,7 @@ const AWAY_MS = 8000;
 /** Owners act once a plan period, a second: this long without is a host without an owner. */
 const UNOWNED_MS = 2500;
 const SETTLE_MS_MAX = 90_000;
+const POLL_MS = 200;
 const WRITE_PAUSE_MS = 400;
 
 /** A machine that gives us no time for so long measures itself: the round is taken again. */
@@ -103,7 +104,9 @@ async function decider(cluster: Cluster): Promise<Node> {
 
 /** Every host has been acted on by an owner of late, and all aggregators know of each other. */
 async function settled(cluster: Cluster, agents: readonly ClusterAgent[]): Promise<void> {
-  for (const endMs = Date.now() + SETTLE_MS_MAX; Date.now() < endMs; await pause(200)) {
+  // By its own pauses, not by the clock: a machine that gives us no time is waited for.
+  for (let waitedMs = 0; waitedMs < SETTLE_MS_MAX; waitedMs += POLL_MS) {
+    await pause(POLL_MS);
     const sinceMs = Date.now() - UNOWNED_MS;
     if (!agents.every(({ acts }) => (acts.at(-1)?.atMs ?? 0) > sinceMs)) continue;
     const members = await Promise.all(cluster.nodes.map((node) => cluster.metric(node, 'ownership_members')));
@@ -237,9 +240,9 @@ async function lostRows(cluster: Cluster, agents: readonly ClusterAgent[]): Prom
 
 async function drained(agents: readonly ClusterAgent[]): Promise<void> {
   for (const agent of agents) agent.endRows();
-  for (const endMs = Date.now() + SETTLE_MS_MAX; agents.some((agent) => !agent.drained); await pause(200))
-    if (Date.now() > endMs)
-      throw new Error(`${agents.filter((agent) => !agent.drained).length} agents still have rows that nobody acknowledged`);
+  const waiting = (): number => agents.filter((agent) => !agent.drained).length;
+  for (let waitedMs = 0; waitedMs < SETTLE_MS_MAX && waiting() > 0; waitedMs += POLL_MS) await pause(POLL_MS);
+  if (waiting() > 0) throw new Error(`${waiting()} agents still have rows that nobody acknowledged`);
 }
 
 const rotated = <T>(values: readonly T[], by: number): T[] => [...values.slice(by), ...values.slice(0, by)];

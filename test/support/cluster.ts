@@ -82,10 +82,9 @@ export class Cluster {
 
   /** One of its metrics; NaN when it does not answer. */
   async metric(node: Node, name: string): Promise<number> {
-    const text = await fetch(`${node.url}/metrics`, { signal: AbortSignal.timeout(1000) }).then(
-      (answer) => answer.text(),
-      () => '',
-    );
+    const text = await fetch(`${node.url}/metrics`, { signal: AbortSignal.timeout(2000) })
+      .then((answer) => answer.text())
+      .catch(() => '');
     const line = text.split('\n').find((each) => each.startsWith(`headroom_${name} `));
     return line === undefined ? Number.NaN : Number(line.split(' ')[1]);
   }

@@ -49,7 +49,7 @@ function world(bytesPerPeriod = 1e9): World {
     vm: (id) => {
       if (!made.there.has(id)) return undefined;
       const restore = (): number => made.restored.push(id);
-      return { models: { stateBytes: BYTES }, checkpoint: () => new Uint8Array(BYTES), restore };
+      return { models: { stateBytes: BYTES, knownUntilMs: null }, checkpoint: () => new Uint8Array(BYTES), restore, relearn: () => 0 };
     },
   };
   made.restart();

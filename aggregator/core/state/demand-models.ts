@@ -25,6 +25,8 @@ export interface ModelOptions {
 interface Model {
   name: string;
   forecaster: Forecaster;
+  /** Start of the first step observed since it was made; of what was restored, before all. */
+  firstMs: number;
   /** Start of the newest step observed. */
   lastMs: number;
 }
@@ -43,11 +45,33 @@ export class DemandModels {
     let model = this.#models[resource];
     if (!model || model.name !== forecasterName) {
       const forecaster = this.#options.factory(forecasterName).create(this.#forecasterOptions(resource));
-      model = { name: forecasterName, forecaster, lastMs: Number.NEGATIVE_INFINITY };
+      model = { name: forecasterName, forecaster, firstMs: startMs, lastMs: Number.NEGATIVE_INFINITY };
       this.#models[resource] = model;
     }
     model.forecaster.observe({ timeMs: startMs, value });
     model.lastMs = Math.max(model.lastMs, startMs);
+  }
+
+  /**
+   * Steps of before, oldest first, as the series have them: what a model has not seen is added to it; one that began after the
+   * first of them is made anew from all. Answers how many were new.
+   */
+  relearn(resource: Resource, forecasterName: string, steps: readonly { startMs: number; value: number }[]): number {
+    const first = steps[0];
+    const present = this.#models[resource];
+    if (first === undefined) return 0;
+    const anew = present === undefined || present.name !== forecasterName || present.firstMs > first.startMs;
+    if (anew) delete this.#models[resource];
+    const sinceMs = anew ? Number.NEGATIVE_INFINITY : present.lastMs;
+    const unseen = steps.filter(({ startMs }) => startMs > sinceMs);
+    for (const { startMs, value } of unseen) this.observe(resource, forecasterName, startMs, value);
+    return unseen.length;
+  }
+
+  /** Start of the newest step of the model that has seen least; null = there is none. */
+  get knownUntilMs(): number | null {
+    const models = Object.values(this.#models).filter(({ firstMs }) => firstMs === Number.NEGATIVE_INFINITY);
+    return models.length === 0 ? null : Math.min(...models.map(({ lastMs }) => lastMs));
   }
 
   /** Null: there is nothing to say yet. */
@@ -95,7 +119,7 @@ export class DemandModels {
     if (present && present.lastMs >= lastMs + HORIZONS[2]! * this.#options.stepMs) return false;
     try {
       const forecaster = this.#options.factory(name).restore(this.#forecasterOptions(resource), bytes);
-      this.#models[resource] = { name, forecaster, lastMs };
+      this.#models[resource] = { name, forecaster, firstMs: Number.NEGATIVE_INFINITY, lastMs };
       return true;
     } catch (error) {
       if (isHeadroomError(error, 'STORE_CORRUPT') || isHeadroomError(error, 'NOT_FOUND')) return false;

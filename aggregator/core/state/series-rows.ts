@@ -29,6 +29,11 @@ export interface StepRow {
   levels: Partial<Record<Resource, number>>;
 }
 
+/** The field of estimated demand. */
+export function demandField(resource: Resource): string {
+  return UNITS[resource].demand;
+}
+
 /** A resource's amounts in field names: `cpuCores`, `memoryMiB`, … */
 export function amountName(resource: Resource): string {
   return UNITS[resource].name;

@@ -321,6 +321,20 @@ export class VmRecord {
     return restored;
   }
 
+  /** Estimated demand of earlier steps, oldest first, as another aggregator wrote it down. Answers how many steps were new to the models. */
+  relearn(history: Partial<Record<Resource, readonly { startMs: number; value: number }[]>>, policy: FleetPolicy): number {
+    let learnt = 0;
+    for (const [resource, steps] of Object.entries(history) as [Resource, { startMs: number; value: number }[]][]) {
+      const wishes = policy.resolve(this.matched, resource);
+      if (wishes.mode === 'off') continue;
+      learnt += this.models.relearn(resource, wishes.forecaster, steps);
+      const forecast = this.models.forecast(resource, wishes);
+      if (forecast) this.#forecasts[resource] = forecast;
+    }
+    if (learnt > 0) this.#learning.open();
+    return learnt;
+  }
+
   snapshot(policy: FleetPolicy, nowMs: number, nowMonoMs: number): VmSnapshot {
     const { inventory } = this;
     const hints = this.hints.live(nowMs);
