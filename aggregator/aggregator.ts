@@ -167,11 +167,14 @@ export class Aggregator {
       settleMs: SETTLE_MS,
       send: (host, frame) => this.ingest.send(host, frame),
       onPending: (vm, resource, target) => state.setPending(vm, resource, target),
-      onSent: (step) => state.noteChange(step.vm, step.host, nowMs()),
+      onSent: (step) => {
+        state.noteChange(step.vm, step.host, nowMs());
+        anomalies.noteSent(step, nowMs());
+      },
       onOutcome: (outcome) => {
         decisions.addOutcome(outcome);
         if (outcome.step.loan !== undefined) state.loans.outcome(outcome.step.loan, outcome.outcome, outcome.reason);
-        if (outcome.outcome === 'applied') anomalies.noteChange(outcome.step, nowMs());
+        anomalies.noteOutcome(outcome.step, outcome.outcome === 'applied', nowMs());
         reporter.outcome(outcome);
       },
     });

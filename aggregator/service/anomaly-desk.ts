@@ -69,8 +69,12 @@ export class AnomalyDesk {
     return blocks;
   }
 
-  noteChange(step: PlanStep, atMs: number): void {
-    this.#watch.noteChange(step, atMs);
+  noteSent(step: PlanStep, atMs: number): void {
+    this.#watch.noteSent(step, atMs);
+  }
+
+  noteOutcome(step: PlanStep, applied: boolean, atMs: number): void {
+    this.#watch.noteOutcome(step, applied, atMs);
   }
 
   remove(vm: VmId): void {

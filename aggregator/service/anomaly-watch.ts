@@ -40,6 +40,8 @@ export class AnomalyWatch {
   /** There is more to keep than was taken last; our own resizes aside, which are known for minutes only. */
   changed = false;
   readonly #stepMs: number;
+  /** Sent and not answered yet: each ends with an outcome. */
+  readonly #shrinking = new Map<PlanStep, KnownEvent>();
   /** Gone since the step under way began. */
   readonly #removed = new Set<VmId>();
   readonly #tell: (change: FleetChange, incident: IncidentView) => void;
@@ -71,15 +73,31 @@ export class AnomalyWatch {
     return blocks;
   }
 
-  /** Taking something from a VM shows in its metrics: that is no anomaly. Growth is no excuse: it follows a leak. */
-  noteChange({ vm, resource, direction, from, to }: PlanStep, atMs: number): void {
+  /**
+   * Taking something from a VM shows in its metrics, from the moment it is asked for: a balloon takes seconds. That is no anomaly.
+   * Growth is no excuse: it follows a leak.
+   */
+  noteSent(step: PlanStep, atMs: number): void {
+    const { vm, resource, direction, from, to } = step;
+    if (this.#shrinking.has(step)) return;
     const [before, after] = [headline(from, Number.POSITIVE_INFINITY), headline(to, Number.POSITIVE_INFINITY)];
     // Weights alone take nothing from a VM.
     if (direction !== 'shrink' || before === after) return;
     const amounts = [before, after]
       .map((amount) => (Number.isFinite(amount) ? String(Math.round(amount * 100) / 100) : 'no limit'))
       .join(' to ');
-    this.#fleet.addKnownEvent({ vm, fromMs: atMs, toMs: atMs, why: `our own resize of ${resource} from ${amounts}` });
+    const event = { vm, fromMs: atMs, toMs: atMs, why: `our own resize of ${resource} from ${amounts}` };
+    this.#shrinking.set(step, event);
+    this.#fleet.addKnownEvent(event);
+  }
+
+  /** What was not carried out excuses nothing; what was is felt from now on. */
+  noteOutcome(step: PlanStep, applied: boolean, atMs: number): void {
+    const event = this.#shrinking.get(step);
+    if (event === undefined) return;
+    this.#shrinking.delete(step);
+    this.#fleet.removeKnownEvent(event);
+    if (applied) this.#fleet.addKnownEvent({ ...event, toMs: atMs });
   }
 
   addKnownEvent(event: KnownEvent): void {

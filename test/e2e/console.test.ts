@@ -3,12 +3,17 @@
  * reasons where it is empty and when the aggregator goes away; nothing from elsewhere, no errors, no markup from guests'
  * names, at desktop and phone width, light and dark.
  */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import t from 'tap';
 import { createHttpServer } from '../../aggregator/http/server.ts';
 import { accessWorld } from '../support/access-world.ts';
 import { launchBrowser, watchedPage } from '../support/browser.ts';
 import { type FakeServiceOptions, fakeService } from '../support/fake-service.ts';
+import { freePort } from '../support/free-port.ts';
+import { logInWorld } from '../support/log-in-world.ts';
 import { MADE_VMS } from '../support/made-fleet.ts';
 import { faint, groundBrightness, pixelsOf, sidewaysPx, unnamed } from '../support/page-checks.ts';
 
@@ -316,4 +321,25 @@ t.test('where the aggregator asks who one is: a token lets in, nothing else does
   await page.getByRole('button', { name: 'Log out' }).click();
   await page.getByLabel('Token').waitFor();
   t.same(await page.context().cookies(), []);
+});
+
+t.test('by an identity provider on another site: there and back, and in', async (t) => {
+  const directory = mkdtempSync(join(tmpdir(), 'headroom-console-log-in-'));
+  t.teardown(() => rmSync(directory, { recursive: true, force: true }));
+  const port = await freePort();
+  const { provider, access, service, app } = await logInWorld(directory, `http://localhost:${port}`);
+  t.teardown(() => provider.close());
+  await app.close();
+  const server = await createHttpServer(service, { port, access });
+  t.teardown(() => server.close());
+  const { page } = await open(t, `http://localhost:${port}/`);
+  await page.getByRole('link', { name: 'Log in with your identity provider' }).click();
+  await guest(page, WEB.id).waitFor();
+  t.equal(new URL(page.url()).pathname, '/', 'nothing of the answer stays in the address');
+  t.match(await page.context().cookies(), [{ name: 'headroom', httpOnly: true, sameSite: 'Strict' }]);
+  t.same(provider.refusals, []);
+  await page.reload();
+  await guest(page, WEB.id).waitFor();
+  await page.getByRole('button', { name: 'Log out' }).click();
+  await page.getByLabel('Token').waitFor();
 });

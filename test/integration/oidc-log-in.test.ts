@@ -2,35 +2,20 @@
  * Goal: people come to the console by a real identity provider, and nobody comes by an answer that was not asked for, was changed,
  * overheard, used before, meant for somebody else, or is not the provider's; each refusal is audited.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generateKeyPair } from 'jose';
 import t from 'tap';
-import type { OidcConfig } from '../../aggregator/access-config.ts';
-import { openOidc } from '../../aggregator/identity/oidc.ts';
-import { OidcLogIn } from '../../aggregator/identity/oidc-log-in.ts';
 import { accessWorld } from '../support/access-world.ts';
-import { startIdentityProvider } from '../support/identity-provider.ts';
+import { CLIENT_SECRET, logInWorld } from '../support/log-in-world.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'headroom-log-in-'));
 t.teardown(() => rmSync(directory, { recursive: true, force: true }));
-const SECRET = 'onlyTheTwoKnow';
 
-async function world(clientSecret: string | null = SECRET) {
-  const claims = { email: 'alice@example.com', groups: ['sre'] };
-  const provider = await startIdentityProvider({ clientId: 'headroom', clientSecret, claims });
+async function world(clientSecret?: string | null) {
+  const { provider, app, ask, audit } = await logInWorld(directory, 'http://localhost:7400', clientSecret);
   t.teardown(() => provider.close());
-  const keysFile = join(directory, 'keys.json');
-  writeFileSync(keysFile, JSON.stringify(provider.keys));
-  const clientSecretFile = join(directory, 'secret');
-  writeFileSync(clientSecretFile, `${SECRET}\n`);
-  const logIn = { consoleUrl: 'http://localhost:7400', ...(clientSecret === null ? {} : { clientSecretFile }) };
-  const config: OidcConfig = {
-    ...{ issuer: provider.issuer, audience: 'headroom', keysFile, rolesClaim: 'groups', roles: { sre: 'operator' } },
-    logIn,
-  };
-  const { app, ask, audit } = await accessWorld({ oidc: openOidc(config), logIn: new OidcLogIn(config, logIn) });
   t.teardown(() => app.close());
   const begin = async () => {
     const response = await ask('GET', '/v1/session/provider');
@@ -46,7 +31,7 @@ async function world(clientSecret: string | null = SECRET) {
 t.test(
   'to the provider and back: a session of this site only, for who the provider says, as a client with a secret and as one without',
   async (t) => {
-    for (const secret of [SECRET, null]) {
+    for (const secret of [CLIENT_SECRET, null]) {
       const { provider, begin, end, ask, audit } = await world(secret);
       t.same((await ask('GET', '/v1/session/ways')).json(), { provider: true });
       const { url, cookie, kept } = await begin();

@@ -22,10 +22,13 @@ interface Usage {
   ageMs?: number;
 }
 
-/** Usage a step of the one VM; whether its host is connected. */
+const size = (memoryMiB: number) => ({ resource: 'memory', memoryMiB });
+const SHRINK = { vm: 'vm-1', resource: 'memory', direction: 'shrink', from: size(4096), to: size(2048) } as unknown as PlanStep;
+
+/** Usage a step of the one VM; whether its host is connected; what became of a shrink at the time of the fault. */
 async function run(
   usageAt: (step: number, usual: Usage) => Usage,
-  options: { connected?: (step: number) => boolean; shrunk?: boolean } = {},
+  options: { connected?: (step: number) => boolean; shrunk?: 'applied' | 'refused' | 'under way' } = {},
 ) {
   const told: { change: FleetChange; incident: IncidentView }[] = [];
   const rows: Record<string, number>[] = [];
@@ -42,13 +45,9 @@ async function run(
     const vm = { id: 'vm-1', name: 'web', host: 'h', state: 'ready', ...sizes, demand, strain } as unknown as VmSnapshot;
     const hosts = [{ id: 'h', connected: options.connected?.(step) ?? true }];
     const nowMs = START_MS + step * STEP_MS;
-    if (options.shrunk && step === FAULT_AT) {
-      const setting = (memoryMiB: number) => ({ resource: 'memory', memoryMiB });
-      watch.noteChange(
-        { vm: 'vm-1', resource: 'memory', direction: 'shrink', from: setting(4096), to: setting(2048) } as unknown as PlanStep,
-        nowMs,
-      );
-    }
+    if (options.shrunk && step === FAULT_AT) watch.noteSent(SHRINK, nowMs);
+    if (options.shrunk && options.shrunk !== 'under way' && step === FAULT_AT + 1)
+      watch.noteOutcome(SHRINK, options.shrunk === 'applied', nowMs);
     for (const { fields, values } of await watch.step({ nowMs, vms: [vm], hosts } as unknown as FleetSnapshot, async () => undefined)) {
       rows.push(Object.fromEntries(fields.map((field, i) => [field.replace('vm_anomaly.', ''), values[i]!])));
     }
@@ -97,11 +96,15 @@ t.test('a VM whose samples are old is silent; one whose host is gone is not', as
   t.same((await run(stale, { connected: (step) => step <= FAULT_AT })).watch.incidents(), []);
 });
 
-t.test('what follows our own shrinking is kept and explained, and alerts nobody', async (t) => {
-  const drop = (step: number, usual: Usage): Usage => (step > FAULT_AT ? { ...usual, memory: 0.6 * usual.memory } : usual);
-  const { told, watch } = await run(drop, { shrunk: true });
-  t.match(watch.incidents(), [{ explainedBy: 'our own resize of memory from 4096 to 2048', severity: 'info' }]);
-  t.notOk(told.some(({ change }) => change.alert));
+t.test('what our own shrinking shows, from when it is asked for, is kept and explained, and alerts nobody', async (t) => {
+  const drop = (step: number, usual: Usage): Usage => (step >= FAULT_AT ? { ...usual, memory: 0.6 * usual.memory } : usual);
+  for (const shrunk of ['applied', 'under way'] as const) {
+    const { told, watch } = await run(drop, { shrunk });
+    t.match(watch.incidents(), [{ explainedBy: 'our own resize of memory from 4096 to 2048', severity: 'info' }], shrunk);
+    t.notOk(told.some(({ change }) => change.alert));
+  }
+  const { watch } = await run((step, usual) => drop(step - 3, usual), { shrunk: 'refused' });
+  t.match(watch.incidents(), [{ explainedBy: null }], 'what was not taken excuses nothing');
 });
 
 t.test('a VM that goes while the others have their turn is not looked at again', async (t) => {

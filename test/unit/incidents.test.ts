@@ -50,6 +50,23 @@ const FAULTS: readonly [name: string, kind: string, top: RegExp, strike: Strike]
   ['more load than it can carry', 'saturation', /./, (v) => ({ ...v, cpu: 4, network: 5 * v.network })],
 ];
 
+t.test('less strain than usual is no incident, nor what one is about', async (t) => {
+  const busyHost: Strike = (values) => ({ ...values, steal: 0.3 + values.steal });
+  const quiet = changesOf('a', (v) => ({ ...v, steal: 0 }), DAY);
+  t.same(quiet, []);
+  // A host that was full of others all the time, and is not any more, while a leak begins.
+  const incidents = new VmIncidents({ vm: 'a', host: 'h', sizes });
+  const found: IncidentChange[] = [];
+  for (const [i, { timeMs, values }] of pointsOf('a', FAULT_AT + 12, null).entries()) {
+    const before = busyHost(values as never, i);
+    const point = i < FAULT_AT ? before : { ...values, steal: 0, memory: values.memory! + 100 * (i - FAULT_AT) };
+    const change = incidents.observe({ timeMs, values: point }, null);
+    if (change !== null) found.push(change);
+  }
+  t.ok(found.length > 0);
+  for (const { incident } of found) t.notMatch(incident.contributors.map(({ name }) => name).join(), /steal/);
+});
+
 for (const [name, kind, top, strike] of FAULTS) {
   t.test(`${name}: one incident within an hour, named, with its metric first, closed when over`, async (t) => {
     for (const vm of ['a', 'b', 'c']) {

@@ -42,6 +42,10 @@ export class FleetIncidents {
     this.#known.add(event);
   }
 
+  removeKnownEvent(event: KnownEvent): void {
+    this.#known.remove(event);
+  }
+
   /** What was announced and is not forgotten yet. */
   get knownEvents(): readonly KnownEvent[] {
     return this.#known.all;

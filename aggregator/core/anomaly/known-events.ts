@@ -23,6 +23,10 @@ export class KnownEvents {
     if (this.#events.length > EVENTS_MAX) this.#events.shift();
   }
 
+  remove(event: KnownEvent): void {
+    this.#events = this.#events.filter((one) => one !== event);
+  }
+
   /** The oldest first. */
   get all(): readonly KnownEvent[] {
     return this.#events;

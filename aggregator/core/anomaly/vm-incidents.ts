@@ -81,7 +81,7 @@ export class VmIncidents {
 
   /** @param explain why an incident that begins now needs nobody's attention, or null */
   observe(point: VmPoint, explain: string | null): IncidentChange | null {
-    const weighed = this.#watch.observe(point, this.identity.sizes.memory);
+    const weighed = this.#watch.observe(point, this.identity.sizes.memory, this.#usual);
     this.#likelihood = likelihoodOf(weighed);
     this.#points += 1;
     const { memory } = point.values;

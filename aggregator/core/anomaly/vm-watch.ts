@@ -15,6 +15,8 @@ const NOISE = 0.5;
 const KEPT_PER_POINT = 0.9;
 /** A metric that is no longer told while the others are weighs as much as an incident needs. */
 const MISSING_WEIGHT = 10;
+/** Strain: less of it than usual is good news. */
+const STRAINS: ReadonlySet<VmMetric> = new Set(['steal', 'pressure']);
 /** Below what opens an incident. */
 const APART_WEIGHT = 6;
 export const MISSING = 'missing points';
@@ -50,6 +52,9 @@ export interface WatchState {
   memoryRise: SlowRiseState;
 }
 
+const isRelief = (metric: VmMetric, now: VmPoint['values'], usual: VmPoint['values']): boolean =>
+  STRAINS.has(metric) && now[metric]! < usual[metric]!;
+
 export class VmWatch {
   readonly #watched = new Map<VmMetric, WatchedMetric>();
   readonly #engine: WatchEngine;
@@ -71,13 +76,14 @@ export class VmWatch {
   /**
    * Points in ascending time, one a step; a step without any value must be given too, as a point without values.
    * @param memorySize of the VM; unknown = nothing is said of memory that slowly rises
+   * @param usual of each metric, as far as it is known
    */
-  observe({ timeMs, values }: VmPoint, memorySize = Number.POSITIVE_INFINITY): Weighed {
+  observe({ timeMs, values }: VmPoint, memorySize = Number.POSITIVE_INFINITY, usual: VmPoint['values'] = {}): Weighed {
     const came = Object.entries(values).filter(([, value]) => Number.isFinite(value)) as [VmMetric, number][];
     const looks = new Map(came.map(([metric, value]) => [metric, this.#look(this.#one(metric), timeMs, value)]));
     const silent = this.#silence(came.length === 0);
     let joined = 0;
-    joined += this.#together(values) ** 2;
+    joined += this.#together(values, usual) ** 2;
     this.#unlikePeers.weight *= KEPT_PER_POINT;
     joined += this.#unlikePeers.weight ** 2;
     const rises = values.memory !== undefined && this.#memoryRise.next(values.memory, memorySize);
@@ -85,7 +91,8 @@ export class VmWatch {
     joined += this.#rising.weight ** 2;
     for (const one of this.#watched.values()) {
       const look = looks.get(one.metric);
-      const fresh = look ? Math.max(0, look.evidence - NOISE) : came.length > 0 ? this.#missed(one, timeMs) : 0;
+      const told = look && !isRelief(one.metric, values, usual) ? Math.max(0, look.evidence - NOISE) : 0;
+      const fresh = look === undefined && came.length > 0 ? this.#missed(one, timeMs) : told;
       one.weight = one.weight * KEPT_PER_POINT + fresh;
       if (fresh > 0) one.reason = look ? (look.reason ?? one.reason) : MISSING;
       joined += one.weight ** 2;
@@ -147,11 +154,12 @@ export class VmWatch {
   }
 
   /** The weight of what only shows in how the metrics go together. */
-  #together(values: VmPoint['values']): number {
+  #together(values: VmPoint['values'], usual: VmPoint['values']): number {
     const instant = Float64Array.from(VM_METRICS, (metric) => values[metric] ?? Number.NaN);
     const { evidence, strongest } = this.#engine.together(this.#bytes, instant);
-    const fresh = Math.max(0, evidence - NOISE);
-    if (fresh > 0 && strongest >= 0) this.#outOfStep.metric = VM_METRICS[strongest]!;
+    const metric = VM_METRICS[strongest] ?? this.#outOfStep.metric;
+    const fresh = isRelief(metric, values, usual) ? 0 : Math.max(0, evidence - NOISE);
+    if (fresh > 0) this.#outOfStep.metric = metric;
     this.#outOfStep.weight = this.#outOfStep.weight * KEPT_PER_POINT + fresh;
     return this.#outOfStep.weight;
   }
