@@ -34,7 +34,7 @@ function ours(demand: Float64Array): SizeRule {
   return (t, members) => {
     forecaster.observe({ timeMs: t * STEP_MS, value: demand[t]! });
     const forecast = t < HISTORY - 1 ? null : forecaster.forecast(ahead, [1 - SHORTFALL_BUDGET]);
-    return groupSize(members, [{ resource: 'cpu', unit: SETTING.unit, forecast }], sizing).size;
+    return groupSize(members, [{ resource: 'cpu', unit: SETTING.unit, forecast, now: demand[t]! }], sizing).size;
   };
 }
 

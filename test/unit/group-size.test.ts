@@ -17,7 +17,7 @@ function cpu(...values: number[]) {
     confidence: 1,
     explanation: '',
   };
-  return { resource: 'cpu' as const, unit: 2, forecast };
+  return { resource: 'cpu' as const, unit: 2, forecast, now: null };
 }
 
 t.test('what will be wanted when a new VM is ready is ordered now', async (t) => {
@@ -25,6 +25,13 @@ t.test('what will be wanted when a new VM is ready is ordered now', async (t) =>
   t.equal(asked.size, 6);
   t.equal(asked.resource, 'cpu');
   t.match(asked.reason, /11 of cpu for 6 VMs expected in 2 steps/);
+});
+
+t.test('what is wanted now counts where the forecast is below it, within the bounds', async (t) => {
+  const surge = (now: number) => groupSize(2, [{ ...cpu(4, 4, 4, 4, 4, 4), now }], SIZING);
+  t.match(surge(9), { size: 5, resource: 'cpu', reason: /9 of cpu wanted now for 5 VMs/ });
+  t.equal(surge(3).size, 2);
+  t.equal(surge(1000).size, 20);
 });
 
 t.test('a rise beyond the lead is not ordered yet, but nothing is given up before it', async (t) => {
@@ -44,7 +51,7 @@ t.test('the bounds of the policy hold and are told', async (t) => {
 });
 
 t.test('a resource that is not known takes nothing away, and hinders no growth', async (t) => {
-  const unknown = { resource: 'memory' as const, unit: 1024, forecast: null };
+  const unknown = { resource: 'memory' as const, unit: 1024, forecast: null, now: null };
   t.match(groupSize(5, [cpu(2, 2, 2, 2, 2, 2), unknown], SIZING), { size: 5, reason: /nothing is taken away/ });
   t.equal(groupSize(5, [cpu(2, 14, 2, 2, 2, 2), unknown], SIZING).size, 7);
 });

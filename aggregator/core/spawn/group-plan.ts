@@ -30,7 +30,7 @@ export interface GroupSituation {
   members: readonly GroupMember[];
   /** On their way out, newest first; they can be called back. */
   leaving: readonly SpawnRecord[];
-  demands: readonly (GroupDemand & { now: number | null })[];
+  demands: readonly GroupDemand[];
   sizing: Pick<GroupSizing, 'leadSteps' | 'holdSteps'>;
   /** Since when fewer would be enough, UTC ms; null = they are not. */
   surplusSinceMs: number | null;
@@ -56,8 +56,8 @@ export interface GroupDecision {
 }
 
 export function decideGroup(situation: GroupSituation): GroupDecision {
-  const { members, barred, nowMs, policy } = situation;
-  const desired = sizeNow(situation);
+  const { members, barred, nowMs, policy, demands, sizing, least, most } = situation;
+  const desired = groupSize(members.length, demands, { least, most, ...sizing });
   const surplus = members.length - desired.size;
   const surplusSinceMs = surplus > 0 ? (situation.surplusSinceMs ?? nowMs) : null;
   const nothing: GroupDecision = { desired, spawn: [], callBack: [], retire: [], surplusSinceMs, notDone: null };
@@ -65,17 +65,6 @@ export function decideGroup(situation: GroupSituation): GroupDecision {
   if (policy.mode !== 'auto') return { ...nothing, notDone: `its mode is ${policy.mode}` };
   if (barred !== null) return { ...nothing, notDone: barred };
   return surplus < 0 ? grow(situation, nothing, -surplus) : shrink(situation, nothing, surplus);
-}
-
-/** By forecast; where the forecast is below what is wanted now, by that. */
-function sizeNow({ members, demands, sizing, least, most }: GroupSituation): GroupSize {
-  const forecast = groupSize(members.length, demands, { least, most, ...sizing });
-  for (const { resource, unit, now } of demands) {
-    const needed = Math.min(most, Math.ceil((now ?? 0) / unit));
-    if (needed <= forecast.size) continue;
-    return { size: needed, resource, reason: `${Number((now ?? 0).toPrecision(3))} of ${resource} wanted now for ${needed} VMs` };
-  }
-  return forecast;
 }
 
 function grow(situation: GroupSituation, nothing: GroupDecision, missing: number): GroupDecision {

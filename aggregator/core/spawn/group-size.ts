@@ -14,6 +14,8 @@ export interface GroupDemand {
   unit: number;
   /** Of the whole group's demand; its one quantile is the level to be served. Null = unknown. */
   forecast: Forecast | null;
+  /** In the newest step; null = unknown. */
+  now: number | null;
 }
 
 export interface GroupSizing {
@@ -40,8 +42,18 @@ interface Need {
   demand: number;
 }
 
-/** `members` = those there are or ordered, not those on their way out. */
+/** By forecast; where the forecast is below what is wanted now, by that. `members` = those there are or ordered, not those on their way out. */
 export function groupSize(members: number, demands: readonly GroupDemand[], sizing: GroupSizing): GroupSize {
+  const forecast = forecastSize(members, demands, sizing);
+  for (const { resource, unit, now } of demands) {
+    const needed = Math.min(sizing.most, Math.ceil((now ?? 0) / unit));
+    if (needed <= forecast.size) continue;
+    return { size: needed, resource, reason: `${Number((now ?? 0).toPrecision(3))} of ${resource} wanted now for ${needed} VMs` };
+  }
+  return forecast;
+}
+
+function forecastSize(members: number, demands: readonly GroupDemand[], sizing: GroupSizing): GroupSize {
   const { least, most, leadSteps, holdSteps } = sizing;
   assert(least <= most && leadSteps <= holdSteps, `bounds ${least}..${most} and steps ${leadSteps}..${holdSteps} must ascend`);
   const grow = need(demands, leadSteps, leadSteps);
