@@ -12,7 +12,7 @@ import { ClusterAgent } from '../support/cluster-agent.ts';
 import { vmUuid } from '../support/wire-world.ts';
 import { type Benchmark, median, rounded } from './benchmark.ts';
 
-const AGENTS = Number(process.env.HEADROOM_FAILOVER_AGENTS ?? 500);
+const AGENTS = Number(process.env.HEADROOM_FAILOVER_AGENTS ?? 100);
 const ROUNDS = Number(process.env.HEADROOM_FAILOVER_ROUNDS ?? 20);
 const SEED = Number(process.env.HEADROOM_FAILOVER_SEED ?? 1);
 const FAULTS = ['owner killed', 'decider killed', 'leader killed', 'owner stopped', 'decider stopped', 'leader stopped'] as const;
