@@ -51,7 +51,9 @@ export type SimulatedFault =
   | { kind: 'lostAnswer' }
   /** A write goes only this share of the way, 0..1. */
   | { kind: 'partial'; share: number }
-  | { kind: 'delay'; ms: number };
+  | { kind: 'delay'; ms: number }
+  /** It does it at once, or looks at once, and answers later. */
+  | { kind: 'lateAnswer'; ms: number };
 
 export interface SimulatedOptions {
   clock: Clock;
@@ -430,18 +432,22 @@ class SimulatedLibrary implements SimulatedHypervisor {
   }
 
   /** What every call passes through: connection, world, fault. Answers the share of a write to carry out. */
-  async #enter(call: SimulatedCall): Promise<{ share: number; loseAnswer: boolean }> {
+  async #enter(call: SimulatedCall): Promise<{ share: number; loseAnswer: boolean; answerAfterMs: number }> {
     if (!this.#connected) throw unavailable('no connection to the simulated daemon');
     this.#advance();
     const fault = this.#options.fault?.(call) ?? null;
     if (fault?.kind === 'delay') await sleep(this.#clock, fault.ms);
     if (fault?.kind === 'error') throw new HeadroomError(fault.code, fault.message);
     if (!this.#connected) throw unavailable('the connection to the simulated daemon was lost');
-    return { share: fault?.kind === 'partial' ? fault.share : 1, loseAnswer: fault?.kind === 'lostAnswer' };
+    return {
+      share: fault?.kind === 'partial' ? fault.share : 1,
+      loseAnswer: fault?.kind === 'lostAnswer',
+      answerAfterMs: fault?.kind === 'lateAnswer' ? fault.ms : 0,
+    };
   }
 
   async #call<T>(call: SimulatedCall & { id: VmId }, run: (vm: SimulatedVm, share: number) => T): Promise<T> {
-    const { share, loseAnswer } = await this.#enter(call);
+    const { share, loseAnswer, answerAfterMs } = await this.#enter(call);
     const vm = this.#vm(call.id);
     if (vm.stuck) {
       await sleep(this.#clock, this.#options.callDeadlineMs ?? CALL_DEADLINE_MS);
@@ -449,6 +455,7 @@ class SimulatedLibrary implements SimulatedHypervisor {
     }
     const result = run(vm, share);
     if (loseAnswer) throw unavailable('the answer was lost');
+    if (answerAfterMs > 0) await sleep(this.#clock, answerAfterMs);
     return result;
   }
 

@@ -9,7 +9,7 @@ import { foreignHold } from '../core/foreign-hold.ts';
 import { watchWrite } from '../core/foreign-writer.ts';
 import { hasEntries, reversalsWith, withForeign } from '../core/journal.ts';
 import { clockReading, type HostContext, tell } from './host-context.ts';
-import { isUp, noteInForce, type VmEntry } from './vm-table.ts';
+import { holdsMemory, isUp, noteInForce, type VmEntry } from './vm-table.ts';
 import { REBOOT_REST_MS, watchSeen } from './watched-write.ts';
 import { copyToMetadata } from './writer.ts';
 
@@ -34,6 +34,7 @@ export async function refreshSetting(context: HostContext, entry: VmEntry, resou
 export async function noteSeen(context: HostContext, entry: VmEntry, seen: Setting): Promise<void> {
   const { resource } = seen;
   const { clock, settings } = context;
+  if (!holdsMemory(entry.power)) return;
   if (entry.watches[resource] === undefined) {
     // A balloon is still on its way while the guest boots; from then on its size is a value somebody would have to change.
     const upMs = clock.monotonicMs() - entry.runningSinceMs;

@@ -184,8 +184,9 @@ export function memoryInForce(entry: VmEntry, sizeMiB: number): Setting {
   return { resource: 'memory', memoryMiB: target.memoryMiB };
 }
 
-/** Takes over a value as read. */
+/** Takes over a value as read. A reading that comes after its VM went off is of a machine that is no more. */
 export function noteInForce(entry: VmEntry, seen: Setting): void {
+  if (!holdsMemory(entry.power)) return;
   if (seen.resource === 'memory') {
     entry.slow.balloonMiB = seen.memoryMiB;
     entry.current.memory = memoryInForce(entry, seen.memoryMiB);

@@ -8,7 +8,7 @@ import { actuate } from '../actuators/actuate.ts';
 import type { Actuation, ActuatorContext } from '../actuators/actuator.ts';
 import { observe, watchReadBack, watchWrite } from '../core/foreign-writer.ts';
 import type { HostContext } from './host-context.ts';
-import { handsOff, noteInForce, type VmEntry } from './vm-table.ts';
+import { handsOff, holdsMemory, noteInForce, type VmEntry } from './vm-table.ts';
 
 /** A guest that reboots holds its boot memory until its driver loads: a minute more than a slow boot takes. */
 export const REBOOT_REST_MS = 180_000;
@@ -25,7 +25,7 @@ export async function watchedWrite(context: HostContext, entry: VmEntry, target:
   const actuation = await actuate({ ...actuator, mayWrite, isOurs }, entry.id, target);
   noteInForce(entry, actuation.readBack);
   const watch = entry.watches[resource];
-  if (watch && !isTheirs(actuation)) entry.watches[resource] = watchReadBack(watch, actuation.readBack);
+  if (watch && holdsMemory(entry.power) && !isTheirs(actuation)) entry.watches[resource] = watchReadBack(watch, actuation.readBack);
   return actuation;
 }
 

@@ -176,6 +176,31 @@ t.test('a stopped VM forgets its journal, and starts clean', async (t) => {
   await world.stop();
 });
 
+t.test('a VM that goes off while it is read has nothing in force, however late the reading comes', async (t) => {
+  let slow = false;
+  const world = await agentWorld([calmVm(A)], {}, ({ method }) =>
+    slow && method === 'readSetting' ? { kind: 'lateAnswer', ms: 3000 } : null,
+  );
+  await world.run(30);
+  for (let ms = 0; ms < 3000; ms += 500) {
+    // What was written is read every few seconds.
+    const command = world.command({ target: cpu(1), floor: 0.1 });
+    await world.run(10);
+    t.equal(world.result(command)?.outcome, 'applied');
+    slow = true;
+    await world.run(10 + ms / 1000);
+    world.hypervisor.setPower(A, 'crashed');
+    await world.run(1);
+    slow = false;
+    await world.run(30);
+    t.same(world.inventory(A)?.current, [], `${ms} ms`);
+    world.hypervisor.setPower(A, 'running');
+    await world.run(30);
+    t.match(world.inventory(A)?.current, [cpu(null)], 'on again');
+  }
+  await world.stop();
+});
+
 t.test('lease: caps are lifted, memory is not shrunk, growth is slow and within the room', async (t) => {
   const world = await agentWorld([calmVm(A), calmVm(B)]);
   await world.run(30);
