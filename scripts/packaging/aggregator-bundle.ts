@@ -6,6 +6,7 @@
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build, type Plugin } from 'esbuild';
+import protobuf from 'protobufjs';
 import { HeadroomError } from '../../shared/errors.ts';
 import { ROOT } from './release.ts';
 
@@ -31,6 +32,22 @@ const threadFiles: Plugin = {
   },
 };
 
+const PROTO_READ = /\(0, proto_loader_1\.loadSync\)\(`\$\{__dirname\}\/\.\.\/proto\/rpc\.proto`, /;
+
+/** etcd's client reads the description of its protocol from a file beside its own; bundled, it holds it. */
+const etcdProtocol: Plugin = {
+  name: 'etcd-protocol',
+  setup({ onLoad }) {
+    onLoad({ filter: /etcd3\/lib\/connection-pool\.js$/ }, ({ path }) => {
+      const source = readFileSync(path, 'utf8');
+      if (!PROTO_READ.test(source))
+        throw new HeadroomError('ENVIRONMENT', `${path} no longer reads its protocol as it did; see etcdProtocol`);
+      const protocol = JSON.stringify(new protobuf.Root().loadSync(join(path, '../../proto/rpc.proto'), { keepCase: true }).toJSON());
+      return { contents: source.replace(PROTO_READ, () => `(0, proto_loader_1.fromJSON)(${protocol}, `), loader: 'js' };
+    });
+  },
+};
+
 /** Bundles into `directory`, which is made anew. */
 export async function packageAggregator(directory: string, version: string): Promise<{ inputs: number }> {
   rmSync(directory, { recursive: true, force: true });
@@ -47,7 +64,7 @@ export async function packageAggregator(directory: string, version: string): Pro
     minify: true,
     keepNames: true,
     legalComments: 'linked',
-    plugins: [threadFiles],
+    plugins: [threadFiles, etcdProtocol],
     metafile: true,
     absWorkingDir: ROOT,
     logLevel: 'silent',
