@@ -30,6 +30,7 @@ import { helloFrame, inventoryFrame } from '../support/wire-world.ts';
 import { type Benchmark, measured, rounded } from './benchmark.ts';
 import type { ServerFigures, ServerSetting } from './ingest-server.ts';
 import { MadeVm } from './made-rows.ts';
+import { packageVersion } from './package-version.ts';
 
 const HOSTS = 20;
 const VMS_PER_HOST = 50;
@@ -148,16 +149,8 @@ async function rowsPerCoreSecond(
   }
 }
 
-/** As the servers tell them themselves. */
 async function influxVersion(url: string): Promise<string> {
   return (await fetch(`${url}/ping`)).headers.get('x-influxdb-version') ?? 'unknown';
-}
-
-async function victoriaVersion(url: string): Promise<string> {
-  const text = await (await fetch(`${url}/metrics`)).text();
-  return (
-    /^vm_app_version\{.*?short_version="([^"]+)"/m.exec(text)?.[1] ?? /^vm_app_version\{.*?version="([^"]+)"/m.exec(text)?.[1] ?? 'unknown'
-  );
 }
 
 interface Taken {
@@ -212,10 +205,9 @@ export const ingest: Benchmark = {
     ]);
     tell('into VictoriaMetrics');
     const metrics = await startVictoriaMetrics();
-    const [victoria, victoriaPeer, victoriaMetricsVersion] = await onServer(metrics, async () => [
+    const [victoria, victoriaPeer] = await onServer(metrics, async () => [
       await rowsPerCoreSecond('victoria', metrics.url),
       await peer(await openVictoriaSeriesStore({ url: metrics.url, ...given }), metrics),
-      await victoriaVersion(metrics.url),
     ]);
     const each = (figure: (of: Ingested) => number) => ({
       wire: figure(wire),
@@ -230,7 +222,7 @@ export const ingest: Benchmark = {
       peersRowsPerCoreSecond: { influxdb: rounded(influxPeer.rate), victoria: rounded(victoriaPeer.rate) },
       influxdbAdapterCpuShare: rounded(influxPeer.adapterShare),
       victoriaAdapterCpuShare: rounded(victoriaPeer.adapterShare),
-      peers: { influxdb: influxdbVersion, victoria: victoriaMetricsVersion },
+      peers: { influxdb: influxdbVersion, victoria: packageVersion('victoria-metrics') },
       rssMiB: each(({ rssMiB }) => rounded(rssMiB)),
       rowsDropped: each(({ dropped }) => dropped),
       rows: HOSTS * VMS_PER_HOST * SECONDS,

@@ -3,13 +3,14 @@
  * hand on loopback in a folder of its own, once a second, with the plugins that read what the guest agent reads. Services
  * of the packages are never started. Input: a folder; output: process ids, versions, and a way to stop them.
  */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { get } from 'node:http';
 import { join } from 'node:path';
 import { ensurePackages } from '../../scripts/system-packages.ts';
 import { freePort } from '../support/free-port.ts';
+import { packageVersion } from './package-version.ts';
 
 const PACKAGES = { collectd: 'collectd-core', nodeExporter: 'prometheus-node-exporter', netdata: 'netdata-core' } as const;
 export type PeerName = keyof typeof PACKAGES;
@@ -35,11 +36,6 @@ export function ensurePeers(say: (line: string) => void): void {
     if (ours) rmSync(POLICY);
   }
 }
-
-/** dpkg-query's own placeholder. */
-const VERSION_FORMAT = ['$', '{Version}'].join('');
-const versionOf = (name: string): string =>
-  spawnSync('dpkg-query', ['-W', '--showformat', VERSION_FORMAT, name], { encoding: 'utf8' }).stdout;
 
 function started(command: string, args: string[], env: NodeJS.ProcessEnv = process.env): { child: ChildProcess; stop(): Promise<void> } {
   const child = spawn(command, args, { stdio: ['ignore', 'ignore', 'ignore'], env });
@@ -78,7 +74,7 @@ async function startCollectd(folder: string): Promise<Peer> {
   const { child, stop } = started('collectd', ['-f', '-C', config]);
   return {
     pid: child.pid ?? 0,
-    version: versionOf(PACKAGES.collectd),
+    version: packageVersion(PACKAGES.collectd),
     told: () => told,
     async stop() {
       await stop();
@@ -105,7 +101,7 @@ async function startNodeExporter(): Promise<Peer> {
   const scraper = scraped(`http://127.0.0.1:${port}/metrics`);
   return {
     pid: child.pid ?? 0,
-    version: versionOf(PACKAGES.nodeExporter),
+    version: packageVersion(PACKAGES.nodeExporter),
     told: scraper.told,
     async stop() {
       scraper.stop();
@@ -138,7 +134,7 @@ async function startNetdata(folder: string): Promise<Peer> {
   const scraper = scraped(`http://127.0.0.1:${port}/api/v1/data?chart=system.cpu&points=1&after=-2`);
   return {
     pid: child.pid ?? 0,
-    version: versionOf(PACKAGES.netdata),
+    version: packageVersion(PACKAGES.netdata),
     told: scraper.told,
     async stop() {
       scraper.stop();
