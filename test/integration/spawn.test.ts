@@ -1,6 +1,6 @@
 /**
  * Goal: real guests of groups from order to removal, aggregator and agent as processes of their own: made from a template that was
- * looked at, the aggregator killed meanwhile and each made once; let go, shut down by its guest or by force where it ignores that,
+ * looked at, aggregator and agent killed meanwhile and each made once; let go, shut down by its guest or by force where it ignores that,
  * one taken back; and nothing is left behind: no domain, no volume, no seed. (When they are made is tried by `npm run soak -- spawn`.)
  */
 import t from 'tap';
@@ -34,19 +34,25 @@ const bounds = (min: number, max: number) =>
   Promise.all(NAMES.map((name) => stage.ask('PUT', `/v1/groups/${name}/bounds`, JSON.stringify({ min, max }))));
 const memberOf = async (group: string, is: (member: GroupMemberView) => boolean) => (await stage.group(group)).members.find(is);
 
-t.test('two of each are made and serve, each once, with the aggregator killed meanwhile', async (t) => {
+t.test('two of each are made and serve, each once, with aggregator and agent killed meanwhile', async (t) => {
   await eventually('the aggregator', () => stage.stack.get('/healthz'));
   // What a guest wants while it boots under emulation is no load of its group.
   await bounds(2, 2);
-  for (const name of NAMES) await stage.template(name, name === 'obeys');
+  await stage.template('obeys', true);
   const checked = await eventually('a host that makes VMs', async () => {
     const { items } = await stage.ask<{ items: { ok: boolean; reason: string }[] }>('POST', '/v1/templates/obeys/check');
     return items.length > 0 && items;
   });
   t.match(checked, [{ ok: true, reason: '' }]);
-  await both('orders', ({ members }) => members.length === 2);
+  await eventually('orders', async () => (await stage.group('obeys')).members.length === 2);
   await stage.stack.kill('aggregator');
   stage.stack.startAggregator();
+  await eventually('the aggregator again', () => stage.stack.get('/healthz'));
+  await stage.stack.kill('agent');
+  stage.startAgent();
+  // Four that boot at once under emulation would be at it for longer than two and two.
+  await eventually('the first two', async () => (await stage.group('obeys')).serving === 2, WAIT_MS);
+  await stage.template('ignores', false);
   await both('two members each', ({ serving }) => serving === 2);
   await eventually('all to reach the balancer', () => stage.balancer.serving === 4, WAIT_MS);
   t.match(stage.remains(), { domains: { length: 4 }, volumes: { length: 4 }, seeds: { length: 4 } }, 'each once');
