@@ -14,6 +14,7 @@ import { incidents } from './incidents.ts';
 import { ingest } from './ingest.ts';
 import { planning } from './plan.ts';
 import { query } from './query.ts';
+import { resume } from './resume.ts';
 import { spawn } from './spawn.ts';
 import { undo } from './undo.ts';
 
@@ -33,6 +34,7 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   ingest,
   plan: planning,
   query,
+  resume,
   spawn,
   undo,
 };

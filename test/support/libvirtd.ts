@@ -63,13 +63,24 @@ function privateFolders(folder: string): string {
   return binds.join(' && ');
 }
 
-/** @param ownNetwork interfaces, bridges and packet filters of its own too, apart from the machine's */
-export async function privateLibvirtd({ ownNetwork = false } = {}): Promise<PrivateLibvirtd> {
+/**
+ * @param ownNetwork interfaces, bridges and packet filters of its own too, apart from the machine's
+ * @param seesMounts what is mounted later in folders that are shared (see `sharedFolder`) is seen by its guests too
+ */
+export async function privateLibvirtd({ ownNetwork = false, seesMounts = false } = {}): Promise<PrivateLibvirtd> {
   const folder = mkdtempSync(join(tmpdir(), 'headroom-private-'));
   const binds = privateFolders(folder);
   const holder = spawn(
     'unshare',
-    [...(ownNetwork ? ['-n'] : []), '-m', '--propagation', 'private', 'sh', '-c', `${binds} && echo ready && exec sleep infinity`],
+    [
+      ...(ownNetwork ? ['-n'] : []),
+      '-m',
+      '--propagation',
+      seesMounts ? 'slave' : 'private',
+      'sh',
+      '-c',
+      `${binds} && echo ready && exec sleep infinity`,
+    ],
     {
       stdio: ['ignore', 'pipe', 'ignore'],
     },
@@ -141,6 +152,23 @@ async function guestsGone(socket: string): Promise<void> {
 function guestNames(socket: string): string {
   const uri = `qemu+unix:///system?socket=${socket}`;
   return spawnSync('virsh', ['-q', '-c', uri, 'list', '--name'], { encoding: 'utf8', timeout: 10_000 }).stdout?.trim() ?? '';
+}
+
+/** A new folder whose mounts reach namespaces made from then on. `remove` takes it away, with what is mounted in it. */
+export function sharedFolder(parent: string, prefix: string): { path: string; remove(): void } {
+  const path = mkdtempSync(join(parent, prefix));
+  const mounted = [
+    ['--bind', path, path],
+    ['--make-shared', path],
+  ].every((args) => spawnSync('mount', args).status === 0);
+  if (!mounted) throw new Error(`${path} could not be mounted onto itself: root is needed`);
+  const remove = (): void => {
+    process.off('exit', remove);
+    spawnSync('umount', ['--recursive', '--lazy', path]);
+    rmSync(path, { recursive: true, force: true });
+  };
+  process.once('exit', remove);
+  return { path, remove };
 }
 
 /** Runs virsh against a socket and returns its output; throws with virsh's own words when it fails. */

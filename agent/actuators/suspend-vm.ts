@@ -1,0 +1,75 @@
+/**
+ * Suspends a VM: stopped at once, its devices' state and its memory into the snapshot store, read back, and only then is it ended.
+ * Input: the VM, the seam to its hypervisor, the tenant's store, what it was resumed onto if it was; output: what was used and why.
+ * Whatever fails before the end, the VM goes on as if nothing had been: it is saved by the hypervisor's own way instead.
+ */
+import type { Clock } from '../../shared/clock.ts';
+import { errorText, HeadroomError } from '../../shared/errors.ts';
+import type { VmId } from '../../shared/ids.ts';
+import type { SnapshotSupport, VmSnapshotter } from '../hypervisor/snapshotter.ts';
+import { readRange } from '../snapshot/memory-place.ts';
+import type { SavedSnapshot, SnapshotStore } from '../snapshot/snapshot-store.ts';
+import type { Residence } from './resume-vm.ts';
+
+export interface SuspendDeps {
+  snapshotter: VmSnapshotter;
+  store: SnapshotStore;
+  clock: Clock;
+}
+
+export type Suspended =
+  | {
+      recipe: 'memory-file';
+      saved: SavedSnapshot;
+      /** From the call until the vCPUs stood, and until the VM was ended. */
+      stoppedMs: number;
+      endedMs: number;
+    }
+  | { recipe: 'managed-save'; reason: string };
+
+/** Rejects when neither way worked; the VM then runs. */
+export async function suspendVm(deps: SuspendDeps, vm: VmId, residence: Residence | null): Promise<Suspended> {
+  const { snapshotter } = deps;
+  const support = await snapshotter.inspect(vm);
+  if (support.recipe === 'managed-save') return byManagedSave(snapshotter, vm, support.reason, residence);
+  try {
+    return await intoStore(deps, vm, support, residence);
+  } catch (error) {
+    await snapshotter.goOn(vm);
+    return byManagedSave(snapshotter, vm, errorText(error), residence);
+  }
+}
+
+async function intoStore(
+  { snapshotter, store, clock }: SuspendDeps,
+  vm: VmId,
+  { memoryPath, memoryBytes, machine }: Extract<SnapshotSupport, { recipe: 'memory-file' }>,
+  residence: Residence | null,
+): Promise<Suspended> {
+  const beganMs = clock.monotonicMs();
+  await snapshotter.pause(vm);
+  const stoppedMs = clock.monotonicMs() - beganMs;
+  const place = residence?.place ?? null;
+  const saved = await store.save({
+    facts: { vm, takenAtMs: clock.wallMs(), memoryBytes, machine },
+    state: await snapshotter.deviceState(vm),
+    readMemory: (offset, length) => (place === null ? readRange(memoryPath, offset, length) : place.read(offset, length)),
+    parent: residence?.snapshot ?? null,
+    unchanged: (chunk) => place !== null && !place.touched(chunk),
+  });
+  // The guest's memory is still there: the last moment at which a disk that lies can be found out.
+  const problems = await store.verify(saved.manifest.id);
+  if (problems.length > 0) {
+    await store.remove(saved.manifest.id);
+    throw new HeadroomError('STORE_CORRUPT', `the snapshot could not be read back: ${problems[0]}`);
+  }
+  await snapshotter.end(vm);
+  await residence?.leave();
+  return { recipe: 'memory-file', saved, stoppedMs, endedMs: clock.monotonicMs() - beganMs };
+}
+
+async function byManagedSave(snapshotter: VmSnapshotter, vm: VmId, reason: string, residence: Residence | null): Promise<Suspended> {
+  await snapshotter.save(vm);
+  await residence?.leave();
+  return { recipe: 'managed-save', reason };
+}

@@ -1,0 +1,61 @@
+/**
+ * A domain's XML whose guest has its memory in a file of ours. Pure: XML text in, XML text or facts out. libvirt's own element for
+ * memory in files makes the file anew at each start and removes it at the end, so QEMU is told by its own command line, which
+ * libvirt passes on as it is.
+ */
+import { HeadroomError } from '../../../shared/errors.ts';
+import { xmlText } from './xml-text.ts';
+import { at, attribute, parseXml, type XmlElement } from './xml-tree.ts';
+
+const QEMU_NAMESPACE = 'http://libvirt.org/schemas/domain/qemu/1.0';
+const BACKEND = 'headroom-ram';
+const BACKEND_ARGUMENT = new RegExp(`^memory-backend-file,id=${BACKEND},mem-path=([^,]+),size=(\\d+),share=on$`);
+const INCOMING = ['-incoming', 'defer'] as const;
+
+/** What goes into a definition so that its guest can be suspended into chunks: `path` is made when the guest starts. */
+export function memoryFileXml(path: string, memoryBytes: number): string {
+  if (!path.startsWith('/') || path.includes(',')) {
+    throw new HeadroomError('HYPERVISOR_REFUSED', `guest memory cannot lie at "${path}": an absolute path without commas is needed`);
+  }
+  const backend = `memory-backend-file,id=${BACKEND},mem-path=${path},size=${memoryBytes},share=on`;
+  return commandLine('qemu', ['-object', backend, '-machine', `memory-backend=${BACKEND}`]);
+}
+
+/** Null: its memory does not lie in a file of ours. */
+export function memoryFileOf(domainXml: string): { path: string; memoryBytes: number } | null {
+  for (const argument of argumentsOf(parseXml(domainXml))) {
+    const [, path, bytes] = BACKEND_ARGUMENT.exec(argument) ?? [];
+    if (path !== undefined && bytes !== undefined) return { path, memoryBytes: Number(bytes) };
+  }
+  return null;
+}
+
+/** The same guest over another file, waiting for its devices' state. Throws HYPERVISOR_REFUSED when its memory is in none. */
+export function incomingXml(domainXml: string, path: string): string {
+  const memory = memoryFileOf(domainXml);
+  const from = domainXml.search(/<[\w.-]+:commandline\b/);
+  const end = /<\/([\w.-]+):commandline>/.exec(domainXml);
+  if (memory === null || from < 0 || end === null) {
+    throw new HeadroomError('HYPERVISOR_REFUSED', "the definition does not have the guest's memory in a file");
+  }
+  const incoming = argumentsOf(parseXml(domainXml)).includes(INCOMING[0]) ? [] : INCOMING;
+  const prefix = end[1] as string;
+  const moved = argumentsOf(parseXml(domainXml)).map((argument) =>
+    BACKEND_ARGUMENT.test(argument) ? argument.replace(`mem-path=${memory.path},`, () => `mem-path=${path},`) : argument,
+  );
+  return domainXml.slice(0, from) + commandLine(prefix, [...moved, ...incoming]) + domainXml.slice(end.index + end[0].length);
+}
+
+export function machineTypeOf(domainXml: string): string {
+  return attribute(at(parseXml(domainXml), 'os', 'type'), 'machine') ?? 'unknown';
+}
+
+function commandLine(prefix: string, values: readonly string[]): string {
+  const args = values.map((value) => `<${prefix}:arg value='${xmlText(value)}'/>`);
+  return `<${prefix}:commandline xmlns:${prefix}='${QEMU_NAMESPACE}'>${args.join('')}</${prefix}:commandline>`;
+}
+
+function argumentsOf(domain: XmlElement): string[] {
+  const lines = domain.children.filter(({ name }) => name.endsWith(':commandline'));
+  return lines.flatMap((line) => line.children.filter(({ name }) => name.endsWith(':arg')).flatMap((one) => attribute(one, 'value') ?? []));
+}

@@ -1,0 +1,78 @@
+/**
+ * libvirt's procedures that stop, save and bring back a guest: numbers and layouts from the protocol's facts, QEMU's own monitor
+ * among them. A connection in, typed calls out. Apart from `procedures.ts`, so that what allocates cannot do these by accident.
+ */
+import { HeadroomError } from '../../../shared/errors.ts';
+import { type DomainRef, readDomain, uuidBytes } from './procedures.ts';
+import { QEMU_PROGRAM, type RpcConnection } from './rpc-connection.ts';
+import { createXdrWriter, type XdrReader, type XdrWriter } from './xdr.ts';
+
+const PROCEDURE = {
+  domainCreateXml: 10,
+  domainLookupByUuid: 24,
+  domainResume: 28,
+  domainSuspend: 34,
+  domainManagedSave: 182,
+  domainHasManagedSaveImage: 183,
+  domainCreateWithFlags: 196,
+  domainDestroyFlags: 234,
+} as const;
+/** Of the QEMU program. */
+const MONITOR_COMMAND = 1;
+/** virDomainCreateFlags. */
+const START_PAUSED = 1;
+/** Starting QEMU takes a second, a restore by libvirt as long as reading the guest's memory does. */
+const START_DEADLINE_MS = 60_000;
+/** Writing and reading the whole memory of a large guest on a slow disk. */
+const SAVE_DEADLINE_MS = 600_000;
+
+export type SnapshotApi = ReturnType<typeof createSnapshotApi>;
+
+export function createSnapshotApi(connection: RpcConnection, deadlineMs: number) {
+  const call = (procedure: number, writer: XdrWriter, otherDeadlineMs = deadlineMs): Promise<XdrReader> =>
+    connection.call({ procedure, payload: writer.bytes(), deadlineMs: otherDeadlineMs });
+  const ofDomain = ({ name, uuid }: DomainRef): XdrWriter => createXdrWriter().string(name).opaque(uuidBytes(uuid)).i32(-1);
+  return {
+    async domainByUuid(uuid: string): Promise<DomainRef> {
+      return readDomain(await call(PROCEDURE.domainLookupByUuid, createXdrWriter().opaque(uuidBytes(uuid))));
+    },
+    /** Starts a domain from a definition of the moment, paused; one that is defined persistently keeps that definition. */
+    async createPaused(xml: string): Promise<DomainRef> {
+      return readDomain(await call(PROCEDURE.domainCreateXml, createXdrWriter().string(xml).u32(START_PAUSED), START_DEADLINE_MS));
+    },
+    async suspend(domain: DomainRef): Promise<void> {
+      await call(PROCEDURE.domainSuspend, ofDomain(domain));
+    },
+    async resume(domain: DomainRef): Promise<void> {
+      await call(PROCEDURE.domainResume, ofDomain(domain));
+    },
+    async destroy(domain: DomainRef): Promise<void> {
+      await call(PROCEDURE.domainDestroyFlags, ofDomain(domain).u32(0), START_DEADLINE_MS);
+    },
+    async managedSave(domain: DomainRef): Promise<void> {
+      await call(PROCEDURE.domainManagedSave, ofDomain(domain).u32(0), SAVE_DEADLINE_MS);
+    },
+    async hasManagedSave(domain: DomainRef): Promise<boolean> {
+      return (await call(PROCEDURE.domainHasManagedSaveImage, ofDomain(domain).u32(0))).i32() !== 0;
+    },
+    /** Starts it as it is defined; what libvirt saved of it is restored. */
+    async start(domain: DomainRef): Promise<void> {
+      await call(PROCEDURE.domainCreateWithFlags, ofDomain(domain).u32(0), SAVE_DEADLINE_MS);
+    },
+    /** One command of QEMU's monitor. Throws HYPERVISOR_REFUSED with QEMU's words when it answers an error. */
+    async monitor(domain: DomainRef, execute: string, parameters: Record<string, unknown> = {}): Promise<unknown> {
+      const command = JSON.stringify({ execute, arguments: parameters });
+      const payload = ofDomain(domain).string(command).u32(0).bytes();
+      const answer = await connection.call({ program: QEMU_PROGRAM, procedure: MONITOR_COMMAND, payload, deadlineMs });
+      return monitorResult(execute, answer.string());
+    },
+  };
+}
+
+function monitorResult(execute: string, text: string): unknown {
+  const answer = JSON.parse(text) as { return?: unknown; error?: { class?: string; desc?: string } };
+  if (answer.error !== undefined) {
+    throw new HeadroomError('HYPERVISOR_REFUSED', `QEMU refused ${execute}: ${answer.error.desc ?? 'no reason'}`);
+  }
+  return answer.return;
+}

@@ -1,0 +1,202 @@
+/**
+ * The snapshotter's seam over libvirt and QEMU's monitor, by a connection of its own. The capability that leaves shared memory out
+ * of QEMU's stream is on only while one of our own streams runs: libvirt does not know it, and what it saved meanwhile would lack
+ * the memory. See `VmSnapshotter` for what each call means.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Clock, sleep } from '../../../shared/clock.ts';
+import { HeadroomError } from '../../../shared/errors.ts';
+import type { VmId } from '../../../shared/ids.ts';
+import type { GuestMachine, SnapshotSupport, VmSnapshotter } from '../snapshotter.ts';
+import type { LibvirtOptions } from './adapter.ts';
+import { parseConnectUri } from './connect-uri.ts';
+import { incomingXml, machineTypeOf, memoryFileOf } from './memory-file-xml.ts';
+import type { DomainRef, LibvirtApi } from './procedures.ts';
+import { createSession, type Session } from './session.ts';
+import { createSnapshotApi, type SnapshotApi } from './snapshot-procedures.ts';
+import { receiveState, sendState } from './state-stream.ts';
+
+/** virDomainXMLFlags: secrets too, and in the form libvirt starts from elsewhere. */
+const XML_TO_START = 1 + 8;
+const CALL_DEADLINE_MS = 10_000;
+const STREAM_DEADLINE_MS = 30_000;
+const POLL_MS = 2;
+/** virDomainState. */
+const PAUSED = 3;
+
+export interface LibvirtSnapshotterOptions extends LibvirtOptions {
+  /** For sockets that QEMU connects to: its user must be able to reach into it. */
+  socketFolder: string;
+}
+
+export function createLibvirtSnapshotter(options: LibvirtSnapshotterOptions): VmSnapshotter {
+  return new LibvirtSnapshotter(options);
+}
+
+interface Apis {
+  read: LibvirtApi;
+  snapshot: SnapshotApi;
+}
+
+class LibvirtSnapshotter implements VmSnapshotter {
+  readonly #session: Session;
+  readonly #clock: Clock;
+  readonly #socketFolder: string;
+  readonly #deadlineMs: number;
+  #connecting: Promise<void> | null = null;
+
+  constructor(options: LibvirtSnapshotterOptions) {
+    this.#clock = options.clock;
+    this.#socketFolder = options.socketFolder;
+    this.#deadlineMs = options.callDeadlineMs ?? CALL_DEADLINE_MS;
+    this.#session = createSession({
+      target: parseConnectUri(options.uri, false),
+      readOnly: false,
+      clock: options.clock,
+      prng: options.prng,
+      callDeadlineMs: this.#deadlineMs,
+      onEvent: () => undefined,
+    });
+  }
+
+  async inspect(id: VmId): Promise<SnapshotSupport> {
+    const { read, snapshot } = await this.#apis();
+    const domain = await snapshot.domainByUuid(id);
+    const domainXml = await read.xml(domain, XML_TO_START);
+    const memory = memoryFileOf(domainXml);
+    if (memory === null)
+      return { recipe: 'managed-save', reason: 'its memory does not lie in a file: its definition does not ask for that' };
+    const lacking = await this.#lacking(snapshot, domain);
+    if (lacking !== null) return { recipe: 'managed-save', reason: lacking };
+    const { qemu } = (await snapshot.monitor(domain, 'query-version')) as { qemu: { major: number; minor: number; micro: number } };
+    return {
+      recipe: 'memory-file',
+      memoryPath: memory.path,
+      memoryBytes: memory.memoryBytes,
+      machine: { qemuVersion: `${qemu.major}.${qemu.minor}.${qemu.micro}`, machineType: machineTypeOf(domainXml), domainXml },
+    };
+  }
+
+  async pause(id: VmId): Promise<void> {
+    const { snapshot } = await this.#apis();
+    await snapshot.suspend(await snapshot.domainByUuid(id));
+  }
+
+  async goOn(id: VmId): Promise<void> {
+    const { snapshot } = await this.#apis();
+    await snapshot.resume(await snapshot.domainByUuid(id));
+  }
+
+  async deviceState(id: VmId): Promise<Buffer> {
+    const { read, snapshot } = await this.#apis();
+    const domain = await snapshot.domainByUuid(id);
+    if ((await read.info(domain)).state !== PAUSED) throw refused(`VM ${id} is not paused: its state would not be of one moment`);
+    return this.#withSocket((path) =>
+      this.#withoutSharedMemory(domain, async () => {
+        const begin = async (): Promise<void> => void (await snapshot.monitor(domain, 'migrate', { uri: `unix:${path}` }));
+        const state = await receiveState(path, this.#clock, STREAM_DEADLINE_MS, begin);
+        await this.#streamEnded(snapshot, domain);
+        return state;
+      }),
+    );
+  }
+
+  async end(id: VmId): Promise<void> {
+    const { snapshot } = await this.#apis();
+    await snapshot.destroy(await snapshot.domainByUuid(id));
+  }
+
+  async prepare(id: VmId, machine: GuestMachine, memoryPath: string): Promise<void> {
+    const { snapshot } = await this.#apis();
+    const domain = await snapshot.createPaused(incomingXml(machine.domainXml, memoryPath));
+    if (domain.uuid !== id) {
+      await snapshot.destroy(domain);
+      throw refused(`the definition is of VM ${domain.uuid}, not of ${id}`);
+    }
+  }
+
+  async loadState(id: VmId, state: Buffer): Promise<void> {
+    const { snapshot } = await this.#apis();
+    const domain = await snapshot.domainByUuid(id);
+    await this.#withSocket((path) =>
+      this.#withoutSharedMemory(domain, async () => {
+        await snapshot.monitor(domain, 'migrate-incoming', { uri: `unix:${path}` });
+        await sendState(path, state, this.#clock, STREAM_DEADLINE_MS);
+        await this.#streamEnded(snapshot, domain);
+      }),
+    );
+  }
+
+  async save(id: VmId): Promise<void> {
+    const { snapshot } = await this.#apis();
+    await snapshot.managedSave(await snapshot.domainByUuid(id));
+  }
+
+  async restore(id: VmId): Promise<void> {
+    const { snapshot } = await this.#apis();
+    const domain = await snapshot.domainByUuid(id);
+    if (!(await snapshot.hasManagedSave(domain))) throw refused(`libvirt holds nothing saved of VM ${id}: it would boot anew`);
+    await snapshot.start(domain);
+  }
+
+  async close(): Promise<void> {
+    this.#session.close();
+  }
+
+  /** In words; null = QEMU has what is needed. */
+  async #lacking(snapshot: SnapshotApi, domain: DomainRef): Promise<string | null> {
+    const known = (await snapshot.monitor(domain, 'query-migrate-capabilities')) as { capability: string }[];
+    return known.some(({ capability }) => capability === 'x-ignore-shared')
+      ? null
+      : 'this QEMU cannot leave shared memory out of its stream';
+  }
+
+  async #withoutSharedMemory<T>(domain: DomainRef, work: () => Promise<T>): Promise<T> {
+    const { snapshot } = await this.#apis();
+    const set = (state: boolean): Promise<unknown> =>
+      snapshot.monitor(domain, 'migrate-set-capabilities', { capabilities: [{ capability: 'x-ignore-shared', state }] });
+    await set(true);
+    const done = await work().catch(async (error: unknown) => {
+      // A QEMU that is gone cannot be told any more: what broke first is what counts.
+      await set(false).catch(() => undefined);
+      throw error;
+    });
+    await set(false);
+    return done;
+  }
+
+  async #withSocket<T>(work: (path: string) => Promise<T>): Promise<T> {
+    const folder = await mkdtemp(join(this.#socketFolder, 'state-'));
+    try {
+      return await work(join(folder, 's'));
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  }
+
+  async #streamEnded(snapshot: SnapshotApi, domain: DomainRef): Promise<void> {
+    for (let waitedMs = 0; waitedMs < STREAM_DEADLINE_MS; waitedMs += POLL_MS) {
+      const answer = (await snapshot.monitor(domain, 'query-migrate')) as { status?: string; 'error-desc'?: string };
+      if (answer.status === 'completed') return;
+      if (answer.status === 'failed' || answer.status === 'cancelled') {
+        throw refused(`QEMU's stream ${answer.status}: ${answer['error-desc'] ?? 'no reason given'}`);
+      }
+      await sleep(this.#clock, POLL_MS);
+    }
+    throw refused(`QEMU's stream did not end within ${STREAM_DEADLINE_MS} ms`);
+  }
+
+  async #apis(): Promise<Apis> {
+    if (!this.#session.connected) {
+      this.#connecting ??= this.#session.connect().finally(() => {
+        this.#connecting = null;
+      });
+      await this.#connecting;
+    }
+    const read = this.#session.control();
+    return { read, snapshot: createSnapshotApi(read.connection, this.#deadlineMs) };
+  }
+}
+
+const refused = (message: string): HeadroomError => new HeadroomError('HYPERVISOR_REFUSED', message);

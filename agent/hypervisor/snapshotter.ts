@@ -1,0 +1,38 @@
+/**
+ * The seam to whatever stops a guest, takes its devices' state and brings it back over memory that lies in a file. Adapters:
+ * libvirt/snapshotter.ts. Apart from `Hypervisor`, which never starts or ends anything: an agent that was not given a snapshotter
+ * cannot. Rejects as `Hypervisor` does. Memory itself never passes through here.
+ */
+import type { VmId } from '../../shared/ids.ts';
+
+export interface GuestMachine {
+  qemuVersion: string;
+  machineType: string;
+  /** The running VM's definition, with its secrets. */
+  domainXml: string;
+}
+
+/** How a VM can be suspended: over its memory's file, or, for the reason given, by the hypervisor's own saving only. */
+export type SnapshotSupport =
+  | { recipe: 'memory-file'; memoryPath: string; memoryBytes: number; machine: GuestMachine }
+  | { recipe: 'managed-save'; reason: string };
+
+export interface VmSnapshotter {
+  inspect(id: VmId): Promise<SnapshotSupport>;
+  /** Stops its vCPUs; returns once they stand. */
+  pause(id: VmId): Promise<void>;
+  goOn(id: VmId): Promise<void>;
+  /** State of a paused VM's devices without its memory. It stays as it is, and may go on. */
+  deviceState(id: VmId): Promise<Buffer>;
+  /** Ends it as the power button held down would; its definition stays. */
+  end(id: VmId): Promise<void>;
+  /** Starts it paused, over the memory in a file, waiting for its devices' state. The persistent definition is not touched. */
+  prepare(id: VmId, machine: GuestMachine, memoryPath: string): Promise<void>;
+  /** Gives a prepared VM its devices' state; it stays paused. */
+  loadState(id: VmId, state: Buffer): Promise<void>;
+  /** The hypervisor's own way, memory and all. */
+  save(id: VmId): Promise<void>;
+  /** Starts it from what `save` wrote. */
+  restore(id: VmId): Promise<void>;
+  close(): Promise<void>;
+}

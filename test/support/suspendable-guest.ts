@@ -1,0 +1,163 @@
+/**
+ * A real guest whose memory lies in a file, with two vCPUs, a network card and a disk, and the parts that suspend and resume it: a
+ * private libvirtd, a snapshotter, a store on this machine's disk. Input: sizes; output: the world, with ways to talk to the guest
+ * through whichever QEMU runs it now.
+ */
+import { writeFileSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import type { ResumeDeps } from '../../agent/actuators/resume-vm.ts';
+import type { SuspendDeps } from '../../agent/actuators/suspend-vm.ts';
+import { memoryFileXml } from '../../agent/hypervisor/libvirt/memory-file-xml.ts';
+import { createLibvirtSnapshotter } from '../../agent/hypervisor/libvirt/snapshotter.ts';
+import { openLocalFiles } from '../../agent/snapshot/local-files.ts';
+import { openSnapshotStore, type SnapshotStore } from '../../agent/snapshot/snapshot-store.ts';
+import { systemClock } from '../../shared/clock.ts';
+import { type VmId, vmId } from '../../shared/ids.ts';
+import { createPrng } from '../../shared/prng.ts';
+import { type PrivateLibvirtd, privateLibvirtd, sharedFolder, virsh } from './libvirtd.ts';
+import { tinyGuest, tinyGuestXml } from './tiny-guest.ts';
+
+const KEY = Buffer.alloc(32, 9);
+const MIB = 1024 * 1024;
+const ANSWER_MS_MAX = 120_000;
+const RETRY_MS = 2;
+const GREET_MS = 50;
+const GREETED = 'answer hello-';
+
+export interface SuspendWorld {
+  daemon: PrivateLibvirtd;
+  /** In RAM, with what is shown there seen by guests. */
+  folder: string;
+  deps: SuspendDeps & ResumeDeps;
+  store: SnapshotStore;
+  stuck: string[];
+  /** Defines, starts and waits until it has booted. */
+  boot(options: { name: string; number: number; memoryMiB: number; memoryFile?: boolean }): Promise<WorldGuest>;
+  close(): Promise<void>;
+}
+
+export interface WorldGuest {
+  vm: VmId;
+  name: string;
+  /** Sends a line that has an answer and resolves to it. */
+  ask(line: string): Promise<string>;
+  close(): void;
+}
+
+/** @param diskFolder where the snapshot store is to lie */
+export async function suspendWorld(diskFolder: string): Promise<SuspendWorld> {
+  const ram = sharedFolder('/dev/shm', 'headroom-guests-');
+  const daemon = await privateLibvirtd({ seesMounts: true });
+  const files = openLocalFiles(diskFolder);
+  const store = await openSnapshotStore(files, 'tenant', KEY);
+  const snapshotter = createLibvirtSnapshotter({
+    uri: `qemu:///system?socket=${daemon.socket}`,
+    clock: systemClock,
+    prng: createPrng(1),
+    socketFolder: ram.path,
+  });
+  const stuck: string[] = [];
+  const onStuck = (chunk: number, problem: unknown): void => void stuck.push(`${chunk} ${problem === null ? 'came' : 'stuck'}`);
+  return {
+    daemon,
+    folder: ram.path,
+    deps: { snapshotter, store, clock: systemClock, folder: join(ram.path, 'resumed'), onStuck },
+    store,
+    stuck,
+    boot: (options) => boot(daemon, ram.path, options),
+    async close() {
+      await snapshotter.close();
+      await daemon.stop();
+      await files.close();
+      ram.remove();
+    },
+  };
+}
+
+async function boot(
+  { socket }: PrivateLibvirtd,
+  folder: string,
+  { name, number, memoryMiB, memoryFile = true }: { name: string; number: number; memoryMiB: number; memoryFile?: boolean },
+): Promise<WorldGuest> {
+  const vm = vmId(`6f1b0000-0000-4000-8009-${String(number).padStart(12, '0')}`);
+  const options = {
+    ...{ name, uuid: vm, folder, memoryMiB, vcpus: 2, disk: true },
+    devices: `<interface type='user'><model type='virtio'/></interface>`,
+  };
+  const memory = memoryFile ? memoryFileXml(join(folder, `${name}.ram`), memoryMiB * MIB) : '';
+  const xml = tinyGuestXml(options).replace('</domain>', () => `${memory}</domain>`);
+  writeFileSync(join(folder, `${name}.xml`), xml);
+  virsh(socket, 'define', join(folder, `${name}.xml`));
+  virsh(socket, 'start', name);
+  const guest = await tinyGuest(options);
+  // One client at a time.
+  guest.close();
+  return { vm, name, ...channelTo(join(folder, `${name}.sock`)) };
+}
+
+/**
+ * Connected to whichever QEMU has its socket at the path. What is written while the guest has its end closed is lost, so each
+ * connection begins with questions of no consequence until one is answered.
+ */
+function channelTo(path: string): { ask(line: string): Promise<string>; close(): void } {
+  let socket: Socket | null = null;
+  let closed = false;
+  let ready = false;
+  let greeted = 0;
+  let waiting: { line: string; resolve(answer: string): void } | null = null;
+  let text = '';
+  const hear = (line: string): void => {
+    if (!line.startsWith(GREETED)) {
+      waiting?.resolve(line);
+      waiting = null;
+    } else if (!ready && line === `${GREETED}${greeted}`) {
+      ready = true;
+      if (waiting !== null) socket?.write(`${waiting.line}\n`);
+    }
+  };
+  const open = (): void => {
+    if (closed) return;
+    ready = false;
+    greeted++;
+    const opened = connect(path, () => {
+      socket = opened;
+      greet();
+    });
+    const greet = (): void => {
+      if (ready || socket !== opened) return;
+      opened.write(`req hello-${greeted} 0\n`);
+      setTimeout(greet, GREET_MS);
+    };
+    opened.on('data', (bytes: Buffer) => {
+      const lines = (text + bytes.toString()).split('\n');
+      text = lines.pop() ?? '';
+      for (const line of lines) hear(line.trim());
+    });
+    opened.on('error', () => undefined);
+    opened.on('close', () => {
+      socket = null;
+      text = '';
+      setTimeout(open, RETRY_MS);
+    });
+  };
+  open();
+  return {
+    async ask(line) {
+      let timer: NodeJS.Timeout | undefined;
+      try {
+        return await new Promise<string>((resolve, reject) => {
+          waiting = { line, resolve };
+          if (ready) socket?.write(`${line}\n`);
+          timer = setTimeout(() => reject(new Error(`the guest did not answer "${line}" within ${ANSWER_MS_MAX} ms`)), ANSWER_MS_MAX);
+        });
+      } finally {
+        clearTimeout(timer);
+      }
+    },
+    close() {
+      closed = true;
+      socket?.destroy();
+    },
+  };
+}
