@@ -38,7 +38,8 @@ t.test('fleets under every fault', async (t) => {
     const wrong = whatIsWrong(done);
     t.equal(wrong, null, `seed ${run.seed} in ${cpuSeconds.toFixed(1)} s; SEED=${run.seed} COMMIT=${commit()}: ${replayOf(run)}`);
     if ('error' in report) continue;
-    if (!DRAWN.includes(run)) t.ok(report.changesApplied > 0, `${report.changesApplied} changes were applied`);
+    // A small fleet drawn by chance may have nothing to do.
+    if (!DRAWN.some(({ seed }) => seed === run.seed)) t.ok(report.changesApplied > 0, `${report.changesApplied} changes were applied`);
     for (const [kind, count] of Object.entries(report.faultsInjected)) injected.set(kind, (injected.get(kind) ?? 0) + count);
   }
   for (const kind of FAULT_KINDS) t.ok((injected.get(kind) ?? 0) > 0, `${kind} was injected ${injected.get(kind)} times`);
