@@ -24,6 +24,8 @@ export interface CommandCounts {
 const LED_SHARE_MIN = 0.8;
 /** The forecast must at least halve what the control leaves unmet, at the control's cost or hardly more. */
 const UNMET_OF_CONTROL_MAX = 0.5;
+/** A ten-thousandth of what was wanted: nobody notices less, and a control that comes to nothing leaves no half of it to ask for. */
+const UNMET_NEGLIGIBLE = 1e-4;
 const ALLOCATION_OF_CONTROL_MAX = 1.05;
 /** A verdict needs to have seen the run: with more seconds unknown than this the figures are not trusted. */
 const KNOWN_SHARE_MIN = 0.9;
@@ -44,7 +46,8 @@ function leadRule(score: GuestScore): string[] {
 function controlRule(web: GuestScore, control: GuestScore): string[] {
   const broken: string[] = [];
   const { resource } = web;
-  if (web.unmetShare === null || control.unmetShare === null || web.unmetShare > UNMET_OF_CONTROL_MAX * control.unmetShare + EPSILON) {
+  const unmetMax = control.unmetShare === null ? null : Math.max(UNMET_NEGLIGIBLE, UNMET_OF_CONTROL_MAX * control.unmetShare) + EPSILON;
+  if (web.unmetShare === null || unmetMax === null || web.unmetShare > unmetMax) {
     broken.push(
       `${web.name} ${resource}: unmet demand ${percent(web.unmetShare)} is not at most half of the control's ${percent(control.unmetShare)}`,
     );

@@ -110,6 +110,7 @@ t.test('each rule passes at its limit and fails beyond, saying which', async (t)
     ['3 of 5 rises', (s) => (s.role === 'batch' && s.resource === 'cpu' ? { led: 3 } : {}), 1],
     ['no rise was seen', (s) => (s.role === 'web' && s.resource === 'memory' ? { rises: 0, led: 0 } : {}), 1],
     ['not at most half', (s) => (s.role === 'web' ? { unmetShare: 0.0501 } : {}), 2],
+    ['not at most half', (s) => ({ unmetShare: s.role === 'idle' ? 0 : s.role === 'web' ? 0.0002 : 0.0003 }), 2],
     ['more than 1.05', (s) => (s.role === 'web' ? { meanAllocation: 1.051 } : {}), 2],
     ['static grant of its peak would leave none', (s) => (s.role === 'idle' ? { unmetShare: 0.001 } : {}), 2],
     ['more than a static grant', (s) => (s.role === 'idle' ? { meanAllocation: 2.1 } : {}), 2],
@@ -133,4 +134,6 @@ t.test('every applied command must have been read back, and there must be some',
   t.match(brokenRules(all(), { sent: 9, applied: 8, readBack: 7 }), [/only 7 of them were read back/]);
   t.match(brokenRules(all(), { sent: 0, applied: 0, readBack: 0 }), [/no command was applied/]);
   t.match(brokenRules([], commands), [/cpu: a guest has no score/, /memory: a guest has no score/]);
+  const tiny = all((s) => ({ unmetShare: s.role === 'web' ? 0.00009 : 0 }));
+  t.same(brokenRules(tiny, commands), [], 'half of nothing is not asked for');
 });
