@@ -174,7 +174,7 @@ export class Aggregator {
       onOutcome: (outcome) => {
         decisions.addOutcome(outcome);
         if (outcome.step.loan !== undefined) state.loans.outcome(outcome.step.loan, outcome.outcome, outcome.reason);
-        anomalies.noteOutcome(outcome.step, outcome.outcome === 'applied', nowMs());
+        anomalies.noteOutcome(outcome.step, outcome.result === null ? null : outcome.outcome === 'applied', nowMs());
         reporter.outcome(outcome);
       },
     });

@@ -64,6 +64,12 @@ export function withIntent(record: VmRecord, target: Setting, before: Setting, n
   return { ...record, entries: { ...record.entries, [resource]: entry } };
 }
 
+/** Nothing was written after all: the entry is again what it was before, absent when there was none. */
+export function withoutIntent(record: VmRecord, resource: Resource, before: JournalEntry | undefined): VmRecord {
+  const { [resource]: _intended, ...entries } = record.entries;
+  return { ...record, entries: before === undefined ? entries : { ...entries, [resource]: before } };
+}
+
 /** After a write: what is in force now. */
 export function withWritten(record: VmRecord, written: Setting, native: NativeValues | null): VmRecord {
   const known = record.entries[written.resource];

@@ -7,7 +7,7 @@ import { errorText } from '../../shared/errors.ts';
 import type { MemorySetting, Outcome, Pair, Resource, Setting } from '../../shared/resources.ts';
 import { createHurry, type Hurry } from '../actuators/hurry.ts';
 import { watchFailure } from '../core/foreign-writer.ts';
-import { withIntent, withPair, withWritten } from '../core/journal.ts';
+import { type JournalEntry, withIntent, withoutIntent, withPair, withWritten } from '../core/journal.ts';
 import { metadataOf } from '../core/journal-metadata.ts';
 import { type HostContext, killReason, localPair } from './host-context.ts';
 import { inflate } from './inflation.ts';
@@ -24,6 +24,7 @@ export async function carryOut(context: HostContext, entry: VmEntry, target: Set
   const { resource } = target;
   const before = entry.current[resource];
   if (before === undefined) return { outcome: 'failed', reason: 'the value in force is unknown', readBack: null };
+  const journalled = entry.record.entries[resource];
   entry.writing = new Set([...entry.writing, resource]);
   const hurry = createHurry();
   entry.hurry = hurry;
@@ -32,7 +33,9 @@ export async function carryOut(context: HostContext, entry: VmEntry, target: Set
     await noteIntent(context, entry, target, before, pair);
     const killed = killReason(context, entry.id);
     if (killed !== null) return { outcome: 'refused', reason: `kill switch: ${killed}`, readBack: before };
-    return await writeAndRead(context, entry, target, hurry);
+    const written = await writeAndRead(context, entry, target, hurry);
+    if (written.outcome === 'refused') await forgetIntent(context, entry, resource, journalled);
+    return written;
   } catch (error) {
     const watch = entry.watches[resource];
     if (watch) entry.watches[resource] = watchFailure(watch);
@@ -73,6 +76,13 @@ async function noteIntent(context: HostContext, entry: VmEntry, target: Setting,
   files.save(record);
   entry.record = record;
   if (known === undefined) await copyToMetadata(context, entry);
+}
+
+/** What was never written must not be restored over what somebody else set. */
+async function forgetIntent(context: HostContext, entry: VmEntry, resource: Resource, before: JournalEntry | undefined): Promise<void> {
+  entry.record = withoutIntent(entry.record, resource, before);
+  context.files.save(entry.record);
+  if (before === undefined) await copyToMetadata(context, entry);
 }
 
 /** Puts the record into the VM's metadata; a VM that takes none is not written to either. */

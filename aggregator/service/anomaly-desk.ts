@@ -73,8 +73,8 @@ export class AnomalyDesk {
     this.#watch.noteSent(step, atMs);
   }
 
-  noteOutcome(step: PlanStep, applied: boolean, atMs: number): void {
-    this.#watch.noteOutcome(step, applied, atMs);
+  noteOutcome(step: PlanStep, done: boolean | null, atMs: number): void {
+    this.#watch.noteOutcome(step, done, atMs);
   }
 
   remove(vm: VmId): void {

@@ -91,13 +91,14 @@ export class AnomalyWatch {
     this.#fleet.addKnownEvent(event);
   }
 
-  /** What was not carried out excuses nothing; what was is felt from now on. */
-  noteOutcome(step: PlanStep, applied: boolean, atMs: number): void {
+  /** What was not carried out excuses nothing; what was is felt from now on. `done` null: nobody answered, so it may have been. */
+  noteOutcome(step: PlanStep, done: boolean | null, atMs: number): void {
     const event = this.#shrinking.get(step);
     if (event === undefined) return;
     this.#shrinking.delete(step);
+    if (done === null) return;
     this.#fleet.removeKnownEvent(event);
-    if (applied) this.#fleet.addKnownEvent({ ...event, toMs: atMs });
+    if (done) this.#fleet.addKnownEvent({ ...event, toMs: atMs });
   }
 
   addKnownEvent(event: KnownEvent): void {

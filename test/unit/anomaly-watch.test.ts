@@ -28,7 +28,7 @@ const SHRINK = { vm: 'vm-1', resource: 'memory', direction: 'shrink', from: size
 /** Usage a step of the one VM; whether its host is connected; what became of a shrink at the time of the fault. */
 async function run(
   usageAt: (step: number, usual: Usage) => Usage,
-  options: { connected?: (step: number) => boolean; shrunk?: 'applied' | 'refused' | 'under way' } = {},
+  options: { connected?: (step: number) => boolean; shrunk?: 'applied' | 'refused' | 'unanswered' | 'under way' } = {},
 ) {
   const told: { change: FleetChange; incident: IncidentView }[] = [];
   const rows: Record<string, number>[] = [];
@@ -46,8 +46,9 @@ async function run(
     const hosts = [{ id: 'h', connected: options.connected?.(step) ?? true }];
     const nowMs = START_MS + step * STEP_MS;
     if (options.shrunk && step === FAULT_AT) watch.noteSent(SHRINK, nowMs);
-    if (options.shrunk && options.shrunk !== 'under way' && step === FAULT_AT + 1)
-      watch.noteOutcome(SHRINK, options.shrunk === 'applied', nowMs);
+    if (options.shrunk && options.shrunk !== 'under way' && step === FAULT_AT + 1) {
+      watch.noteOutcome(SHRINK, { applied: true, refused: false, unanswered: null }[options.shrunk], nowMs);
+    }
     for (const { fields, values } of await watch.step({ nowMs, vms: [vm], hosts } as unknown as FleetSnapshot, async () => undefined)) {
       rows.push(Object.fromEntries(fields.map((field, i) => [field.replace('vm_anomaly.', ''), values[i]!])));
     }
@@ -98,7 +99,7 @@ t.test('a VM whose samples are old is silent; one whose host is gone is not', as
 
 t.test('what our own shrinking shows, from when it is asked for, is kept and explained, and alerts nobody', async (t) => {
   const drop = (step: number, usual: Usage): Usage => (step >= FAULT_AT ? { ...usual, memory: 0.6 * usual.memory } : usual);
-  for (const shrunk of ['applied', 'under way'] as const) {
+  for (const shrunk of ['applied', 'unanswered', 'under way'] as const) {
     const { told, watch } = await run(drop, { shrunk });
     t.match(watch.incidents(), [{ explainedBy: 'our own resize of memory from 4096 to 2048', severity: 'info' }], shrunk);
     t.notOk(told.some(({ change }) => change.alert));

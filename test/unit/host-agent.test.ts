@@ -388,6 +388,9 @@ t.test('what somebody else sets between the judgement and the write is theirs', 
     await world.run(30);
     t.match(world.result(command), { outcome: 'refused', reason: /^hands off: / }, resource);
     t.same(world.writes, [], 'nothing was written');
+    t.notMatch(world.hypervisor.truth(A).metadata ?? '', /intended/, 'and nothing is left to be restored over theirs');
+    // Values that nothing of ours is written to are read less often.
+    await world.run(120);
     t.ok(
       world.of('event').some(({ kind }) => kind === 'foreign-writer'),
       'told',
