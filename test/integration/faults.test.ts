@@ -63,6 +63,8 @@ const stack = new Stack({
   policy: POLICY,
   include: `hrf${process.pid}-*`,
   stepMs: 2000,
+  // A short season: a forecast may take something away only after it has seen some of them.
+  config: { seasonsMs: [16_000] },
   inside: libvirtd.inside,
 });
 
