@@ -8,7 +8,7 @@ import { HeadroomError } from '../shared/errors.ts';
 import type { HostId, VmId } from '../shared/ids.ts';
 import type { Connect } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
-import { PROTOCOL_VERSION } from '../shared/protocol/frames.ts';
+import { PROTOCOL_VERSIONS } from '../shared/protocol/versions.ts';
 import { GUEST_BUFFER_LIMITS, SampleBuffer } from './core/sample-buffer.ts';
 import { createUplink, type Prover } from './loops/uplink.ts';
 
@@ -34,7 +34,7 @@ export async function enrol(options: EnrolOptions): Promise<void> {
     ...{ role: agent.role, connect: options.connect, clock, prng: options.prng, prover: options.prover },
     buffer: new SampleBuffer(GUEST_BUFFER_LIMITS, null),
     hello: () => ({
-      ...{ type: 'hello', versions: [PROTOCOL_VERSION], role: agent.role, bootId, agentVersion: version, capabilities: [] },
+      ...{ type: 'hello', versions: [...PROTOCOL_VERSIONS], role: agent.role, bootId, agentVersion: version, capabilities: [] },
       ...{ host: agent.role === 'host' ? agent.host : null, vm: agent.role === 'guest' ? agent.vm : null },
       ...{ wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs(), highestPairs: [] },
     }),

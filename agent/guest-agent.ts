@@ -8,7 +8,8 @@ import type { VmId } from '../shared/ids.ts';
 import type { Logger } from '../shared/log.ts';
 import type { Connect } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
-import { CREDENTIAL_CAPABILITY, type FrameOf, POOL_CAPABILITY, PROTOCOL_VERSION } from '../shared/protocol/frames.ts';
+import { CREDENTIAL_CAPABILITY, type FrameOf, POOL_CAPABILITY } from '../shared/protocol/frames.ts';
+import { PROTOCOL_VERSIONS } from '../shared/protocol/versions.ts';
 import { VM_GUEST_FIELDS } from '../shared/telemetry.ts';
 import { type Collector, runCollectors } from './collectors/collector.ts';
 import type { Spill } from './core/backlog.ts';
@@ -131,7 +132,7 @@ function finiteOrUnknown(value: number | undefined): number {
 function hello({ clock, vm, bootId, version, shared }: GuestAgentOptions): FrameOf<'hello'> {
   return {
     type: 'hello',
-    versions: [PROTOCOL_VERSION],
+    versions: [...PROTOCOL_VERSIONS],
     role: 'guest',
     host: null,
     vm,

@@ -9,7 +9,8 @@ import type { Logger } from '../shared/log.ts';
 import type { Connect, Transport } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
 import { BUILD_CAPABILITY } from '../shared/protocol/build-frames.ts';
-import { CREDENTIAL_CAPABILITY, type FrameOf, POOL_CAPABILITY, PROTOCOL_VERSION, REDIRECT_CAPABILITY } from '../shared/protocol/frames.ts';
+import { CREDENTIAL_CAPABILITY, type FrameOf, POOL_CAPABILITY, REDIRECT_CAPABILITY } from '../shared/protocol/frames.ts';
+import { PROTOCOL_VERSIONS } from '../shared/protocol/versions.ts';
 import { QUARANTINE_CAPABILITY, VM_ACTION_CAPABILITY } from '../shared/protocol/vm-action-frames.ts';
 import { RESOURCES } from '../shared/resources.ts';
 import { createVmQueues } from './actuators/vm-queue.ts';
@@ -297,7 +298,7 @@ function hello(options: HostAgentOptions, context: HostContext, records: readonl
   for (const entry of context.table.values()) known.set(entry.id, entry.record);
   return {
     type: 'hello',
-    versions: [PROTOCOL_VERSION],
+    versions: [...PROTOCOL_VERSIONS],
     role: 'host',
     host: context.settings.host,
     vm: null,

@@ -198,6 +198,7 @@ export class Aggregator {
       this.#killSwitches,
       (vm) => this.#launched(vm),
     );
+    const hosts = this.#owners(ownership, state, executor, decisions);
     const ingest = createIngest({
       clock,
       store: series,
@@ -205,9 +206,8 @@ export class Aggregator {
       epoch,
       ownsVm: (vm) => state.vm(vm)?.host ?? null,
       ...this.#door(state),
-      ...(options.ownership ? { admit: (host, hello) => hosts.admit(host, hello), mayCommand: (host) => hosts.mayCommand(host) } : {}),
+      ...(options.ownership ? hosts.door() : {}),
     });
-    const hosts = this.#owners(ownership, state, executor, decisions);
     this.#parts = {
       ...{ clock, prng, log, version, epoch, time, series, ledger, state, executor, ingest, policies, kills, ownership, hosts },
       ...{ events, decisions, notifications, anomalies, queue, models, reporter, credentials, spawning, shortages: new ShortageWatch() },

@@ -12,6 +12,8 @@ const SHUNNED_MS = 3000;
 const REDIRECTS_MAX = 6;
 
 export class Addresses {
+  /** Where it was told to look, and after those the ones it was told of. */
+  #known: readonly string[];
   readonly #given: readonly string[];
   readonly #shunned = new Map<string, number>();
   #at = 0;
@@ -20,16 +22,17 @@ export class Addresses {
   #redirects = 0;
 
   constructor(given: readonly string[]) {
+    this.#known = given;
     this.#given = given;
   }
 
   get several(): boolean {
-    return this.#given.length > 1;
+    return this.#known.length > 1;
   }
 
   /** The address to try now. */
   get next(): string {
-    return this.#sentTo ?? this.#given[this.#at % this.#given.length]!;
+    return this.#sentTo ?? this.#known[this.#at % this.#known.length]!;
   }
 
   /** It was taken in, and that lasted. */
@@ -37,8 +40,13 @@ export class Addresses {
     this.#failures = 0;
   }
 
-  welcomed(): void {
+  /** `others`: where aggregators live, as the one that took it in knows; absent: it did not tell. */
+  welcomed(others?: readonly string[]): void {
     this.#redirects = 0;
+    if (others === undefined) return;
+    const current = this.#known[this.#at % this.#known.length]!;
+    this.#known = [...new Set([...this.#given, ...others])];
+    this.#at = Math.max(0, this.#known.indexOf(current));
   }
 
   /** No connection to `next`, or it ended. Answers how long to wait, ms. */
@@ -47,7 +55,7 @@ export class Addresses {
     if (this.#sentTo === null) this.#at++;
     this.#sentTo = null;
     this.#skipShunned(nowMs);
-    return backoffMs(Math.floor(this.#failures++ / this.#given.length), backoff, random);
+    return backoffMs(Math.floor(this.#failures++ / this.#known.length), backoff, random);
   }
 
   /** `next` sent it elsewhere, or, with null, anywhere. Answers how long to wait, ms. */
@@ -68,8 +76,8 @@ export class Addresses {
 
   /** Those that have not just failed come first; when all have, they keep their turns. */
   #skipShunned(nowMs: number): void {
-    for (let i = 0; i < this.#given.length; i++) {
-      if (!this.#isShunned(this.#given[(this.#at + i) % this.#given.length]!, nowMs)) {
+    for (let i = 0; i < this.#known.length; i++) {
+      if (!this.#isShunned(this.#known[(this.#at + i) % this.#known.length]!, nowMs)) {
         this.#at += i;
         return;
       }

@@ -8,7 +8,7 @@ import { HeadroomError } from '../../shared/errors.ts';
 import type { GuestFieldGate } from '../../shared/guest-fields.ts';
 import type { VmId } from '../../shared/ids.ts';
 import { GUEST_FIELD_SETS_MAX } from '../../shared/net/blocks.ts';
-import { chooseVersion, Session } from '../../shared/net/session.ts';
+import { Session } from '../../shared/net/session.ts';
 import type { Transport } from '../../shared/net/transport.ts';
 import {
   CREDENTIAL_CAPABILITY,
@@ -18,6 +18,7 @@ import {
   HINT_CAPABILITY,
   POOL_CAPABILITY,
 } from '../../shared/protocol/frames.ts';
+import { chooseVersion } from '../../shared/protocol/versions.ts';
 import type { TelemetryBlock } from '../../shared/telemetry.ts';
 import type { TokenBucket } from '../../shared/token-bucket.ts';
 import type { GuestClock } from '../core/guest-clock.ts';
@@ -138,6 +139,7 @@ export class GuestSession {
     const version = chooseVersion(hello.versions);
     this.#bootId = hello.bootId;
     this.#capabilities = hello.capabilities;
+    this.#session.speak(version);
     this.#session.send({
       type: 'welcome',
       version,

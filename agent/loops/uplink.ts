@@ -10,6 +10,7 @@ import type { Connect, Transport } from '../../shared/net/transport.ts';
 import type { Prng } from '../../shared/prng.ts';
 import { FRAME_BYTES_MAX, type Frame, type FrameOf } from '../../shared/protocol/frames.ts';
 import { checkFrame, type Receiver } from '../../shared/protocol/validate.ts';
+import { checkVersion } from '../../shared/protocol/versions.ts';
 import { TokenBucket } from '../../shared/token-bucket.ts';
 import { Addresses } from '../core/addresses.ts';
 import { Outbox, type OutboxFrame } from '../core/outbox.ts';
@@ -322,9 +323,11 @@ export class Uplink {
       if (this.#session?.transport.lossy) return;
       throw new HeadroomError('FRAME_OUT_OF_ORDER', 'a second welcome');
     }
+    checkVersion(welcome.version);
     const { clock, buffer, handlers } = this.#options;
     this.#welcome = welcome;
-    this.#addresses.welcomed();
+    this.#session?.speak(welcome.version);
+    this.#addresses.welcomed(welcome.aggregators);
     this.#welcomedAtMs = clock.monotonicMs();
     this.#counters.connects++;
     this.#backlogBudget = new TokenBucket(

@@ -48,6 +48,8 @@ export interface IngestOptions {
   epoch: number | (() => number);
   /** Whether a host's agent is served here; absent: always, under `epoch`. */
   admit?: Admit;
+  /** Where host agents reach the aggregators that live, told in their welcome; absent: there is one. */
+  aggregators?: () => string[];
   /** May commands go to this host: false where another decides about it by now. Absent: always. */
   mayCommand?: (host: HostId) => boolean;
   limits?: Partial<IngestLimits>;

@@ -9,7 +9,7 @@ import { errorText, HeadroomError, isHeadroomError } from '../../shared/errors.t
 import { GuestFieldGate } from '../../shared/guest-fields.ts';
 import type { Occasion } from '../../shared/identity.ts';
 import type { HostId, VmId } from '../../shared/ids.ts';
-import { chooseVersion, Session } from '../../shared/net/session.ts';
+import { Session } from '../../shared/net/session.ts';
 import type { Transport } from '../../shared/net/transport.ts';
 import {
   CREDENTIAL_CAPABILITY,
@@ -21,6 +21,7 @@ import {
   type Lane,
   REDIRECT_CAPABILITY,
 } from '../../shared/protocol/frames.ts';
+import { chooseVersion } from '../../shared/protocol/versions.ts';
 import type { TelemetryBlock } from '../../shared/telemetry.ts';
 import type { AgentIdentities } from './agent-identities.ts';
 import type { Committer } from './committer.ts';
@@ -47,6 +48,7 @@ export interface ConnectionOwner {
     mayMove?: (vm: VmId, to: HostId) => boolean;
     identities?: AgentIdentities;
     admit?: Admit;
+    aggregators?: () => string[];
     onProblem?: (peer: string, error: HeadroomError, agent: PeerKey | null) => void;
   };
   readonly limits: IngestLimits;
@@ -70,6 +72,8 @@ interface Challenge {
 }
 
 const NONCE_BYTES = 32;
+/** Addresses in a welcome. */
+const AGGREGATORS_TOLD_MAX = 64;
 /** An agent may give batches up and send on while the store still has the old ones; beyond this it ignores the window. */
 const WINDOWS_PENDING_MAX = 4;
 
@@ -276,6 +280,8 @@ export class PeerConnection implements PeerLink {
     const peer = this.#owner.register(this, hello, known);
     this.#peer = peer;
     if (peer.kind === 'host') sink.onHello?.(peer.host, hello);
+    this.#session.speak(version);
+    const aggregators = peer.kind === 'host' ? this.#owner.options.aggregators?.() : undefined;
     this.#session.send({
       type: 'welcome',
       version,
@@ -286,6 +292,7 @@ export class PeerConnection implements PeerLink {
       backlogRowsPerSecond: this.#owner.backlogShare(),
       wallMs: clock.wallMs(),
       capabilities: [HINT_CAPABILITY, CREDENTIAL_CAPABILITY],
+      ...(aggregators === undefined ? {} : { aggregators: aggregators.slice(0, AGGREGATORS_TOLD_MAX) }),
       ...(keyId === null ? {} : { keyId }),
     });
     this.#session.established(heartbeatMs);

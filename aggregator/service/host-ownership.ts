@@ -8,6 +8,7 @@ import { errorText } from '../../shared/errors.ts';
 import type { HostId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
 import { type FrameOf, REDIRECT_CAPABILITY } from '../../shared/protocol/frames.ts';
+import type { IngestOptions } from '../ingest/ingest.ts';
 import type { Admission, Elsewhere } from '../ingest/peer-state.ts';
 import type { Ownership } from '../ownership/ownership.ts';
 
@@ -62,6 +63,15 @@ export class HostOwnership {
 
   stop(): void {
     this.#timer?.cancel();
+  }
+
+  /** What ingest asks. */
+  door(): Required<Pick<IngestOptions, 'admit' | 'mayCommand' | 'aggregators'>> {
+    return {
+      admit: (host, hello) => this.admit(host, hello),
+      mayCommand: (host) => this.mayCommand(host),
+      aggregators: () => this.#options.ownership.members().map(({ url }) => url),
+    };
   }
 
   mayCommand(host: HostId): boolean {

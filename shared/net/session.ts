@@ -5,8 +5,9 @@
  */
 import type { Clock, Timer } from '../clock.ts';
 import { errorText, HeadroomError, isHeadroomError } from '../errors.ts';
-import { FRAME_BYTES_MAX, type Frame, type FrameOf, PROTOCOL_VERSION } from '../protocol/frames.ts';
+import { FRAME_BYTES_MAX, type Frame, type FrameOf } from '../protocol/frames.ts';
 import { mayReceive, type Receiver } from '../protocol/validate.ts';
+import { asVersion, OLDEST_VERSION } from '../protocol/versions.ts';
 import type { TelemetryBlock } from '../telemetry.ts';
 import { TokenBucket, type TokenBucketOptions } from '../token-bucket.ts';
 import { type BlockDecoder, type BlockEncoder, createBlockDecoder, createBlockEncoder, FIELD_SETS_MAX } from './blocks.ts';
@@ -47,15 +48,6 @@ export interface SessionOptions {
 
 type Phase = 'handshake' | 'ready' | 'closed';
 
-/** The newest version both know; throws PROTOCOL_VERSION. */
-export function chooseVersion(offered: readonly number[]): number {
-  if (offered.includes(PROTOCOL_VERSION)) return PROTOCOL_VERSION;
-  throw new HeadroomError(
-    'PROTOCOL_VERSION',
-    `no common protocol version: the peer offers ${offered.join(', ')}, this end speaks ${PROTOCOL_VERSION}; upgrade the older of the two`,
-  );
-}
-
 export class Session {
   readonly transport: Transport;
   readonly #options: SessionOptions;
@@ -65,6 +57,8 @@ export class Session {
   readonly #encoder: BlockEncoder;
   readonly #decoder: BlockDecoder;
   #phase: Phase = 'handshake';
+  /** Until the handshake has told, what every version understands. */
+  #version: number = OLDEST_VERSION;
   #queue: Frame[] = [];
   #writable = true;
   #timer: Timer;
@@ -113,6 +107,11 @@ export class Session {
   /** False while the transport is above its high-water mark: telemetry should wait. */
   get writable(): boolean {
     return this.#phase !== 'closed' && this.#writable;
+  }
+
+  /** The version both ends know: frames go out in its words from now on. */
+  speak(version: number): void {
+    this.#version = version;
   }
 
   /** The handshake is done: heartbeats begin. */
@@ -294,7 +293,7 @@ export class Session {
   #encodeAndSend(frame: Frame): boolean {
     try {
       this.#lastSentMs = this.#options.clock.monotonicMs();
-      this.#writable = this.transport.send(this.#codec.encode(frame)) && this.#writable;
+      this.#writable = this.transport.send(this.#codec.encode(asVersion(frame, this.#version))) && this.#writable;
       return !this.closed;
     } catch (error) {
       // The codec may be out of step with the peer's: this connection is over, the next begins afresh.

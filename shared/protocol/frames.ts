@@ -1,6 +1,6 @@
 /**
- * The frames of the wire, protocol version 1: schemas are the single source of types. Receivers validate a frame against
- * its schema before anything reads it. Agents speak `hello` first; the aggregator answers `welcome` or `error`.
+ * The frames of the wire in its newest version: schemas are the single source of types. Receivers validate a frame against
+ * its schema before anything reads it. What older versions know of them: versions.ts. Agents speak `hello` first; the aggregator answers `welcome` or `error`.
  * Host agents answer guest agents in the aggregator's place on the virtio-serial channel (same frames).
  */
 
@@ -12,7 +12,6 @@ import { BuildFrame, BuildResultFrame } from './build-frames.ts';
 import { ChallengeFrame, ProofFrame } from './identity-frames.ts';
 import { VmActionFrame, VmActionResultFrame } from './vm-action-frames.ts';
 
-export const PROTOCOL_VERSION = 1;
 /** Largest frame accepted, checked before decoding: a full batch of 50 rows of 40 fields for 100 VMs takes about 1.6 MB. */
 export const FRAME_BYTES_MAX = 4 * 1024 * 1024;
 /** Largest frame a guest may send: one VM's batch is far smaller. */
@@ -23,6 +22,8 @@ const text = (maxLength: number) => Type.String({ maxLength });
 const uuid = Type.String({ pattern: `^${UUID_SOURCE}$` });
 const hostName = Type.String({ pattern: '^[a-zA-Z0-9]([a-zA-Z0-9._-]{0,126}[a-zA-Z0-9])?$' });
 const limit = Type.Union([Type.Number({ minimum: 0 }), Type.Null()]);
+/** Where an aggregator listens for agents. */
+const AgentsUrl = Type.String({ pattern: '^wss?(\\+unix)?:', maxLength: 512 });
 const ResourceSchema = Type.Enum(RESOURCES);
 export const LaneSchema = Type.Enum(['live', 'backlog'] as const);
 export type Lane = Static<typeof LaneSchema>;
@@ -65,6 +66,8 @@ export const WelcomeFrame = Type.Object({
   /** Rows per second the agent may replay from its backlog: limited fleet-wide. */
   backlogRowsPerSecond: Type.Number({ minimum: 0 }),
   wallMs: Type.Number(),
+  /** Where host agents find the aggregators that live, this one included, beside what they were given; absent: no others. Since version 2. */
+  aggregators: Type.Optional(Type.Array(AgentsUrl, { maxItems: 64 })),
   /** Frames beyond the first ones of this version that the other end understands; absent = none. */
   capabilities: Type.Optional(Type.Array(text(64), { maxItems: 64 })),
   /** The agent's key that is in force from now on; absent = none was asked for. */
@@ -177,6 +180,8 @@ export const EVENT_KINDS = [
   'hypervisor-connection',
   'kill-switch',
   'guest-agent',
+  /** The VM is on its way to another host, and has its original values back. Since version 2. */
+  'departing',
 ] as const;
 export const EventFrame = Type.Object({
   type: Type.Literal('event'),
@@ -338,7 +343,7 @@ export const HintFrame = Type.Object({
 export const RedirectFrame = Type.Object({
   type: Type.Literal('redirect'),
   /** Where that one listens for agents; null = nobody can tell now: any of them may be asked again. */
-  url: Type.Union([Type.String({ pattern: '^wss?(\\+unix)?:', maxLength: 512 }), Type.Null()]),
+  url: Type.Union([AgentsUrl, Type.Null()]),
   /** To wait about so long before the next connection. */
   retryMs: Type.Number({ minimum: 0, maximum: 60_000 }),
   reason: text(256),

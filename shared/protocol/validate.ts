@@ -5,6 +5,7 @@
 import { HeadroomError } from '../errors.ts';
 import { checkOf } from './frame-checks.ts';
 import type { Frame, FrameType } from './frames.ts';
+import { PROTOCOL_VERSIONS } from './versions.ts';
 
 /** Where a connection ends, which decides what may arrive there. */
 export type Receiver =
@@ -68,7 +69,11 @@ export function checkFrame(value: unknown): Frame {
   }
   const type = (value as { type?: unknown }).type;
   const check = typeof type === 'string' ? checkOf(type) : undefined;
-  if (!check) throw new HeadroomError('FRAME_INVALID', `unknown frame type ${shown(type)}; this end speaks protocol version 1`);
+  if (!check)
+    throw new HeadroomError(
+      'FRAME_INVALID',
+      `unknown frame type ${shown(type)}; this end speaks versions ${PROTOCOL_VERSIONS.join(' and ')} of the protocol`,
+    );
   if (check.holds(value)) return value as Frame;
   const error = check.firstError(value);
   const path = error?.path ?? '';

@@ -9,6 +9,7 @@ import { systemClock } from '../../shared/clock.ts';
 import { webSocketConnect } from '../../shared/net/websocket.ts';
 import { createPrng } from '../../shared/prng.ts';
 import { FRAME_BYTES_MAX, type FrameOf, REDIRECT_CAPABILITY } from '../../shared/protocol/frames.ts';
+import { PROTOCOL_VERSIONS } from '../../shared/protocol/versions.ts';
 import { comparePairs, RESOURCES } from '../../shared/resources.ts';
 import { carryOut, type FakeVm, fakeVm, fullInventory, resultOf, rowsOf } from './fake-host.ts';
 
@@ -120,7 +121,15 @@ export class ClusterAgent {
 
   #hello(): FrameOf<'hello'> {
     return {
-      ...{ type: 'hello', versions: [1], role: 'host', host: this.host, vm: null, bootId: `boot-${this.host}`, agentVersion: 'test' },
+      ...{
+        type: 'hello',
+        versions: [...PROTOCOL_VERSIONS],
+        role: 'host',
+        host: this.host,
+        vm: null,
+        bootId: `boot-${this.host}`,
+        agentVersion: 'test',
+      },
       ...{ capabilities: [REDIRECT_CAPABILITY], wallMs: systemClock.wallMs(), monotonicMs: systemClock.monotonicMs() },
       highestPairs: RESOURCES.flatMap((resource) => {
         const pair = this.vm.pairs[resource];

@@ -8,6 +8,7 @@ import { createSimulatedNetwork, type SimulatedNetwork } from '../../shared/net/
 import type { Transport } from '../../shared/net/transport.ts';
 import { createPrng } from '../../shared/prng.ts';
 import { FRAME_BYTES_MAX, type Frame, type FrameOf, type VmInventory } from '../../shared/protocol/frames.ts';
+import { PROTOCOL_VERSIONS } from '../../shared/protocol/versions.ts';
 import { type CpuSetting, type MemorySetting, type Pair, RESOURCES, type Resource } from '../../shared/resources.ts';
 import type { TelemetryBlock } from '../../shared/telemetry.ts';
 import type { NodeClock } from '../../simulation/clock.ts';
@@ -72,7 +73,7 @@ export class FakeHost {
     );
     session.send({
       type: 'hello',
-      versions: [1],
+      versions: [...PROTOCOL_VERSIONS],
       role: 'host',
       host: this.name,
       vm: null,

@@ -9,6 +9,7 @@ import { systemClock } from '../../shared/clock.ts';
 import type { HeadroomError } from '../../shared/errors.ts';
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
+import { PROTOCOL_VERSIONS } from '../../shared/protocol/versions.ts';
 import type { TelemetryBlock } from '../../shared/telemetry.ts';
 
 /** Keeps rows by (subject, source, time); counts rows that came more than once. */
@@ -84,7 +85,7 @@ export function vmUuid(n: number): VmId {
 export function helloFrame(over: Partial<FrameOf<'hello'>> = {}): FrameOf<'hello'> {
   return {
     type: 'hello',
-    versions: [1],
+    versions: [...PROTOCOL_VERSIONS],
     role: 'host',
     host: 'host-a',
     vm: null,

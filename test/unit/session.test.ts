@@ -2,12 +2,13 @@
 import t from 'tap';
 import type { HeadroomError } from '../../shared/errors.ts';
 import { createCodec } from '../../shared/net/codec.ts';
-import { chooseVersion, SEND_QUEUE_FRAMES_MAX, Session } from '../../shared/net/session.ts';
+import { SEND_QUEUE_FRAMES_MAX, Session } from '../../shared/net/session.ts';
 import { createSimulatedNetwork } from '../../shared/net/simulated.ts';
 import type { Transport } from '../../shared/net/transport.ts';
 import { createPrng } from '../../shared/prng.ts';
 import { FRAME_BYTES_MAX, type Frame } from '../../shared/protocol/frames.ts';
 import type { Receiver } from '../../shared/protocol/validate.ts';
+import { chooseVersion } from '../../shared/protocol/versions.ts';
 import { NodeClock, SimulatedTime } from '../../simulation/clock.ts';
 import { commandFrame, eventFrame, helloFrame } from '../support/wire-world.ts';
 
@@ -48,8 +49,9 @@ async function world(receiver: Receiver = 'aggregator'): Promise<World> {
 }
 
 t.test('versions', async (t) => {
-  t.equal(chooseVersion([3, 1, 2]), 1);
-  t.throws(() => chooseVersion([2, 3]), { code: 'PROTOCOL_VERSION', message: /2, 3.*speaks 1/ });
+  t.equal(chooseVersion([3, 1, 2]), 2);
+  t.equal(chooseVersion([1]), 1);
+  t.throws(() => chooseVersion([3, 4]), { code: 'PROTOCOL_VERSION', message: /3, 4.*speaks 2 and 1/ });
 });
 
 t.test('no handshake in time ends the connection, and the peer is told why', async (t) => {
