@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { Compile } from 'typebox/compile';
+import type { Frame } from '../../shared/protocol/frames.ts';
 
 const FOLDER = join(import.meta.dirname, '../fixtures/wire');
 
@@ -28,7 +29,7 @@ export async function frozenEnds(version: number): Promise<WireEnds> {
 }
 
 /** What is wrong with a frame by that version's own schemas; null = nothing. */
-export function frozenCheck(version: number): (frame: { type: string }) => string | null {
+export function frozenCheck(version: number): (frame: Frame) => string | null {
   const schemas = JSON.parse(readFileSync(join(FOLDER, `v${version}`, 'frames.json'), 'utf8')) as Record<string, object>;
   const checks = new Map(Object.entries(schemas).map(([type, schema]) => [type, Compile(schema)]));
   return (frame) => {
