@@ -35,6 +35,7 @@ const parts = {
   libvirt: () => import('./hypervisor/libvirt/adapter.ts'),
   builder: () => import('./hypervisor/libvirt/builder.ts'),
   buildPlaces: () => import('./actuators/build-places.ts'),
+  readyProbe: () => import('./actuators/ready-probe.ts'),
   look: () => import('./look.ts'),
   restore: () => import('./restore.ts'),
   webSocket: () => import('../shared/net/websocket.ts'),
@@ -165,12 +166,17 @@ function aggregators(
 async function buildMeans(config: Values<typeof HOST_OPTIONS>, prng: Prng): Promise<{ build?: BuildMeans }> {
   const { buildPool: pools, buildNetwork: networks, buildBootFolder: bootFolder, buildVmsMax: vmsMax, buildMaxMiB: memoryMiBMax } = config;
   if (pools.length === 0) return {};
-  const [{ createLibvirtBuilder }, { createBuildPlaces }] = await Promise.all([parts.builder(), parts.buildPlaces()]);
+  const [{ createLibvirtBuilder }, { createBuildPlaces }, { askGuest }] = await Promise.all([
+    parts.builder(),
+    parts.buildPlaces(),
+    parts.readyProbe(),
+  ]);
   return {
     build: {
       builder: createLibvirtBuilder({ uri: config.connect, clock: systemClock, prng: prng.stream('builder') }),
       places: createBuildPlaces(join(config.stateDir, 'seeds')),
       limits: { pools, networks, bootFolder, vmsMax, memoryMiBMax },
+      ask: askGuest,
     },
   };
 }

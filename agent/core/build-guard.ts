@@ -54,7 +54,8 @@ export function refusalOfBuild({ pair, leaseMs, order }: BuildAsked, ground: Bui
   if (waitedMs > leaseMs || leaseMs <= 0) {
     return { code: 'LEASE_EXPIRED', reason: `its lease of ${leaseMs} ms ran out before it could be carried out` };
   }
-  if (killed !== null && order.action !== 'check') return { code: 'CONFLICT', reason: `kill switch: ${killed}` };
+  if (killed !== null && order.action !== 'check' && order.action !== 'probe')
+    return { code: 'CONFLICT', reason: `kill switch: ${killed}` };
   const pool = 'build' in order ? order.build.disk.pool : 'pool' in order ? order.pool : null;
   if (pool !== null && !limits.pools.includes(pool)) return forbidden(`nothing may be made in pool ${pool} of this host`);
   if (!('build' in order)) return null;

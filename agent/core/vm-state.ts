@@ -9,6 +9,8 @@ import type { Probe } from './readiness.ts';
 export interface StateEvidence {
   power: 'running' | 'paused' | 'shutdown' | 'shutoff' | 'crashed' | 'suspended' | 'unknown';
   guestAgent: boolean;
+  /** This host saw it serve; absent = nobody looked. */
+  serves?: boolean;
   /** Time since it was first seen running, ms. */
   runningMs: number;
   /** What the application says of itself; absent = nobody asks it. */
@@ -17,12 +19,12 @@ export interface StateEvidence {
   bootDeadlineMs: number;
 }
 
-export function vmState({ power, guestAgent, probe, runningMs, bootDeadlineMs }: StateEvidence): VmState {
+export function vmState({ power, guestAgent, serves, probe, runningMs, bootDeadlineMs }: StateEvidence): VmState {
   switch (power) {
     case 'running':
       // Asked for, the application's own word is what counts, however long it takes.
       if (probe !== undefined) return guestAgent && probe === true ? 'ready' : 'launching';
-      return guestAgent || runningMs >= bootDeadlineMs ? 'ready' : 'launching';
+      return guestAgent || serves === true || runningMs >= bootDeadlineMs ? 'ready' : 'launching';
     case 'paused':
     case 'suspended':
       return 'paused';

@@ -38,6 +38,11 @@ export interface VmBuilder {
   /** Who made it; null: not Headroom. */
   mark(id: VmId): Promise<BuildMark | null>;
   start(id: VmId): Promise<void>;
+  /**
+   * Addresses of the guest's interfaces as the host has them: leases of its own DHCP servers, else its neighbour table. Never what
+   * the guest says of itself: it could name any address that this host reaches.
+   */
+  addresses(id: VmId): Promise<string[]>;
   /** Asks the guest to shut down, by its agent where it has one, by ACPI else. Answers at once. */
   shutdown(id: VmId): Promise<void>;
   /** Ends it as the power button held down would. */

@@ -28,6 +28,8 @@ export interface SimulatedBuilderOptions {
   behaviour: (id: VmId, build: VmBuild) => Pick<SimulatedVmOptions, 'cpuDemandCores' | 'workingSetMiB'> & Partial<SimulatedVmOptions>;
   /** From the request to shut down to its end; null = the guest ignores it. */
   shutdownMs?: (id: VmId) => number | null;
+  /** Of a running guest; none unless said. */
+  addresses?: (id: VmId) => string[];
   /** Asked before each call; throws to let it fail. */
   fault?: (call: keyof VmBuilder) => void;
 }
@@ -95,7 +97,7 @@ function storage(
   };
 }
 
-type Domains = Pick<VmBuilder, 'power' | 'domainTypes' | 'define' | 'mark' | 'start' | 'shutdown' | 'powerOff' | 'undefine'>;
+type Domains = Pick<VmBuilder, 'power' | 'domainTypes' | 'define' | 'mark' | 'start' | 'addresses' | 'shutdown' | 'powerOff' | 'undefine'>;
 
 function domains({ marks }: Made, options: SimulatedBuilderOptions, enter: Enter): Domains {
   const { hypervisor, clock } = options;
@@ -125,6 +127,10 @@ function domains({ marks }: Made, options: SimulatedBuilderOptions, enter: Enter
     async start(id) {
       enter('start');
       if (power(id) !== 'running') hypervisor.setPower(id, 'running');
+    },
+    async addresses(id) {
+      enter('addresses');
+      return power(id) === 'running' ? (options.addresses?.(id) ?? []) : [];
     },
     async shutdown(id) {
       enter('shutdown');

@@ -8,9 +8,11 @@ import type { Clock } from '../../shared/clock.ts';
 import { type ErrorCode, errorText, isHeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
+import type { NetworkProbe } from '../../shared/ready-probe.ts';
 import { comparePairs, type Outcome, type Pair } from '../../shared/resources.ts';
 import type { VmBuild } from '../../shared/vm-build.ts';
 import { type BuildPlaces, buildVm, checkBuild, removeVm, vmOfVolume } from '../actuators/build-vm.ts';
+import type { AskGuest } from '../actuators/ready-probe.ts';
 import { type BuildAsked, type BuildLimits, type BuildRefusal, type BuildResult, refusalOfBuild } from '../core/build-guard.ts';
 import type { VmBuilder } from '../hypervisor/builder.ts';
 
@@ -19,6 +21,8 @@ export interface BuildMeans {
   builder: VmBuilder;
   places: BuildPlaces;
   limits: BuildLimits;
+  /** Tries once whether a guest serves. */
+  ask: AskGuest;
 }
 
 export interface BuildDeskOptions extends BuildMeans {
@@ -31,6 +35,8 @@ export interface BuildDeskOptions extends BuildMeans {
   send: (result: BuildResult) => void;
   /** VMs came or went: the inventory is due. */
   changed: () => void;
+  /** Its probe passed: this host saw it serve. */
+  serves: (vm: VmId) => void;
 }
 
 /** Answers remembered: repeats come within minutes. */
@@ -87,11 +93,15 @@ export class BuildDesk {
   }
 
   async #turn(asked: BuildAsked, key: string, receivedAtMs: number): Promise<void> {
-    while (this.#running >= AT_ONCE_MAX) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    this.#running++;
+    // A probe waits for its guest, not for storage: one a VM at a time, and within seconds.
+    const waits = asked.order.action !== 'probe';
+    while (waits && this.#running >= AT_ONCE_MAX) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    if (waits) this.#running++;
     const ended = await this.#carryOut(asked, receivedAtMs).catch((error: unknown): Ended => failed(error));
-    this.#running--;
-    this.#waiting.shift()?.();
+    if (waits) {
+      this.#running--;
+      this.#waiting.shift()?.();
+    }
     this.#underWay.delete(key);
     this.#answer(asked, key, ended);
   }
@@ -111,9 +121,10 @@ export class BuildDesk {
     if (this.#answers.size > ANSWERS_MAX && oldest !== undefined) this.#answers.delete(oldest);
     const about = { orderId, vm: result.vm, code, reason };
     if (outcome === 'refused') log.warn(`${action} ${outcome}`, about);
+    else if (action === 'probe' && outcome === 'failed') log.debug(`${action} ${outcome}`, about);
     else log.info(`${action} ${outcome}`, about);
     send(result);
-    if (action !== 'check') changed();
+    if (action !== 'check' && action !== 'probe') changed();
   }
 
   async #carryOut(asked: BuildAsked, receivedAtMs: number): Promise<Ended> {
@@ -122,7 +133,8 @@ export class BuildDesk {
     const vm = vmOf(asked);
     const highest = this.#highest.get(vm) ?? null;
     const waitedMs = clock.bootMs() - receivedAtMs;
-    const ground = { epoch: epoch(), highest, waitedMs, killed: killed(vm), vmsMade: await this.#vmsMade(vm), limits };
+    const vmsMade = order.action === 'build' ? await this.#vmsMade(vm) : 0;
+    const ground = { epoch: epoch(), highest, waitedMs, killed: killed(vm), vmsMade, limits };
     const refusal = refusalOfBuild(asked, ground);
     if (refusal !== null) return refused(refusal);
     if (highest === null || comparePairs(pair, highest) > 0) this.#highest.set(vm, pair);
@@ -148,12 +160,23 @@ export class BuildDesk {
         await removeVm(builder, places, vm, order.pool, order.keepDisk);
         this.#highest.delete(vm);
         return APPLIED;
+      case 'probe':
+        return this.#probe(vm, order.probe);
     }
+  }
+
+  async #probe(vm: VmId, probe: NetworkProbe): Promise<Ended> {
+    const { builder, ask, serves } = this.#options;
+    if ((await builder.mark(vm)) === null) return refused(notOurs(vm));
+    const reason = await ask(await builder.addresses(vm), probe);
+    if (reason !== null) return { outcome: 'failed', code: 'UNAVAILABLE', reason };
+    serves(vm);
+    return APPLIED;
   }
 
   async #take(vm: VmId, action: 'stop' | 'end'): Promise<Ended> {
     const { builder } = this.#options;
-    if ((await builder.mark(vm)) === null) return refused({ code: 'PERMISSION', reason: `VM ${vm} was not made by Headroom` });
+    if ((await builder.mark(vm)) === null) return refused(notOurs(vm));
     await (action === 'stop' ? builder.shutdown(vm) : builder.powerOff(vm));
     return APPLIED;
   }
@@ -186,6 +209,7 @@ export class BuildDesk {
   }
 }
 
+const notOurs = (vm: VmId): BuildRefusal => ({ code: 'PERMISSION', reason: `VM ${vm} was not made by Headroom` });
 const vmOf = ({ order }: BuildAsked): VmId => order.vm as VmId;
 
 const failed = (error: unknown): Ended => ({

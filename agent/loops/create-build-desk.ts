@@ -1,5 +1,6 @@
 /** The desk that makes VMs, within one host agent: what it asks of the agent's other parts. Means and context in, desk out. */
 import { BuildDesk, type BuildMeans } from './build-desk.ts';
+import { noteServing } from './discover.ts';
 import { type HostContext, killReason } from './host-context.ts';
 
 /** An old owner's orders are refused from the moment this host has met a newer one, and after a restart by what its journal holds. */
@@ -13,5 +14,6 @@ export function createBuildDesk(means: BuildMeans, context: HostContext, welcome
     killed: (vm) => killReason(context, vm),
     send: (result) => context.send(result),
     changed: () => context.changed(),
+    serves: (vm) => noteServing(context, vm),
   });
 }

@@ -173,6 +173,7 @@ function stopped(context: HostContext, counters: CounterSource, entry: VmEntry):
   entry.fresh = {};
   entry.guestAgentSeen = false;
   entry.applicationReady = null;
+  entry.serves = false;
   entry.stuck = false;
   entry.missing.clear();
 }
@@ -222,6 +223,14 @@ export function noteReadiness(context: HostContext, vm: string, ready: boolean):
   const entry = context.table.get(vmId(vm));
   if (entry === undefined || entry.applicationReady === ready) return;
   entry.applicationReady = ready;
+  context.changed();
+}
+
+/** This host saw it serve: its boot is over. */
+export function noteServing(context: HostContext, vm: VmId): void {
+  const entry = context.table.get(vm);
+  if (entry === undefined || entry.serves) return;
+  entry.serves = true;
   context.changed();
 }
 

@@ -100,6 +100,7 @@ function vmInventory(context: HostContext, entry: VmEntry): VmInventory {
   const evidence = {
     power: entry.power,
     guestAgent: entry.guestAgent,
+    serves: entry.serves,
     ...(asksForProbe(facts?.labels ?? {}) ? { probe: entry.applicationReady } : {}),
     runningMs: clock.monotonicMs() - entry.runningSinceMs,
     bootDeadlineMs: settings.bootDeadlineMs,

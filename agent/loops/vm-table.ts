@@ -65,6 +65,8 @@ export interface VmEntry {
   guestAgentSeen: boolean;
   /** The application's newest word since the guest was started. */
   applicationReady: Probe;
+  /** It passed its template's probe since it was started. */
+  serves: boolean;
   jobActive: boolean;
   stuck: boolean;
   /** Rates since the last look, for guards. */
@@ -131,6 +133,7 @@ export function createVmEntry(
     guestAgent: false,
     guestAgentSeen: false,
     applicationReady: null,
+    serves: false,
     jobActive: false,
     stuck: false,
     ...rates,

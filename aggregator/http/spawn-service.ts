@@ -1,5 +1,6 @@
 /** What the API reads and steers of templates and groups: implemented by the aggregator. Plain data in the API's own words. */
 import type { HostId, VmId } from '../../shared/ids.ts';
+import type { NetworkProbe } from '../../shared/ready-probe.ts';
 import type { GroupMode, GroupResource } from '../core/plan/group-policy.ts';
 import type { BootStatistics } from '../core/spawn/boot-times.ts';
 import type { GroupBounds } from '../core/spawn/spawn-book.ts';
@@ -23,6 +24,8 @@ export interface TemplateView extends TemplateVersionView {
   vcpus: number;
   memoryMiB: number;
   probe: ReadyProbe;
+  /** What its host asks of it; null = nothing. */
+  asked: NetworkProbe | null;
   readyWithinMs: number;
   warmPool: number;
   /** How long VMs of it took to be ready, per host. */

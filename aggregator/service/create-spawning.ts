@@ -1,6 +1,6 @@
 /** Templates, groups and spawning with what they work through. Parts in, desk out. */
 import type { HostId } from '../../shared/ids.ts';
-import { BUILD_CAPABILITY } from '../../shared/protocol/build-frames.ts';
+import { BUILD_CAPABILITY, PROBE_CAPABILITY } from '../../shared/protocol/build-frames.ts';
 import type { DecisionConfig } from '../config.ts';
 import type { FleetSnapshot } from '../core/plan/plan.ts';
 import { type BuildCheckOptions, BuildChecks } from '../execute/build-checks.ts';
@@ -38,6 +38,7 @@ export function createSpawning(parts: SpawningParts): SpawnDesk {
   const { clock, epoch, time, state, queue, config, send, understands, ledger, log, snapshot, peaks, fleetEpoch } = parts;
   const epochOf = (host: HostId): number => Math.max(parts.holdOf(host), state.host(host)?.highestEpoch ?? 0);
   const makesVms = (host: HostId): boolean => understands(host, BUILD_CAPABILITY);
+  const probes = (host: HostId): boolean => understands(host, PROBE_CAPABILITY);
   const checks = new BuildChecks({ clock, epochOf, send, retryMs: config.commandRetryMs, deadlineMs: CHECK_DEADLINE_MS });
   const { stepMs, seasonsMs } = config;
   const templates = new TemplateKeeper(ledger);
@@ -45,7 +46,24 @@ export function createSpawning(parts: SpawningParts): SpawnDesk {
   const demands = new GroupDemands({ state, ledger, log, stepMs, seasonsMs });
   const reporter = new SpawnReporter(parts.events, parts.notifications, log);
   const spawner = new Spawner({
-    ...{ time, state, ledger, log, templates, demands, fitness, reporter, snapshot, peaks, makesVms, epochOf, fleetEpoch, send, stepMs },
+    ...{
+      time,
+      state,
+      ledger,
+      log,
+      templates,
+      demands,
+      fitness,
+      reporter,
+      snapshot,
+      peaks,
+      makesVms,
+      probes,
+      epochOf,
+      fleetEpoch,
+      send,
+      stepMs,
+    },
     ...{ epoch, prng: parts.prng.stream('spawn'), periodMs: spawnPeriodMs(config) },
   });
   return new SpawnDesk({ time, state, queue, templates, checks, spawner, demands, makesVms });

@@ -37,6 +37,8 @@ export interface GroupDeciderOptions {
   /** Highest demand of each host's VMs together in the hour to come, cores; those not named are not known. */
   peaks: (snapshot: FleetSnapshot) => ReadonlyMap<string, number>;
   makesVms: (host: HostId) => boolean;
+  /** Its agent carries out templates' `tcp` and `http` probes. */
+  probes: (host: HostId) => boolean;
   /** It is not connected. */
   away: (host: HostId) => boolean;
   stepMs: number;
@@ -119,10 +121,11 @@ export class GroupDecider {
   }
 
   #rooms({ name: group }: GroupPolicy, template: KnownTemplate, { records }: SpawnBook, snapshot: FleetSnapshot): HostRoom[] {
-    const { state, makesVms, fitness } = this.#options;
+    const { state, makesVms, probes, fitness } = this.#options;
     const makers = snapshot.hosts.filter(({ connected, id }) => connected && makesVms(id)).map(({ id }) => id);
     fitness.ask(template, makers);
-    const lacks = (host: HostId): string | null => fitness.objection(template.id, host);
+    const lacks = (host: HostId): string | null =>
+      template.asked === null || probes(host) ? fitness.objection(template.id, host) : 'its agent does not know such probes yet';
     const peaks = this.#options.peaks(snapshot);
     const peakCores = (host: HostId): number | null => peaks.get(host) ?? null;
     return hostRooms({ snapshot, records, makesVms, lacks, peakCores, group, policy: state.policy });

@@ -73,10 +73,23 @@ export class SpawnDesk {
   }
 
   #view({ kept, template }: ReturnType<TemplateKeeper['list']>[number]): TemplateView {
-    const { description, software, build, probe, readyWithinMs, warmPool } = template;
+    const { description, software, build, probe, asked, readyWithinMs, warmPool } = template;
     const { vcpus, memoryMiB, disk } = build;
     const boots = this.#options.spawner.boots.statistics(template.name);
-    return { ...kept, description, software, image: disk.image, pool: disk.pool, vcpus, memoryMiB, probe, readyWithinMs, warmPool, boots };
+    return {
+      ...kept,
+      description,
+      software,
+      image: disk.image,
+      pool: disk.pool,
+      vcpus,
+      memoryMiB,
+      probe,
+      asked,
+      readyWithinMs,
+      warmPool,
+      boots,
+    };
   }
 
   async #check(name: string, only: HostId | null): Promise<TemplateChecked[]> {

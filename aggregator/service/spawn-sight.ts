@@ -6,7 +6,7 @@ import type { HostId, VmId } from '../../shared/ids.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
 import type { Outcome } from '../../shared/resources.ts';
 import type { FleetSnapshot } from '../core/plan/plan.ts';
-import type { SpawnRecord, SpawnSeen, SpawnTerms } from '../core/spawn/spawn-record.ts';
+import type { SpawnPhase, SpawnRecord, SpawnSeen, SpawnTerms } from '../core/spawn/spawn-record.ts';
 import type { FleetState } from '../core/state/fleet-state.ts';
 import { type KnownTemplate, type TemplateKeeper, templateName } from './template-keeper.ts';
 
@@ -24,6 +24,8 @@ const RETRY_MS = 5000;
 /** Where the policy no longer says anything of a VM's group: as a cautious one would. */
 const TERMS_DEFAULT = { drainMs: 60_000, graceMs: 90_000, ignores: 'leave', undoMs: 600_000 } as const;
 const READY_WITHIN_MS = 600_000;
+/** The order whose answer ends a phase. */
+const ANSWERED: Partial<Record<SpawnPhase, string>> = { building: 'build', booting: 'probe', removing: 'remove' };
 
 export class SpawnSight {
   readonly #options: { state: FleetState; templates: TemplateKeeper };
@@ -85,16 +87,18 @@ export class SpawnSight {
     const known = this.#options.state.vm(vm);
     const here = known?.host === host ? known : undefined;
     const answer = this.#answers.get(vm);
-    const wanted = phase === 'building' ? 'build' : phase === 'removing' ? 'remove' : null;
-    const probe = templates.get(template)?.probe ?? 'guest-agent';
+    const { probe = 'guest-agent', asked = null } = templates.get(template) ?? {};
+    const newest = answer?.generation === generation && answer.action === ANSWERED[phase] ? answer : null;
+    const booted = probe === 'booted' || here?.inventory.guestAgent === true;
     // Once it served, a host that is there and does not know it has lost it.
     const lost = here === undefined && hostAwaySinceMs === null && ['serving', 'draining', 'stopping'].includes(phase);
     return {
       hostConnected: hostAwaySinceMs === null,
       hostAwaySinceMs,
       state: here?.inventory.state ?? (lost ? 'stopped' : null),
-      ready: here !== undefined && (probe === 'booted' || here.inventory.guestAgent),
-      answer: answer?.generation === generation && answer.action === wanted ? answer : null,
+      ready: here !== undefined && (asked === null ? booted : newest?.outcome === 'applied'),
+      unreached: phase === 'booting' && newest !== null && newest.outcome !== 'applied' ? newest.reason : null,
+      answer: newest,
       drained: this.#drained.has(vm),
     };
   }
@@ -102,8 +106,8 @@ export class SpawnSight {
   terms(record: SpawnRecord, records: readonly SpawnRecord[], templates: ReadonlyMap<string, KnownTemplate>): SpawnTerms {
     const group = this.#options.state.policy.groups?.find(({ name }) => name === record.group);
     const { drainMs, graceMs, ignores, undoMs } = group ?? TERMS_DEFAULT;
-    const readyWithinMs = templates.get(record.template)?.readyWithinMs ?? READY_WITHIN_MS;
-    const kept = { ...{ drainMs, graceMs, ignores, readyWithinMs }, hostLostMs: HOST_LOST_MS, retryMs: RETRY_MS };
+    const { readyWithinMs = READY_WITHIN_MS, asked = null } = templates.get(record.template) ?? {};
+    const kept = { ...{ drainMs, graceMs, ignores, readyWithinMs }, probed: asked !== null, hostLostMs: HOST_LOST_MS, retryMs: RETRY_MS };
     return { ...kept, undoMs: this.#inWarmPool(record, records, templates) ? Number.POSITIVE_INFINITY : undoMs };
   }
 

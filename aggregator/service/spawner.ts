@@ -226,11 +226,13 @@ export class Spawner {
   async #send({ record, order }: SpawnSending): Promise<void> {
     const { templates, epochOf, send, state, log } = this.#options;
     const { vm, host, orderId, generation, pool, group, name, template } = record;
+    const known = order === 'build' || order === 'probe' ? await templates.byId(template) : null;
     const frame = { type: 'build' as const, orderId, pair: { epoch: epochOf(host), generation }, leaseMs: ORDER_LEASE_MS };
     if (order === 'build') {
-      const known = await templates.byId(template);
       if (known === null) log.error('a template is no longer kept; what was to be made from it is given up in time', { template, vm });
       else send(host, { ...frame, order: { action: 'build', vm, group, template, build: { ...known.build, name } } });
+    } else if (order === 'probe') {
+      if (known?.asked) send(host, { ...frame, order: { action: 'probe', vm, probe: known.asked } });
     } else if (order === 'remove') {
       const keeps = state.policy.groups?.find((each) => each.name === group)?.storage === 'keep';
       send(host, { ...frame, order: { action: 'remove', vm, pool, keepDisk: keeps && !record.failed } });

@@ -4,17 +4,20 @@
  */
 import * as Type from 'typebox';
 import { UUID_SOURCE } from '../ids.ts';
+import { NetworkProbe } from '../ready-probe.ts';
 import { OUTCOMES } from '../resources.ts';
 import { PLAIN_NAME_PATTERN, VmBuild } from '../vm-build.ts';
 
 /** In `capabilities` of a host agent's hello: it takes `build` frames. Others would end the connection by them. */
 export const BUILD_CAPABILITY = 'build';
+/** It carries out a template's `tcp` and `http` probes too. */
+export const PROBE_CAPABILITY = 'build-probe';
 
 /**
  * check: what this host lacks for a build, nothing is changed; build: make it and start it, or start what was stopped; stop: ask
- * the guest to shut down; end: power off; remove: definition, seed and (unless kept) disk go.
+ * the guest to shut down; end: power off; remove: definition, seed and (unless kept) disk go; probe: try once whether it serves.
  */
-export const BUILD_ACTIONS = ['check', 'build', 'stop', 'end', 'remove'] as const;
+export const BUILD_ACTIONS = ['check', 'build', 'stop', 'end', 'remove', 'probe'] as const;
 
 const text = (maxLength: number) => Type.String({ maxLength });
 const vm = Type.String({ pattern: `^${UUID_SOURCE}$` });
@@ -29,6 +32,7 @@ const Order = Type.Union([
   Type.Object({ action: Type.Literal('stop'), vm }),
   Type.Object({ action: Type.Literal('end'), vm }),
   Type.Object({ action: Type.Literal('remove'), vm, pool: name, keepDisk: Type.Boolean() }),
+  Type.Object({ action: Type.Literal('probe'), vm, probe: NetworkProbe }),
 ]);
 
 /** Aggregator → host agent. Sent again with the same id, action and pair it is answered again, and not carried out again. */

@@ -114,6 +114,31 @@ t.test('what fails while it is made is removed, and told why; the next try waits
   }
 });
 
+t.test(
+  "a host's probe: served once it passes, without waiting for the boot deadline; one that never passes says what it met",
+  async (t) => {
+    const template = (within: string): string =>
+      TEMPLATE.replace('probe: booted, within: 1m', `probe: {http: {path: /healthz, port: 8080}}, within: ${within}`);
+    let unreached: string | null = '192.168.122.20:8080/healthz answers 503, not 200';
+    const world = await spawnWorld({ group: ONE, template: template('2m'), unreached: () => unreached });
+    await world.run(40);
+    t.same(world.phases, ['booting'], 'its boot deadline is over, and it does not serve');
+    unreached = null;
+    await world.run(12);
+    t.same(world.phases, ['serving']);
+    t.match(world.aggregator.service.spawning.templates(), [{ probe: 'http', asked: { kind: 'http', port: 8080, path: '/healthz' } }]);
+    world.kill();
+    unreached = '192.168.122.20:8080 did not answer within 2000 ms';
+    const never = await spawnWorld({ group: ONE, template: template('30s'), unreached: () => unreached });
+    await never.run(60);
+    const entries = await never.ledger.entries({ kind: 'spawn', limit: 50 });
+    const failure = entries.find(({ body }) => body.kind === 'spawn' && body.phase === 'removing');
+    t.match(failure?.body, { failed: true, reason: /^it was not ready within 30 s: .*:8080 did not answer within 2000 ms$/ });
+    t.same(never.remains(), []);
+    never.kill();
+  },
+);
+
 t.test('a host that is lost while a VM is made there: another makes it, and what is left is removed when it comes back', async (t) => {
   const world = await spawnWorld({ group: ONE, hosts: 2 });
   while (world.group.members.length === 0) await world.run(1);

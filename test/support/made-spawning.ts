@@ -49,8 +49,8 @@ export async function madeSpawning(ledger: LedgerStore, nowMs: () => number, emp
     },
     memberDrained: (name, vm) => known(name, vm),
     templates: () =>
-      keeper.list().map(({ kept, template: { description, software, build, probe, readyWithinMs, warmPool } }) => ({
-        ...{ ...kept, description, software, probe, readyWithinMs, warmPool, vcpus: build.vcpus, memoryMiB: build.memoryMiB },
+      keeper.list().map(({ kept, template: { description, software, build, probe, asked, readyWithinMs, warmPool } }) => ({
+        ...{ ...kept, description, software, probe, asked, readyWithinMs, warmPool, vcpus: build.vcpus, memoryMiB: build.memoryMiB },
         ...{ image: build.disk.image, pool: build.disk.pool, boots: [{ host: 'kvm1', boots: 3, p95Ms: 31_000, lastMs: 29_000 }] },
       })),
     template: (name, version) => keeper.version(name, version),

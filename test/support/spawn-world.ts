@@ -55,6 +55,8 @@ export interface SpawnWorldOptions {
   /** From the request to shut down to its end; null = guests ignore it. */
   shutdownMs?: number | null;
   fault?: (host: string, call: keyof VmBuilder) => void;
+  /** Why a guest does not answer its host's probe; null or absent = it does. */
+  unreached?: () => string | null;
 }
 
 const policyText = (group: string): string => `version: 1
@@ -229,6 +231,7 @@ export class SpawnWorld {
         bootMs: BOOT_MS,
       }),
       shutdownMs: () => shutdownMs,
+      addresses: () => ['192.168.122.20'],
       ...(fault === undefined ? {} : { fault: (call) => fault(name, call) }),
     });
     const network = createSimulatedNetwork({ clock, name, maxBytes: FRAME_BYTES_MAX });
@@ -262,6 +265,7 @@ export class SpawnWorld {
         builder,
         places: builder.places,
         limits: { pools: [POOL], networks: ['default'], bootFolder: null, vmsMax: 16, memoryMiBMax: 2048 },
+        ask: async (addresses) => (addresses.length === 0 ? 'no address yet' : (this.#options.unreached?.() ?? null)),
       },
     });
     void agent.start();

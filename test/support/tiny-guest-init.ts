@@ -22,7 +22,7 @@ export const MODULES = [
  * The guest's first process. Orders: `busy N` (N endless loops), `idle`, `fill MIB` (keeps that much in tmpfs), `ramp MIB` (the
  * same, little by little), `fast MIB` (the same, sooner), `touch` (reads what was filled), `free`,
  * `parts FIRST COUNT` (files of 4 MiB that nothing else holds), `visit FIRST COUNT` (reads them), `sum` (of all of them): each answered on the channel,
- * `talk PORT` (a connection to the host's loopback a few times a second, by user-mode networking), `unballoon` (its driver goes),
+ * `listen PORT` (answers HTTP there, at /healthz, and is known to its host from then on), `talk PORT` (a connection to the host's loopback a few times a second, by user-mode networking), `unballoon` (its driver goes),
  * `req ID LOOPS` (computes, then writes `answer ID` to the channel), `reboot`, `poweroff`. `headroom.noballoon` on the kernel's command line leaves the balloon driver out.
  * `headroom.balancer=PORT` there: it does the work that port of the host's loopback gives it, loops of a shell, and says when it is done.
  * `headroom.qga`: it answers on QEMU's guest agent's channel, so far that it shuts down when asked.
@@ -47,6 +47,7 @@ obey() {
     ramp) n=0; while [ $n -lt $2 ]; do dd if=/dev/zero of=/tmp/ramp.$n bs=1M count=4 2>/dev/null; n=$((n + 4)); sleep 0.6; done ;;
     fast) n=0; while [ $n -lt $2 ]; do dd if=/dev/zero of=/tmp/ramp.$n bs=1M count=8 2>/dev/null; n=$((n + 8)); sleep 0.1; done ;;
     talk) ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; (while :; do echo tick | nc -w 1 10.0.2.2 $2; sleep 0.3; done) >/dev/null 2>&1 & ;;
+    listen) ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; echo fine > /tmp/healthz; httpd -p $2 -h /tmp; nc -w 1 10.0.2.2 $2 </dev/null ;;
     touch) cat /tmp/ramp.* > /dev/null ;;
     req) n=0; while [ $n -lt $3 ]; do n=$((n + 1)); done; echo "answer $2" >&3; return ;;
     parts) n=$2; while [ $n -lt $(($2 + $3)) ]; do dd if=/dev/urandom of=/tmp/part.$n bs=1M count=4 2>/dev/null; n=$((n + 1)); done; echo "made $2 $3" >&3; return ;;

@@ -29,7 +29,8 @@ interface World {
   builder: SimulatedBuilder;
   calls: string[];
   logs: string[];
-  state: { epoch: number; killed: string | null; path: string | null };
+  served: VmId[];
+  state: { epoch: number; killed: string | null; path: string | null; unreached: string | null };
   /** Sends it and answers what came back for it, newest last. */
   ask(asked: BuildAsked, afterMs?: number): Promise<BuildResult[]>;
 }
@@ -42,9 +43,11 @@ function desk(limits: BuildLimits = LIMITS): World {
   const builder = createSimulatedBuilder({
     ...{ clock, hypervisor, pools: [{ name: POOL, freeMiB: 10_000, images: [IMAGE] }] },
     behaviour: () => ({ cpuDemandCores: () => 0.1, workingSetMiB: () => 100 }),
+    addresses: () => ['192.168.122.20'],
     fault: (call) => void calls.push(call),
   });
-  const state: World['state'] = { epoch: 5, killed: null, path: null };
+  const state: World['state'] = { epoch: 5, killed: null, path: null, unreached: null };
+  const served: VmId[] = [];
   const sent: BuildResult[] = [];
   const logs: string[] = [];
   const volume: SimulatedBuilder['volume'] = async (pool, name) => {
@@ -58,6 +61,8 @@ function desk(limits: BuildLimits = LIMITS): World {
     killed: () => state.killed,
     send: (result) => sent.push(checkFrame(result) as BuildResult),
     changed: () => undefined,
+    serves: (vm) => void served.push(vm),
+    ask: async (addresses) => (addresses.length > 0 ? state.unreached : 'no address yet'),
   });
   const ask: World['ask'] = async (asked, afterMs = 0) => {
     const before = sent.length;
@@ -66,7 +71,7 @@ function desk(limits: BuildLimits = LIMITS): World {
     await made.idle();
     return sent.slice(before);
   };
-  return { builder, calls, logs, state, ask };
+  return { builder, calls, logs, served, state, ask };
 }
 
 function order(build: VmBuild, change: Partial<BuildAsked> = {}, vm: VmId = VM): BuildAsked {
@@ -100,6 +105,26 @@ t.test('two owners: the one that was overtaken makes nothing and ends nothing', 
   const late = order(madeBuild(), { pair: { epoch: 6, generation: 6 }, order: { action: 'end', vm: VM } });
   t.match(await ask(late), refusedBy('CONFLICT', /\(6, 6\) is below \(6, 7\)/), 'a late order of an earlier phase');
   t.equal(await builder.power(VM), 'running');
+});
+
+t.test('a probe: tried once an order, at the addresses the host has, only of VMs made here', async (t) => {
+  const { ask, state, served, builder } = desk();
+  const probing = (vm: VmId = VM): BuildAsked => {
+    const probe = { kind: 'http', port: 80, path: '/healthz', status: 200, timeoutMs: 500 } as const;
+    return order(madeBuild(), { pair: { epoch: 5, generation: 2 }, order: { action: 'probe', vm, probe } }, vm);
+  };
+  t.match(await ask(probing(OTHER)), refusedBy('PERMISSION', /was not made by Headroom/));
+  await ask(order(madeBuild()));
+  state.unreached = '192.168.122.20:80/healthz answers 503, not 200';
+  t.match(await ask(probing()), [{ outcome: 'failed', code: 'UNAVAILABLE', reason: state.unreached }]);
+  t.same(served, []);
+  state.unreached = null;
+  state.killed = 'by hand';
+  t.match(await ask(probing()), [{ outcome: 'applied' }], 'tried again, also while nothing may be changed');
+  t.same(served, [VM]);
+  await builder.powerOff(VM);
+  const later: BuildAsked = { ...probing(), pair: { epoch: 5, generation: 3 } };
+  t.match(await ask(later), [{ outcome: 'failed', reason: 'no address yet' }]);
 });
 
 t.test('what the administrator did not allow is refused, told and logged, and nothing is made', async (t) => {

@@ -19,6 +19,7 @@ import { OUTCOMES, VM_STATES } from '../../shared/resources.ts';
 
 const TERMS: SpawnTerms = {
   readyWithinMs: 300_000,
+  probed: false,
   drainMs: 60_000,
   graceMs: 90_000,
   ignores: 'force',
@@ -46,7 +47,9 @@ const RECORD: SpawnRecord = {
   sentAtMs: null,
   failed: false,
 };
-const NOTHING: SpawnSeen = { hostConnected: true, hostAwaySinceMs: null, state: null, ready: false, answer: null, drained: false };
+const NOTHING: SpawnSeen = {
+  ...{ hostConnected: true, hostAwaySinceMs: null, state: null, ready: false, unreached: null, answer: null, drained: false },
+};
 const APPLIED = { outcome: 'applied', reason: '' } as const;
 
 const inPhase = (phase: SpawnRecord['phase'], change: Partial<SpawnRecord> = {}): SpawnRecord => ({ ...RECORD, phase, ...change });
@@ -76,6 +79,19 @@ t.test('a life that goes well', async (t) => {
   t.match(removing, { record: { phase: 'removing' } });
   t.match(next(removing.record!, {}, 0), { order: 'remove' });
   t.same(next(removing.record!, { answer: APPLIED }), { record: null, order: null, told: 'removed: 600 s to call it back are over' });
+});
+
+t.test('its host asks it until it serves, or until its time is over, and then the last answer is the reason', async (t) => {
+  const booting = inPhase('booting');
+  const probed = { probed: true };
+  t.match(next(booting, {}, 1000, probed), { order: null }, 'not before it is seen there');
+  const asked = next(booting, { state: 'launching' }, 1000, probed);
+  t.match(asked, { order: 'probe', told: null });
+  t.match(next(asked.record!, { state: 'launching', unreached: 'refused' }, 2000, probed), { order: null });
+  t.match(next(asked.record!, { state: 'ready', unreached: 'refused' }, 6000, probed), { order: 'probe', record: { phase: 'booting' } });
+  t.match(next(asked.record!, { state: 'ready', ready: true }, 7000, probed), { record: { phase: 'serving' } });
+  const never = { record: { phase: 'removing', failed: true }, told: 'it was not ready within 300 s: 10.0.0.9:80 answers 503, not 200' };
+  t.match(next(asked.record!, { state: 'ready', unreached: '10.0.0.9:80 answers 503, not 200' }, 300_000, probed), never);
 });
 
 t.test('what goes wrong while it is made ends in removal, with the reason', async (t) => {
@@ -132,6 +148,7 @@ t.test('whatever is seen: never ended by force early, never forgotten without it
     hostAwaySinceMs: fc.option(fc.constant(START)),
     state: fc.option(fc.constantFrom(...VM_STATES)),
     ready: fc.boolean(),
+    unreached: fc.option(fc.constant('no address')),
     answer: fc.option(fc.record({ outcome: fc.constantFrom(...OUTCOMES), reason: fc.constant('why') })),
     drained: fc.boolean(),
   });

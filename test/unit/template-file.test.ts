@@ -28,6 +28,24 @@ t.test('the least that says something, and its defaults', async (t) => {
   });
 });
 
+t.test('probes of its host: a port, an answer, and what they may not be', async (t) => {
+  const probed = (probe: string, networks = '[{network: default}]') =>
+    parseTemplateFile(`${SMALL}networks: ${networks}\nready: {probe: ${probe}}\n`);
+  t.match(probed('{tcp: {port: 5432}}'), { probe: 'tcp', asked: { kind: 'tcp', port: 5432, timeoutMs: 2000 } });
+  t.match(probed('{http: {}}').asked, { kind: 'http', path: '/', port: 80, status: 200, timeoutMs: 2000 });
+  t.match(probed('{http: {path: "/healthz?deep=1", port: 8080, status: 204, timeout: 500ms}}').asked, {
+    ...{ kind: 'http', path: '/healthz?deep=1', port: 8080, status: 204, timeoutMs: 500 },
+  });
+  t.equal(probed('booted').asked, null);
+  t.throws(() => probed('{tcp: {port: 0}}'), { message: /ready.probe.* is not accepted; expected one of/ });
+  t.throws(() => probed('{http: {path: "no slash"}}'), { message: /is not accepted/ });
+  t.throws(() => probed('{http: {path: "/a\\nHost: b"}}'), { message: /is not accepted/ });
+  t.throws(() => probed('{tcp: {port: 80, timeout: 1m}}'), { message: /field ready.probe: one try takes .* at most 10s/ });
+  t.throws(() => probed('{tcp: {port: 80}}', '[{user: true}]'), {
+    message: /field ready.probe: its host must reach it: name a network or a bridge/,
+  });
+});
+
 t.test('everything said', async (t) => {
   const template = parseTemplateFile(`${SMALL}
 class: web
@@ -90,5 +108,8 @@ t.test('mistakes are told with their place and what is allowed', async (t) => {
   wrong(`${SMALL}labels: {class: web}\n`, /field labels.class: the label "class" is set from the template's class/);
   wrong(`${SMALL}ready: {within: 0s}\n`, /field ready.within: no VM is ready at once/);
   wrong(`${SMALL}networks: [{bridge: '../x'}]\n`, /field networks\[0\]/);
-  wrong(`${SMALL}ready: {probe: tcp}\n`, /field ready.probe: "tcp" is not accepted; expected one of guest-agent, application, booted/);
+  wrong(
+    `${SMALL}ready: {probe: tcp}\n`,
+    /field ready.probe: "tcp" is not accepted; expected one of guest-agent, application, booted, \{tcp: /,
+  );
 });

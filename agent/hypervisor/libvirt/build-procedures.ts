@@ -23,6 +23,7 @@ const PROCEDURE = {
   domainDestroyFlags: 234,
   domainShutdownFlags: 258,
   storagePoolListAllVolumes: 282,
+  domainInterfaceAddresses: 353,
 } as const;
 const UUID_BYTES = 16;
 /** virDomainUndefineFlags: what libvirt keeps beside the definition goes with it (saved memory, snapshots' and checkpoints' metadata, NVRAM). */
@@ -33,6 +34,12 @@ const UNDEFINE_SAVED = 1 + 2;
 export const SHUTDOWN_ACPI = 1;
 export const SHUTDOWN_GUEST_AGENT = 2;
 export const POOL_RUNNING = 2;
+/** virDomainInterfaceAddressesSource: by libvirt's own DHCP servers, not by the guest agent's word (1). */
+const ADDRESSES_OF_LEASES = 0;
+/** Length of a name, no hardware address, a count. */
+const INTERFACE_BYTES_MIN = 12;
+/** Type, length of the text, prefix. */
+const ADDRESS_BYTES_MIN = 12;
 /** A volume over an image of gigabytes is made in milliseconds; a pool on a network may take longer. */
 const STORAGE_DEADLINE_MS = 60_000;
 /** Starting a domain waits for QEMU to come up. */
@@ -51,6 +58,17 @@ export interface VolumeRef {
 
 const readPool = (reader: XdrReader): PoolRef => ({ name: reader.string(), uuid: Uint8Array.from(reader.opaque(UUID_BYTES)) });
 const readVolume = (reader: XdrReader): VolumeRef => ({ pool: reader.string(), name: reader.string(), key: reader.string() });
+function readInterface(reader: XdrReader): string[] {
+  reader.string();
+  // A hardware address, if it has one.
+  if (reader.u32() !== 0) reader.string();
+  return Array.from({ length: reader.arrayLength(ADDRESS_BYTES_MIN) }, () => {
+    reader.i32();
+    const address = reader.string();
+    reader.u32();
+    return address;
+  });
+}
 /** Two strings and a key, each at least its length. */
 const VOLUME_BYTES_MIN = 12;
 
@@ -109,6 +127,11 @@ export function createBuildApi(connection: RpcConnection, deadlineMs: number) {
     },
     async start(domain: DomainRef): Promise<void> {
       await call(PROCEDURE.domainCreateWithFlags, ofDomain(domain).u32(0), START_DEADLINE_MS);
+    },
+    /** Of all its interfaces, as text. */
+    async leasedAddresses(domain: DomainRef): Promise<string[]> {
+      const reader = await call(PROCEDURE.domainInterfaceAddresses, ofDomain(domain).u32(ADDRESSES_OF_LEASES).u32(0));
+      return Array.from({ length: reader.arrayLength(INTERFACE_BYTES_MIN) }, () => readInterface(reader)).flat();
     },
     async shutdown(domain: DomainRef, flags: number): Promise<void> {
       await call(PROCEDURE.domainShutdownFlags, ofDomain(domain).u32(flags));

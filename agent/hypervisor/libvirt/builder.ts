@@ -13,10 +13,13 @@ import { type BuildApi, createBuildApi, POOL_RUNNING, SHUTDOWN_ACPI, SHUTDOWN_GU
 import { builtDomainXml, domainTypesOf, markOf, volumeXml } from './build-xml.ts';
 import { parseConnectUri } from './connect-uri.ts';
 import { powerOf } from './events.ts';
+import { macsOf, neighboursOf, readNeighbours } from './neighbours.ts';
 import { type DomainRef, type LibvirtApi, XML_INACTIVE } from './procedures.ts';
 import { LibvirtError } from './rpc-errors.ts';
 import { createSession, type Session } from './session.ts';
 
+/** As it runs. */
+const XML_LIVE = 0;
 const NO_DOMAIN = 42;
 const NO_POOL = 49;
 const NO_VOLUME = 50;
@@ -138,6 +141,14 @@ class LibvirtBuilder implements VmBuilder {
     const power = await this.power(id);
     if (power === 'running' || power === 'paused') return;
     await build.start(await this.#present(id));
+  }
+
+  async addresses(id: VmId): Promise<string[]> {
+    const { build, read } = await this.#api();
+    const domain = await this.#present(id);
+    const leased = await build.leasedAddresses(domain);
+    if (leased.length > 0) return leased;
+    return neighboursOf(macsOf(await read.xml(domain, XML_LIVE)), await readNeighbours());
   }
 
   async shutdown(id: VmId): Promise<void> {

@@ -45,6 +45,8 @@ export interface SpawnRecord {
 /** What a group's policy says of the lives of its VMs. */
 export interface SpawnTerms {
   readyWithinMs: number;
+  /** Its host asks it whether it serves. */
+  probed: boolean;
   /** Time for what uses it to leave. */
   drainMs: number;
   /** Time for the guest to shut down by itself. */
@@ -68,13 +70,15 @@ export interface SpawnSeen {
   state: VmState | null;
   /** Its probe, or the guest agent, says that it can serve. */
   ready: boolean;
+  /** Why its host does not reach it yet, by the newest try; null = nothing was tried. */
+  unreached: string | null;
   /** The newest answer to this phase's order. */
   answer: { outcome: Outcome; reason: string } | null;
   /** Whoever drains it says that it is empty. */
   drained: boolean;
 }
 
-export type SpawnOrder = 'build' | 'stop' | 'end' | 'remove';
+export type SpawnOrder = 'build' | 'probe' | 'stop' | 'end' | 'remove';
 
 export interface SpawnNext {
   /** Null: nothing of it is left. */
@@ -171,8 +175,9 @@ function booting(look: Look): SpawnNext {
   const stopped = seen.state === 'stopped' && inPhaseMs(look) >= STOPPED_BELIEVED_MS;
   if (stopped || seen.state === 'error') return failed(look, 'it stopped before it was ready');
   if (hostLost(look)) return failed(look, `host ${record.host} went away while it was booting`);
-  if (inPhaseMs(look) >= terms.readyWithinMs) return failed(look, `it was not ready within ${seconds(terms.readyWithinMs)}`);
-  return stays(look);
+  if (inPhaseMs(look) >= terms.readyWithinMs)
+    return failed(look, `it was not ready within ${seconds(terms.readyWithinMs)}${unreached(seen)}`);
+  return terms.probed && seen.state !== null ? asks(look, 'probe') : stays(look);
 }
 
 function serving(look: Look): SpawnNext {
@@ -209,4 +214,5 @@ function removing(look: Look): SpawnNext {
   return asks(look, 'remove');
 }
 
+const unreached = ({ unreached: reason }: SpawnSeen): string => (reason === null ? '' : `: ${reason}`);
 const seconds = (ms: number): string => `${Math.round(ms / 1000)} s`;

@@ -6,13 +6,13 @@ import { stringify } from 'yaml';
 import type { VmBuild } from '../../../shared/vm-build.ts';
 import { documentReader } from '../document/document-source.ts';
 import { parseDuration } from '../plan/durations.ts';
-import { type ReadyProbe, TemplateDocument } from './template-schema.ts';
+import { objectionToProbe, type TemplateProbe, templateProbe } from './template-probe.ts';
+import { TemplateDocument } from './template-schema.ts';
 
-export interface Template {
+export interface Template extends TemplateProbe {
   name: string;
   /** All of a build but the VM's own name. */
   build: Omit<VmBuild, 'name'>;
-  probe: ReadyProbe;
   /** Longest wait from start to ready; a boot that takes longer has failed. */
   readyWithinMs: number;
   warmPool: number;
@@ -46,11 +46,14 @@ export function parseTemplateFile(source: string): Template {
   if (document.ready?.within !== undefined && parseDuration(document.ready.within) === 0) {
     throw mistakeAt(['ready', 'within'], 'no VM is ready at once; name a duration such as 5m');
   }
-  const probe = document.ready?.probe ?? 'guest-agent';
+  const probe = templateProbe(document.ready?.probe ?? 'guest-agent');
+  const build = buildOf(document);
+  const objection = objectionToProbe(probe, build.networks);
+  if (objection !== null) throw mistakeAt(['ready', 'probe'], objection);
   return {
     name: document.name,
-    build: buildOf(document),
-    probe,
+    build,
+    ...probe,
     readyWithinMs: document.ready?.within === undefined ? READY_WITHIN_MS : parseDuration(document.ready.within),
     warmPool: document.warmPool ?? 0,
     description: document.description ?? '',

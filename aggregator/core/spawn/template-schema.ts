@@ -4,6 +4,7 @@
  * policies and forecasts should take it for.
  */
 import Type, { type Static } from 'typebox';
+import { PROBE_PATH_PATTERN } from '../../../shared/ready-probe.ts';
 import { DOMAIN_TYPES, IMAGE_FORMATS, PLAIN_NAME_PATTERN } from '../../../shared/vm-build.ts';
 import { WORKLOAD_CLASSES } from '../classify/workload-class.ts';
 import { DURATION_PATTERN } from '../plan/durations.ts';
@@ -37,8 +38,33 @@ const Seed = Type.Union(
  * What says that a VM can serve. guest-agent: Headroom's own agent answers from within; application: the guest's application
  * tells the metric `ready` as 1; booted: its host takes it as booted, by its guest agent or by the boot deadline.
  */
-export const READY_PROBES = ['guest-agent', 'application', 'booted'] as const;
+const NAMED_PROBES = ['guest-agent', 'application', 'booted'] as const;
+/** tcp, http: its host reaches a port of it, or gets the answer that is expected. */
+export const READY_PROBES = [...NAMED_PROBES, 'tcp', 'http'] as const;
 export type ReadyProbe = (typeof READY_PROBES)[number];
+
+const port = Type.Integer({ minimum: 1, maximum: 65_535, description: 'a port from 1 to 65535' });
+const Reached = {
+  tcp: Type.Object({ tcp: Type.Object({ port, timeout: Type.Optional(duration) }, closed) }, closed),
+  http: Type.Object(
+    {
+      http: Type.Object(
+        {
+          path: Type.Optional(Type.String({ pattern: PROBE_PATH_PATTERN, description: 'a path such as /healthz' })),
+          port: Type.Optional(port),
+          status: Type.Optional(Type.Integer({ minimum: 100, maximum: 599, description: 'an HTTP status from 100 to 599' })),
+          timeout: Type.Optional(duration),
+        },
+        closed,
+      ),
+    },
+    closed,
+  ),
+};
+const Probe = Type.Union([Type.Enum(NAMED_PROBES), Reached.tcp, Reached.http], {
+  description: `one of ${NAMED_PROBES.join(', ')}, {tcp: {port, timeout}}, {http: {path, port, status, timeout}}`,
+});
+export type ProbeDocument = Static<typeof Probe>;
 
 export const TemplateDocument = Type.Object(
   {
@@ -74,7 +100,7 @@ export const TemplateDocument = Type.Object(
     ready: Type.Optional(
       Type.Object(
         {
-          probe: Type.Optional(Type.Enum(READY_PROBES, { description: `one of ${READY_PROBES.join(', ')}` })),
+          probe: Type.Optional(Probe),
           within: Type.Optional(duration),
         },
         { ...closed, description: 'a mapping with probe, within' },

@@ -1,7 +1,8 @@
 /** Templates, as the API tells them. */
 import Type from 'typebox';
+import { NetworkProbe } from '../../../shared/ready-probe.ts';
 import { READY_PROBES } from '../../core/spawn/template-schema.ts';
-import { UtcMs } from './words.ts';
+import { Nullable, UtcMs } from './words.ts';
 
 const VERSION = {
   name: Type.String(),
@@ -24,6 +25,7 @@ export const TemplateSchema = Type.Object(
     vcpus: Type.Integer(),
     memoryMiB: Type.Integer(),
     probe: Type.Enum(READY_PROBES),
+    asked: Nullable(NetworkProbe),
     readyWithinMs: Type.Number(),
     warmPool: Type.Integer(),
     boots: Type.Array(
