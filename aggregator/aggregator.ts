@@ -91,6 +91,8 @@ export interface AggregatorOptions {
 const SETTLE_MS = 20_000;
 /** A VM that was seen to start is planned for after this long: its first samples are there by then. */
 const LAUNCH_PLAN_MS = 1500;
+/** Hosts that were just taken over, planned for together. */
+const TAKEN_PLAN_MS = 150;
 /** Changes of before a restart that still count against the blast radius are looked for in so many entries. */
 const OUTCOMES_READ_MAX = 2000;
 /** A ledger that several share and that is away is asked again after this long. */
@@ -143,7 +145,8 @@ export class Aggregator {
   readonly #loops: Loops;
   readonly #counters: AggregatorCounters = { lintFindings: 0, rowsNotStored: 0, fits: 0 };
   #stopping = false;
-  #launchPlan: Timer | null = null;
+  /** A plan out of turn that is to come. */
+  #extraPlan: { dueMs: number; timer: Timer } | null = null;
 
   constructor(options: AggregatorOptions, { time, epoch, policies, kills }: Recovered) {
     const { clock, prng, version, config, series, ledger, log } = options;
@@ -253,6 +256,7 @@ export class Aggregator {
       ...{ ownership, clock: this.#options.clock, log: this.#options.log, awayMsMax: AWAY_MS_MAX },
       connected: () => this.ingest.hosts(),
       redirect: (host, to) => this.ingest.redirect(host, to),
+      taken: () => this.#planIn(TAKEN_PLAN_MS),
       withdraw: (withdrawn, reason) => executor.abort((step) => withdrawn.has(step.host), reason),
       forget: (host) => {
         for (const vm of state.forgetHost(host)) decisions.forget(vm, RESOURCES);
@@ -339,19 +343,29 @@ export class Aggregator {
   /** A boot is short: where the policy has something for it, the plan does not wait for its turn. */
   #launched(vm: VmId): void {
     const record = this.state.vm(vm);
-    if (record === undefined || this.#launchPlan !== null) return;
+    if (record === undefined) return;
     const { startup, startupBoostFraction } = this.state.policy.resolve(record.matched, 'cpu');
     if (startup === 'fixed' && startupBoostFraction === 0) return;
-    this.#launchPlan = this.#parts.clock.setTimeout(() => {
-      this.#launchPlan = null;
+    this.#planIn(LAUNCH_PLAN_MS);
+  }
+
+  /** A plan out of turn, soon; one that is due sooner serves as well. */
+  #planIn(waitMs: number): void {
+    const { clock } = this.#parts;
+    const dueMs = clock.monotonicMs() + waitMs;
+    if (this.#extraPlan !== null && this.#extraPlan.dueMs <= dueMs) return;
+    this.#extraPlan?.timer.cancel();
+    const timer = clock.setTimeout(() => {
+      this.#extraPlan = null;
       if (!this.#stopping && this.latest !== null) void this.planNow();
-    }, LAUNCH_PLAN_MS);
+    }, waitMs);
+    this.#extraPlan = { dueMs, timer };
   }
 
   /** Drains: no new plan, what has arrived is committed and acknowledged, models are kept. Stores stay the owner's to close. */
   async stop(): Promise<void> {
     this.#stopping = true;
-    this.#launchPlan?.cancel();
+    this.#extraPlan?.timer.cancel();
     await this.#loops.stop();
     this.#parts.hosts.stop();
     this.executor.stop();

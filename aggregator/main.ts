@@ -2,7 +2,7 @@
  * The aggregator as a program: flags and configuration in, stores, ingest and API around `createAggregator`. SIGTERM and
  * SIGINT drain it; kill -9 loses nothing that was acknowledged. A second instance on the same data directory is refused.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemClock } from '../shared/clock.ts';
@@ -23,17 +23,13 @@ import { serveAgents } from './ingest/serve-agents.ts';
 import { openWebhooks } from './notify/open-webhooks.ts';
 import { openCluster } from './open-cluster.ts';
 import { openSeriesStore } from './open-series-store.ts';
+import { packageVersion } from './package-version.ts';
 import type { PolicySource } from './service/policy-keeper.ts';
 import { lockDirectory } from './store/sqlite/directory-lock.ts';
 import { openSqliteLedgerStore } from './store/sqlite/sqlite-ledger-store.ts';
 
 /** Draining takes seconds; beyond this something hangs, and what was acknowledged is on the disk already. */
 const DRAIN_MS_MAX = 20_000;
-
-function packageVersion(): string {
-  const file = new URL('../package.json', import.meta.url);
-  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version : 'unknown';
-}
 
 function policySource(file: string | null): PolicySource {
   return { read: async () => (file === null ? null : await readFile(file, 'utf8')) };

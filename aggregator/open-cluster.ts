@@ -8,8 +8,10 @@ import { errorText, HeadroomError } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
 import type { ClusterConfig } from './cluster-config.ts';
 import { connectEtcd, type EtcdOptions } from './etcd/connection.ts';
+import { epochBase } from './etcd/epoch-base.ts';
 import { etcdLeaseTable } from './etcd/etcd-lease-table.ts';
 import { openEtcdLedgerStore } from './etcd/etcd-ledger-store.ts';
+import { EtcdKeys } from './etcd/keys.ts';
 import { joinOwnership } from './ownership/leased-ownership.ts';
 import type { Ownership } from './ownership/ownership.ts';
 import type { LedgerStore } from './store/ledger-store.ts';
@@ -35,7 +37,7 @@ export async function openCluster({ config, ledger: copy, clock, log }: OpenClus
   const connection = connectEtcd(etcdOptions(config.etcd));
   try {
     const ledger = await openEtcdLedgerStore({ connection, prefix, clock, name, copy });
-    const table = etcdLeaseTable(connection, prefix);
+    const table = etcdLeaseTable(connection, prefix, await epochBase(new EtcdKeys(connection, prefix)));
     return { ledger, join: () => joinOwnership({ table, clock, log, name, url, leaseMs }), close: () => connection.close() };
   } catch (error) {
     connection.close();
@@ -43,7 +45,7 @@ export async function openCluster({ config, ledger: copy, clock, log }: OpenClus
   }
 }
 
-function etcdOptions({ endpoints, caFile, certFile, keyFile, username, passwordFile }: ClusterConfig['etcd']): EtcdOptions {
+export function etcdOptions({ endpoints, caFile, certFile, keyFile, username, passwordFile }: ClusterConfig['etcd']): EtcdOptions {
   const tls = caFile === undefined ? undefined : { ca: text('caFile', caFile), ...pair(certFile, keyFile) };
   const auth =
     username === undefined || passwordFile === undefined ? undefined : { username, password: text('passwordFile', passwordFile).trim() };

@@ -27,6 +27,8 @@ export type ErrorCode =
   | 'STORE_CORRUPT'
   | 'STORE_FULL'
   | 'LEDGER_BROKEN'
+  | 'BACKUP_DAMAGED'
+  | 'BACKUP_UNKNOWN'
   | 'LEASE_EXPIRED'
   | 'PERMISSION'
   | 'UNAUTHENTICATED'

@@ -8,6 +8,9 @@ import type { Prng } from '../../shared/prng.ts';
 
 /** An aggregator that is gone is named as the owner until its lease ends, some seconds. */
 const SHUNNED_MS = 3000;
+/** So long what failed is told to the others: they need not send us there until its lease has surely ended. */
+const TOLD_MS = 10_000;
+const TOLD_MAX = 16;
 /** Sent on so often without being taken in: they do not agree, and asking faster will not help. */
 const REDIRECTS_MAX = 6;
 
@@ -15,7 +18,7 @@ export class Addresses {
   /** Where it was told to look, and after those the ones it was told of. */
   #known: readonly string[];
   readonly #given: readonly string[];
-  readonly #shunned = new Map<string, number>();
+  readonly #failedAtMs = new Map<string, number>();
   #at = 0;
   #sentTo: string | null = null;
   #failures = 0;
@@ -35,6 +38,14 @@ export class Addresses {
     return this.#sentTo ?? this.#known[this.#at % this.#known.length]!;
   }
 
+  /** Looked for in vain within the last seconds. */
+  unreachable(nowMs: number): string[] {
+    return [...this.#failedAtMs]
+      .filter(([, atMs]) => nowMs - atMs < TOLD_MS)
+      .map(([url]) => url)
+      .slice(-TOLD_MAX);
+  }
+
   /** It was taken in, and that lasted. */
   steady(): void {
     this.#failures = 0;
@@ -51,7 +62,9 @@ export class Addresses {
 
   /** No connection to `next`, or it ended. Answers how long to wait, ms. */
   failed(nowMs: number, backoff: BackoffOptions, random: Prng): number {
-    this.#shunned.set(this.next, nowMs + SHUNNED_MS);
+    // The newest last.
+    this.#failedAtMs.delete(this.next);
+    this.#failedAtMs.set(this.next, nowMs);
     if (this.#sentTo === null) this.#at++;
     this.#sentTo = null;
     this.#skipShunned(nowMs);
@@ -71,7 +84,7 @@ export class Addresses {
   }
 
   #isShunned(url: string, nowMs: number): boolean {
-    return (this.#shunned.get(url) ?? 0) > nowMs;
+    return nowMs - (this.#failedAtMs.get(url) ?? Number.NEGATIVE_INFINITY) < SHUNNED_MS;
   }
 
   /** Those that have not just failed come first; when all have, they keep their turns. */

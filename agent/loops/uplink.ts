@@ -247,8 +247,15 @@ export class Uplink {
       ...(options.fieldSetsMax === undefined ? {} : { fieldSetsMax: options.fieldSetsMax }),
       ...(options.handshakeMs === undefined ? {} : { handshakeMs: options.handshakeMs }),
     });
-    this.#hello = { ...options.hello(), bootId: this.#bootId };
+    this.#hello = { ...options.hello(), bootId: this.#bootId, ...this.#unreachable() };
     this.#session.send(this.#hello);
+  }
+
+  /** Who has failed need not be named to us as our host's owner. */
+  #unreachable(): { unreachable?: string[] } {
+    if (this.#options.role !== 'host' || !this.#addresses.several) return {};
+    const unreachable = this.#addresses.unreachable(this.#options.clock.monotonicMs());
+    return unreachable.length === 0 ? {} : { unreachable };
   }
 
   #lost(error: HeadroomError | null): void {

@@ -5,6 +5,7 @@ import { anomalyExpect, anomalyFeedback, anomalyRelease } from './commands/anoma
 import { anomalyList } from './commands/anomaly-list.ts';
 import { auditVerify } from './commands/audit-verify.ts';
 import { backtest } from './commands/backtest.ts';
+import { backup, restore } from './commands/backup.ts';
 import { capacityList } from './commands/capacity-list.ts';
 import { detect } from './commands/detect.ts';
 import { events } from './commands/events.ts';
@@ -72,6 +73,8 @@ export const COMMANDS: readonly Command[] = [
   tokenMake,
   tokenList,
   tokenRevoke,
+  backup,
+  restore,
   tls,
   backtest,
   detect,

@@ -1,16 +1,11 @@
 /** The `headroom` command as a process: its arguments, streams and signals around `runCli`. */
-import { existsSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { systemClock } from '../../shared/clock.ts';
 import { errorText, HeadroomError } from '../../shared/errors.ts';
+import { packageVersion } from '../package-version.ts';
 import { COMMANDS } from './commands.ts';
 import { runCli } from './run.ts';
-
-function packageVersion(): string {
-  const file = new URL('../../package.json', import.meta.url);
-  return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version : 'unknown';
-}
 
 async function read(path: string): Promise<string> {
   if (path === '-') return text(process.stdin);

@@ -1,9 +1,10 @@
 /**
- * A connection to etcd, 3.4 and later: all calls have a deadline, are made again at the next member when one does not
- * answer, and fail with UNAVAILABLE. Input: addresses, credentials; output: the client of npm's `etcd3`, and its errors as
- * ours. No stream is kept open: one to a member that was stopped would hang without a word.
+ * A connection to etcd, 3.4 and later: all calls go to one member for as long as it answers, have a deadline, are made again at the
+ * next member when it does not, and fail with UNAVAILABLE. Input: addresses, credentials; output: a client of npm's `etcd3` for
+ * each member, and its errors as ours. No stream is kept open: one to a member that was stopped would hang without a word.
  */
-import { ConstantBackoff, handleWhen, noop, retry } from 'cockatiel';
+import { randomInt } from 'node:crypto';
+import { noop } from 'cockatiel';
 import { Etcd3, EtcdLeaseInvalidError, isRecoverableError } from 'etcd3';
 import { errorText, HeadroomError } from '../../shared/errors.ts';
 
@@ -17,42 +18,56 @@ export interface EtcdOptions {
 
 /** A member answers within milliseconds; one that waits for a new leader would take seconds. */
 const CALL_MS_MAX = 700;
-/** Further members to ask. A leader's election takes longer than all of them: then the next turn asks again. */
-const RETRIES = 2;
-const RETRY_MS = 50;
+/** Tries in all, each at another member. A leader's election takes longer than all of them: then the next turn asks again. */
+const TRIES = 3;
+/** gRPC's codes of a call that another member may answer: cancelled, deadline, exhausted, aborted, internal, unavailable. */
+const AWAY_CODES: ReadonlySet<unknown> = new Set([1, 4, 8, 10, 13, 14]);
 
 export interface EtcdConnection {
-  readonly client: Etcd3;
-  /** Runs one call; rejects with UNAVAILABLE, or LEASE_EXPIRED where it named a lease that has ended. */
+  /** Runs one call, at most three times, each at another member; rejects with UNAVAILABLE, or LEASE_EXPIRED where it named a lease that has ended. */
   call<T>(what: string, run: (client: Etcd3) => Promise<T>): Promise<T>;
   close(): void;
 }
 
-export function connectEtcd({ endpoints, tls, auth }: EtcdOptions): EtcdConnection {
-  const client = new Etcd3({
-    hosts: [...endpoints],
+export function connectEtcd(options: EtcdOptions): EtcdConnection {
+  const clients = options.endpoints.map((endpoint) => clientOf(endpoint, options));
+  // Not all at the same one; and whoever does not answer costs its deadline once, not with every third call.
+  let at = randomInt(clients.length);
+  return {
+    async call(what, run) {
+      for (let tries = 1; ; tries++) {
+        const used = at;
+        try {
+          return await run(clients[used]!);
+        } catch (error) {
+          if (!isAway(error) || tries >= TRIES) throw errorOf(what, error);
+          // Others may have gone on already.
+          if (at === used) at = (used + 1) % clients.length;
+        }
+      }
+    },
+    close: () => {
+      for (const client of clients) client.close();
+    },
+  };
+}
+
+function clientOf(endpoint: string, { tls, auth }: EtcdOptions): Etcd3 {
+  return new Etcd3({
+    hosts: [endpoint],
     defaultCallOptions: () => ({ deadline: Date.now() + CALL_MS_MAX }),
     // A member that comes back is used at once, not after the library's two minutes.
     grpcOptions: { 'grpc.initial_reconnect_backoff_ms': 100, 'grpc.max_reconnect_backoff_ms': 1000 },
     ...(tls ? { credentials: credentialsOf(tls) } : {}),
     ...(auth ? { auth } : {}),
-    faultHandling: {
-      // The client's own breaker leaves a member alone for five seconds: longer than a lease, while a leader is elected.
-      host: () => noop,
-      global: retry(handleWhen(isRecoverableError), { maxAttempts: RETRIES, backoff: new ConstantBackoff(RETRY_MS) }),
-    },
+    // The client's own breaker leaves a member alone for five seconds: longer than a lease, while a leader is elected.
+    faultHandling: { host: () => noop, global: noop },
   });
-  return {
-    client,
-    async call(what, run) {
-      try {
-        return await run(client);
-      } catch (error) {
-        throw errorOf(what, error);
-      }
-    },
-    close: () => client.close(),
-  };
+}
+
+function isAway(error: unknown): boolean {
+  if (error instanceof EtcdLeaseInvalidError || error instanceof HeadroomError) return false;
+  return isRecoverableError(error as Error) || AWAY_CODES.has((error as { code?: unknown }).code);
 }
 
 function credentialsOf({ ca, cert, key }: NonNullable<EtcdOptions['tls']>): {

@@ -9,7 +9,6 @@ import { after } from './keys.ts';
 
 /** A member that is stopped does not answer; the lease must be renewed at another before it ends. */
 const RENEWAL_MS_MAX = 400;
-const MEMBERS_ASKED = 3;
 
 interface KeyValue {
   key: Buffer;
@@ -18,12 +17,13 @@ interface KeyValue {
   lease: string;
 }
 
-export function etcdLeaseTable({ call }: EtcdConnection, prefix: string): LeaseTable {
+/** `base`: added to revisions; see epoch-base.ts. */
+export function etcdLeaseTable({ call }: EtcdConnection, prefix: string, base = 0): LeaseTable {
   const bytesOf = (key: string): Buffer => Buffer.from(prefix + key);
   const entryOf = ({ key, value, create_revision }: KeyValue): TableEntry => ({
     key: key.toString().slice(prefix.length),
     value: value.toString(),
-    revision: Number(create_revision),
+    revision: base + Number(create_revision),
   });
   return {
     async grant(ttlMs) {
@@ -31,7 +31,7 @@ export function etcdLeaseTable({ call }: EtcdConnection, prefix: string): LeaseT
       return ID;
     },
     async renew(lease) {
-      const { TTL } = await call('a lease is renewed', (etcd) => renewOnce(etcd, lease, MEMBERS_ASKED));
+      const { TTL } = await call('a lease is renewed', (etcd) => renewOnce(etcd, lease));
       return Number(TTL) > 0;
     },
     async revoke(lease) {
@@ -46,7 +46,7 @@ export function etcdLeaseTable({ call }: EtcdConnection, prefix: string): LeaseT
           failure: [{ request_range: { key: bytes } }],
         }),
       );
-      if (succeeded) return { mine: true, entry: { key, value, revision: Number(header.revision) } };
+      if (succeeded) return { mine: true, entry: { key, value, revision: base + Number(header.revision) } };
       const held = responses[0]!.response_range.kvs[0] as KeyValue;
       return { mine: held.lease === lease, entry: entryOf(held) };
     },
@@ -71,8 +71,8 @@ export function etcdLeaseTable({ call }: EtcdConnection, prefix: string): LeaseT
   };
 }
 
-/** The client tries other members for single calls, not for what goes over a stream. */
-async function renewOnce(etcd: Etcd3, lease: LeaseId, tries: number): Promise<{ TTL: string }> {
+/** By a stream of its own, which ends with the answer. */
+async function renewOnce(etcd: Etcd3, lease: LeaseId): Promise<{ TTL: string }> {
   const stream = await etcd.leaseClient.leaseKeepAlive({ deadline: Date.now() + RENEWAL_MS_MAX });
   try {
     return await new Promise<{ TTL: string }>((resolve, reject) => {
@@ -81,9 +81,6 @@ async function renewOnce(etcd: Etcd3, lease: LeaseId, tries: number): Promise<{ 
       stream.on('end', () => reject(new Error('the stream ended without an answer')));
       stream.write({ ID: lease });
     });
-  } catch (error) {
-    if (tries <= 1) throw error;
-    return await renewOnce(etcd, lease, tries - 1);
   } finally {
     stream.end();
   }

@@ -45,6 +45,22 @@ export class EtcdKeys {
     return this.#range(this.#bytes(from), this.#bytes(to));
   }
 
+  /** All our keys as they were at one revision, page by page. */
+  async *pages(limit: number): AsyncGenerator<{ revision: number; found: (Found & { leased: boolean })[] }> {
+    const end = after(this.#bytes(''));
+    let from = this.#bytes('');
+    let revision: string | undefined;
+    for (;;) {
+      const at = revision === undefined ? {} : { revision };
+      const page = await this.#call('keys are read', (etcd) => etcd.kv.range({ key: from, range_end: end, limit, ...at }));
+      revision ??= page.header.revision;
+      const kvs = page.kvs as (KeyValue & { lease: string })[];
+      yield { revision: Number(revision), found: kvs.map((kv) => ({ ...this.#found(kv), leased: kv.lease !== '0' })) };
+      if (!page.more || kvs.length === 0) return;
+      from = Buffer.concat([kvs.at(-1)!.key, Buffer.from([0])]);
+    }
+  }
+
   /** Names without bytes. */
   async names(begin: string): Promise<string[]> {
     const bytes = this.#bytes(begin);

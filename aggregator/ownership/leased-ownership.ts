@@ -36,6 +36,8 @@ interface Held {
   lease: LeaseId;
   /** By our clock: until then the table cannot have ended it. */
   untilMs: number;
+  /** We are a member under it. */
+  registered: boolean;
   hosts: Map<HostId, number>;
   fleet: number | null;
 }
@@ -44,6 +46,7 @@ export class LeasedOwnership implements Ownership {
   readonly name: string;
   readonly #options: LeasedOwnershipOptions;
   readonly #listeners: ((hosts: readonly HostId[], reason: string) => void)[] = [];
+  readonly #memberListeners: (() => void)[] = [];
   #held: Held | null = null;
   #members: readonly Member[] = [];
   #membersSinceMs = 0;
@@ -80,6 +83,10 @@ export class LeasedOwnership implements Ownership {
 
   onLost(listener: (hosts: readonly HostId[], reason: string) => void): void {
     this.#listeners.push(listener);
+  }
+
+  onMembers(listener: () => void): void {
+    this.#memberListeners.push(listener);
   }
 
   async claim(host: HostId, { here = false }: ClaimOptions = {}): Promise<Claim> {
@@ -201,9 +208,18 @@ export class LeasedOwnership implements Ownership {
   async #renew(): Promise<void> {
     const { table, clock, leaseMs } = this.#options;
     const sentMs = clock.monotonicMs();
+    const untilMs = sentMs + leaseMs * (1 - DRIFT_FRACTION);
     if (this.#held !== null && !(await table.renew(this.#held.lease))) this.#lose();
-    this.#held ??= { lease: await table.grant(leaseMs), untilMs: Number.NEGATIVE_INFINITY, hosts: new Map(), fleet: null };
-    if (!this.#closed) await this.#register(this.#held, sentMs + leaseMs * (1 - DRIFT_FRACTION));
+    // What is under the lease lives with it: that the table is slow with the rest must not make us lapse.
+    if (this.#held?.registered) this.#held.untilMs = untilMs;
+    this.#held ??= {
+      lease: await table.grant(leaseMs),
+      untilMs: Number.NEGATIVE_INFINITY,
+      registered: false,
+      hosts: new Map(),
+      fleet: null,
+    };
+    if (!this.#closed) await this.#register(this.#held, untilMs);
   }
 
   /** `untilMs`: how long the lease surely lives, from before its renewal was asked for. */
@@ -215,14 +231,16 @@ export class LeasedOwnership implements Ownership {
       log.warn(`another aggregator is called "${this.name}"; waiting for its lease to end`);
       return;
     }
+    held.registered = true;
     held.untilMs = untilMs;
-    const fleet = await table.take(held.lease, FLEET, this.name);
+    const [fleet, listed] = await Promise.all([table.take(held.lease, FLEET, this.name), table.list(MEMBER)]);
     held.fleet = fleet.mine ? fleet.entry.revision : null;
-    const members = (await table.list(MEMBER)).map(({ key, value }) => ({ name: key.slice(MEMBER.length), url: value }));
+    const members = listed.map(({ key, value }) => ({ name: key.slice(MEMBER.length), url: value }));
     if (JSON.stringify(members) === JSON.stringify(this.#members)) return;
     log.info('aggregators', { members: members.map(({ name }) => name).join(', ') });
     this.#members = members;
     this.#membersSinceMs = clock.monotonicMs();
+    for (const listener of this.#memberListeners) listener();
   }
 
   /** The table has ended our lease: whoever wants our hosts may have them already. */

@@ -42,6 +42,8 @@ export interface Ownership {
   misplaced(movesMax: number): readonly { host: HostId; to: Member }[];
   /** Called when hosts stop being ours without our own doing. */
   onLost(listener: (hosts: readonly HostId[], reason: string) => void): void;
+  /** Called when members came or went. */
+  onMembers(listener: () => void): void;
   metrics(): Record<string, number>;
   /** Gives everything back. */
   close(): Promise<void>;

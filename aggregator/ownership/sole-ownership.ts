@@ -20,6 +20,7 @@ export function soleOwnership(epoch: number, name = 'aggregator', url = ''): Own
     async release() {},
     misplaced: () => [],
     onLost() {},
+    onMembers() {},
     metrics: () => ({}),
     async close() {
       open = false;

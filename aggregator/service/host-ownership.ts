@@ -1,16 +1,18 @@
 /**
  * Which hosts' agents are served here, by who owns what. Input: an Ownership, hellos of agents, the time; output: agents taken
  * in or sent to the owner, commands withdrawn for hosts that are no longer ours, hosts given back whose agents stay away and,
- * a few a round, those that another should have. While nobody can tell who owns a host its telemetry is taken all the same.
+ * a few a round, those that another should have. While nobody can tell who owns a host its telemetry is taken all the same; so it is of one
+ * whose owner its agent has lost, until that one's lease ends: it is taken over in that instant, without a further connection.
  */
 import type { Clock, Timer } from '../../shared/clock.ts';
 import { errorText } from '../../shared/errors.ts';
 import type { HostId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
 import { type FrameOf, REDIRECT_CAPABILITY } from '../../shared/protocol/frames.ts';
+import { preferredOwner } from '../core/ownership/preferred-owner.ts';
 import type { IngestOptions } from '../ingest/ingest.ts';
 import type { Admission, Elsewhere } from '../ingest/peer-state.ts';
-import type { Ownership } from '../ownership/ownership.ts';
+import type { Claim, Member, Ownership } from '../ownership/ownership.ts';
 
 export interface HostOwnershipOptions {
   ownership: Ownership;
@@ -23,6 +25,8 @@ export interface HostOwnershipOptions {
   withdraw: (hosts: ReadonlySet<HostId>, reason: string) => void;
   /** Another aggregator looks after it from now on: nothing of it is kept here. */
   forget: (host: HostId) => void;
+  /** Hosts became ours whose agents are here: they need not wait for the plan's turn. */
+  taken: () => void;
   /** A host's agent that stays away so long may be with another: that one shall have the host. */
   awayMsMax: number;
 }
@@ -42,14 +46,19 @@ export class HostOwnership {
   readonly #awaySinceMs = new Map<HostId, number>();
   /** Those we have claimed and not given back. */
   readonly #ours = new Set<HostId>();
+  /** Agents that are here because they cannot reach these: their hosts' owners may be among them. */
+  readonly #cutOff = new Map<HostId, readonly string[]>();
   #timer: Timer | undefined;
   #turn = 0;
   #turning = false;
+  #placing: Promise<void> = Promise.resolve();
   readonly #counters = { takenOver: 0, moved: 0, givenBack: 0 };
 
   constructor(options: HostOwnershipOptions) {
     this.#options = options;
     options.ownership.onLost((hosts, reason) => options.withdraw(new Set(hosts), reason));
+    // Whose lease has ended may have owned hosts whose agents are here already.
+    options.ownership.onMembers(() => void this.#placeUnowned());
   }
 
   /** `refresh`: what else must be heard of within a turn. */
@@ -70,7 +79,8 @@ export class HostOwnership {
     return {
       admit: (host, hello) => this.admit(host, hello),
       mayCommand: (host) => this.mayCommand(host),
-      aggregators: () => this.#options.ownership.members().map(({ url }) => url),
+      // The only one there is need not say where it is.
+      aggregators: () => this.#options.ownership.members().flatMap(({ url }) => (url === '' ? [] : [url])),
     };
   }
 
@@ -79,15 +89,41 @@ export class HostOwnership {
   }
 
   async admit(host: HostId, hello: FrameOf<'hello'>): Promise<Admission> {
-    const claim = await this.#options.ownership.claim(host, { here: !hello.capabilities.includes(REDIRECT_CAPABILITY) });
+    const { unreachable = [] } = hello;
+    const here = !hello.capabilities.includes(REDIRECT_CAPABILITY);
+    const claim = await this.#claim(host, unreachable, here);
     if (claim.kind === 'elsewhere') {
       return { here: false, url: claim.owner.url, retryMs: SENT_ON_MS, reason: `host ${host} belongs to ${claim.owner.name}` };
     }
     this.#awaySinceMs.delete(host);
+    if (claim.kind === 'held') {
+      this.#took(host);
+      return { here: true, epoch: claim.epoch };
+    }
     // Nobody can tell: its rows are taken, and nothing is decided about it until somebody can.
-    if (claim.kind === 'unknown') return { here: true, epoch: 0 };
-    this.#took(host);
-    return { here: true, epoch: claim.epoch };
+    if (unreachable.length > 0) this.#cutOff.set(host, unreachable);
+    return { here: true, epoch: 0 };
+  }
+
+  /** An owner whom the agent cannot reach is none: whoever should have the host in its place waits for its lease to end. */
+  async #claim(host: HostId, unreachable: readonly string[], here = false): Promise<Claim> {
+    const { ownership } = this.#options;
+    const claim = await ownership.claim(host, { here });
+    if (claim.kind !== 'elsewhere' || !unreachable.includes(claim.owner.url)) return claim;
+    const next = this.#next(host, unreachable);
+    if (next !== null && next.name !== ownership.name) return { kind: 'elsewhere', owner: next };
+    const again = here ? claim : await ownership.claim(host, { here: true });
+    return again.kind === 'elsewhere' ? { kind: 'unknown', reason: `${again.owner.name}, which holds it, is not reached` } : again;
+  }
+
+  /** Who should have it among those that are reached; null: nobody. */
+  #next(host: HostId, unreachable: readonly string[]): Member | null {
+    const reached = this.#options.ownership.members().filter(({ url }) => !unreachable.includes(url));
+    const name = preferredOwner(
+      host,
+      reached.map((member) => member.name),
+    );
+    return reached.find((member) => member.name === name) ?? null;
   }
 
   metrics(): Record<string, number> {
@@ -102,6 +138,7 @@ export class HostOwnership {
   #took(host: HostId): void {
     if (!this.#ours.has(host)) this.#counters.takenOver++;
     this.#ours.add(host);
+    this.#cutOff.delete(host);
   }
 
   async #tick(): Promise<void> {
@@ -109,8 +146,9 @@ export class HostOwnership {
     this.#turning = true;
     try {
       this.#turn++;
+      await this.#placeUnowned();
       const connected = new Set(this.#options.connected());
-      await this.#place([...connected].filter((host) => !this.mayCommand(host)));
+      for (const host of this.#cutOff.keys()) if (!connected.has(host)) this.#cutOff.delete(host);
       await this.#giveBackAway(connected);
       if (this.#turn % TURNS_PER_ROUND === 0) await this.#balance(connected);
     } catch (error) {
@@ -120,17 +158,24 @@ export class HostOwnership {
     }
   }
 
-  /** Agents that are here although the host is not ours. */
-  async #place(hosts: readonly HostId[]): Promise<void> {
-    for (let i = 0; i < hosts.length; i += CLAIMS_AT_ONCE) {
-      await Promise.all(hosts.slice(i, i + CLAIMS_AT_ONCE).map((host) => this.#placeOne(host)));
-    }
+  /** Agents that are here although the host is not ours; one such turn after the other. */
+  #placeUnowned(): Promise<void> {
+    this.#placing = this.#placing.then(async () => {
+      const hosts = this.#options.connected().filter((host) => !this.mayCommand(host));
+      for (let i = 0; i < hosts.length; i += CLAIMS_AT_ONCE) {
+        const taken = await Promise.all(hosts.slice(i, i + CLAIMS_AT_ONCE).map((host) => this.#placeOne(host)));
+        if (taken.includes(true)) this.#options.taken();
+      }
+    });
+    return this.#placing;
   }
 
-  async #placeOne(host: HostId): Promise<void> {
-    const claim = await this.#options.ownership.claim(host);
+  /** True: it is ours from now on. Never rejects. */
+  async #placeOne(host: HostId): Promise<boolean> {
+    const claim = await this.#claim(host, this.#cutOff.get(host) ?? []);
     if (claim.kind === 'held') this.#took(host);
     if (claim.kind === 'elsewhere') this.#sendOn(host, claim.owner.url, `host ${host} belongs to ${claim.owner.name}`);
+    return claim.kind === 'held';
   }
 
   async #giveBackAway(connected: ReadonlySet<HostId>): Promise<void> {
@@ -163,6 +208,7 @@ export class HostOwnership {
   #sendOn(host: HostId, url: string | null, reason: string): void {
     const { redirect, forget } = this.#options;
     this.#ours.delete(host);
+    this.#cutOff.delete(host);
     if (redirect(host, { url, retryMs: url === null ? ASK_AGAIN_MS : SENT_ON_MS, reason })) forget(host);
   }
 }

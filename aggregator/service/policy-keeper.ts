@@ -4,7 +4,7 @@
  * restart, until the file itself is changed. A file that cannot be read or understood changes nothing.
  */
 import { createHash } from 'node:crypto';
-import { errorText, HeadroomError } from '../../shared/errors.ts';
+import { errorText, HeadroomError, isHeadroomError } from '../../shared/errors.ts';
 import { FORECASTERS } from '../core/forecast/registry.ts';
 import type { VmSnapshot } from '../core/plan/plan.ts';
 import type { FleetPolicy } from '../core/plan/policy.ts';
@@ -40,6 +40,8 @@ const BLOB = 'policy/current';
 const versionBlob = (version: number): string => `policy/version/${version}`;
 /** Entries of the ledger read for a list of versions. */
 const VERSIONS_READ_MAX = 1000;
+/** Each loss means that somebody else has taken theirs. */
+const LOADS_MAX = 16;
 
 export class PolicyKeeper {
   readonly #ledger: LedgerStore;
@@ -70,6 +72,17 @@ export class PolicyKeeper {
 
   /** At start: what was kept, or the file where it is newer. Throws POLICY_INVALID for a file that never was in force. */
   async load(nowMs: number): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#load(nowMs);
+      } catch (error) {
+        // Several aggregators that start for the first time all bring the same file: one is first, the others find it there.
+        if (!isHeadroomError(error, 'VERSION_CHANGED') || tries >= LOADS_MAX) throw error;
+      }
+    }
+  }
+
+  async #load(nowMs: number): Promise<void> {
     const kept = await this.#ledger.getBlob(BLOB);
     if (kept !== null) {
       this.#kept = JSON.parse(new TextDecoder().decode(kept)) as Kept;

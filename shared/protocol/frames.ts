@@ -51,6 +51,8 @@ export const HelloFrame = Type.Object({
   capabilities: Type.Array(text(64), { maxItems: 64 }),
   wallMs: Type.Number(),
   monotonicMs: Type.Number(),
+  /** Where host agents have just looked for an aggregator in vain; absent: nowhere. Older ends do not look at it. */
+  unreachable: Type.Optional(Type.Array(AgentsUrl, { maxItems: 16 })),
   /** Highest pair this agent ever accepted, per VM and resource: the aggregator begins above it. */
   highestPairs: Type.Array(Type.Object({ vm: uuid, resource: ResourceSchema, pair: PairSchema }), { maxItems: 20000 }),
 });

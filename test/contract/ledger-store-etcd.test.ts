@@ -2,6 +2,7 @@
 import t from 'tap';
 import { connectEtcd } from '../../aggregator/etcd/connection.ts';
 import { openEtcdLedgerStore } from '../../aggregator/etcd/etcd-ledger-store.ts';
+import { EtcdKeys } from '../../aggregator/etcd/keys.ts';
 import type { LedgerStore } from '../../aggregator/store/ledger-store.ts';
 import { createMemoryLedgerStore } from '../../aggregator/store/sqlite/memory-ledger-store.ts';
 import { sleep, systemClock } from '../../shared/clock.ts';
@@ -78,7 +79,7 @@ t.test('what all copies hold leaves etcd; a copy that begins too late is told wh
   for (let i = 0; i < 40; i++) await stores[i % 2]!.append(i, eventBody(`e${i}`));
   for (const store of stores) await store.entries({ limit: 1 });
   for (let i = 40; i < 60; i++) await stores[i % 2]!.append(i, eventBody(`e${i}`));
-  const keys = await connection.client.getAll().prefix(`${prefix}ledger/entry/`).keys();
+  const keys = await new EtcdKeys(connection, prefix).names('ledger/entry/');
   t.ok(keys.length >= 10 && keys.length < 45, `${keys.length} of 60 entries are in etcd`);
   for (const store of stores) t.match(await store.verify(), { ok: true, entries: 60 });
   await t.rejects(open({ prefix, name: 'late' }), { code: 'LEDGER_BROKEN', message: /copy the ledger folder of another aggregator/ });

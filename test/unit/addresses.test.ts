@@ -59,3 +59,22 @@ t.test('sent in circles, it slows down until it is taken in', async (t) => {
   addresses.welcomed();
   t.ok(addresses.redirected('a', 100, 0, BACKOFF, random) <= 100);
 });
+
+t.test('others that it is told of come after those it was given; what failed of late is told', async (t) => {
+  const addresses = new Addresses(['a']);
+  const random = createPrng(6);
+  addresses.welcomed(['a', 'b', 'c']);
+  t.equal(addresses.next, 'a');
+  addresses.failed(1000, BACKOFF, random);
+  t.equal(addresses.next, 'b');
+  addresses.failed(2000, BACKOFF, random);
+  t.equal(addresses.next, 'c');
+  t.same(addresses.unreachable(3000), ['a', 'b']);
+  t.same(addresses.unreachable(11_500), ['b']);
+  addresses.welcomed(['c', 'd']);
+  t.equal(addresses.next, 'c', 'it stays where it is');
+  addresses.failed(20_000, BACKOFF, random);
+  t.equal(addresses.next, 'd', 'one that is no more is forgotten');
+  addresses.failed(20_000, BACKOFF, random);
+  t.equal(addresses.next, 'a', 'where it was told to look is not');
+});

@@ -27,6 +27,7 @@ interface Side {
   redirected: Map<HostId, Elsewhere>;
   withdrawn: HostId[];
   forgotten: HostId[];
+  taken: number;
 }
 
 function world() {
@@ -42,6 +43,7 @@ function world() {
       redirected: new Map<HostId, Elsewhere>(),
       withdrawn: [],
       forgotten: [],
+      taken: 0,
     } as unknown as Side;
     side.hosts = new HostOwnership({
       ...{ ownership, clock, log, awayMsMax: 15_000, connected: () => [...side.connected] },
@@ -49,6 +51,7 @@ function world() {
         side.redirected.set(host, to);
         return side.connected.delete(host);
       },
+      taken: () => side.taken++,
       withdraw: (hosts) => side.withdrawn.push(...hosts),
       forget: (host) => side.forgotten.push(host),
     });
@@ -107,6 +110,54 @@ t.test('commands are withdrawn as soon as the lease is lost', async (t) => {
   await pass(LEASE_MS);
   t.same([...a.withdrawn].sort(), [...HOSTS].sort());
   t.ok(HOSTS.every((host) => !a.hosts.mayCommand(host)));
+});
+
+t.test(
+  'agents that cannot reach the owner wait where their host goes next, and it is taken the moment that its lease has ended',
+  async (t) => {
+    const { leases, join, pass } = world();
+    const [a, b, c] = [await join('a'), await join('b'), await join('c')];
+    await pass(LEASE_MS);
+    const ofA = (await Promise.all(HOSTS.map(async (host) => ((await a.hosts.admit(host, HELLO)).here ? [host] : [])))).flat();
+    t.ok(ofA.length > 5, `${ofA.length} hosts of the one that dies`);
+    leases.cut('a', true);
+    const cutOff = { ...HELLO, unreachable: ['ws://a'] };
+    for (const host of ofA) {
+      const [atB, atC] = [await b.hosts.admit(host, cutOff), await c.hosts.admit(host, cutOff)];
+      t.not(atB.here, atC.here, 'one of the two keeps it, the other knows which');
+      const [keeper, other, sent] = atB.here ? [b, atB, atC] : [c, atC, atB];
+      t.match(other, { here: true, epoch: 0 }, 'as long as the lease may live nothing is decided');
+      t.match(sent, { here: false, url: `ws://${keeper.ownership.name}` });
+      keeper.connected.add(host);
+    }
+    await pass(LEASE_MS / 2);
+    t.ok(ofA.every((host) => !b.hosts.mayCommand(host) && !c.hosts.mayCommand(host)));
+    // The lease's rest, and until the next look at the members.
+    await pass(LEASE_MS / 2 + LEASE_MS / 6 + 50);
+    t.ok(
+      ofA.every((host) => b.hosts.mayCommand(host) !== c.hosts.mayCommand(host)),
+      'each has one owner',
+    );
+    t.equal(b.redirected.size + c.redirected.size, 0, 'and no agent had to move');
+    t.ok(b.taken + c.taken > 0, 'nor to wait for the plan of the next turn');
+  },
+);
+
+t.test('an owner that one agent alone cannot reach keeps the host until it gives it back', async (t) => {
+  const { join, pass } = world();
+  const [a, b] = [await join('a'), await join('b')];
+  await pass(LEASE_MS);
+  const host = HOSTS.find((each) => each !== undefined)!;
+  const owner = (await a.hosts.admit(host, HELLO)).here ? a : b;
+  const other = owner === a ? b : a;
+  await owner.hosts.admit(host, HELLO);
+  t.match(await other.hosts.admit(host, { ...HELLO, unreachable: [`ws://${owner.ownership.name}`] }), { here: true, epoch: 0 });
+  other.connected.add(host);
+  await pass(10_000);
+  t.equal(other.hosts.mayCommand(host), false);
+  await pass(10_000);
+  t.equal(owner.hosts.mayCommand(host), false);
+  t.equal(other.hosts.mayCommand(host), true);
 });
 
 t.test('a host whose agent stays away is given back', async (t) => {

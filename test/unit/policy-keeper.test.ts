@@ -8,6 +8,7 @@ import { differenceLines, policyDifferences } from '../../aggregator/core/plan/p
 import { PolicyKeeper } from '../../aggregator/service/policy-keeper.ts';
 import { previewPlan } from '../../aggregator/service/policy-preview.ts';
 import { createMemoryLedgerStore } from '../../aggregator/store/sqlite/memory-ledger-store.ts';
+import { HeadroomError } from '../../shared/errors.ts';
 import { createPrng } from '../../shared/prng.ts';
 import { AUTO_POLICY, demandOf, forecastOf, NOW_MS, policyOf, snapshotOf, vmOf } from '../support/fleet.ts';
 
@@ -55,6 +56,25 @@ t.test('two writers: the second, who saw the same version, is refused', async (t
   t.equal(keeper.view().source, RECOMMEND);
   await keeper.apply(AUTO_POLICY, by('bob', 1), [], NOW_MS);
   t.equal(keeper.policy.version, 2);
+});
+
+t.test('several that start for the first time bring the same file: one takes it, the others find it', async (t) => {
+  const ledger = createMemoryLedgerStore();
+  const file = { read: async () => RECOMMEND };
+  const first = new PolicyKeeper(ledger, file, 60_000);
+  const late = Object.create(ledger) as typeof ledger;
+  late.getBlob = (name) => ledger.getBlob(name);
+  // The other one is first between this one's look and its write.
+  late.putBlob = async (name, bytes) => {
+    if (first.policy.version > 0) return ledger.putBlob(name, bytes);
+    await first.load(NOW_MS);
+    throw new HeadroomError('VERSION_CHANGED', `${name} was changed meanwhile`);
+  };
+  const second = new PolicyKeeper(late, file, 60_000);
+  await second.load(NOW_MS + 1);
+  t.equal(second.policy.version, 1);
+  t.same(second.view(), first.view());
+  t.equal((await ledger.entries({ kind: 'policy', limit: 10 })).length, 1);
 });
 
 t.test('differences: modes and the bounds that will bind, per VM and resource', async (t) => {
