@@ -1,33 +1,24 @@
-/** The API's answers, as the schemas it documents them with. */
-import type { Static } from 'typebox';
-import type { MapRowSchema } from '../http/routes/map.ts';
-import type { Incident } from '../http/schemas/anomalies.ts';
-import type { Capacity } from '../http/schemas/capacity.ts';
-import type { Credential } from '../http/schemas/credentials.ts';
-import type { Event, Plan, Policies, PolicyChange, PolicyVersion, Verification } from '../http/schemas/decisions.ts';
-import type { Explanation, Host, Sla, Vm } from '../http/schemas/fleet.ts';
-import type { GroupSchema } from '../http/schemas/groups.ts';
-import type { LoanView, ShortageView } from '../http/schemas/loans.ts';
-import type { TemplateChange, TemplateCheck, TemplateSchema, TemplateText } from '../http/schemas/templates.ts';
+/** The API's answers, as its OpenAPI document has them. */
+import type { Answer, ItemOf } from '../client/words.ts';
 
-export type VmAnswer = Static<typeof Vm>;
-export type HostAnswer = Static<typeof Host>;
-export type CredentialAnswer = Static<typeof Credential>;
-export type PlanAnswer = Static<typeof Plan>;
-export type EventAnswer = Static<typeof Event>;
-export type PoliciesAnswer = Static<typeof Policies>;
-export type PolicyChangeAnswer = Static<typeof PolicyChange>;
-export type PolicyVersionAnswer = Static<typeof PolicyVersion>;
-export type VerificationAnswer = Static<typeof Verification>;
-export type IncidentAnswer = Static<typeof Incident>;
-export type CapacityAnswer = Static<typeof Capacity>;
-export type SlaAnswer = Static<typeof Sla>;
-export type MapAnswer = Static<typeof MapRowSchema>;
-export type LoanAnswer = Static<typeof LoanView>;
-export type ShortageAnswer = Static<typeof ShortageView>;
-export type GroupAnswer = Static<typeof GroupSchema>;
-export type TemplateAnswer = Static<typeof TemplateSchema>;
-export type TemplateTextAnswer = Static<typeof TemplateText>;
-export type TemplateChangeAnswer = Static<typeof TemplateChange>;
-export type TemplateCheckAnswer = Static<typeof TemplateCheck>;
-export type ExplanationAnswer = Static<typeof Explanation>;
+export type {
+  FleetEvent as EventAnswer,
+  Group as GroupAnswer,
+  Host as HostAnswer,
+  Incident as IncidentAnswer,
+  Plan as PlanAnswer,
+  Template as TemplateAnswer,
+  Vm as VmAnswer,
+} from '../client/words.ts';
+export type CredentialAnswer = Answer<'/v1/vms/{id}/credentials', 'post'>;
+export type PolicyChangeAnswer = Answer<'/v1/policies', 'put'>;
+export type PolicyVersionAnswer = Answer<'/v1/policies/versions/{version}'>;
+export type VerificationAnswer = Answer<'/v1/audit/verify'>;
+export type CapacityAnswer = ItemOf<'/v1/capacity'>;
+export type SlaAnswer = ItemOf<'/v1/slas'>;
+export type MapAnswer = ItemOf<'/v1/map'>;
+export type LoanAnswer = ItemOf<'/v1/loans'>;
+export type ShortageAnswer = ItemOf<'/v1/shortages'>;
+export type TemplateCheckAnswer = Answer<'/v1/templates/{name}/check', 'post'>['items'][number];
+export type AgentKeyAnswer = ItemOf<'/v1/agent-keys'>;
+export type ApiTokenAnswer = ItemOf<'/v1/api-tokens'>;

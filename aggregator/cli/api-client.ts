@@ -1,16 +1,14 @@
 /**
- * The aggregator's HTTP API as the command line uses it. Input: its address and `fetch`; output: answers as parsed JSON.
- * Everything that goes wrong is a HeadroomError that says what to do.
+ * The aggregator's HTTP API as the command line uses it: the typed client that its OpenAPI document makes. Input: its address and
+ * `fetch`; output: answers as parsed JSON. Everything that goes wrong is a HeadroomError that says what to do.
  */
+import createClient from 'openapi-fetch';
 import { AGGREGATOR_AUTHORITY } from '../../shared/aggregator-address.ts';
 import { type ErrorCode, errorText, HeadroomError } from '../../shared/errors.ts';
+import type { paths } from '../client/api-types.ts';
+import type { Answer, ItemOf, Method, PagedPath, PathOf, Problem, RequestOf, Rest } from '../client/words.ts';
 
-interface Mistake {
-  line: number;
-  column: number;
-  field: string | null;
-  detail: string;
-}
+type Mistake = NonNullable<Problem['mistakes']>[number];
 
 /** A problem document (RFC 9457) that the aggregator answered. */
 export class ProblemError extends HeadroomError {
@@ -24,15 +22,10 @@ export class ProblemError extends HeadroomError {
 
 export interface ApiClient {
   readonly url: string;
-  get<T>(path: string): Promise<T>;
+  get<P extends PathOf<'get'>>(path: P, ...request: Rest<RequestOf<P, 'get'>>): Promise<Answer<P>>;
   /** All pages of a list. */
-  all<T>(path: string): Promise<T[]>;
-  send<T>(
-    method: 'PUT' | 'POST' | 'DELETE',
-    path: string,
-    body: { text: string } | { json: unknown },
-    headers?: Record<string, string>,
-  ): Promise<T>;
+  all<P extends PagedPath>(path: P): Promise<ItemOf<P>[]>;
+  send<M extends 'put' | 'post' | 'delete', P extends PathOf<M>>(method: M, path: P, request: RequestOf<P, M>): Promise<Answer<P, M>>;
   /** An answer that does not end; the signal ends it. */
   stream(path: string, headers: Record<string, string>, signal: AbortSignal): Promise<ReadableStream<Uint8Array>>;
 }
@@ -71,7 +64,7 @@ function notOurs(url: string, why: string): HeadroomError {
 async function problemOf(url: string, response: Response): Promise<HeadroomError> {
   const { status } = response;
   if (!response.headers.get('content-type')?.startsWith('application/problem+json')) return notOurs(url, `status ${status}`);
-  const { title, detail, mistakes } = (await response.json()) as { title: string; detail?: string; mistakes?: Mistake[] };
+  const { title, detail, mistakes } = (await response.json()) as Partial<Problem> & Pick<Problem, 'title'>;
   return new ProblemError(codeOf(status), detail ?? title, mistakes ?? []);
 }
 
@@ -89,43 +82,66 @@ function unreachable(url: string, error: unknown): HeadroomError {
   );
 }
 
+interface Asked {
+  query?: object;
+  header?: object;
+  path?: object;
+  body?: unknown;
+}
+
+/** Bodies that are text are files. */
+const typeOf = (body: unknown): Record<string, string> =>
+  body === undefined ? {} : { 'content-type': typeof body === 'string' ? 'application/yaml' : 'application/json' };
+
 /** Throws USAGE when the address is none; each call throws UNAVAILABLE, TIMEOUT or what the problem document says. */
 export function createApiClient(address: string, fetcher: typeof fetch, stop: AbortSignal): ApiClient {
   const url = base(address);
   const ask = async (path: string, init: RequestInit): Promise<Response> => {
-    const response = await fetcher(`${url}${path}`, { redirect: 'error', ...init }).catch((error: unknown) => {
+    const response = await fetcher(path, { redirect: 'error', ...init }).catch((error: unknown) => {
       throw unreachable(url, error);
     });
     if (!response.ok) throw await problemOf(url, response);
     return response;
   };
-  const json = async <T>(path: string, init: RequestInit): Promise<T> => {
-    const response = await ask(path, { ...init, signal: AbortSignal.any([AbortSignal.timeout(ANSWER_MS_MAX), stop]) });
-    return (await response.json().catch((error: unknown) => {
-      throw notOurs(url, errorText(error));
-    })) as T;
+  const client = createClient<paths>({
+    baseUrl: url,
+    fetch: async ({ url: path, method, headers, body, signal }) =>
+      ask(path, {
+        method,
+        headers: Object.fromEntries(headers),
+        ...(body === null ? {} : { body: await new Response(body).text() }),
+        signal,
+      }),
+    bodySerializer: (body) => (typeof body === 'string' ? body : JSON.stringify(body)),
+  });
+  const json = async (method: Method, path: string, { body, ...params }: Asked = {}): Promise<unknown> => {
+    const signal = AbortSignal.any([AbortSignal.timeout(ANSWER_MS_MAX), stop]);
+    const init = { params, signal, headers: typeOf(body), ...(body === undefined ? {} : { body }) };
+    try {
+      // The types of what is asked and answered stand in the interface; here every path is one.
+      return (await client.request(method, path as never, init as never)).data;
+    } catch (error) {
+      throw error instanceof SyntaxError ? notOurs(url, errorText(error)) : error;
+    }
   };
   return {
     url,
-    get: (path) => json(path, {}),
-    async all<T>(path: string): Promise<T[]> {
-      const items: T[] = [];
+    get: (path, ...[request]) => json('get', path, request) as never,
+    async all<P extends PagedPath>(path: P): Promise<ItemOf<P>[]> {
+      const items: ItemOf<P>[] = [];
       let cursor: string | null = null;
       for (let page = 0; page < PAGES_MAX; page++) {
-        const from: string = cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`;
-        const answer: { items: T[]; cursor: string | null } = await json(`${path}?limit=${PAGE_ROWS}${from}`, {});
+        const query: object = cursor === null ? { limit: PAGE_ROWS } : { limit: PAGE_ROWS, cursor };
+        const answer = (await json('get', path, { query })) as { items: ItemOf<P>[]; cursor: string | null };
         items.push(...answer.items);
         cursor = answer.cursor;
         if (cursor === null) return items;
       }
       throw new HeadroomError('INVARIANT_BROKEN', `${url}${path} has no end after ${PAGES_MAX} pages`);
     },
-    send: (method, path, body, headers = {}) => {
-      const [type, text] = 'text' in body ? ['application/yaml', body.text] : ['application/json', JSON.stringify(body.json)];
-      return json(path, { method, body: text, headers: { ...headers, 'content-type': type } });
-    },
+    send: (method, path, request) => json(method, path, request) as never,
     async stream(path, headers, signal) {
-      const { body } = await ask(path, { headers, signal });
+      const { body } = await ask(`${url}${path}`, { headers, signal });
       if (body === null) throw notOurs(url, `${path} without a body`);
       return body;
     },

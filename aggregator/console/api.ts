@@ -1,40 +1,10 @@
-/** The aggregator's HTTP API as the console uses it. Input: paths; output: typed answers, or an error that says what failed. */
-import type { FleetEvent, HostView, PlanView, ResourceView, VmView } from '../http/service.ts';
-import type { GroupView, TemplateView } from '../http/spawn-service.ts';
-import type { LedgerEntry } from '../store/ledger-store.ts';
-
-/** In JSON an age that was never is null. */
-export type Resource = Omit<ResourceView, 'ageMs'> & { ageMs: number | null };
-export type Vm = Omit<VmView, 'resources'> & { resources: Record<keyof VmView['resources'], Resource> };
-export type Host = Omit<HostView, 'ageMs'> & { ageMs: number | null };
-export type Plan = PlanView;
-export type FleetEventView = FleetEvent;
-export type Group = GroupView;
-export type Template = TemplateView;
-
-export interface Status {
-  version: string;
-  nowMs: number;
-  startedAtMs: number;
-  ready: boolean;
-  reason: string;
-  killSwitch: boolean;
-  seriesStore: { problems: string[] };
-}
-
-type Column = (number | null)[];
-export interface Series {
-  unit: string;
-  resolution: string;
-  timesMs: number[];
-  usage: Column;
-  demand: Column;
-  allocation: Column;
-  forecastMedian: Column;
-  forecastHigh: Column;
-  forecastQuantile: number | null;
-  stepMs: number | null;
-}
+/**
+ * The aggregator's HTTP API as the console uses it: the typed client that its OpenAPI document makes. Input: paths; output: typed
+ * answers, or an error that says what failed.
+ */
+import type { paths } from '../client/api-types.ts';
+import type { Answer, FleetEvent, Group, Host, LedgerEntry, Plan, Problem, Series, Status, Template, Vm } from '../client/words.ts';
+import createClient from './vendor/openapi-fetch.js';
 
 /** A healthy aggregator on the same network answers within this, also under load. */
 const ANSWER_MS_MAX = 10_000;
@@ -51,54 +21,62 @@ export function serverNowMs(): number {
 /** The aggregator asks who one is. */
 export class NotLoggedIn extends Error {}
 
-async function get<T>(path: string): Promise<T> {
-  const response = await fetch(path, { signal: AbortSignal.timeout(ANSWER_MS_MAX), headers: { accept: 'application/json' } });
-  if (response.status === 401) throw new NotLoggedIn('the aggregator asks who you are');
-  if (!response.ok) {
-    const problem = (await response.json().catch(() => ({}))) as { detail?: string };
-    throw new Error(problem.detail ?? `${path} answered with status ${response.status}`);
+/** What the aggregator refused, in its own words. */
+export class Refused extends Error {
+  readonly problem: Partial<Problem>;
+  constructor(problem: Partial<Problem>, status: number) {
+    super(problem.detail ?? `the aggregator answered with status ${status}`);
+    this.problem = problem;
   }
-  return (await response.json()) as T;
+}
+
+export const client = createClient<paths>({
+  headers: { accept: 'application/json' },
+  fetch: (request: Request) => fetch(new Request(request, { signal: AbortSignal.timeout(ANSWER_MS_MAX) })),
+});
+
+/** The answer, or a rejection: NotLoggedIn, Refused, or what kept it from being asked. */
+export async function answer<T>(asked: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
+  const { data, error, response } = await asked;
+  if (response.status === 401) throw new NotLoggedIn('the aggregator asks who you are');
+  if (!response.ok || data === undefined) throw new Refused(typeof error === 'object' && error !== null ? error : {}, response.status);
+  return data;
 }
 
 export const api = {
   async hosts(): Promise<Host[]> {
-    return (await get<{ items: Host[] }>('/v1/hosts?limit=1000')).items;
+    return (await answer(client.GET('/v1/hosts', { params: { query: { limit: 1000 } } }))).items;
   },
   async vms(): Promise<{ vms: Vm[]; more: boolean }> {
-    const { items, cursor } = await get<{ items: Vm[]; cursor: string | null }>(`/v1/vms?limit=${VMS_MAX}`);
+    const { items, cursor } = await answer(client.GET('/v1/vms', { params: { query: { limit: VMS_MAX } } }));
     return { vms: items, more: cursor !== null };
   },
   async latestPlan(): Promise<Plan | null> {
-    return (await get<{ items: Plan[] }>('/v1/plans?limit=1')).items[0] ?? null;
+    return (await answer(client.GET('/v1/plans', { params: { query: { limit: 1 } } }))).items[0] ?? null;
   },
   async groups(): Promise<Group[]> {
-    return (await get<{ items: Group[] }>('/v1/groups')).items;
+    return (await answer(client.GET('/v1/groups'))).items;
   },
   async templates(): Promise<Template[]> {
-    return (await get<{ items: Template[] }>('/v1/templates')).items;
+    return (await answer(client.GET('/v1/templates'))).items;
   },
-  async events(): Promise<FleetEventView[]> {
-    return (await get<{ items: FleetEventView[] }>('/v1/events?format=json&limit=100')).items;
+  async events(): Promise<FleetEvent[]> {
+    const latest = await answer(client.GET('/v1/events', { params: { query: { format: 'json', limit: 100 } } }));
+    return (latest as Answer<'/v1/events'>).items;
   },
   async status(): Promise<Status> {
-    const status = await get<Status>('/v1/status');
+    const status = await answer(client.GET('/v1/status'));
     clockOffsetMs = status.nowMs - Date.now();
     return status;
   },
-  series(vm: string, resource: string, fromMs: number, toMs: number, points: number): Promise<Series> {
-    const query = new URLSearchParams({
-      resource,
-      fromMs: String(Math.round(fromMs)),
-      toMs: String(Math.round(toMs)),
-      points: String(points),
-    });
-    return get<Series>(`/v1/vms/${encodeURIComponent(vm)}/series?${query}`);
+  series(vm: string, resource: 'cpu' | 'memory' | 'network' | 'disk', fromMs: number, toMs: number, points: number): Promise<Series> {
+    const query = { resource, fromMs: Math.round(fromMs), toMs: Math.round(toMs), points };
+    return answer(client.GET('/v1/vms/{id}/series', { params: { path: { id: vm }, query } }));
   },
   async explain(vm: string): Promise<string[]> {
-    return (await get<{ text: string[] }>(`/v1/vms/${encodeURIComponent(vm)}/explain`)).text;
+    return (await answer(client.GET('/v1/vms/{id}/explain', { params: { path: { id: vm } } }))).text;
   },
   async outcomes(vm: string): Promise<LedgerEntry[]> {
-    return (await get<{ items: LedgerEntry[] }>(`/v1/ledger?vm=${encodeURIComponent(vm)}&kind=outcome&limit=20`)).items;
+    return (await answer(client.GET('/v1/ledger', { params: { query: { vm, kind: 'outcome', limit: 20 } } }))).items as LedgerEntry[];
   },
 };

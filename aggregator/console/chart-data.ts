@@ -2,7 +2,7 @@
  * From what the API says to the columns that are drawn. Input: a series, the forecast now, bounds; output: one time axis
  * with equal-length columns, `null` where nothing is known. Pure.
  */
-import type { Resource, Series } from './api.ts';
+import type { ResourceState, Series } from '../client/words.ts';
 
 export type Column = (number | null)[];
 
@@ -30,7 +30,7 @@ const GAP_MS = 90_000;
 
 export interface ChartInput {
   series: Series;
-  view: Pick<Resource, 'forecast' | 'floor' | 'ceiling'>;
+  view: Pick<ResourceState, 'forecast' | 'floor' | 'ceiling'>;
   fromMs: number;
   nowMs: number;
 }
@@ -99,7 +99,7 @@ interface Future {
 }
 
 interface Expected {
-  forecast: Resource['forecast'];
+  forecast: ResourceState['forecast'];
   /** The level drawn in the past; null = none was, then the highest. */
   quantile: number | null;
 }
@@ -135,7 +135,7 @@ function nearest(levels: readonly number[], wanted: number): number {
 }
 
 /** The highest forecast of the coming steps, at the highest quantile: what must be covered. */
-export function expectedHigh(forecast: Resource['forecast']): number | null {
+export function expectedHigh(forecast: ResourceState['forecast']): number | null {
   if (forecast === null || forecast.values.length === 0) return null;
   const width = forecast.quantiles.length;
   const highs = forecast.horizons.map((_, i) => forecast.values[i * width + width - 1] ?? Number.NaN).filter(Number.isFinite);

@@ -1,5 +1,5 @@
 /** The overview: each guest with its charts, beside hosts, latest plan, groups and events. Input: the state; output: a page. */
-import type { Vm } from './api.ts';
+import type { Vm } from '../client/words.ts';
 import { el, KeyedList, setText } from './dom.ts';
 import { eventList } from './event-list.ts';
 import { groupsPanel } from './groups-panel.ts';

@@ -2,7 +2,8 @@
  * Groups of VMs: how many serve and how many should, why, and each member of Headroom's making on its way in or out; what they are
  * made from, and how long that takes. Input: groups and templates; output: a panel kept up to date.
  */
-import { type Group, serverNowMs, type Template } from './api.ts';
+import type { Group, Template } from '../client/words.ts';
+import { serverNowMs } from './api.ts';
 import { el, KeyedList, setChildren, setText } from './dom.ts';
 import { amount, plural, span } from './format.ts';
 

@@ -1,5 +1,5 @@
 /** Name, place and state of a guest. Input: its view; output: a heading kept up to date. */
-import type { Vm } from './api.ts';
+import type { Vm } from '../client/words.ts';
 import { el, setAttribute, setChildren, setText } from './dom.ts';
 
 export interface GuestHead {

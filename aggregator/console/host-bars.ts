@@ -1,5 +1,5 @@
 /** Hosts as bars of capacity: in use, granted, the whole. Input: hosts; output: a list kept up to date. */
-import type { Host } from './api.ts';
+import type { Host } from '../client/words.ts';
 import { el, KeyedList, setAttribute, setText } from './dom.ts';
 import { capacity, plural, span } from './format.ts';
 

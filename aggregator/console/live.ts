@@ -2,7 +2,8 @@
  * What the page knows, kept fresh: figures by polling, happenings by server-sent events, and by polling too where those do
  * not get through. Input: the API; output: the state, to whoever listens. A hidden page asks for nothing.
  */
-import { api, type FleetEventView, type Group, type Host, NotLoggedIn, type Plan, type Status, type Template, type Vm } from './api.ts';
+import type { FleetEvent, Group, Host, Plan, Status, Template, Vm } from '../client/words.ts';
+import { api, NotLoggedIn } from './api.ts';
 
 export interface FleetState {
   /** `live`: events stream in; `polling`: only asked for; `lost`: no answer; `locked`: it asks who one is, and is asked no more. */
@@ -18,7 +19,7 @@ export interface FleetState {
   groups: Group[];
   templates: Template[];
   /** Newest first. */
-  events: FleetEventView[];
+  events: FleetEvent[];
   status: Status | null;
   /** An answer has come at least once. */
   known: boolean;
@@ -56,7 +57,7 @@ export class Live {
     source.addEventListener('error', () => this.#streams(false));
     for (const kind of KINDS) {
       source.addEventListener(kind, (message) => {
-        this.#happened([JSON.parse((message as MessageEvent<string>).data) as FleetEventView]);
+        this.#happened([JSON.parse((message as MessageEvent<string>).data) as FleetEvent]);
         this.#next(NUDGE_MS);
       });
     }
@@ -82,7 +83,7 @@ export class Live {
     if (!['lost', 'locked'].includes(this.state.connection)) this.#change({ connection: streaming ? 'live' : 'polling' });
   }
 
-  #happened(events: readonly FleetEventView[]): void {
+  #happened(events: readonly FleetEvent[]): void {
     // Ids begin anew with each start of the aggregator; together with the time they name an event.
     const named = new Map([...this.state.events, ...events].map((event) => [`${event.timeMs}/${event.id}`, event]));
     const newestFirst = [...named.values()].sort((a, b) => b.timeMs - a.timeMs || b.id - a.id).slice(0, EVENTS_KEPT);

@@ -2,20 +2,16 @@
  * Where the aggregator asks who one is: the way to the identity provider where there is one, a field for a token, and a way out again.
  * Input: a token, or a click; output: a session, and the page anew.
  */
+import { client } from './api.ts';
 import { el, setChildren, setText } from './dom.ts';
 
 /** Remembered by this tab, so that it can offer the way out; the session itself no script can read. */
 const FLAG = 'headroom.logged-in';
 
 async function logIn(token: string): Promise<string | null> {
-  const response = await fetch('/v1/session', {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ token }),
-  });
+  const { error, response } = await client.POST('/v1/session', { body: { token } });
   if (response.ok) return null;
-  const problem = (await response.json().catch(() => ({}))) as { detail?: string };
-  return problem.detail ?? `the aggregator answered with status ${response.status}`;
+  return error?.detail ?? `the aggregator answered with status ${response.status}`;
 }
 
 export function logInPage(): HTMLElement {
@@ -49,9 +45,8 @@ export function logInPage(): HTMLElement {
 
 /** A link above the token, where people can come by the identity provider: a page may not send them there by itself. */
 async function offerProvider(form: HTMLElement): Promise<void> {
-  const response = await fetch('/v1/session/ways').catch(() => null);
-  const ways = response?.ok ? ((await response.json()) as { provider: boolean }) : null;
-  if (!ways?.provider) return;
+  const ways = await client.GET('/v1/session/ways').catch(() => null);
+  if (!ways?.data?.provider) return;
   const link = el('a', { href: '/v1/session/provider', class: 'log-in-provider' }, 'Log in with your identity provider');
   link.addEventListener('click', () => sessionStorage.setItem(FLAG, 'yes'));
   form.querySelector('h1')?.after(link);
@@ -63,7 +58,7 @@ export function offerLogOut(navigation: Element): void {
   const button = el('button', { type: 'button', class: 'log-out' }, 'Log out');
   button.addEventListener('click', () => {
     sessionStorage.removeItem(FLAG);
-    void fetch('/v1/session', { method: 'DELETE' }).finally(() => location.reload());
+    void client.DELETE('/v1/session').finally(() => location.reload());
   });
   setChildren(navigation, [...navigation.children, button]);
 }

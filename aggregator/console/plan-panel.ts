@@ -1,5 +1,6 @@
 /** The latest plan: what it changes, and what it left and why. Input: a plan; output: a panel kept up to date. */
-import { type Plan, serverNowMs, type Vm } from './api.ts';
+import type { Plan, Vm } from '../client/words.ts';
+import { serverNowMs } from './api.ts';
 import { el, setChildren, setText } from './dom.ts';
 import { plural, RESOURCE_NAMES, settingText, span } from './format.ts';
 

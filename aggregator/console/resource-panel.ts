@@ -2,7 +2,8 @@
  * One resource of one guest: mode, figures that double as the chart's legend, the chart, the decision and its reason, the
  * numbers as a table. Input: views and series; output: an element kept up to date.
  */
-import { api, type Resource, type Series, serverNowMs, type Vm } from './api.ts';
+import type { ResourceState, Series, Vm } from '../client/words.ts';
+import { api, serverNowMs } from './api.ts';
 import { Chart } from './chart.ts';
 import { chartData, expectedHigh } from './chart-data.ts';
 import { el, setAttribute, setChildren, setText } from './dom.ts';
@@ -27,7 +28,7 @@ export interface PanelOptions {
   heightPx: number;
   /** How far back the chart goes. */
   windowMs: () => number;
-  headingLevel: 'h3' | 'h4';
+  headingLevel: 'h2' | 'h4';
 }
 
 export interface ResourcePanel {
@@ -100,6 +101,7 @@ class Panel implements ResourcePanel {
     const view = vm.resources[this.#options.resource];
     this.#showHead(view);
     this.#showFigures(view);
+    setAttribute(this.element, 'aria-label', `${RESOURCE_NAMES[this.#options.resource]} of ${vm.name}`);
     setText(this.#decision, decisionText(view));
     this.#draw();
     this.#refresh();
@@ -112,7 +114,7 @@ class Panel implements ResourcePanel {
     this.#vm = null;
   }
 
-  #showHead(view: Resource): void {
+  #showHead(view: ResourceState): void {
     const never = !view.eligible.allowed;
     setText(this.#mode, never ? 'never changed' : view.mode);
     setAttribute(this.#mode, 'class', `mode ${never ? 'mode-never' : `mode-${view.mode}`}`);
@@ -120,7 +122,7 @@ class Panel implements ResourcePanel {
     setText(this.#notes, notesOf(view).join(' '));
   }
 
-  #showFigures(view: Resource): void {
+  #showFigures(view: ResourceState): void {
     const unit = view.unit;
     setText(this.#uses.value, amount(view.usage, unit));
     setText(this.#expected.value, amount(expectedHigh(view.forecast), unit));
@@ -181,7 +183,7 @@ class Panel implements ResourcePanel {
     this.#chart.show(chartData({ series: series.data, view, fromMs: series.fromMs, nowMs: series.nowMs }));
   }
 
-  #whyEmpty(view: Resource): string {
+  #whyEmpty(view: ResourceState): string {
     if (this.#problem !== null) return `The series could not be read: ${this.#problem}. It is asked for again in a few seconds.`;
     if (this.#series === null) return 'Asking for the series…';
     const state = this.#vm?.state ?? 'unknown';
@@ -227,12 +229,12 @@ function tableRow(timeMs: number, values: (number | null | undefined)[], unit: U
   return el('tr', { 'data-time': timeMs }, el('th', { scope: 'row' }, clock(timeMs)), ...cells);
 }
 
-function captionOf(name: string, view: Resource): string {
+function captionOf(name: string, view: ResourceState): string {
   const granted = view.uncapped ? 'no limit' : amount(view.allocation, view.unit);
   return `${name} over time. Now: uses ${amount(view.usage, view.unit)}, may need ${amount(expectedHigh(view.forecast), view.unit)}, granted ${granted}.`;
 }
 
-export function decisionText(view: Resource): string {
+export function decisionText(view: ResourceState): string {
   if (!view.eligible.allowed) return `Never changed: ${view.eligible.reason}.`;
   const last = view.lastDecision;
   if (last !== null) {
@@ -244,7 +246,7 @@ export function decisionText(view: Resource): string {
   return 'No decision yet: the next plan brings one.';
 }
 
-function notesOf(view: Resource): string[] {
+function notesOf(view: ResourceState): string[] {
   const notes: string[] = [];
   for (const hold of view.holds) notes.push(`Hands off${hold.forMs === null ? '' : ` for ${span(hold.forMs)}`}: ${hold.reason}.`);
   if (view.suppressed) notes.push('Demand is held down by what is granted.');

@@ -1,6 +1,6 @@
 /** One guest: all its resources, why it has what it has, what was changed. Input: the state, a UUID; output: a page. */
-import type { LedgerEntry } from '../store/ledger-store.ts';
-import { api, type Vm } from './api.ts';
+import type { LedgerEntry, Vm } from '../client/words.ts';
+import { api } from './api.ts';
 import { el, setChildren, setText } from './dom.ts';
 import { eventList } from './event-list.ts';
 import type { Page } from './fleet-page.ts';
@@ -72,7 +72,7 @@ export function vmPage(id: string): Page {
   const missing = el('p', { class: 'notes' });
   const gone = el('p', { class: 'empty panel', hidden: true });
   const panels = (['cpu', 'memory', 'network', 'disk'] as const).map((resource) =>
-    resourcePanel({ resource, heightPx: HEIGHTS_PX[resource], windowMs, headingLevel: 'h3' }),
+    resourcePanel({ resource, heightPx: HEIGHTS_PX[resource], windowMs, headingLevel: 'h2' }),
   );
   const why = new Why(id);
   const events = eventList(

@@ -12,9 +12,10 @@ import { addAccessGuard } from './access-guard.ts';
 import { loadAssets } from './assets.ts';
 import { docsPage, type OpenApiDocument } from './docs-page.ts';
 import { addGuard, SECURITY_HEADERS } from './guard.ts';
+import { guidePages } from './guide-pages.ts';
 import { metricsText } from './metrics.ts';
 import { currentPrincipal } from './principal.ts';
-import { problemOf } from './problem.ts';
+import { ProblemSchema, problemOf } from './problem.ts';
 import { agentKeyRoutes } from './routes/agent-keys.ts';
 import { anomalyRoutes } from './routes/anomalies.ts';
 import { apiTokenRoutes } from './routes/api-tokens.ts';
@@ -78,6 +79,7 @@ export async function createHttpApp(whole: AggregatorService, options: HttpAppOp
     frameworkErrors: answerProblem,
     ajv: { customOptions: { coerceTypes: 'array', removeAdditional: false, useDefaults: true } },
   });
+  app.addSchema(ProblemSchema);
   const streams = new Set<ServerResponse>();
   const streaming = { streams, heartbeatMs: options.heartbeatMs ?? HEARTBEAT_MS };
   app.addContentTypeParser(['application/yaml', 'text/yaml', 'text/plain'], { parseAs: 'string' }, (_request, body, done) =>
@@ -153,6 +155,8 @@ function pages(app: FastifyInstance, service: AggregatorService): void {
   app.get('/docs', forEverybody, (_request, reply) =>
     reply.type('text/html; charset=utf-8').send(docsPage(app.swagger() as unknown as OpenApiDocument)),
   );
+  for (const [path, html] of guidePages())
+    app.get(path, forEverybody, (_request, reply) => reply.type('text/html; charset=utf-8').send(html));
   for (const [path, { bytes, contentType, etag }] of loadAssets()) {
     app.get(path, forEverybody, (request, reply) => {
       reply.header('etag', etag).header('cache-control', 'no-cache');

@@ -48,6 +48,8 @@ export function loadAssets(directory: string = CONSOLE_DIR): ReadonlyMap<string,
   const uplot = dirname(createRequire(import.meta.url).resolve('uplot/package.json'));
   add('/console/vendor/uplot.js', readFileSync(join(uplot, 'dist/uPlot.esm.js')), '.js');
   add('/console/vendor/uplot.css', readFileSync(join(uplot, 'dist/uPlot.min.css')), '.css');
+  const client = dirname(createRequire(import.meta.url).resolve('openapi-fetch/package.json'));
+  add('/console/vendor/openapi-fetch.js', readFileSync(join(client, 'dist/index.mjs')), '.js');
   const index = assets.get('/console/index.html');
   if (index) assets.set('/', index);
   return assets;

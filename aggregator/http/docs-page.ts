@@ -18,14 +18,14 @@ const escaped = (text: string): string =>
 function operationHtml(path: string, method: string, operation: Operation): string {
   const parameters = (operation.parameters ?? []).map(({ name, in: place, required, description, schema }) => {
     const type = schema?.enum ? schema.enum.map(String).join(' | ') : (schema?.type ?? '');
-    return `<tr><td><code>${escaped(name)}</code></td><td>${escaped(place)}</td><td>${escaped(type)}</td><td>${required ? 'required' : ''}</td><td>${escaped(description ?? '')}</td></tr>`;
+    return `<tr><td><code>${escaped(name)}</code></td><td>${escaped(place)}</td><td>${escaped(type)}</td><td>${required ? 'yes' : 'no'}</td><td>${escaped(description ?? '')}</td></tr>`;
   });
   const table =
     parameters.length > 0
-      ? `<table><thead><tr><th>parameter</th><th>in</th><th>type</th><th></th><th></th></tr></thead><tbody>${parameters.join('')}</tbody></table>`
+      ? `<table><thead><tr><th scope="col">parameter</th><th scope="col">in</th><th scope="col">type</th><th scope="col">needed</th><th scope="col">what</th></tr></thead><tbody>${parameters.join('')}</tbody></table>`
       : '';
   const body = operation.requestBody ? `<p>Body: ${escaped(Object.keys(operation.requestBody.content ?? {}).join(', '))}</p>` : '';
-  return `<section><h3><span class="method">${escaped(method.toUpperCase())}</span> <code>${escaped(path)}</code></h3><p>${escaped(operation.summary ?? '')}</p>${body}${table}</section>`;
+  return `<section tabindex="0" aria-label="${escaped(method.toUpperCase())} ${escaped(path)}"><h3><span class="method">${escaped(method.toUpperCase())}</span> <code>${escaped(path)}</code></h3><p>${escaped(operation.summary ?? '')}</p>${body}${table}</section>`;
 }
 
 export function docsPage(document: OpenApiDocument): string {
@@ -37,5 +37,5 @@ export function docsPage(document: OpenApiDocument): string {
     }
   }
   const sections = [...groups].map(([tag, operations]) => `<h2>${escaped(tag)}</h2>${operations.join('')}`).join('');
-  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${escaped(document.info.title)} API</title><link rel="icon" href="/console/mark.svg" type="image/svg+xml"><link rel="stylesheet" href="/console/docs.css"></head><body><main><h1>${escaped(document.info.title)} API ${escaped(document.info.version)}</h1><p>${escaped(document.info.description ?? '')} The document itself: <a href="/openapi.json">/openapi.json</a>. <a href="/">Console</a></p>${sections}</main></body></html>`;
+  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>${escaped(document.info.title)} API</title><link rel="icon" href="/console/mark.svg" type="image/svg+xml"><link rel="stylesheet" href="/console/docs.css"></head><body><main><h1>${escaped(document.info.title)} API ${escaped(document.info.version)}</h1><p>${escaped(document.info.description ?? '')} The document itself: <a href="/openapi.json">/openapi.json</a>. <a href="/docs/guide">Guide</a> · <a href="/">Console</a></p>${sections}</main></body></html>`;
 }

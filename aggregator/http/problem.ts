@@ -32,6 +32,8 @@ export const ProblemSchema = Type.Object(
   },
   { $id: 'Problem', additionalProperties: false },
 );
+/** Names it where it is answered: the application knows it by its name. */
+export const PROBLEM = { $ref: 'Problem#' };
 export type Problem = Static<typeof ProblemSchema>;
 
 const STATUS: Partial<Record<ErrorCode, [status: number, title: string]>> = {

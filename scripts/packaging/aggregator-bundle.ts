@@ -1,7 +1,7 @@
 /**
  * The aggregator and the command line without the repository: bundled programs, the console's files, and the packages that bring
  * WebAssembly of their own. Input: the sources; output: a directory with `program/main.mjs` (the service), `program/cli/main.mjs`
- * (the `headroom` command), their threads, `console/`, `node_modules/` and `package.json`. Paths lie to one another as in the sources.
+ * (the `headroom` command), their threads, `console/`, `guide/`, `node_modules/` and `package.json`. Paths lie to one another as in the sources.
  */
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,8 +10,8 @@ import protobuf from 'protobufjs';
 import { HeadroomError } from '../../shared/errors.ts';
 import { ROOT } from './release.ts';
 
-/** They read WebAssembly or style sheets beside their own files. */
-const KEPT_AS_PACKAGES = ['@bsull/augurs', '@bsull/augurs-prophet-wasmstan', 'arima', 'uplot'];
+/** They read WebAssembly beside their own files, or go to browsers as they are. */
+const KEPT_AS_PACKAGES = ['@bsull/augurs', '@bsull/augurs-prophet-wasmstan', 'arima', 'openapi-fetch', 'uplot'];
 const THREADS = {
   'fit-worker': 'aggregator/fit/fit-worker.ts',
   'ledger-worker': 'aggregator/store/sqlite/ledger-worker.ts',
@@ -76,6 +76,7 @@ export async function packageAggregator(directory: string, version: string): Pro
   });
   for (const name of KEPT_AS_PACKAGES) cpSync(join(ROOT, 'node_modules', name), join(directory, 'node_modules', name), { recursive: true });
   cpSync(join(ROOT, 'aggregator/console'), join(directory, 'console'), { recursive: true });
+  cpSync(join(ROOT, 'docs/guide'), join(directory, 'guide'), { recursive: true });
   writeFileSync(join(directory, 'package.json'), `${JSON.stringify({ name: 'headroom', version, private: true, type: 'module' })}\n`);
   const inputs = Object.keys(metafile.inputs);
   if (!inputs.includes('aggregator/main.ts'))

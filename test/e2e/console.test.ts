@@ -15,7 +15,7 @@ import { type FakeServiceOptions, fakeService } from '../support/fake-service.ts
 import { freePort } from '../support/free-port.ts';
 import { logInWorld } from '../support/log-in-world.ts';
 import { MADE_VMS } from '../support/made-fleet.ts';
-import { faint, groundBrightness, pixelsOf, sidewaysPx, unnamed } from '../support/page-checks.ts';
+import { axeViolations, faint, groundBrightness, pixelsOf, sidewaysPx, unnamed } from '../support/page-checks.ts';
 
 const NOW_MS = Date.UTC(2026, 0, 7, 12, 0, 31);
 const WEB = MADE_VMS[0]!;
@@ -282,15 +282,17 @@ for (const colorScheme of ['light', 'dark'] as const) {
   ] as const) {
     t.test(`${name} width, ${colorScheme}: fits, readable, named, reachable by keyboard`, async (t) => {
       const { server } = await serve(t);
-      for (const path of ['/', `/#/vm/${WEB.id}`, '/docs']) {
+      for (const path of ['/', `/#/vm/${WEB.id}`, '/docs', '/docs/guide', '/docs/guide/policy']) {
         const { page, problems } = await open(t, `${server.url}${path}`, { colorScheme, viewport: { width, height } });
-        if (path !== '/docs') await page.locator('[data-chart="cpu"] canvas').first().waitFor();
+        if (!path.startsWith('/docs')) await page.locator('[data-chart="cpu"] canvas').first().waitFor();
         t.ok((await sidewaysPx(page)) <= 0, `${path} does not scroll sideways`);
         const brightness = await groundBrightness(page);
         t.ok(colorScheme === 'dark' ? brightness < 60 : brightness > 200, `${path} has a ground of brightness ${brightness}`);
         t.same(await unnamed(page), [], `${path}: all that can be used has a name`);
         t.same(await faint(page), [], `${path}: text stands out from its ground (WCAG AA, 4.5)`);
         t.same(problems, []);
+        // Last: what axe does in a page is told as errors there.
+        t.same(await axeViolations(page), [], `${path}: axe`);
         if (path === '/') {
           await page.keyboard.press('Tab');
           t.equal(await page.locator(':focus').textContent(), 'Skip to the content');

@@ -2,6 +2,8 @@
  * What tests ask of a page from within it. Input: a page; output: plain values. The code that runs in the page is text, since
  * this project has no browser's types.
  */
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import type { Page } from 'playwright-core';
 
 const PIXELS = `([selector, variable]) => {
@@ -81,4 +83,15 @@ export async function groundBrightness(page: Page): Promise<number> {
   const colour = await page.evaluate<string>('getComputedStyle(document.body).backgroundColor');
   const parts = (colour.match(/\d+/g) ?? []).slice(0, 3).map(Number);
   return parts.reduce((sum, part) => sum + part, 0) / 3;
+}
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+
+/** What axe finds against WCAG 2.2, A and AA, and its best practices: rule, and where. Run in the page without its policy's leave. */
+export async function axeViolations(page: Page): Promise<string[]> {
+  await page.evaluate(AXE);
+  return page.evaluate(`axe.run(document, { resultTypes: ['violations'] }).then(({ violations, passes }) => {
+    if (passes.length === 0) return ['axe looked at nothing'];
+    return violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => id + ' ' + target.join(' ') + ' ' + failureSummary.slice(0, 160)));
+  })`);
 }

@@ -4,10 +4,10 @@
  */
 import fc from 'fast-check';
 import t from 'tap';
+import type { ResourceState } from '../../aggregator/client/words.ts';
 import { bridged, chartData, expectedHigh, held } from '../../aggregator/console/chart-data.ts';
-import type { ForecastView } from '../../aggregator/core/plan/plan.ts';
 
-const FORECAST: ForecastView = {
+const FORECAST: NonNullable<ResourceState['forecast']> = {
   model: 'aggregate',
   stepMs: 5000,
   fromMs: 60_000,
@@ -19,6 +19,8 @@ const FORECAST: ForecastView = {
 };
 const column = (n: number, value: number | null) => Array.from({ length: n }, () => value);
 const series = (n: number) => ({
+  vm: '00000000-0000-4000-8000-000000000001',
+  resource: 'cpu',
   unit: 'cores',
   resolution: 'raw',
   timesMs: Array.from({ length: n }, (_, i) => i * 1000),

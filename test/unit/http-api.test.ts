@@ -409,6 +409,10 @@ t.test('pages: the console, its modules as JavaScript, the API page; nothing fro
   t.match(main.headers['content-type'], /text\/javascript/);
   t.notMatch(main.body, /import type|: HTMLElement/);
   t.equal((await get('/', { 'if-none-match': String(index.headers.etag) })).statusCode, 304);
+  const guide = await get('/docs/guide/policy');
+  t.match(guide.body, /<a href="\/docs\/guide\/policy" aria-current="page">/);
+  t.match(guide.body, /<h2 id="when-a-host-lacks-room">/, 'other pages link to its headings');
+  t.notMatch(guide.body, /<script|\.md"/);
   const docs = await get('/docs');
   t.match(docs.body, /\/v1\/vms\/\{id\}\/series/);
   t.notMatch(docs.body, /(src|href)="https?:/);

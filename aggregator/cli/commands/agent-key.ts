@@ -1,18 +1,11 @@
 /** `headroom agent token|keys|rotate|revoke`: how agents beyond one machine come in, and how they are shut out. */
 import { HeadroomError } from '../../../shared/errors.ts';
+import type { AgentKeyAnswer } from '../answers.ts';
 import type { ApiCommand, CommandContext } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { type Column, printable, table } from '../output.ts';
 import { utc } from '../words.ts';
 import { show } from './show.ts';
-
-interface KeyAnswer {
-  keyId: string;
-  agent: string;
-  sinceMs: number;
-  rotate: boolean;
-  revokedAtMs: number | null;
-}
 
 const WHO = {
   host: { type: 'string', value: 'HOST', help: 'the host agent of this host' },
@@ -43,14 +36,14 @@ export const agentToken: ApiCommand = {
   details: 'It is shown once. Bring it to the host as a file for root alone: headroom-agent host --token-file FILE.',
   async run(context) {
     const { valid } = context.values;
-    const json = { ...who(context), ...(typeof valid === 'string' ? { validSeconds: secondsOf(valid) } : {}) };
-    const made = await context.api.send<{ token: string; expiresAtMs: number }>('POST', '/v1/enrolment-tokens', { json });
+    const body = { ...who(context), ...(typeof valid === 'string' ? { validSeconds: secondsOf(valid) } : {}) };
+    const made = await context.api.send('post', '/v1/enrolment-tokens', { body });
     show(context, made, () => `${made.token}\n`);
     return EXIT.ok;
   },
 };
 
-const COLUMNS: readonly Column<KeyAnswer>[] = [
+const COLUMNS: readonly Column<AgentKeyAnswer>[] = [
   { title: 'AGENT', text: ({ agent }) => agent },
   { title: 'KEY', text: ({ keyId }) => keyId },
   { title: 'SINCE', text: ({ sinceMs }) => utc(sinceMs) },
@@ -66,7 +59,7 @@ export const agentKeys: ApiCommand = {
   summary: 'keys agents are known by, those in force first',
   args: [],
   async run(context) {
-    const { items } = await context.api.get<{ items: KeyAnswer[] }>('/v1/agent-keys');
+    const { items } = await context.api.get('/v1/agent-keys');
     show(context, items, (wide) => (items.length === 0 ? 'no agent is enrolled\n' : table(items, COLUMNS, wide)));
     return EXIT.ok;
   },
@@ -80,7 +73,7 @@ export const agentRotate: ApiCommand = {
   watches: 'never',
   options: WHO,
   async run(context) {
-    const key = await context.api.send<KeyAnswer>('POST', '/v1/agent-keys/rotate', { json: who(context) });
+    const key = await context.api.send('post', '/v1/agent-keys/rotate', { body: who(context) });
     show(context, key, () => printable(`${key.agent} connects anew and replaces key ${key.keyId}`).concat('\n'));
     return EXIT.ok;
   },
@@ -97,8 +90,8 @@ export const agentRevoke: ApiCommand = {
     'What is in force on its host stays; its fail-safe acts when the lease ends. To let it back in: headroom-agent forget-key there, and a new token.',
   async run(context) {
     const { reason } = context.values;
-    const json = { ...who(context), reason: typeof reason === 'string' && reason !== '' ? reason : 'at the command line' };
-    const key = await context.api.send<KeyAnswer>('DELETE', '/v1/agent-keys', { json });
+    const body = { ...who(context), reason: typeof reason === 'string' && reason !== '' ? reason : 'at the command line' };
+    const key = await context.api.send('delete', '/v1/agent-keys', { body });
     show(context, key, () => printable(`key ${key.keyId} of ${key.agent} is revoked`).concat('\n'));
     return EXIT.ok;
   },

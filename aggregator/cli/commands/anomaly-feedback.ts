@@ -1,13 +1,13 @@
 /** `headroom anomaly feedback|expect|release`: a person's word on incidents, events announced, an isolation ended. */
 import { HeadroomError } from '../../../shared/errors.ts';
+import type { Feedback } from '../../core/anomaly/feedback.ts';
 import { parseDuration } from '../../core/plan/durations.ts';
-import type { IncidentAnswer } from '../answers.ts';
 import type { ApiCommand } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { printable } from '../output.ts';
 import { show } from './show.ts';
 
-const WORDS: Readonly<Record<string, string>> = { 'false-alarm': 'false alarm', expected: 'expected' };
+const WORDS: Readonly<Record<string, Feedback>> = { 'false-alarm': 'false alarm', expected: 'expected' };
 
 export const anomalyFeedback: ApiCommand = {
   kind: 'api',
@@ -20,8 +20,7 @@ export const anomalyFeedback: ApiCommand = {
     const [id = '', word = ''] = context.positionals;
     const feedback = WORDS[word];
     if (feedback === undefined) throw new HeadroomError('USAGE', `anomaly feedback: "${word}" is neither false-alarm nor expected`);
-    const path = `/v1/anomalies/${encodeURIComponent(id)}/feedback`;
-    const incident = await context.api.send<IncidentAnswer>('POST', path, { json: { feedback } });
+    const incident = await context.api.send('post', '/v1/anomalies/{id}/feedback', { path: { id }, body: { feedback } });
     show(context, incident, () => printable(`${incident.kind} of ${incident.vmName}: ${feedback}; its detectors are tuned\n`));
     return EXIT.ok;
   },
@@ -42,9 +41,10 @@ export const anomalyExpect: ApiCommand = {
     const { vm, for: lasts = '1h', why = 'announced at the command line' } = context.values;
     if (!/^\d+(\.\d+)?(ms|s|m|h|d)$/.test(String(lasts)))
       throw new HeadroomError('USAGE', `anomaly expect: --for ${String(lasts)} is no duration`);
-    const { nowMs } = await context.api.get<{ nowMs: number }>('/v1/status');
-    const json = { toMs: Math.round(nowMs + parseDuration(String(lasts))), why, ...(vm === undefined ? {} : { vm }) };
-    const event = await context.api.send<{ toMs: number }>('POST', '/v1/known-events', { json });
+    const { nowMs } = await context.api.get('/v1/status');
+    const named = typeof vm === 'string' ? { vm } : {};
+    const body = { toMs: Math.round(nowMs + parseDuration(String(lasts))), why: String(why), ...named };
+    const event = await context.api.send('post', '/v1/known-events', { body });
     show(context, event, () => printable(`until ${new Date(event.toMs).toISOString()}: ${String(why)}\n`));
     return EXIT.ok;
   },
@@ -58,8 +58,7 @@ export const anomalyRelease: ApiCommand = {
   watches: 'never',
   options: {},
   async run(context) {
-    const path = `/v1/vms/${encodeURIComponent(context.positionals[0] ?? '')}/isolation`;
-    const ended = await context.api.send<{ outcome: string; reason: string }>('DELETE', path, { json: {} });
+    const ended = await context.api.send('delete', '/v1/vms/{id}/isolation', { path: { id: context.positionals[0]! } });
     show(context, ended, () => printable(`${ended.outcome}${ended.reason === '' ? '' : `: ${ended.reason}`}\n`));
     return ended.outcome === 'applied' ? EXIT.ok : EXIT.failed;
   },

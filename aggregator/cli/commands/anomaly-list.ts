@@ -29,7 +29,7 @@ export const anomalyList: ApiCommand = {
   args: [],
   options: { open: { type: 'boolean', help: 'only what goes on' } },
   async run(context) {
-    const { items } = await context.api.get<{ items: IncidentAnswer[] }>(`/v1/anomalies${context.values.open ? '?open=true' : ''}`);
+    const { items } = await context.api.get('/v1/anomalies', context.values.open ? { query: { open: true } } : {});
     show(context, items, (wide) => (items.length === 0 ? 'nothing was wrong with any VM\n' : table(items, COLUMNS, wide)));
     return EXIT.ok;
   },

@@ -36,7 +36,7 @@ export const auditVerify: ApiCommand = {
     if (directory !== undefined && values.ledger !== undefined)
       throw new HeadroomError('USAGE', 'audit verify: name --data-dir or --ledger, not both');
     const file = typeof directory === 'string' ? join(directory, 'ledger', 'ledger.db') : values.ledger;
-    const found = typeof file === 'string' ? verifyLedgerFile(file) : await api.get<VerificationAnswer>('/v1/audit/verify');
+    const found = typeof file === 'string' ? verifyLedgerFile(file) : await api.get('/v1/audit/verify');
     show(context, found, () => text(found));
     return found.ok ? EXIT.ok : EXIT.failed;
   },

@@ -35,10 +35,11 @@ export const capacityList: ApiCommand = {
     if (form !== undefined) {
       if (!FORMS.some((one) => one === form))
         throw new HeadroomError('USAGE', `capacity list: --form ${form}: there are ${FORMS.join(', ')}`);
-      context.io.out(`${JSON.stringify(await context.api.get(`/v1/capacity/${form}`), null, 2)}\n`);
+      const path = form === 'openstack' ? '/v1/capacity/openstack' : '/v1/capacity/proxmox';
+      context.io.out(`${JSON.stringify(await context.api.get(path), null, 2)}\n`);
       return EXIT.ok;
     }
-    const { items } = await context.api.get<{ items: CapacityAnswer[] }>('/v1/capacity');
+    const { items } = await context.api.get('/v1/capacity');
     show(context, items, (wide) => (items.length === 0 ? 'no host is known yet\n' : table(items, COLUMNS, wide)));
     return EXIT.ok;
   },

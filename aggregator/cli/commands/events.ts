@@ -57,7 +57,7 @@ export const events: ApiCommand = {
     const limit = Number(values.limit ?? 20);
     if (!Number.isInteger(limit) || limit < 1 || limit > 1000)
       throw new HeadroomError('USAGE', `events: --limit ${values.limit}: a whole number from 1 to 1000 is needed`);
-    const { items } = await api.get<{ items: EventAnswer[] }>(`/v1/events?format=json&limit=${limit}`);
+    const { items } = await api.get('/v1/events', { query: { format: 'json', limit } });
     if (!watch) {
       show(context, items, (wide) =>
         items.length === 0 ? 'nothing has happened since the aggregator started\n' : table(items, COLUMNS, wide),

@@ -35,7 +35,7 @@ export const groupList: ApiCommand = {
   summary: 'groups of VMs: the size each has and should have, and why',
   args: [],
   async run(context) {
-    const { items } = await context.api.get<{ items: GroupAnswer[] }>('/v1/groups');
+    const { items } = await context.api.get('/v1/groups');
     show(context, items, (wide) => (items.length === 0 ? 'the policy has no groups\n' : table(items, COLUMNS, wide)));
     return EXIT.ok;
   },
@@ -48,7 +48,7 @@ export const groupShow: ApiCommand = {
   args: ['NAME'],
   async run(context) {
     const [name = ''] = context.positionals;
-    const group = await context.api.get<GroupAnswer>(`/v1/groups/${encodeURIComponent(name)}`);
+    const group = await context.api.get('/v1/groups/{name}', { path: { name } });
     show(context, group, (wide) => `${table([group], COLUMNS, wide)}\n${table(group.members, MEMBERS, wide)}`);
     return EXIT.ok;
   },
@@ -62,8 +62,7 @@ export const groupUndo: ApiCommand = {
   watches: 'never',
   async run(context) {
     const [name = '', vm = ''] = context.positionals;
-    const path = `/v1/groups/${encodeURIComponent(name)}/members/${encodeURIComponent(vm)}/undo`;
-    const group = await context.api.send<GroupAnswer>('POST', path, { json: {} });
+    const group = await context.api.send('post', '/v1/groups/{name}/members/{vm}/undo', { path: { name, vm } });
     show(context, group, (wide) => table(group.members, MEMBERS, wide));
     return EXIT.ok;
   },

@@ -52,7 +52,7 @@ export const hostList: ApiCommand = {
   summary: 'all hosts: capacity, what is used, what is allocated',
   args: [],
   async run(context) {
-    const hosts = await context.api.all<HostAnswer>('/v1/hosts');
+    const hosts = await context.api.all('/v1/hosts');
     show(context, hosts, (wide) =>
       hosts.length === 0 ? 'no host is known yet; one appears when its agent connects\n' : table(hosts, COLUMNS, wide),
     );

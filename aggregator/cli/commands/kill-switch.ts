@@ -18,8 +18,12 @@ async function turn(context: CommandContext, engaged: boolean): Promise<number> 
   const { host, vm, reason } = context.values;
   if (host !== undefined && vm !== undefined) throw new HeadroomError('USAGE', 'kill-switch: name --host or --vm, not both');
   const why = typeof reason === 'string' && reason !== '' ? reason : `by ${context.io.env.USER ?? 'someone'} at the command line`;
-  const json = { reason: why.slice(0, REASON_LETTERS_MAX), ...(host === undefined ? {} : { host }), ...(vm === undefined ? {} : { vm }) };
-  const answer = await context.api.send<{ scope: string; engaged: boolean }>(engaged ? 'PUT' : 'DELETE', '/v1/kill-switch', { json });
+  const body = {
+    reason: why.slice(0, REASON_LETTERS_MAX),
+    ...(typeof host === 'string' ? { host } : {}),
+    ...(typeof vm === 'string' ? { vm } : {}),
+  };
+  const answer = await context.api.send(engaged ? 'put' : 'delete', '/v1/kill-switch', { body });
   const where = vm === undefined ? (host === undefined ? 'the whole fleet' : `host ${host}`) : `VM ${vm}`;
   const text = engaged ? `engaged for ${where}: nothing is changed any more, what is in force stays` : `released for ${where}`;
   show(context, answer, () => `kill switch ${printable(text)}\n`);
@@ -52,7 +56,7 @@ export const killSwitchStatus: ApiCommand = {
   summary: 'where it is engaged',
   args: [],
   async run(context) {
-    const state = await context.api.get<{ fleet: boolean; hosts: string[]; vms: { name: string }[] }>('/v1/kill-switch');
+    const state = await context.api.get('/v1/kill-switch');
     const hosts = state.hosts.length === 0 ? '' : `; hosts: ${state.hosts.join(', ')}`;
     const vms = state.vms.length === 0 ? '' : `; VMs: ${state.vms.map(({ name }) => name).join(', ')}`;
     show(context, state, () => `the whole fleet: ${state.fleet ? 'ENGAGED' : 'not engaged'}${printable(hosts + vms)}\n`);

@@ -24,7 +24,7 @@ export const loanList: ApiCommand = {
   summary: 'what VMs lend each other, until when, and what came of it',
   args: [],
   async run(context) {
-    const { items } = await context.api.get<{ items: LoanAnswer[] }>('/v1/loans');
+    const { items } = await context.api.get('/v1/loans');
     show(context, items, (wide) => (items.length === 0 ? 'no VM lends another anything\n' : table(items, LOANS, wide)));
     return EXIT.ok;
   },
@@ -53,7 +53,7 @@ export const shortageList: ApiCommand = {
   summary: 'VMs that find no room on their host now, and what is done about it',
   args: [],
   async run(context) {
-    const { items } = await context.api.get<{ items: ShortageAnswer[] }>('/v1/shortages');
+    const { items } = await context.api.get('/v1/shortages');
     show(context, items, (wide) => (items.length === 0 ? 'every VM finds room on its host\n' : table(items, SHORTAGES, wide)));
     return EXIT.ok;
   },

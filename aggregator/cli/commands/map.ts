@@ -23,7 +23,7 @@ export const mapCommand: ApiCommand = {
   args: ['[VM]'],
   async run(context) {
     const [vm] = context.positionals;
-    const { items } = await context.api.get<{ items: MapAnswer[] }>(vm === undefined ? '/v1/map' : `/v1/map?vm=${encodeURIComponent(vm)}`);
+    const { items } = await context.api.get('/v1/map', vm === undefined ? {} : { query: { vm } });
     show(context, items, (wide) => (items.length === 0 ? 'no VM runs\n' : table(items, COLUMNS, wide)));
     return EXIT.ok;
   },

@@ -1,16 +1,12 @@
 /** `headroom plan list` and `headroom plan show [ID]`. */
 import { settingWords } from '../../core/plan/words.ts';
-import type { PlanAnswer, VmAnswer } from '../answers.ts';
+import type { PlanAnswer } from '../answers.ts';
 import type { ApiClient } from '../api-client.ts';
 import type { ApiCommand } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { type Column, printable, table } from '../output.ts';
 import { utc } from '../words.ts';
 import { show } from './show.ts';
-
-interface Plans {
-  items: PlanAnswer[];
-}
 
 const COLUMNS: readonly Column<PlanAnswer>[] = [
   { title: 'PLAN', text: ({ id }) => id },
@@ -29,7 +25,7 @@ export const planList: ApiCommand = {
   summary: 'the latest plans, newest first',
   args: [],
   async run(context) {
-    const { items } = await context.api.get<Plans>('/v1/plans?limit=20');
+    const { items } = await context.api.get('/v1/plans', { query: { limit: 20 } });
     show(context, items, (wide) => (items.length === 0 ? NONE : table(items, COLUMNS, wide)));
     return EXIT.ok;
   },
@@ -62,7 +58,7 @@ function text(plan: PlanAnswer, names: ReadonlyMap<string, string>): string {
 }
 
 async function namesOf(api: ApiClient): Promise<Map<string, string>> {
-  return new Map((await api.all<VmAnswer>('/v1/vms')).map(({ id, name }) => [id, name]));
+  return new Map((await api.all('/v1/vms')).map(({ id, name }) => [id, name]));
 }
 
 export const planShow: ApiCommand = {
@@ -74,9 +70,7 @@ export const planShow: ApiCommand = {
     const { api, positionals } = context;
     const [id] = positionals;
     const plan =
-      id === undefined
-        ? (await api.get<Plans>('/v1/plans?limit=1')).items[0]
-        : await api.get<PlanAnswer>(`/v1/plans/${encodeURIComponent(id)}`);
+      id === undefined ? (await api.get('/v1/plans', { query: { limit: 1 } })).items[0] : await api.get('/v1/plans/{id}', { path: { id } });
     const names =
       plan === undefined || context.output === 'json' || context.output === 'yaml' ? new Map<string, string>() : await namesOf(api);
     show(context, plan ?? null, () => (plan === undefined ? NONE : text(plan, names)));

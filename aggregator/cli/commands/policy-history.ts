@@ -1,6 +1,6 @@
 /** `headroom policy history` and `headroom policy rollback`: the versions there were, and back to one of them. */
 import { HeadroomError } from '../../../shared/errors.ts';
-import type { PoliciesAnswer, PolicyVersionAnswer } from '../answers.ts';
+import type { PolicyVersionAnswer } from '../answers.ts';
 import type { ApiCommand } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { type Column, table } from '../output.ts';
@@ -22,7 +22,7 @@ export const policyHistory: ApiCommand = {
   args: [],
   details: "The digests are those of the ledger's hash-chained entries: audit verify proves them.",
   async run(context) {
-    const { items } = await context.api.get<{ items: PolicyVersionAnswer[] }>('/v1/policies/versions');
+    const { items } = await context.api.get('/v1/policies/versions');
     show(context, items, (wide) => (items.length === 0 ? 'no policy file was ever in force\n' : table(items, COLUMNS, wide)));
     return EXIT.ok;
   },
@@ -38,7 +38,7 @@ export const policyRollback: ApiCommand = {
   details: 'It becomes a new version: history is never rewritten.',
   async run(context) {
     const { api, positionals, values } = context;
-    const { version: current } = await api.get<PoliciesAnswer>('/v1/policies');
+    const { version: current } = await api.get('/v1/policies');
     if (positionals[0] === undefined && current < 2)
       throw new HeadroomError('NOT_FOUND', `policy version ${current} is in force and there is none before it`);
     const found = await versionOf(api, positionals[0] ?? String(current - 1));

@@ -1,6 +1,6 @@
 /** `headroom policy get|show|apply|diff`: the policy file in force, an earlier one, a new one. */
 import { HeadroomError } from '../../../shared/errors.ts';
-import type { PoliciesAnswer, PolicyChangeAnswer, PolicyVersionAnswer } from '../answers.ts';
+import type { PolicyChangeAnswer, PolicyVersionAnswer } from '../answers.ts';
 import { type ApiClient, ProblemError } from '../api-client.ts';
 import type { ApiCommand, CommandContext } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -10,7 +10,7 @@ import { show } from './show.ts';
 const whole = (source: string): string => (source.endsWith('\n') || source === '' ? source : `${source}\n`);
 
 async function showInForce(context: CommandContext): Promise<number> {
-  const policies = await context.api.get<PoliciesAnswer>('/v1/policies');
+  const policies = await context.api.get('/v1/policies');
   const source = whole(policies.source);
   if (source === '') context.io.err('headroom: no policy file is in force; the built-in policy only observes\n');
   show(context, policies, () => source);
@@ -30,7 +30,7 @@ export const policyGet: ApiCommand = {
 export async function versionOf(api: ApiClient, text: string): Promise<PolicyVersionAnswer & { source: string }> {
   if (!/^[1-9]\d{0,14}$/.test(text))
     throw new HeadroomError('USAGE', `policy: "${text}" is no version; "headroom policy history" lists them`);
-  const found = await api.get<PolicyVersionAnswer>(`/v1/policies/versions/${text}`);
+  const found = await api.get('/v1/policies/versions/{version}', { path: { version: Number(text) } });
   if (found.source === null) throw new HeadroomError('NOT_FOUND', `the text of policy version ${text} is no longer kept`);
   return { ...found, source: found.source };
 }
@@ -83,8 +83,8 @@ export interface Applying {
 /** Sends a policy and tells what it changes; mistakes are told with their place. */
 export async function applyText({ api, io, output }: CommandContext, { text, file, dryRun, ifVersion }: Applying): Promise<number> {
   try {
-    const headers: Record<string, string> = ifVersion === null ? {} : { 'if-match': `"${ifVersion}"` };
-    const done = await api.send<PolicyChangeAnswer>('PUT', `/v1/policies?dryRun=${dryRun}`, { text }, headers);
+    const header = ifVersion === null ? {} : { header: { 'if-match': `"${ifVersion}"` } };
+    const done = await api.send('put', '/v1/policies', { query: { dryRun }, ...header, body: text });
     const head = dryRun ? 'not applied (--dry-run); it would change:' : `policy version ${done.version} is in force:`;
     const changes = done.changes.length === 0 ? ['nothing'] : done.changes;
     const lines = [head, ...changes.map((change) => `  ${change}`), ...planLines(done)];

@@ -30,7 +30,7 @@ export const slaList: ApiCommand = {
   summary: "the policy's agreements on service, and how well they were kept",
   args: [],
   async run(context) {
-    const { items } = await context.api.get<{ items: SlaAnswer[] }>('/v1/slas');
+    const { items } = await context.api.get('/v1/slas');
     show(context, items, (wide) =>
       items.length === 0 ? 'the policy file names no agreement (fleet.slas)\n' : table(items, COLUMNS, wide),
     );

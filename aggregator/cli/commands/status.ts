@@ -1,20 +1,10 @@
 /** `headroom status`: the aggregator at a glance. Exits with 69 when it is not ready to decide. */
+import type { Status } from '../../client/words.ts';
 import type { ApiCommand } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { printable } from '../output.ts';
 import { age } from '../words.ts';
 import { show } from './show.ts';
-
-interface Status {
-  version: string;
-  nowMs: number;
-  startedAtMs: number;
-  epoch: number;
-  ready: boolean;
-  reason: string;
-  killSwitch: boolean;
-  seriesStore: { kind: string; bytes: number | null; problems: string[] };
-}
 
 function text(status: Status): string {
   const { seriesStore: store } = status;
@@ -34,7 +24,7 @@ export const status: ApiCommand = {
   summary: 'the aggregator at a glance; exits with 69 while it is not ready',
   args: [],
   async run(context) {
-    const found = await context.api.get<Status>('/v1/status');
+    const found = await context.api.get('/v1/status');
     show(context, found, () => text(found));
     return found.ready ? EXIT.ok : EXIT.unavailable;
   },

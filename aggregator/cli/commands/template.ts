@@ -1,6 +1,6 @@
 /** `headroom template list|show|apply|check`: what VMs of groups are made from. */
 import { HeadroomError } from '../../../shared/errors.ts';
-import type { TemplateAnswer, TemplateChangeAnswer, TemplateCheckAnswer, TemplateTextAnswer } from '../answers.ts';
+import type { TemplateAnswer, TemplateCheckAnswer } from '../answers.ts';
 import { ProblemError } from '../api-client.ts';
 import type { ApiCommand } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -28,7 +28,7 @@ export const templateList: ApiCommand = {
   summary: 'what VMs of groups are made from, and how long they take to be ready',
   args: [],
   async run(context) {
-    const { items } = await context.api.get<{ items: TemplateAnswer[] }>('/v1/templates');
+    const { items } = await context.api.get('/v1/templates');
     show(context, items, (wide) => (items.length === 0 ? 'there is no template yet\n' : table(items, COLUMNS, wide)));
     return EXIT.ok;
   },
@@ -43,8 +43,10 @@ export const templateShow: ApiCommand = {
     const [name = '', version] = context.positionals;
     if (version !== undefined && !/^[1-9]\d{0,14}$/.test(version))
       throw new HeadroomError('USAGE', `template show: "${version}" is no version`);
-    const path = `/v1/templates/${encodeURIComponent(name)}${version === undefined ? '' : `/versions/${version}`}`;
-    const found = await context.api.get<TemplateTextAnswer>(path);
+    const found =
+      version === undefined
+        ? await context.api.get('/v1/templates/{name}', { path: { name } })
+        : await context.api.get('/v1/templates/{name}/versions/{version}', { path: { name, version: Number(version) } });
     show(context, found, () => (found.source.endsWith('\n') ? found.source : `${found.source}\n`));
     return EXIT.ok;
   },
@@ -67,8 +69,8 @@ export const templateApply: ApiCommand = {
     const [file = '-'] = positionals;
     const text = await io.read(file);
     try {
-      const path = `/v1/templates/${encodeURIComponent(nameIn(text))}?dryRun=${values['dry-run'] === true}`;
-      const done = await api.send<TemplateChangeAnswer>('PUT', path, { text });
+      const request = { path: { name: nameIn(text) }, query: { dryRun: values['dry-run'] === true }, body: text };
+      const done = await api.send('put', '/v1/templates/{name}', request);
       const words = done.changed ? (done.dryRun ? 'is sound and would be a new version' : 'is current') : 'is what it was';
       io.out(render(output, done, () => `template ${done.name}: version ${done.version} ${words}\n`, false));
       return EXIT.ok;
@@ -99,9 +101,8 @@ export const templateCheck: ApiCommand = {
   async run(context) {
     const [name = ''] = context.positionals;
     const { host } = context.values;
-    const query = typeof host === 'string' ? `?host=${encodeURIComponent(host)}` : '';
-    const path = `/v1/templates/${encodeURIComponent(name)}/check${query}`;
-    const { items } = await context.api.send<{ items: TemplateCheckAnswer[] }>('POST', path, { json: {} });
+    const query = typeof host === 'string' ? { query: { host } } : {};
+    const { items } = await context.api.send('post', '/v1/templates/{name}/check', { path: { name }, ...query });
     show(context, items, (wide) => (items.length === 0 ? 'no host makes VMs\n' : table(items, CHECK_COLUMNS, wide)));
     return items.length > 0 && items.every(({ ok }) => ok) ? EXIT.ok : EXIT.failed;
   },

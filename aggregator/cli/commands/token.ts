@@ -1,22 +1,13 @@
 /** `headroom token make|list|revoke`: API tokens of people and programs. */
 import { HeadroomError } from '../../../shared/errors.ts';
+import { ROLES, type Role } from '../../identity/roles.ts';
+import type { ApiTokenAnswer } from '../answers.ts';
 import type { ApiCommand } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { type Column, printable, table } from '../output.ts';
 import { utc } from '../words.ts';
 import { secondsOf } from './agent-key.ts';
 import { show } from './show.ts';
-
-interface TokenAnswer {
-  id: string;
-  name: string;
-  role: string;
-  tenant: string | null;
-  labels: Record<string, string>;
-  by: string;
-  madeAtMs: number;
-  expiresAtMs: number | null;
-}
 
 function labelsOf(text: string): Record<string, string> {
   const pairs = text.split(',').map((pair) => /^([^=]+)=(.+)$/.exec(pair.trim()));
@@ -38,19 +29,20 @@ export const tokenMake: ApiCommand = {
   },
   async run(context) {
     const { role = 'viewer', tenant, labels, valid } = context.values;
-    const json = {
-      ...{ name: context.positionals[0], role },
-      ...(tenant === undefined ? {} : { tenant }),
+    if (!ROLES.some((each) => each === role)) throw new HeadroomError('USAGE', `token make: --role ${role}: there are ${ROLES.join(', ')}`);
+    const body = {
+      ...{ name: context.positionals[0]!, role: role as Role },
+      ...(typeof tenant === 'string' ? { tenant } : {}),
       ...(typeof labels === 'string' ? { labels: labelsOf(labels) } : {}),
       ...(typeof valid === 'string' ? { validSeconds: secondsOf(valid) } : {}),
     };
-    const made = await context.api.send<TokenAnswer & { token: string }>('POST', '/v1/api-tokens', { json });
+    const made = await context.api.send('post', '/v1/api-tokens', { body });
     show(context, made, () => `${made.token}\n`);
     return EXIT.ok;
   },
 };
 
-const COLUMNS: readonly Column<TokenAnswer>[] = [
+const COLUMNS: readonly Column<ApiTokenAnswer>[] = [
   { title: 'NAME', text: ({ name }) => name },
   { title: 'ID', text: ({ id }) => id },
   { title: 'ROLE', text: ({ role }) => role },
@@ -72,7 +64,7 @@ export const tokenList: ApiCommand = {
   summary: 'API tokens: whose, with which role and scope',
   args: [],
   async run(context) {
-    const { items } = await context.api.get<{ items: TokenAnswer[] }>('/v1/api-tokens');
+    const { items } = await context.api.get('/v1/api-tokens');
     show(context, items, (wide) => (items.length === 0 ? 'there are no tokens\n' : table(items, COLUMNS, wide)));
     return EXIT.ok;
   },
@@ -85,8 +77,7 @@ export const tokenRevoke: ApiCommand = {
   args: ['NAME'],
   watches: 'never',
   async run(context) {
-    const path = `/v1/api-tokens/${encodeURIComponent(context.positionals[0]!)}`;
-    const revoked = await context.api.send<TokenAnswer>('DELETE', path, { json: {} });
+    const revoked = await context.api.send('delete', '/v1/api-tokens/{id}', { path: { id: context.positionals[0]! } });
     show(context, revoked, () => printable(`token ${revoked.name} is revoked`).concat('\n'));
     return EXIT.ok;
   },

@@ -17,7 +17,7 @@ import { show } from './show.ts';
 const LOOK_MS = 1000;
 const WAIT_SECONDS = 120;
 
-async function untilEnded(context: CommandContext, path: string, asked: CredentialAnswer, waitMs: number): Promise<CredentialAnswer> {
+async function untilEnded(context: CommandContext, id: string, asked: CredentialAnswer, waitMs: number): Promise<CredentialAnswer> {
   const { io, api } = context;
   const untilMs = io.clock.monotonicMs() + waitMs;
   let login = asked;
@@ -31,11 +31,11 @@ async function untilEnded(context: CommandContext, path: string, asked: Credenti
     if (io.clock.monotonicMs() >= untilMs)
       throw new HeadroomError(
         'TIMEOUT',
-        `the login is not ready after ${waitMs / 1000} s: ${message}; it may still come: GET ${api.url}${path}`,
+        `the login is not ready after ${waitMs / 1000} s: ${message}; it may still come: GET ${api.url}/v1/vms/${encodeURIComponent(id)}/credentials/${asked.id}`,
       );
     await pause(io, LOOK_MS);
     if (io.stop.aborted) throw new HeadroomError('CANCELLED', 'interrupted; a login that is made meanwhile opens with no key that exists');
-    login = await api.get<CredentialAnswer>(path);
+    login = await api.get('/v1/vms/{id}/credentials/{credentialId}', { path: { id, credentialId: asked.id } });
   }
   return login;
 }
@@ -57,9 +57,10 @@ export const vmCredentials: ApiCommand = {
     if (!(waitSeconds >= 1 && waitSeconds <= 3600))
       throw new HeadroomError('USAGE', `--wait ${values.wait}: seconds from 1 to 3600 are needed`);
     const { publicKey, privateKey } = generateKeyPairSync('x25519');
-    const path = `/v1/vms/${encodeURIComponent(positionals[0]!)}/credentials`;
-    const asked = await api.send<CredentialAnswer>('POST', path, { json: { publicKey: publicKey.export({ format: 'jwk' }) } });
-    const login = await untilEnded(context, `${path}/${encodeURIComponent(asked.id)}`, asked, waitSeconds * 1000);
+    const id = positionals[0]!;
+    const body = { publicKey: { ...publicKey.export({ format: 'jwk' }) } };
+    const asked = await api.send('post', '/v1/vms/{id}/credentials', { path: { id }, body });
+    const login = await untilEnded(context, id, asked, waitSeconds * 1000);
     if (login.state === 'failed' || login.sealed === null) throw new HeadroomError('UNAVAILABLE', `no login was made: ${login.reason}`);
     const { plaintext } = await compactDecrypt(login.sealed, privateKey).catch((error: unknown) => {
       throw new HeadroomError(

@@ -1,5 +1,4 @@
 /** `headroom vm explain NAME`. */
-import type { ExplanationAnswer } from '../answers.ts';
 import type { ApiCommand } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { printable } from '../output.ts';
@@ -11,7 +10,7 @@ export const vmExplain: ApiCommand = {
   summary: 'why a VM has what it has, in sentences',
   args: ['NAME'],
   async run(context) {
-    const answer = await context.api.get<ExplanationAnswer>(`/v1/vms/${encodeURIComponent(context.positionals[0]!)}/explain`);
+    const answer = await context.api.get('/v1/vms/{id}/explain', { path: { id: context.positionals[0]! } });
     show(context, answer, () => `${answer.text.map(printable).join('\n')}\n`);
     return EXIT.ok;
   },

@@ -39,7 +39,7 @@ export const vmList: ApiCommand = {
   options: { host: { type: 'string', value: 'HOST', help: 'only those of this host' } },
   details: 'A question mark is unknown; a dash is no limit.',
   async run(context) {
-    const all = await context.api.all<VmAnswer>('/v1/vms');
+    const all = await context.api.all('/v1/vms');
     const vms = all
       .filter(({ host }) => context.values.host === undefined || host === context.values.host)
       .sort((a, b) => a.host.localeCompare(b.host) || a.name.localeCompare(b.name));

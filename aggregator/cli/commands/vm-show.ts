@@ -56,7 +56,7 @@ export const vmShow: ApiCommand = {
   args: ['NAME'],
   details: 'NAME is the name of the VM, or its UUID when several have that name.',
   async run(context) {
-    const vm = await context.api.get<VmAnswer>(`/v1/vms/${encodeURIComponent(context.positionals[0]!)}`);
+    const vm = await context.api.get('/v1/vms/{id}', { path: { id: context.positionals[0]! } });
     show(context, vm, () => text(vm));
     return EXIT.ok;
   },

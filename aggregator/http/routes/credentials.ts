@@ -12,7 +12,10 @@ const LoginParams = Type.Object({ id: Type.String({ maxLength: 256 }), credentia
 const Body = Type.Object(
   {
     publicKey: Type.Union(
-      [Type.String({ maxLength: 4096, description: 'PEM (SubjectPublicKeyInfo)' }), Type.Object({}, { description: 'JSON Web Key' })],
+      [
+        Type.String({ maxLength: 4096, description: 'PEM (SubjectPublicKeyInfo)' }),
+        Type.Object({}, { additionalProperties: true, description: 'JSON Web Key' }),
+      ],
       {
         description: 'X25519, or RSA of 2048 to 8192 bits. The private key stays with the user.',
       },

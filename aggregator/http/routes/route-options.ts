@@ -3,14 +3,14 @@ import type { FastifyInstance } from 'fastify';
 import type Type from 'typebox';
 import { HeadroomError } from '../../../shared/errors.ts';
 import { type HostId, hostId, type VmId, vmId } from '../../../shared/ids.ts';
-import { ProblemSchema } from '../problem.ts';
+import { PROBLEM } from '../problem.ts';
 import type { AggregatorService, VmView } from '../service.ts';
 
 export type Routes = (app: FastifyInstance, service: AggregatorService) => void;
 
 /** Response schemas of a route: its own for 200, a problem for everything else. */
 export function answers(ok: Type.TSchema, description = 'OK'): Record<string, unknown> {
-  const problem = { description: 'Problem', content: { 'application/problem+json': { schema: ProblemSchema } } };
+  const problem = { description: 'Problem', content: { 'application/problem+json': { schema: PROBLEM } } };
   return { 200: { ...ok, description }, '4xx': problem, '5xx': problem };
 }
 

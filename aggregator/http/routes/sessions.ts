@@ -7,7 +7,7 @@ import type { Access } from '../../identity/access.ts';
 import { CALLBACK_PATH, UNDER_WAY_SECONDS } from '../../identity/oidc-log-in.ts';
 import { isFleetWide, ROLES } from '../../identity/roles.ts';
 import { sessionCookie, sessionIn, underWayCookie, underWayIn } from '../access-guard.ts';
-import { ProblemSchema } from '../problem.ts';
+import { PROBLEM } from '../problem.ts';
 import type { IdentityRoutes } from './agent-keys.ts';
 import { answers } from './route-options.ts';
 
@@ -23,8 +23,8 @@ const Body = Type.Object({ token: Type.String({ minLength: 1, maxLength: 8192 })
 const Ways = Type.Object({ provider: Type.Boolean({ description: 'GET /v1/session/provider leads to an identity provider' }) });
 const redirects = {
   303: { type: 'null', description: 'See the address in `location`' },
-  '4xx': { description: 'Problem', content: { 'application/problem+json': { schema: ProblemSchema } } },
-  '5xx': { description: 'Problem', content: { 'application/problem+json': { schema: ProblemSchema } } },
+  '4xx': { description: 'Problem', content: { 'application/problem+json': { schema: PROBLEM } } },
+  '5xx': { description: 'Problem', content: { 'application/problem+json': { schema: PROBLEM } } },
 };
 const Ended = Type.Object({ ended: Type.Boolean() });
 
