@@ -48,8 +48,7 @@ function unused(): CheckResult {
 /** Files made from a description are what it says: Grafana's dashboards, the API's types. */
 function made(script: string): CheckResult {
   const done = spawnSync(process.execPath, [join(root, script), '--check'], { cwd: root, encoding: 'utf8' });
-  const output = `${done.stdout}${done.stderr}`;
-  return { ok: done.status === 0, detail: output.trim().split('\n').at(-1) ?? '', output };
+  return { ok: done.status === 0, detail: done.stdout.trim().split('\n').at(-1) ?? '', output: `${done.stdout}${done.stderr}` };
 }
 
 const checks: Record<string, () => CheckResult> = {

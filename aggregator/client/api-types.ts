@@ -1323,6 +1323,19 @@ export interface components {
             }[];
         };
         Template: {
+            asked: ({
+                /** @enum {string} */
+                kind: "tcp";
+                port: number;
+                timeoutMs: number;
+            } | {
+                /** @enum {string} */
+                kind: "http";
+                path: string;
+                port: number;
+                status: number;
+                timeoutMs: number;
+            }) | null;
             /** @description UTC milliseconds */
             atMs: number;
             boots: {
@@ -1342,7 +1355,7 @@ export interface components {
             name: string;
             pool: string;
             /** @enum {unknown} */
-            probe: "guest-agent" | "application" | "booted";
+            probe: "guest-agent" | "application" | "booted" | "tcp" | "http";
             readyWithinMs: number;
             software: string[];
             vcpus: number;
