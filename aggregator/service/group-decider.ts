@@ -15,7 +15,7 @@ import { decideGroup, type GroupDecision, type GroupMember } from '../core/spawn
 import { leadStepsOf, unitsOf } from '../core/spawn/group-sizing.ts';
 import { hostRooms, memoryOfNew } from '../core/spawn/host-rooms.ts';
 import { budgetOf, NEW_GROUP, ordered, type SpawnBook, type SpawnChange, withGroup, withRecord } from '../core/spawn/spawn-book.ts';
-import { callBack, giveUp, type SpawnRecord } from '../core/spawn/spawn-record.ts';
+import { callBack, giveUp, type SpawnPhase, type SpawnRecord } from '../core/spawn/spawn-record.ts';
 import type { FleetState } from '../core/state/fleet-state.ts';
 import type { GroupDemands, ServingMember } from './group-demand.ts';
 import type { SpawnReporter } from './spawn-reporter.ts';
@@ -61,6 +61,8 @@ export interface GroupOutlook {
   forecast: Forecast | null;
 }
 
+const STARTING: readonly SpawnPhase[] = ['building', 'booting'];
+const PARTING: readonly SpawnPhase[] = ['draining', 'stopping', 'stopped'];
 const HOUR_MS = 3_600_000;
 const OUTLOOK_HOURS = 48;
 
@@ -105,6 +107,7 @@ export class GroupDecider {
       barred: this.#barred(snapshot),
       budget: budgetOf(book, policy.name, { perHour: policy.perHour, fleet: this.#options.state.policy.spawnedMax ?? SPAWNED_MAX }, nowMs),
       retryAtMs: (book.groups[policy.name] ?? NEW_GROUP).retryAtMs,
+      poolLacks: poolLacks(policy, template, book),
       rooms: this.#rooms(policy, template, book, snapshot),
       asked: {
         memoryMiB: memoryOfNew(template.build.memoryMiB),
@@ -144,11 +147,15 @@ export class GroupDecider {
     for (const { vm, reason } of decision.callBack) change(vm, (record) => callBack(record, reason, nowMs));
     for (const { vm, reason } of decision.retire) change(vm, (record) => giveUp(record, reason, nowMs));
     const { vcpus, memoryMiB, disk } = template.build;
-    for (const { host, reason } of decision.spawn) {
+    const orders = [
+      ...decision.spawn.map((each) => ({ ...each, spare: false })),
+      ...decision.spares.map((each) => ({ ...each, spare: true })),
+    ];
+    for (const order of orders) {
       const vm = this.#newId();
-      book = ordered(book, policy.name, { vm, host, vcpus, memoryMiB, pool: disk.pool, template: template.id, reason }, nowMs);
+      book = ordered(book, policy.name, { ...order, vm, vcpus, memoryMiB, pool: disk.pool, template: template.id }, nowMs);
       const record = book.records.at(-1) as SpawnRecord;
-      changes.push({ before: record, after: record, reason });
+      changes.push({ before: record, after: record, reason: order.reason });
     }
     return { book, changes };
   }
@@ -184,7 +191,9 @@ export class GroupDecider {
         healthy: serves && seen?.state === 'ready' && there.has(host) && (demand?.ageMs ?? Number.POSITIVE_INFINITY) <= staleAfterMs,
       };
     };
-    const own = records.filter(({ group, phase }) => group === policy.name && ['building', 'booting', 'serving'].includes(phase));
+    const own = records.filter(
+      ({ group, phase, spare }) => group === policy.name && !spare && ['building', 'booting', 'serving'].includes(phase),
+    );
     const others = vms.filter((vm) => !made.has(vm.id) && vm.state !== 'stopped' && vm.state !== 'error' && policy.matches(vm));
     return [...own.map((record) => member(record.vm, record.host, record)), ...others.map(({ id, host }) => member(id, host, null))];
   }
@@ -233,8 +242,15 @@ export class GroupDecider {
   }
 }
 
+/** Members that will be stopped and kept, or are, fewer than the template's warm pool asks for. */
+function poolLacks({ name }: GroupPolicy, { id, warmPool }: KnownTemplate, { records }: SpawnBook): number {
+  const coming = (phase: SpawnPhase, spare: boolean): boolean => PARTING.includes(phase) || (spare && STARTING.includes(phase));
+  const kept = records.filter((each) => each.group === name && each.template === id && !each.failed && coming(each.phase, each.spare));
+  return Math.max(0, warmPool - kept.length);
+}
+
 /** What leaves still has its part of the load; it need not tell of it any more. */
 function going({ name }: GroupPolicy, { records }: SpawnBook): ServingMember[] {
-  const out = records.filter(({ group, phase }) => group === name && (phase === 'draining' || phase === 'stopping'));
+  const out = records.filter(({ group, phase, spare }) => group === name && !spare && (phase === 'draining' || phase === 'stopping'));
   return out.map(({ vm }) => ({ vm, sinceMs: null }));
 }

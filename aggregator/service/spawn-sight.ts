@@ -108,7 +108,7 @@ export class SpawnSight {
     const { drainMs, graceMs, ignores, undoMs } = group ?? TERMS_DEFAULT;
     const { readyWithinMs = READY_WITHIN_MS, asked = null } = templates.get(record.template) ?? {};
     const kept = { ...{ drainMs, graceMs, ignores, readyWithinMs }, probed: asked !== null, hostLostMs: HOST_LOST_MS, retryMs: RETRY_MS };
-    return { ...kept, undoMs: this.#inWarmPool(record, records, templates) ? Number.POSITIVE_INFINITY : undoMs };
+    return { ...kept, undoMs, pooled: this.#inWarmPool(record, records, templates) };
   }
 
   /** The newest stopped members stay, as many as the template says. */
@@ -118,7 +118,8 @@ export class SpawnSight {
     templates: ReadonlyMap<string, KnownTemplate>,
   ): boolean {
     const kept = templates.get(template)?.warmPool ?? 0;
-    if (kept === 0 || this.#options.templates.current(templateName(template))?.id !== template) return false;
+    const wanted = this.#options.state.policy.groups?.some(({ name, template: of }) => name === group && of === templateName(template));
+    if (kept === 0 || wanted !== true || this.#options.templates.current(templateName(template))?.id !== template) return false;
     const stopped = records.filter((each) => each.group === group && each.phase === 'stopped');
     return stopped
       .toSorted((a, b) => b.sinceMs - a.sinceMs)

@@ -15,6 +15,7 @@ import {
   EMPTY_BOOK,
   type GroupBounds,
   type GroupMemory,
+  hasBooted,
   liveOn,
   NEW_GROUP,
   type SpawnBook,
@@ -200,7 +201,7 @@ export class Spawner {
 
   #noteBoots(changes: readonly SpawnChange[], nowMs: number): void {
     for (const { before, after } of changes) {
-      if (before.phase === 'booting' && after?.phase === 'serving' && !before.warm) {
+      if (before.phase === 'booting' && hasBooted(after) && !before.warm) {
         this.boots.note(templateName(before.template), before.host, nowMs - before.orderedAtMs);
       }
     }

@@ -46,6 +46,7 @@ function situation(members: GroupMember[], expected: number | null, change: Part
       surplusSinceMs: null,
       barred: null,
       retryAtMs: 0,
+      poolLacks: 0,
       rooms: [room],
       nowMs: NOW,
     },
@@ -58,6 +59,30 @@ function situation(members: GroupMember[], expected: number | null, change: Part
 }
 
 const three = [memberOf(1), memberOf(2), memberOf(3)];
+
+t.test('the warm pool is filled when nothing else is to be done, within budget and room', async (t) => {
+  const lacking = { poolLacks: 2 };
+  t.match(decideGroup(situation(three, 3, lacking)), { spawn: [], spares: [{ host: 'kvm1' }, {}], notDone: null });
+  t.match(decideGroup(situation(three, 4.5, lacking)), { spawn: [{}, {}], spares: [] }, 'what is wanted comes first');
+  t.match(decideGroup(situation(three, 3, { ...lacking, budget: { left: 1, reason: 'the budget' } })), {
+    ...{ spares: [{}], notDone: 'the warm pool is not full: the budget' },
+  });
+  t.match(decideGroup(situation(three, 3, { ...lacking, policy: policyOf('') })), { spares: [], notDone: 'its mode is recommend' });
+  t.match(decideGroup(situation(three, 3, { ...lacking, barred: 'frozen' })), { spares: [], notDone: 'frozen' });
+});
+
+t.test('a stopped member is called back only where its host has room for it; one that drains still runs', async (t) => {
+  const rooms = [{ ...room, freeMemoryMiB: 1500 }];
+  const stopped = [recordOf(8, 'stopped'), recordOf(9, 'stopped'), recordOf(10, 'draining')];
+  const { callBack, spawn, notDone } = decideGroup(situation(three, 6, { leaving: stopped, rooms }));
+  t.same(
+    callBack.map(({ vm }) => vm),
+    [idOf(8), idOf(10)],
+  );
+  t.same(spawn, []);
+  t.match(notDone, /476 MiB are free, 1024 are needed/);
+});
+
 const LONG_AGO = { surplusSinceMs: NOW - 60_000 };
 
 t.test('grows: those on their way out first, then new ones within budget, room and time', async (t) => {

@@ -24,6 +24,7 @@ const TERMS: SpawnTerms = {
   graceMs: 90_000,
   ignores: 'force',
   undoMs: 600_000,
+  pooled: false,
   hostLostMs: 120_000,
   retryMs: 5000,
 };
@@ -41,6 +42,7 @@ const RECORD: SpawnRecord = {
   phase: 'building',
   generation: 1,
   warm: false,
+  spare: false,
   sinceMs: START,
   reason: 'ordered',
   orderedAtMs: START,
@@ -130,6 +132,20 @@ t.test('a guest that ignores the request to shut down: by force, or left, as the
     told: /did not shut down within 90 s/,
   });
 });
+
+t.test(
+  'made for the warm pool: it boots, is stopped without serving, kept while the pool wants it, and called back to serve',
+  async (t) => {
+    const spare = { spare: true };
+    const stopping = next(inPhase('booting', spare), { state: 'ready', ready: true }, 20_000);
+    t.match(stopping, { record: { phase: 'stopping' }, told: /ready 20 s after it was ordered; kept/ });
+    t.match(next(inPhase('stopping', spare), { state: 'ready' }, 90_000, { ignores: 'leave' }), { order: 'end' }, 'nobody uses it');
+    const stopped = inPhase('stopped', spare);
+    t.same(next(stopped, { state: 'stopped' }, 1e9, { pooled: true }), { record: stopped, order: null, told: null });
+    t.match(next(stopped, { state: 'stopped' }, 0), { record: { phase: 'removing', failed: false }, told: /keeps fewer/ });
+    t.match(callBack(stopped, 'wanted', START), { phase: 'building', spare: false, warm: true });
+  },
+);
 
 t.test('called back while it drains or is stopped, and not after', async (t) => {
   t.match(callBack(inPhase('draining'), 'wanted again', START), { phase: 'serving' });

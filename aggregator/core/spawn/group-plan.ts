@@ -40,6 +40,8 @@ export interface GroupSituation {
   budget: { left: number; reason: string };
   /** None is made before, after one that failed. */
   retryAtMs: number;
+  /** Stopped members that its template's warm pool lacks. */
+  poolLacks: number;
   rooms: readonly HostRoom[];
   asked: RoomAsked;
   nowMs: number;
@@ -48,6 +50,8 @@ export interface GroupSituation {
 export interface GroupDecision {
   desired: GroupSize;
   spawn: { host: HostId; reason: string }[];
+  /** For the warm pool: made when nothing else is to be done. */
+  spares: { host: HostId; reason: string }[];
   callBack: { vm: VmId; reason: string }[];
   retire: { vm: VmId; reason: string }[];
   surplusSinceMs: number | null;
@@ -60,27 +64,58 @@ export function decideGroup(situation: GroupSituation): GroupDecision {
   const desired = groupSize(members.length, demands, { least, most, ...sizing });
   const surplus = members.length - desired.size;
   const surplusSinceMs = surplus > 0 ? (situation.surplusSinceMs ?? nowMs) : null;
-  const nothing: GroupDecision = { desired, spawn: [], callBack: [], retire: [], surplusSinceMs, notDone: null };
-  if (surplus === 0) return nothing;
+  const nothing: GroupDecision = { desired, spawn: [], spares: [], callBack: [], retire: [], surplusSinceMs, notDone: null };
+  if (surplus === 0 && situation.poolLacks === 0) return nothing;
   if (policy.mode !== 'auto') return { ...nothing, notDone: `its mode is ${policy.mode}` };
   if (barred !== null) return { ...nothing, notDone: barred };
-  return surplus < 0 ? grow(situation, nothing, -surplus) : shrink(situation, nothing, surplus);
+  if (surplus < 0) return grow(situation, nothing, -surplus);
+  const decision = surplus > 0 ? shrink(situation, nothing, surplus) : nothing;
+  return decision.retire.length === 0 && situation.poolLacks > 0 ? prefill(situation, decision) : decision;
 }
 
 function grow(situation: GroupSituation, nothing: GroupDecision, missing: number): GroupDecision {
-  const { leaving, nowMs, retryAtMs, budget, asked } = situation;
   const { reason } = nothing.desired;
-  const callBack = leaving.slice(0, missing).map(({ vm }) => ({ vm, reason: `called back: ${reason}` }));
+  const { back, rooms } = calledBack(situation, missing);
+  const callBack = back.map(({ vm }) => ({ vm, reason: `called back: ${reason}` }));
   const wanted = missing - callBack.length;
   if (wanted === 0) return { ...nothing, callBack };
-  if (nowMs < retryAtMs) {
-    return { ...nothing, callBack, notDone: `the last one failed: the next is made in ${Math.ceil((retryAtMs - nowMs) / 1000)} s` };
+  const { placed, notDone } = place({ ...situation, rooms }, wanted, reason);
+  return { ...nothing, callBack, spawn: placed, notDone };
+}
+
+/** What drains still runs; what is stopped wants its memory again, where its disk lies. */
+function calledBack({ leaving, rooms: from, asked }: GroupSituation, missing: number): { back: SpawnRecord[]; rooms: readonly HostRoom[] } {
+  let rooms = from;
+  const back: SpawnRecord[] = [];
+  for (const record of leaving) {
+    if (back.length === missing) break;
+    const own = rooms.filter(({ host }) => host === record.host);
+    if (record.phase === 'stopped') {
+      if (chooseHost(own, asked).host === null) continue;
+      rooms = rooms.map((room) => (room.host === record.host ? taken(room, asked) : room));
+    }
+    back.push(record);
   }
-  const spawn: GroupDecision['spawn'] = [];
+  return { back, rooms };
+}
+
+/** Only when nothing else is to be done: what is wanted now comes first, in budget and room. */
+function prefill(situation: GroupSituation, decision: GroupDecision): GroupDecision {
+  const { placed, notDone } = place(situation, situation.poolLacks, 'kept ready for the next rise');
+  return { ...decision, spares: placed, notDone: decision.notDone ?? (notDone === null ? null : `the warm pool is not full: ${notDone}`) };
+}
+
+/** Hosts for so many new ones, within budget, room and time; or why there are fewer. */
+function place(situation: GroupSituation, wanted: number, reason: string): { placed: GroupDecision['spawn']; notDone: string | null } {
+  const { nowMs, retryAtMs, budget, asked } = situation;
+  if (nowMs < retryAtMs) {
+    return { placed: [], notDone: `the last one failed: the next is made in ${Math.ceil((retryAtMs - nowMs) / 1000)} s` };
+  }
+  const placed: GroupDecision['spawn'] = [];
   let rooms = situation.rooms;
   let notDone: string | null = null;
   for (let i = 0; i < wanted && notDone === null; i++) {
-    if (spawn.length >= budget.left) {
+    if (placed.length >= budget.left) {
       notDone = budget.reason;
       break;
     }
@@ -89,10 +124,10 @@ function grow(situation: GroupSituation, nothing: GroupDecision, missing: number
       notDone = `no host can take it: ${choice.reason}`;
       break;
     }
-    spawn.push({ host: choice.host, reason: `${reason}; ${choice.reason}` });
+    placed.push({ host: choice.host, reason: `${reason}; ${choice.reason}` });
     rooms = rooms.map((room) => (room.host === choice.host ? taken(room, asked) : room));
   }
-  return { ...nothing, callBack, spawn, notDone };
+  return { placed, notDone };
 }
 
 const taken = (room: HostRoom, asked: RoomAsked): HostRoom => ({

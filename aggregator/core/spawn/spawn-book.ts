@@ -78,9 +78,12 @@ export function liveOn(
   return { book: { ...book, records, groups }, changes, orders };
 }
 
+/** It came from its boot to where it was made for. */
+export const hasBooted = (after: SpawnRecord | null): boolean => after?.phase === 'serving' || after?.phase === 'stopping';
+
 /** A member that failed makes the group wait before the next; one that serves ends that. */
 function noted(group: GroupMemory, before: SpawnRecord, after: SpawnRecord | null, nowMs: number): GroupMemory {
-  if (after?.phase === 'serving' && before.phase === 'booting') return { ...group, failures: 0, retryAtMs: 0 };
+  if (before.phase === 'booting' && hasBooted(after)) return { ...group, failures: 0, retryAtMs: 0 };
   if (after?.failed !== true || before.failed) return group;
   const failures = group.failures + 1;
   return { ...group, failures, retryAtMs: nowMs + Math.min(HOUR_MS, RETRY_MS * 2 ** (failures - 1)) };
@@ -103,13 +106,15 @@ export interface Ordered {
   pool: string;
   template: string;
   reason: string;
+  /** For the warm pool; absent = to serve. */
+  spare?: boolean;
 }
 
 /** A new VM begins its life on record. */
-export function ordered(book: SpawnBook, group: string, { vm, reason, ...made }: Ordered, nowMs: number): SpawnBook {
+export function ordered(book: SpawnBook, group: string, { vm, reason, spare = false, ...made }: Ordered, nowMs: number): SpawnBook {
   const record: SpawnRecord = {
     ...{ vm, name: `${group}-${vm.slice(0, 8)}`.slice(-128), orderId: `spawn/${vm}`, group, reason, ...made },
-    ...{ phase: 'building', generation: 1, sinceMs: nowMs, orderedAtMs: nowMs, sentAtMs: null, warm: false, failed: false },
+    ...{ phase: 'building', generation: 1, sinceMs: nowMs, orderedAtMs: nowMs, sentAtMs: null, warm: false, spare, failed: false },
   };
   const memory = book.groups[group] ?? NEW_GROUP;
   const orderedAtMs = [...memory.orderedAtMs.filter((atMs) => nowMs - atMs < HOUR_MS), nowMs];

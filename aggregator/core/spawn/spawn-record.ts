@@ -38,6 +38,8 @@ export interface SpawnRecord {
   sentAtMs: number | null;
   /** Started from what was stopped: no measure of how long making one takes. */
   warm: boolean;
+  /** Made for the warm pool: once it was ready it is stopped, and kept to be started. */
+  spare: boolean;
   /** It never came to serve, or was lost: told apart from one that did its work. */
   failed: boolean;
 }
@@ -55,6 +57,8 @@ export interface SpawnTerms {
   ignores: 'force' | 'leave';
   /** Time in which a stopped VM can be called back. */
   undoMs: number;
+  /** The warm pool keeps it while it is stopped. */
+  pooled: boolean;
   /** A host that is away so long has lost what was being made there. */
   hostLostMs: number;
   /** An order that was not answered is sent again after so long. */
@@ -121,7 +125,8 @@ export function giveUp(record: SpawnRecord, reason: string, nowMs: number): Spaw
 export function callBack(record: SpawnRecord, reason: string, nowMs: number): SpawnRecord | null {
   if (record.phase === 'draining') return to(record, 'serving', reason, nowMs);
   // Its order to build starts what is there.
-  return record.phase === 'stopped' ? { ...to(record, 'building', reason, nowMs), orderedAtMs: nowMs, warm: true } : null;
+  if (record.phase !== 'stopped') return null;
+  return { ...to(record, 'building', reason, nowMs), orderedAtMs: nowMs, warm: true, spare: false };
 }
 
 interface Look {
@@ -171,7 +176,7 @@ function building(look: Look): SpawnNext {
 function booting(look: Look): SpawnNext {
   const { record, seen, terms, nowMs } = look;
   if (seen.ready && seen.state === 'ready')
-    return moved(look, 'serving', `ready ${seconds(nowMs - record.orderedAtMs)} after it was ordered`);
+    return moved(look, record.spare ? 'stopping' : 'serving', readyIn(nowMs - record.orderedAtMs, record));
   const stopped = seen.state === 'stopped' && inPhaseMs(look) >= STOPPED_BELIEVED_MS;
   if (stopped || seen.state === 'error') return failed(look, 'it stopped before it was ready');
   if (hostLost(look)) return failed(look, `host ${record.host} went away while it was booting`);
@@ -195,15 +200,18 @@ function draining(look: Look): SpawnNext {
 }
 
 function stopping(look: Look): SpawnNext {
-  const { seen, terms } = look;
+  const { record, seen, terms } = look;
   if (seen.state === 'stopped' || seen.state === 'error') return moved(look, 'stopped', 'it has shut down');
   if (inPhaseMs(look) < terms.graceMs) return asks(look, 'stop');
-  if (terms.ignores === 'force') return asks(look, 'end');
+  // Nobody uses what was only made to be kept.
+  if (terms.ignores === 'force' || record.spare) return asks(look, 'end');
   return moved(look, 'serving', `it did not shut down within ${seconds(terms.graceMs)}, and the policy leaves it running`);
 }
 
 function stopped(look: Look): SpawnNext {
-  const { terms } = look;
+  const { record, terms } = look;
+  if (terms.pooled) return stays(look);
+  if (record.spare) return moved(look, 'removing', 'the warm pool keeps fewer');
   return inPhaseMs(look) >= terms.undoMs ? moved(look, 'removing', `${seconds(terms.undoMs)} to call it back are over`) : stays(look);
 }
 
@@ -214,5 +222,7 @@ function removing(look: Look): SpawnNext {
   return asks(look, 'remove');
 }
 
+const readyIn = (ms: number, { spare }: SpawnRecord): string =>
+  `ready ${seconds(ms)} after it was ordered${spare ? '; kept for the next rise' : ''}`;
 const unreached = ({ unreached: reason }: SpawnSeen): string => (reason === null ? '' : `: ${reason}`);
 const seconds = (ms: number): string => `${Math.round(ms / 1000)} s`;

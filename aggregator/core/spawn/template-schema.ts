@@ -112,7 +112,7 @@ export const TemplateDocument = Type.Object(
         description: 'labels and their values, such as {tier: web}',
       }),
     ),
-    /** Stopped VMs of it kept ready to start, of those that groups no longer need. */
+    /** Stopped VMs of it that each group keeps ready to start: made ahead, and of those no longer needed. */
     warmPool: Type.Optional(Type.Integer({ minimum: 0, maximum: 1000, description: 'a whole number from 0 to 1000' })),
   },
   closed,
