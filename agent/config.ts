@@ -89,6 +89,12 @@ export const HOST_OPTIONS = {
     value: 'DIR',
     help: 'kernels that VMs made here may boot directly lie there (default: none may)',
   },
+  handOver: {
+    kind: texts(64),
+    default: [],
+    value: 'PATTERN',
+    help: 'VMs made by others that may be handed over to groups, `*` for any letters',
+  },
   buildVmsMax: { kind: number(0, 10_000), default: 16, value: 'N', help: 'VMs made here at once' },
   buildMaxMiB: { kind: number(16), default: 16_384, value: 'N', help: 'memory of a VM made here at most' },
   memoryReserveMiB: {

@@ -162,10 +162,11 @@ function aggregators(
   return { connect: async () => connectTo(addresses.next)(), addresses };
 }
 
-/** Only where pools are named for it. */
+/** Only where pools are named for it, or VMs that may be handed over. */
 async function buildMeans(config: Values<typeof HOST_OPTIONS>, prng: Prng): Promise<{ build?: BuildMeans }> {
   const { buildPool: pools, buildNetwork: networks, buildBootFolder: bootFolder, buildVmsMax: vmsMax, buildMaxMiB: memoryMiBMax } = config;
-  if (pools.length === 0) return {};
+  const { handOver } = config;
+  if (pools.length === 0 && handOver.length === 0) return {};
   const [{ createLibvirtBuilder }, { createBuildPlaces }, { askGuest }] = await Promise.all([
     parts.builder(),
     parts.buildPlaces(),
@@ -175,7 +176,7 @@ async function buildMeans(config: Values<typeof HOST_OPTIONS>, prng: Prng): Prom
     build: {
       builder: createLibvirtBuilder({ uri: config.connect, clock: systemClock, prng: prng.stream('builder') }),
       places: createBuildPlaces(join(config.stateDir, 'seeds')),
-      limits: { pools, networks, bootFolder, vmsMax, memoryMiBMax },
+      limits: { pools, networks, handOver, bootFolder, vmsMax, memoryMiBMax },
       ask: askGuest,
     },
   };

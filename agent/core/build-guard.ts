@@ -7,6 +7,7 @@ import type { ErrorCode } from '../../shared/errors.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
 import { comparePairs, type Pair } from '../../shared/resources.ts';
 import type { VmBuild } from '../../shared/vm-build.ts';
+import { matchesAny } from './name-pattern.ts';
 
 export type BuildAsked = FrameOf<'build'>;
 export type BuildResult = FrameOf<'build-result'>;
@@ -17,6 +18,8 @@ export interface BuildLimits {
   pools: readonly string[];
   /** Names of libvirt networks and bridges; `user` = user-mode networks. */
   networks: readonly string[];
+  /** Names of VMs made by others that may be handed over to Headroom, `*` for any letters. None unless said. */
+  handOver: readonly string[];
   /** The one folder from which kernels may be booted directly; null = none. */
   bootFolder: string | null;
   /** VMs of Headroom's making there may be at once. */
@@ -37,6 +40,8 @@ export interface BuildGround {
   /** VMs that Headroom made and that are there now, the one asked for not counted. */
   vmsMade: number;
   limits: BuildLimits;
+  /** Of the VM, where it is one this agent manages; null = it is not. */
+  name: string | null;
 }
 
 export interface BuildRefusal {
@@ -56,6 +61,7 @@ export function refusalOfBuild({ pair, leaseMs, order }: BuildAsked, ground: Bui
   }
   if (killed !== null && order.action !== 'check' && order.action !== 'probe')
     return { code: 'CONFLICT', reason: `kill switch: ${killed}` };
+  if (order.action === 'adopt') return objectionToHandOver(ground);
   const pool = 'build' in order ? order.build.disk.pool : 'pool' in order ? order.pool : null;
   if (pool !== null && !limits.pools.includes(pool)) return forbidden(`nothing may be made in pool ${pool} of this host`);
   if (!('build' in order)) return null;
@@ -63,6 +69,12 @@ export function refusalOfBuild({ pair, leaseMs, order }: BuildAsked, ground: Bui
     return forbidden(`this host has ${ground.vmsMade} VMs of Headroom's making, and ${limits.vmsMax} are allowed`);
   }
   return objectionTo(order.build, limits);
+}
+
+function objectionToHandOver({ name, limits }: BuildGround): BuildRefusal | null {
+  if (name === null) return forbidden('it is not a VM that the agent of this host manages');
+  if (matchesAny(name, limits.handOver)) return null;
+  return forbidden(`VM ${name} may not be handed over: its host's administrator names those that may with --hand-over`);
 }
 
 function objectionTo({ boot, networks, memoryMiB }: VmBuild, limits: BuildLimits): BuildRefusal | null {

@@ -35,6 +35,10 @@ export interface VmBuilder {
   domainTypes(): Promise<string[]>;
   /** Defines it, marked as made by Headroom for this order; a domain of another mark under the same name or id is refused. */
   define(id: VmId, build: VmBuild, files: BuildFiles, mark: BuildMark): Promise<void>;
+  /** Marks what others made as handed over to Headroom, in its persistent definition; null takes the mark off. Throws where there is none. */
+  hand(id: VmId, mark: HandMark | null): Promise<void>;
+  /** Null: it was not handed over, or is not there. */
+  handed(id: VmId): Promise<HandMark | null>;
   /** Who made it; null: not Headroom. */
   mark(id: VmId): Promise<BuildMark | null>;
   start(id: VmId): Promise<void>;
@@ -50,6 +54,12 @@ export interface VmBuilder {
   /** Removes the definition, with what libvirt keeps beside it. */
   undefine(id: VmId): Promise<void>;
   close(): Promise<void>;
+}
+
+/** Of a VM that Headroom did not make. */
+export interface HandMark {
+  orderId: string;
+  group: string;
 }
 
 /** Written into the definition's metadata. */

@@ -9,7 +9,7 @@ import type { VmId } from '../../shared/ids.ts';
 import { BYTES_PER_MIB } from '../../shared/units.ts';
 import type { VmBuild } from '../../shared/vm-build.ts';
 import { type BuildPlaces, vmOfVolume } from '../actuators/build-vm.ts';
-import type { BuildMark, VmBuilder, Volume } from './builder.ts';
+import type { BuildMark, HandMark, VmBuilder, Volume } from './builder.ts';
 import type { PowerState } from './hypervisor.ts';
 import type { SimulatedHypervisor } from './simulated.ts';
 import type { SimulatedVmOptions } from './simulated-vm.ts';
@@ -43,12 +43,13 @@ export interface SimulatedBuilder extends VmBuilder {
 interface Made {
   pools: ReadonlyMap<string, SimulatedPool & { volumes: Set<string> }>;
   marks: Map<VmId, BuildMark>;
+  handed: Map<VmId, HandMark>;
   seeds: Set<VmId>;
 }
 
 export function createSimulatedBuilder(options: SimulatedBuilderOptions): SimulatedBuilder {
   const pools = new Map(options.pools.map((pool) => [pool.name, { ...pool, volumes: new Set(pool.images) }]));
-  const made: Made = { pools, marks: new Map(), seeds: new Set() };
+  const made: Made = { pools, marks: new Map(), handed: new Map(), seeds: new Set() };
   const enter = (call: keyof VmBuilder): void => options.fault?.(call);
   return {
     ...storage(made, enter),
@@ -97,9 +98,12 @@ function storage(
   };
 }
 
-type Domains = Pick<VmBuilder, 'power' | 'domainTypes' | 'define' | 'mark' | 'start' | 'addresses' | 'shutdown' | 'powerOff' | 'undefine'>;
+type Domains = Pick<
+  VmBuilder,
+  'power' | 'domainTypes' | 'define' | 'hand' | 'handed' | 'mark' | 'start' | 'addresses' | 'shutdown' | 'powerOff' | 'undefine'
+>;
 
-function domains({ marks }: Made, options: SimulatedBuilderOptions, enter: Enter): Domains {
+function domains({ marks, handed }: Made, options: SimulatedBuilderOptions, enter: Enter): Domains {
   const { hypervisor, clock } = options;
   const power = (id: VmId): PowerState | null => (hypervisor.ids().includes(id) ? hypervisor.truth(id).power : null);
   const end = (id: VmId): void => {
@@ -119,6 +123,16 @@ function domains({ marks }: Made, options: SimulatedBuilderOptions, enter: Enter
       const base = { id, name, vcpus, bootMemoryMiB: memoryMiB, power: 'shutoff' } as const;
       hypervisor.addVm({ ...base, ...behaviour, facts: { osFamily: 'linux', ...facts, labels } });
       marks.set(id, mark);
+    },
+    async hand(id, mark) {
+      enter('hand');
+      if (power(id) === null) throw new HeadroomError('HYPERVISOR_REFUSED', `there is no VM ${id} on this host`);
+      if (mark === null) handed.delete(id);
+      else handed.set(id, mark);
+    },
+    async handed(id) {
+      enter('handed');
+      return power(id) === null ? null : (handed.get(id) ?? null);
     },
     async mark(id) {
       enter('mark');

@@ -14,7 +14,7 @@ import type { VmBuild } from '../../shared/vm-build.ts';
 import { type BuildPlaces, buildVm, checkBuild, removeVm, vmOfVolume } from '../actuators/build-vm.ts';
 import type { AskGuest } from '../actuators/ready-probe.ts';
 import { type BuildAsked, type BuildLimits, type BuildRefusal, type BuildResult, refusalOfBuild } from '../core/build-guard.ts';
-import type { VmBuilder } from '../hypervisor/builder.ts';
+import type { HandMark, VmBuilder } from '../hypervisor/builder.ts';
 
 /** What makes VMs on this host, where its administrator lets it. */
 export interface BuildMeans {
@@ -35,6 +35,8 @@ export interface BuildDeskOptions extends BuildMeans {
   send: (result: BuildResult) => void;
   /** VMs came or went: the inventory is due. */
   changed: () => void;
+  /** Of a VM that this agent manages; null = of none. */
+  nameOf: (vm: VmId) => string | null;
   /** Its probe passed: this host saw it serve. */
   serves: (vm: VmId) => void;
 }
@@ -128,13 +130,13 @@ export class BuildDesk {
   }
 
   async #carryOut(asked: BuildAsked, receivedAtMs: number): Promise<Ended> {
-    const { clock, log, builder, places, limits, epoch, killed } = this.#options;
+    const { clock, log, builder, places, limits, epoch, killed, nameOf } = this.#options;
     const { order, orderId, pair } = asked;
     const vm = vmOf(asked);
     const highest = this.#highest.get(vm) ?? null;
     const waitedMs = clock.bootMs() - receivedAtMs;
     const vmsMade = order.action === 'build' ? await this.#vmsMade(vm) : 0;
-    const ground = { epoch: epoch(), highest, waitedMs, killed: killed(vm), vmsMade, limits };
+    const ground = { epoch: epoch(), highest, waitedMs, killed: killed(vm), vmsMade, limits, name: nameOf(vm) };
     const refusal = refusalOfBuild(asked, ground);
     if (refusal !== null) return refused(refusal);
     if (highest === null || comparePairs(pair, highest) > 0) this.#highest.set(vm, pair);
@@ -162,6 +164,12 @@ export class BuildDesk {
         return APPLIED;
       case 'probe':
         return this.#probe(vm, order.probe);
+      case 'adopt':
+        return this.#adopt(vm, { orderId, group: order.group });
+      case 'release':
+        if ((await builder.handed(vm)) !== null) await builder.hand(vm, null);
+        this.#highest.delete(vm);
+        return APPLIED;
     }
   }
 
@@ -174,9 +182,18 @@ export class BuildDesk {
     return APPLIED;
   }
 
+  async #adopt(vm: VmId, mark: HandMark): Promise<Ended> {
+    const { builder } = this.#options;
+    if ((await builder.mark(vm)) !== null)
+      return refused({ code: 'CONFLICT', reason: `VM ${vm} was made by Headroom: it needs no hand-over` });
+    await builder.hand(vm, mark);
+    await builder.start(vm);
+    return APPLIED;
+  }
+
   async #take(vm: VmId, action: 'stop' | 'end'): Promise<Ended> {
     const { builder } = this.#options;
-    if ((await builder.mark(vm)) === null) return refused(notOurs(vm));
+    if ((await builder.mark(vm)) === null && (await builder.handed(vm)) === null) return refused(notOurs(vm));
     await (action === 'stop' ? builder.shutdown(vm) : builder.powerOff(vm));
     return APPLIED;
   }
@@ -209,7 +226,10 @@ export class BuildDesk {
   }
 }
 
-const notOurs = (vm: VmId): BuildRefusal => ({ code: 'PERMISSION', reason: `VM ${vm} was not made by Headroom` });
+const notOurs = (vm: VmId): BuildRefusal => ({
+  code: 'PERMISSION',
+  reason: `VM ${vm} was not made by Headroom, and not handed over to it`,
+});
 const vmOf = ({ order }: BuildAsked): VmId => order.vm as VmId;
 
 const failed = (error: unknown): Ended => ({

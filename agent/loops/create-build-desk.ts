@@ -14,6 +14,10 @@ export function createBuildDesk(means: BuildMeans, context: HostContext, welcome
     killed: (vm) => killReason(context, vm),
     send: (result) => context.send(result),
     changed: () => context.changed(),
+    nameOf: (vm) => {
+      const entry = table.get(vm);
+      return entry?.managed ? entry.name : null;
+    },
     serves: (vm) => noteServing(context, vm),
   });
 }

@@ -9,7 +9,7 @@ import { backup, restore } from './commands/backup.ts';
 import { capacityList } from './commands/capacity-list.ts';
 import { detect } from './commands/detect.ts';
 import { events } from './commands/events.ts';
-import { groupList, groupShow, groupUndo } from './commands/group.ts';
+import { groupGiveBack, groupHandOver, groupList, groupShow, groupUndo } from './commands/group.ts';
 import { hostList } from './commands/host-list.ts';
 import { killSwitchOff, killSwitchOn, killSwitchStatus } from './commands/kill-switch.ts';
 import { loanList, shortageList } from './commands/loan-list.ts';
@@ -49,6 +49,8 @@ export const COMMANDS: readonly Command[] = [
   groupList,
   groupShow,
   groupUndo,
+  groupHandOver,
+  groupGiveBack,
   templateList,
   templateShow,
   templateApply,

@@ -55,6 +55,10 @@ export interface GroupMemberView {
   sinceMs: number;
   reason: string;
   failed: boolean;
+  /** Made by others and handed over. */
+  handed: boolean;
+  /** Made for the warm pool. */
+  spare: boolean;
 }
 
 export interface GroupView {
@@ -92,6 +96,10 @@ export interface SpawnService {
   setGroupBounds(name: string, bounds: { min: number; max: number } | null, by: string): Promise<GroupView>;
   /** Takes a member back that drains or is stopped. Throws NOT_FOUND, CONFLICT when it is too late. */
   undoMember(name: string, vm: VmId, by: string): Promise<GroupView>;
+  /** A VM made by others may be let go like the group's own. Throws NOT_FOUND, CONFLICT, UNAVAILABLE where its host does not allow it. */
+  handOver(name: string, vm: VmId, by: string): Promise<GroupView>;
+  /** It is its owner's again, as it is now. Throws NOT_FOUND, CONFLICT for one that Headroom made. */
+  giveBack(name: string, vm: VmId, by: string): Promise<GroupView>;
   /** Nothing uses it any more. Throws NOT_FOUND. */
   memberDrained(name: string, vm: VmId): GroupView;
 

@@ -1,6 +1,6 @@
 /** Templates, groups and spawning with what they work through. Parts in, desk out. */
 import type { HostId } from '../../shared/ids.ts';
-import { BUILD_CAPABILITY, PROBE_CAPABILITY } from '../../shared/protocol/build-frames.ts';
+import { BUILD_CAPABILITY, HAND_OVER_CAPABILITY, PROBE_CAPABILITY } from '../../shared/protocol/build-frames.ts';
 import type { DecisionConfig } from '../config.ts';
 import type { FleetSnapshot } from '../core/plan/plan.ts';
 import { type BuildCheckOptions, BuildChecks } from '../execute/build-checks.ts';
@@ -39,6 +39,7 @@ export function createSpawning(parts: SpawningParts): SpawnDesk {
   const epochOf = (host: HostId): number => Math.max(parts.holdOf(host), state.host(host)?.highestEpoch ?? 0);
   const makesVms = (host: HostId): boolean => understands(host, BUILD_CAPABILITY);
   const probes = (host: HostId): boolean => understands(host, PROBE_CAPABILITY);
+  const takesVms = (host: HostId): boolean => understands(host, HAND_OVER_CAPABILITY);
   const checks = new BuildChecks({ clock, epochOf, send, retryMs: config.commandRetryMs, deadlineMs: CHECK_DEADLINE_MS });
   const { stepMs, seasonsMs } = config;
   const templates = new TemplateKeeper(ledger);
@@ -66,5 +67,5 @@ export function createSpawning(parts: SpawningParts): SpawnDesk {
     },
     ...{ epoch, prng: parts.prng.stream('spawn'), periodMs: spawnPeriodMs(config) },
   });
-  return new SpawnDesk({ time, state, queue, templates, checks, spawner, demands, makesVms });
+  return new SpawnDesk({ time, state, queue, templates, checks, spawner, demands, makesVms, takesVms });
 }

@@ -1,14 +1,21 @@
 /** Groups, as the API reads and steers them. Policy, spawner and people's words in; views out. */
 import { HeadroomError } from '../../shared/errors.ts';
+import type { HostId } from '../../shared/ids.ts';
 import type { GroupPolicy } from '../core/plan/group-policy.ts';
 import type { FleetState } from '../core/state/fleet-state.ts';
 import type { GroupView, SpawnService } from '../http/spawn-service.ts';
 import type { GroupOutlook } from './group-decider.ts';
 import type { Spawner } from './spawner.ts';
 
-type GroupService = Pick<SpawnService, 'groups' | 'setGroupBounds' | 'undoMember' | 'memberDrained'>;
+type GroupService = Pick<SpawnService, 'groups' | 'setGroupBounds' | 'undoMember' | 'memberDrained' | 'handOver' | 'giveBack'>;
 
-export function groupService({ state, spawner }: { state: FleetState; spawner: Spawner }): GroupService {
+export interface GroupServiceOptions {
+  state: FleetState;
+  spawner: Spawner;
+  takesVms: (host: HostId) => boolean;
+}
+
+export function groupService({ state, spawner, takesVms }: GroupServiceOptions): GroupService {
   const known = (name: string): GroupPolicy => {
     const group = state.policy.groups?.find((each) => each.name === name);
     if (group === undefined) throw new HeadroomError('NOT_FOUND', `the policy has no group "${name}"; GET /v1/groups lists them`);
@@ -32,6 +39,31 @@ export function groupService({ state, spawner }: { state: FleetState; spawner: S
       await spawner.undo(vm, by);
       return view(known(name));
     },
+    async handOver(name, vm, by) {
+      const group = known(name);
+      const found = state.vm(vm);
+      if (found === undefined) throw new HeadroomError('NOT_FOUND', `no VM ${vm} is known; headroom vm list lists them`);
+      const { host, inventory } = found;
+      const { name: called, vcpus, bootMemoryMiB: memoryMiB, labels } = inventory;
+      if (!group.matches({ id: vm, name: called, host, labels })) {
+        throw new HeadroomError(
+          'CONFLICT',
+          `VM ${called} does not serve with group ${name}: the group's match in the policy says which do`,
+        );
+      }
+      if (inventory.state !== 'ready')
+        throw new HeadroomError('CONFLICT', `VM ${called} is ${inventory.state}: it is handed over while it serves`);
+      if (!takesVms(host)) {
+        throw new HeadroomError('UNAVAILABLE', `the agent of host ${host} takes no VMs: its administrator names them with --hand-over`);
+      }
+      await spawner.handOver({ vm, name: called, host, group: name, vcpus, memoryMiB, reason: `handed over by ${by}` });
+      return view(group);
+    },
+    async giveBack(name, vm, by) {
+      checkMember(name, vm);
+      await spawner.giveBack(vm, by);
+      return view(known(name));
+    },
     memberDrained(name, vm) {
       checkMember(name, vm);
       spawner.drained(vm);
@@ -46,8 +78,8 @@ function viewOf(group: GroupPolicy, spawner: Spawner): GroupView {
   const members = spawner.records
     .filter((record) => record.group === name)
     .map((record) => {
-      const { vm, host, phase, sinceMs, reason, failed } = record;
-      return { vm, name: record.name, host, template: record.template, phase, sinceMs, reason, failed };
+      const { vm, host, phase, sinceMs, reason, failed, handed = false, spare = false } = record;
+      return { vm, name: record.name, host, template: record.template, phase, sinceMs, reason, failed, handed, spare };
     });
   return {
     ...{ name, template, mode, min, max, members },

@@ -24,6 +24,8 @@ export interface SpawnDeskOptions {
   spawner: Spawner;
   demands: GroupDemands;
   makesVms: (host: HostId) => boolean;
+  /** Its agent takes VMs that are handed over. */
+  takesVms: (host: HostId) => boolean;
 }
 
 export class SpawnDesk {

@@ -26,6 +26,7 @@ const TERMS_DEFAULT = { drainMs: 60_000, graceMs: 90_000, ignores: 'leave', undo
 const READY_WITHIN_MS = 600_000;
 /** The order whose answer ends a phase. */
 const ANSWERED: Partial<Record<SpawnPhase, string>> = { building: 'build', booting: 'probe', removing: 'remove' };
+const HANDED_ANSWERED: Partial<Record<SpawnPhase, string>> = { building: 'adopt', removing: 'release' };
 
 export class SpawnSight {
   readonly #options: { state: FleetState; templates: TemplateKeeper };
@@ -88,8 +89,9 @@ export class SpawnSight {
     const here = known?.host === host ? known : undefined;
     const answer = this.#answers.get(vm);
     const { probe = 'guest-agent', asked = null } = templates.get(template) ?? {};
-    const newest = answer?.generation === generation && answer.action === ANSWERED[phase] ? answer : null;
-    const booted = probe === 'booted' || here?.inventory.guestAgent === true;
+    const wanted = (record.handed ? HANDED_ANSWERED : ANSWERED)[phase];
+    const newest = answer?.generation === generation && answer.action === wanted ? answer : null;
+    const booted = record.handed || probe === 'booted' || here?.inventory.guestAgent === true;
     // Once it served, a host that is there and does not know it has lost it.
     const lost = here === undefined && hostAwaySinceMs === null && ['serving', 'draining', 'stopping'].includes(phase);
     return {

@@ -15,6 +15,8 @@ import {
   EMPTY_BOOK,
   type GroupBounds,
   type GroupMemory,
+  type HandedOver,
+  handedOver,
   hasBooted,
   liveOn,
   NEW_GROUP,
@@ -24,7 +26,7 @@ import {
   withGroup,
   withRecord,
 } from '../core/spawn/spawn-book.ts';
-import { callBack, SPAWN_PHASES, type SpawnRecord } from '../core/spawn/spawn-record.ts';
+import { callBack, giveBack, SPAWN_PHASES, type SpawnRecord } from '../core/spawn/spawn-record.ts';
 import type { LedgerBody, LedgerStore } from '../store/ledger-store.ts';
 import { GroupDecider, type GroupDeciderOptions } from './group-decider.ts';
 import { SpawnShelf } from './spawn-shelf.ts';
@@ -95,6 +97,28 @@ export class Spawner {
       const after = callBack(before, reason, this.#options.time.nowMs());
       if (after === null)
         throw new HeadroomError('CONFLICT', `VM ${before.name} is ${before.phase}: there is nothing to take back, or it is too late`);
+      await this.#commit(withRecord(this.#book, after), [{ before, after, reason }], []);
+    });
+  }
+
+  /** A VM made by others becomes a member that may be let go like the rest. Throws CONFLICT where it is one already. */
+  handOver(handed: HandedOver): Promise<void> {
+    return this.#deciding(async () => {
+      const { vm, name, reason } = handed;
+      if (this.records.some((each) => each.vm === vm)) throw new HeadroomError('CONFLICT', `VM ${name} is in Headroom's hands already`);
+      const book = handedOver(this.#book, handed, this.#options.time.nowMs());
+      const record = book.records.at(-1) as SpawnRecord;
+      await this.#commit(book, [{ before: record, after: record, reason }], []);
+    });
+  }
+
+  /** A VM that was handed over is its owner's again. Throws NOT_FOUND, CONFLICT for one that Headroom made. */
+  giveBack(vm: VmId, by: string): Promise<void> {
+    return this.#deciding(async () => {
+      const before = this.#recordOf(vm);
+      const reason = `given back by ${by}`;
+      const after = giveBack(before, reason, this.#options.time.nowMs());
+      if (after === null) throw new HeadroomError('CONFLICT', `VM ${before.name} was made by Headroom: there is nobody to give it back to`);
       await this.#commit(withRecord(this.#book, after), [{ before, after, reason }], []);
     });
   }
@@ -229,7 +253,9 @@ export class Spawner {
     const { vm, host, orderId, generation, pool, group, name, template } = record;
     const known = order === 'build' || order === 'probe' ? await templates.byId(template) : null;
     const frame = { type: 'build' as const, orderId, pair: { epoch: epochOf(host), generation }, leaseMs: ORDER_LEASE_MS };
-    if (order === 'build') {
+    if (record.handed && order === 'build') send(host, { ...frame, order: { action: 'adopt', vm, group } });
+    else if (record.handed && order === 'remove') send(host, { ...frame, order: { action: 'release', vm } });
+    else if (order === 'build') {
       if (known === null) log.error('a template is no longer kept; what was to be made from it is given up in time', { template, vm });
       else send(host, { ...frame, order: { action: 'build', vm, group, template, build: { ...known.build, name } } });
     } else if (order === 'probe') {

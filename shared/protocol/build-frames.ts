@@ -12,12 +12,15 @@ import { PLAIN_NAME_PATTERN, VmBuild } from '../vm-build.ts';
 export const BUILD_CAPABILITY = 'build';
 /** It carries out a template's `tcp` and `http` probes too. */
 export const PROBE_CAPABILITY = 'build-probe';
+/** It takes VMs that were handed over, where its administrator lets it. */
+export const HAND_OVER_CAPABILITY = 'hand-over';
 
 /**
  * check: what this host lacks for a build, nothing is changed; build: make it and start it, or start what was stopped; stop: ask
- * the guest to shut down; end: power off; remove: definition, seed and (unless kept) disk go; probe: try once whether it serves.
+ * the guest to shut down; end: power off; remove: definition, seed and (unless kept) disk go; probe: try once whether it serves;
+ * adopt: mark a VM made by others as handed over, and start it if it is stopped; release: take that mark off, nothing else.
  */
-export const BUILD_ACTIONS = ['check', 'build', 'stop', 'end', 'remove', 'probe'] as const;
+export const BUILD_ACTIONS = ['check', 'build', 'stop', 'end', 'remove', 'probe', 'adopt', 'release'] as const;
 
 const text = (maxLength: number) => Type.String({ maxLength });
 const vm = Type.String({ pattern: `^${UUID_SOURCE}$` });
@@ -33,6 +36,8 @@ const Order = Type.Union([
   Type.Object({ action: Type.Literal('end'), vm }),
   Type.Object({ action: Type.Literal('remove'), vm, pool: name, keepDisk: Type.Boolean() }),
   Type.Object({ action: Type.Literal('probe'), vm, probe: NetworkProbe }),
+  Type.Object({ action: Type.Literal('adopt'), vm, group: name }),
+  Type.Object({ action: Type.Literal('release'), vm }),
 ]);
 
 /** Aggregator → host agent. Sent again with the same id, action and pair it is answered again, and not carried out again. */

@@ -164,6 +164,12 @@ t.test('a VM that Headroom did not make, or made by another order, is left alone
   await t.rejects(removeVm(driver, places, stranger, POOL), { message: /was not made by Headroom: it stays/ });
   await t.rejects(make(driver, stranger, buildOf()), { message: /was not made by order order-1/ });
   t.equal(await driver.power(stranger), 'running');
+  t.equal(await driver.handed(stranger), null);
+  await driver.hand(stranger, { orderId: 'hand-1', group: `<"web">` });
+  t.same(await driver.handed(stranger), { orderId: 'hand-1', group: `<"web">` });
+  await t.rejects(removeVm(driver, places, stranger, POOL), { message: /was not made by Headroom: it stays/ }, 'handed over or not');
+  await driver.hand(stranger, null);
+  t.equal(await driver.handed(stranger), null);
   await make(driver, idOf(3000), buildOf());
   await t.rejects(make(driver, idOf(3000), buildOf(), { ...MARK, orderId: 'order-2' }), { message: /was not made by order order-2/ });
   t.equal(await driver.power(idOf(3000)), 'running');

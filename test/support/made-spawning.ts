@@ -17,7 +17,14 @@ class: web
 
 const member: GroupMemberView = {
   ...{ vm: vmId('6f1b0000-0000-4000-8000-000000000001'), name: 'web-6f1b0000', host: hostId('kvm1'), template: 'debian-web@1' },
-  ...{ phase: 'serving', sinceMs: 1_767_787_000_000, reason: 'ready 30 s after it was ordered', failed: false },
+  ...{
+    phase: 'serving',
+    sinceMs: 1_767_787_000_000,
+    reason: 'ready 30 s after it was ordered',
+    failed: false,
+    handed: false,
+    spare: false,
+  },
 };
 
 export async function madeSpawning(ledger: LedgerStore, nowMs: () => number, empty = false): Promise<SpawnService> {
@@ -46,6 +53,11 @@ export async function madeSpawning(ledger: LedgerStore, nowMs: () => number, emp
     async undoMember(name, vm) {
       known(name, vm);
       throw new HeadroomError('CONFLICT', 'VM web-6f1b0000 is serving: there is nothing to take back, or it is too late');
+    },
+    handOver: async (name) => known(name),
+    async giveBack(name, vm) {
+      known(name, vm);
+      throw new HeadroomError('CONFLICT', 'VM web-6f1b0000 was made by Headroom: there is nobody to give it back to');
     },
     memberDrained: (name, vm) => known(name, vm),
     templates: () =>

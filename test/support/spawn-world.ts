@@ -264,7 +264,7 @@ export class SpawnWorld {
       build: {
         builder,
         places: builder.places,
-        limits: { pools: [POOL], networks: ['default'], bootFolder: null, vmsMax: 16, memoryMiBMax: 2048 },
+        limits: { pools: [POOL], networks: ['default'], handOver: ['hand-*'], bootFolder: null, vmsMax: 16, memoryMiBMax: 2048 },
         ask: async (addresses) => (addresses.length === 0 ? 'no address yet' : (this.#options.unreached?.() ?? null)),
       },
     });

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { imageLeadsOutside, leadsOutside } from '../../agent/actuators/build-confinement.ts';
 import type { BuildAsked, BuildLimits, BuildResult } from '../../agent/core/build-guard.ts';
-import { createSimulatedHypervisor } from '../../agent/hypervisor/simulated.ts';
+import { createSimulatedHypervisor, type SimulatedHypervisor } from '../../agent/hypervisor/simulated.ts';
 import { createSimulatedBuilder, type SimulatedBuilder } from '../../agent/hypervisor/simulated-builder.ts';
 import { BuildDesk } from '../../agent/loops/build-desk.ts';
 import { type VmId, vmId } from '../../shared/ids.ts';
@@ -23,13 +23,15 @@ import { IMAGE, madeBuild, POOL } from '../support/made-build.ts';
 
 const VM = vmId('6f1b0000-0000-4000-8000-000000000001');
 const OTHER = vmId('6f1b0000-0000-4000-8000-000000000002');
-const LIMITS: BuildLimits = { pools: [POOL], networks: ['default'], bootFolder: null, vmsMax: 2, memoryMiBMax: 1024 };
+const LIMITS: BuildLimits = { pools: [POOL], networks: ['default'], handOver: ['hand-*'], bootFolder: null, vmsMax: 2, memoryMiBMax: 1024 };
 
 interface World {
   builder: SimulatedBuilder;
   calls: string[];
   logs: string[];
   served: VmId[];
+  hypervisor: SimulatedHypervisor;
+  names: Map<VmId, string>;
   state: { epoch: number; killed: string | null; path: string | null; unreached: string | null };
   /** Sends it and answers what came back for it, newest last. */
   ask(asked: BuildAsked, afterMs?: number): Promise<BuildResult[]>;
@@ -48,6 +50,7 @@ function desk(limits: BuildLimits = LIMITS): World {
   });
   const state: World['state'] = { epoch: 5, killed: null, path: null, unreached: null };
   const served: VmId[] = [];
+  const names = new Map<VmId, string>();
   const sent: BuildResult[] = [];
   const logs: string[] = [];
   const volume: SimulatedBuilder['volume'] = async (pool, name) => {
@@ -62,6 +65,7 @@ function desk(limits: BuildLimits = LIMITS): World {
     send: (result) => sent.push(checkFrame(result) as BuildResult),
     changed: () => undefined,
     serves: (vm) => void served.push(vm),
+    nameOf: (vm) => names.get(vm) ?? null,
     ask: async (addresses) => (addresses.length > 0 ? state.unreached : 'no address yet'),
   });
   const ask: World['ask'] = async (asked, afterMs = 0) => {
@@ -71,7 +75,7 @@ function desk(limits: BuildLimits = LIMITS): World {
     await made.idle();
     return sent.slice(before);
   };
-  return { builder, calls, logs, served, state, ask };
+  return { hypervisor, builder, calls, logs, served, names, state, ask };
 }
 
 function order(build: VmBuild, change: Partial<BuildAsked> = {}, vm: VmId = VM): BuildAsked {
@@ -125,6 +129,38 @@ t.test('a probe: tried once an order, at the addresses the host has, only of VMs
   await builder.powerOff(VM);
   const later: BuildAsked = { ...probing(), pair: { epoch: 5, generation: 3 } };
   t.match(await ask(later), [{ outcome: 'failed', reason: 'no address yet' }]);
+});
+
+t.test('a VM made by others: never ended unless it was handed over, and then never removed', async (t) => {
+  const { ask, hypervisor, builder, names } = desk();
+  const wants = { cpuDemandCores: () => 0.1, workingSetMiB: () => 100 };
+  for (const [vm, name] of [
+    [VM, 'hand-1'],
+    [OTHER, 'database'],
+  ] as const) {
+    hypervisor.addVm({ id: vm, name, vcpus: 1, bootMemoryMiB: 512, ...wants });
+    names.set(vm, name);
+  }
+  const sending = (generation: number, asked: BuildAsked['order']) =>
+    ask(order(madeBuild(), { pair: { epoch: 5, generation }, order: asked }, asked.vm as VmId));
+  const adopt = (vm: VmId) => ({ action: 'adopt', vm, group: 'web' }) as const;
+  t.match(await sending(1, { action: 'end', vm: VM }), refusedBy('PERMISSION', /not handed over/));
+  t.match(await sending(1, adopt(OTHER)), refusedBy('PERMISSION', /VM database may not be handed over: .*--hand-over/));
+  const unknown = vmId('6f1b0000-0000-4000-8000-000000000009');
+  t.match(await sending(1, adopt(unknown)), refusedBy('PERMISSION', /not a VM that the agent of this host manages/));
+  t.match(await sending(1, adopt(VM)), [{ outcome: 'applied' }]);
+  t.match(await builder.handed(VM), { group: 'web' });
+  t.match(await sending(2, { action: 'end', vm: VM }), [{ outcome: 'applied' }]);
+  t.equal(await builder.power(VM), 'shutoff');
+  const removing = await sending(3, { action: 'remove', vm: VM, pool: POOL, keepDisk: false });
+  t.match(removing, [{ outcome: 'failed', reason: /was not made by Headroom: it stays/ }]);
+  t.match(await sending(4, adopt(VM)), [{ outcome: 'applied' }], 'called back');
+  t.equal(await builder.power(VM), 'running');
+  t.match(await sending(5, { action: 'release', vm: VM }), [{ outcome: 'applied' }]);
+  t.match(await sending(6, { action: 'stop', vm: VM }), refusedBy('PERMISSION', /not handed over/));
+  t.equal(await builder.power(VM), 'running');
+  await ask(order(madeBuild(), {}, unknown));
+  t.match(await sending(2, { ...adopt(unknown) }), [{ outcome: 'refused' }], 'what Headroom made needs none');
 });
 
 t.test('what the administrator did not allow is refused, told and logged, and nothing is made', async (t) => {

@@ -89,6 +89,7 @@ const SAID = [
   '/v1/vms/{id}/isolation',
   '/v1/templates/{name}/check',
   '/v1/groups/{name}/bounds',
+  '/v1/groups/{name}/members/{vm}',
   '/v1/groups/{name}/members/{vm}/drained',
   '/v1/groups/{name}/members/{vm}/undo',
 ] as const;
@@ -319,6 +320,9 @@ t.test('groups: bounds set within the policy and taken off, members drained, not
   t.equal((await member('drained', other)).status, 404);
   t.match((await member('undo', vm)).json, { status: 409, code: 'CONFLICT' });
   t.equal((await member('undo', vm, 'mail')).status, 404);
+  const hand = (method: 'PUT' | 'DELETE', id: string) => ask(method, `/v1/groups/web/members/${id}`, '/v1/groups/{name}/members/{vm}');
+  t.equal((await hand('PUT', other)).status, 200);
+  t.match((await hand('DELETE', vm)).json, { status: 409, code: 'CONFLICT' });
   t.equal((await member('undo', 'x')).status, 400);
   t.equal((await ask('GET', '/v1/groups/mail', '/v1/groups/{name}')).status, 404);
 });

@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import {
   callBack,
+  giveBack,
   giveUp,
   nextOfSpawn,
   SPAWN_PHASES,
@@ -43,6 +44,7 @@ const RECORD: SpawnRecord = {
   generation: 1,
   warm: false,
   spare: false,
+  handed: false,
   sinceMs: START,
   reason: 'ordered',
   orderedAtMs: START,
@@ -146,6 +148,16 @@ t.test(
     t.match(callBack(stopped, 'wanted', START), { phase: 'building', spare: false, warm: true });
   },
 );
+
+t.test('handed over: stopped and kept for ever, given back as it is; what Headroom made has no other owner', async (t) => {
+  const handed = { handed: true };
+  t.match(next(inPhase('building', handed), { answer: APPLIED }), { told: 'handed over on kvm1' });
+  const stopped = inPhase('stopped', handed);
+  t.same(next(stopped, { state: 'stopped' }, 1e9), { record: stopped, order: null, told: null });
+  t.match(giveBack(inPhase('serving', handed), 'given back by ada', START), { phase: 'removing', failed: false });
+  t.match(next(inPhase('removing', handed), { answer: APPLIED }), { record: null, told: /^given back: / });
+  t.equal(giveBack(inPhase('serving'), '', START), null);
+});
 
 t.test('called back while it drains or is stopped, and not after', async (t) => {
   t.match(callBack(inPhase('draining'), 'wanted again', START), { phase: 'serving' });

@@ -22,10 +22,14 @@ const PROCEDURE = {
   domainUndefineFlags: 231,
   domainDestroyFlags: 234,
   domainShutdownFlags: 258,
+  domainSetMetadata: 264,
   storagePoolListAllVolumes: 282,
   domainInterfaceAddresses: 353,
 } as const;
 const UUID_BYTES = 16;
+/** virDomainMetadataType and virDomainModificationImpact. */
+const METADATA_ELEMENT = 2;
+const CONFIG = 2;
 /** virDomainUndefineFlags: what libvirt keeps beside the definition goes with it (saved memory, snapshots' and checkpoints' metadata, NVRAM). */
 const UNDEFINE_ALL = 1 + 2 + 4 + 16;
 /** Test driver and older daemons know fewer. */
@@ -132,6 +136,11 @@ export function createBuildApi(connection: RpcConnection, deadlineMs: number) {
     async leasedAddresses(domain: DomainRef): Promise<string[]> {
       const reader = await call(PROCEDURE.domainInterfaceAddresses, ofDomain(domain).u32(ADDRESSES_OF_LEASES).u32(0));
       return Array.from({ length: reader.arrayLength(INTERFACE_BYTES_MIN) }, () => readInterface(reader)).flat();
+    },
+    /** In the persistent definition; `xml` null takes it off. */
+    async setMetadata(domain: DomainRef, xml: string | null, key: string, namespace: string): Promise<void> {
+      const asked = ofDomain(domain).i32(METADATA_ELEMENT).optionalString(xml).optionalString(key).optionalString(namespace);
+      await call(PROCEDURE.domainSetMetadata, asked.u32(CONFIG));
     },
     async shutdown(domain: DomainRef, flags: number): Promise<void> {
       await call(PROCEDURE.domainShutdownFlags, ofDomain(domain).u32(flags));

@@ -5,12 +5,14 @@
 import type { VmId } from '../../../shared/ids.ts';
 import { KIB_PER_MIB } from '../../../shared/units.ts';
 import type { VmBuild } from '../../../shared/vm-build.ts';
-import type { BuildFiles, BuildMark, Volume } from '../builder.ts';
+import type { BuildFiles, BuildMark, HandMark, Volume } from '../builder.ts';
 import { LABELS_NAMESPACE } from './domain-metadata.ts';
 import { xmlText } from './xml-text.ts';
 import { at, attribute, childInNamespace, childrenOf, parseXml } from './xml-tree.ts';
 
 export const BUILD_NAMESPACE = 'https://headroom.dev/xmlns/build/1';
+export const HAND_NAMESPACE = 'https://headroom.dev/xmlns/hand/1';
+export const HAND_KEY = 'headroom-hand';
 const AGENT_CHANNEL = 'org.headroom.agent.0';
 const QEMU_AGENT_CHANNEL = 'org.qemu.guest_agent.0';
 /** Balloon statistics are refreshed this often, seconds, until the host agent sets its own period. */
@@ -101,6 +103,16 @@ export function markOf(domainXml: string): BuildMark | null {
   const [orderId, group, template, pool] = ['order', 'group', 'template', 'pool'].map((name) => attribute(element, name));
   if (orderId === undefined || group === undefined || template === undefined || pool === undefined) return null;
   return { orderId, group, template, pool };
+}
+
+export const handXml = ({ orderId, group }: HandMark): string => `<handed order="${xmlText(orderId)}" group="${xmlText(group)}"/>`;
+
+/** Null: not handed over. */
+export function handOf(domainXml: string): HandMark | null {
+  const domain = parseXml(domainXml);
+  const element = childInNamespace(at(domain, 'metadata'), HAND_NAMESPACE, 'handed', [domain]);
+  const [orderId, group] = [attribute(element, 'order'), attribute(element, 'group')];
+  return orderId === undefined || group === undefined ? null : { orderId, group };
 }
 
 /** Kinds of domain in the host's capabilities, KVM first. */

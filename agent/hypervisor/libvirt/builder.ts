@@ -6,11 +6,11 @@ import { HeadroomError } from '../../../shared/errors.ts';
 import type { VmId } from '../../../shared/ids.ts';
 import { BYTES_PER_MIB } from '../../../shared/units.ts';
 import type { VmBuild } from '../../../shared/vm-build.ts';
-import type { BuildFiles, BuildMark, VmBuilder, Volume } from '../builder.ts';
+import type { BuildFiles, BuildMark, HandMark, VmBuilder, Volume } from '../builder.ts';
 import type { PowerState } from '../hypervisor.ts';
 import type { LibvirtOptions } from './adapter.ts';
 import { type BuildApi, createBuildApi, POOL_RUNNING, SHUTDOWN_ACPI, SHUTDOWN_GUEST_AGENT } from './build-procedures.ts';
-import { builtDomainXml, domainTypesOf, markOf, volumeXml } from './build-xml.ts';
+import { builtDomainXml, domainTypesOf, HAND_KEY, HAND_NAMESPACE, handOf, handXml, markOf, volumeXml } from './build-xml.ts';
 import { parseConnectUri } from './connect-uri.ts';
 import { powerOf } from './events.ts';
 import { macsOf, neighboursOf, readNeighbours } from './neighbours.ts';
@@ -130,10 +130,18 @@ class LibvirtBuilder implements VmBuilder {
   }
 
   async mark(id: VmId): Promise<BuildMark | null> {
-    const { read } = await this.#api();
-    const domain = await this.#domain(id);
-    const xml = domain === null ? null : await unless(NO_DOMAIN, read.xml(domain, XML_INACTIVE));
+    const xml = await this.#definition(id);
     return xml === null ? null : markOf(xml);
+  }
+
+  async hand(id: VmId, mark: HandMark | null): Promise<void> {
+    const { build } = await this.#api();
+    await build.setMetadata(await this.#present(id), mark === null ? null : handXml(mark), HAND_KEY, HAND_NAMESPACE);
+  }
+
+  async handed(id: VmId): Promise<HandMark | null> {
+    const xml = await this.#definition(id);
+    return xml === null ? null : handOf(xml);
   }
 
   async start(id: VmId): Promise<void> {
@@ -196,6 +204,13 @@ class LibvirtBuilder implements VmBuilder {
     }
     const read = this.#session.control();
     return { read, build: createBuildApi(read.connection, this.#deadlineMs) };
+  }
+
+  /** Its persistent definition. */
+  async #definition(id: VmId): Promise<string | null> {
+    const { read } = await this.#api();
+    const domain = await this.#domain(id);
+    return domain === null ? null : unless(NO_DOMAIN, read.xml(domain, XML_INACTIVE));
   }
 
   async #domain(id: VmId): Promise<DomainRef | null> {

@@ -1,5 +1,6 @@
-/** `headroom group list|show|undo`: the size groups should have and have, and members that are taken back. */
+/** `headroom group list|show|undo|hand-over|give-back`: the size groups should have and have, and whose their members are. */
 import type { GroupAnswer } from '../answers.ts';
+import type { ApiClient } from '../api-client.ts';
 import type { ApiCommand } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { type Column, table } from '../output.ts';
@@ -24,7 +25,7 @@ const MEMBERS: readonly Column<Member>[] = [
   { title: 'ID', text: ({ vm }) => vm },
   { title: 'HOST', text: ({ host }) => host },
   { title: 'TEMPLATE', text: ({ template }) => template },
-  { title: 'PHASE', text: ({ phase, failed }) => (failed ? `${phase} (failed)` : phase) },
+  { title: 'PHASE', text: ({ phase, failed, spare }) => (failed ? `${phase} (failed)` : spare ? `${phase} (spare)` : phase) },
   { title: 'SINCE', text: ({ sinceMs }) => utc(sinceMs) },
   { title: 'WHY', text: ({ reason }) => reason },
 ];
@@ -54,16 +55,29 @@ export const groupShow: ApiCommand = {
   },
 };
 
-export const groupUndo: ApiCommand = {
-  kind: 'api',
-  name: 'group undo',
-  summary: 'takes back a member that drains or is stopped',
-  args: ['NAME', 'ID'],
-  watches: 'never',
+type AskMember = (api: ApiClient, path: { name: string; vm: string }) => Promise<GroupAnswer>;
+
+/** A command about one member: what is asked of it, and its group as it is then. */
+const aboutMember = (name: string, summary: string, ask: AskMember): ApiCommand => ({
+  ...{ kind: 'api', name, summary, args: ['NAME', 'ID'], watches: 'never' },
   async run(context) {
-    const [name = '', vm = ''] = context.positionals;
-    const group = await context.api.send('post', '/v1/groups/{name}/members/{vm}/undo', { path: { name, vm } });
-    show(context, group, (wide) => table(group.members, MEMBERS, wide));
+    const [group = '', vm = ''] = context.positionals;
+    const answer = await ask(context.api, { name: group, vm });
+    show(context, answer, (wide) => table(answer.members, MEMBERS, wide));
     return EXIT.ok;
   },
-};
+});
+
+export const groupUndo = aboutMember('group undo', 'takes back a member that drains or is stopped', (api, path) =>
+  api.send('post', '/v1/groups/{name}/members/{vm}/undo', { path }),
+);
+export const groupHandOver = aboutMember(
+  'group hand-over',
+  'hands a VM made by others over: it may be drained, stopped and started with its group; it is never removed',
+  (api, path) => api.send('put', '/v1/groups/{name}/members/{vm}', { path }),
+);
+export const groupGiveBack = aboutMember(
+  'group give-back',
+  'gives a VM that was handed over back to its owner, as it is now',
+  (api, path) => api.send('delete', '/v1/groups/{name}/members/{vm}', { path }),
+);

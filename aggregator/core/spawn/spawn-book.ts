@@ -29,6 +29,9 @@ export interface SpawnBook {
   boots: KeptBoots;
 }
 
+/** In place of `name@version`. */
+const HANDED_TEMPLATE = 'handed over';
+
 export const EMPTY_BOOK: SpawnBook = { records: [], groups: {}, boots: {} };
 export const NEW_GROUP: GroupMemory = { bounds: null, surplusSinceMs: null, orderedAtMs: [], failures: 0, retryAtMs: 0 };
 
@@ -114,11 +117,35 @@ export interface Ordered {
 export function ordered(book: SpawnBook, group: string, { vm, reason, spare = false, ...made }: Ordered, nowMs: number): SpawnBook {
   const record: SpawnRecord = {
     ...{ vm, name: `${group}-${vm.slice(0, 8)}`.slice(-128), orderId: `spawn/${vm}`, group, reason, ...made },
-    ...{ phase: 'building', generation: 1, sinceMs: nowMs, orderedAtMs: nowMs, sentAtMs: null, warm: false, spare, failed: false },
+    ...{
+      phase: 'building',
+      generation: 1,
+      sinceMs: nowMs,
+      orderedAtMs: nowMs,
+      sentAtMs: null,
+      warm: false,
+      spare,
+      handed: false,
+      failed: false,
+    },
   };
   const memory = book.groups[group] ?? NEW_GROUP;
   const orderedAtMs = [...memory.orderedAtMs.filter((atMs) => nowMs - atMs < HOUR_MS), nowMs];
   return withGroup({ ...book, records: [...book.records, record] }, group, { orderedAtMs });
+}
+
+export interface HandedOver extends Pick<SpawnRecord, 'vm' | 'name' | 'host' | 'vcpus' | 'memoryMiB' | 'reason'> {
+  group: string;
+}
+
+/** What others made goes on being what it is: its life on record begins with its host's mark, and no template stands for it. */
+export function handedOver(book: SpawnBook, { vm, ...made }: HandedOver, nowMs: number): SpawnBook {
+  const record: SpawnRecord = {
+    ...{ vm, ...made, orderId: `hand/${vm}/${nowMs}`, template: HANDED_TEMPLATE, pool: '' },
+    ...{ phase: 'building', generation: 1, sinceMs: nowMs, orderedAtMs: nowMs, sentAtMs: null },
+    ...{ warm: true, spare: false, handed: true, failed: false },
+  };
+  return withRecord(book, record);
 }
 
 /** Members of a group that may still be ordered now. */
@@ -130,11 +157,12 @@ export function budgetOf(
 ): { left: number; reason: string } {
   const lately = (book.groups[group] ?? NEW_GROUP).orderedAtMs.filter((atMs) => nowMs - atMs < HOUR_MS).length;
   const byHour = limits.perHour - lately;
-  const byFleet = limits.fleet - book.records.length;
+  const made = book.records.filter(({ handed }) => !handed).length;
+  const byFleet = limits.fleet - made;
   return byHour <= byFleet
     ? { left: Math.max(0, byHour), reason: `${lately} were made within an hour, and the policy allows ${limits.perHour}` }
     : {
         left: Math.max(0, byFleet),
-        reason: `${book.records.length} VMs of Headroom's making are there, and the policy allows ${limits.fleet}`,
+        reason: `${made} VMs of Headroom's making are there, and the policy allows ${limits.fleet}`,
       };
 }

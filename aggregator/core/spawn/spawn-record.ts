@@ -38,6 +38,8 @@ export interface SpawnRecord {
   sentAtMs: number | null;
   /** Started from what was stopped: no measure of how long making one takes. */
   warm: boolean;
+  /** Made by others and handed over: it is stopped and started, and never removed. */
+  handed: boolean;
   /** Made for the warm pool: once it was ready it is stopped, and kept to be started. */
   spare: boolean;
   /** It never came to serve, or was lost: told apart from one that did its work. */
@@ -121,6 +123,11 @@ export function giveUp(record: SpawnRecord, reason: string, nowMs: number): Spaw
   return to(record, record.phase === 'serving' ? 'draining' : 'removing', reason, nowMs);
 }
 
+/** To whom it belongs again, as it is now: nothing of it is stopped or removed. Null: Headroom made it. */
+export function giveBack(record: SpawnRecord, reason: string, nowMs: number): SpawnRecord | null {
+  return record.handed ? to(record, 'removing', reason, nowMs) : null;
+}
+
 /** Called back while it drains or is stopped; null: it is too late. */
 export function callBack(record: SpawnRecord, reason: string, nowMs: number): SpawnRecord | null {
   if (record.phase === 'draining') return to(record, 'serving', reason, nowMs);
@@ -166,7 +173,8 @@ const inPhaseMs = ({ record, nowMs }: Look): number => nowMs - record.sinceMs;
 
 function building(look: Look): SpawnNext {
   const { record, seen, terms } = look;
-  if (seen.answer?.outcome === 'applied') return moved(look, 'booting', `made and started on ${record.host}`);
+  if (seen.answer?.outcome === 'applied')
+    return moved(look, 'booting', `${record.handed ? 'handed over' : 'made and started'} on ${record.host}`);
   if (seen.answer !== null) return failed(look, `it could not be made on ${record.host}: ${seen.answer.reason}`);
   if (hostLost(look)) return failed(look, `host ${record.host} went away while it was being made`);
   if (inPhaseMs(look) >= terms.readyWithinMs) return failed(look, `it was not made within ${seconds(terms.readyWithinMs)}`);
@@ -210,7 +218,8 @@ function stopping(look: Look): SpawnNext {
 
 function stopped(look: Look): SpawnNext {
   const { record, terms } = look;
-  if (terms.pooled) return stays(look);
+  // It belongs to others: it stays until it is called back or given back.
+  if (terms.pooled || record.handed) return stays(look);
   if (record.spare) return moved(look, 'removing', 'the warm pool keeps fewer');
   return inPhaseMs(look) >= terms.undoMs ? moved(look, 'removing', `${seconds(terms.undoMs)} to call it back are over`) : stays(look);
 }
@@ -218,7 +227,8 @@ function stopped(look: Look): SpawnNext {
 /** Until the host says that nothing is left: one that is away is asked when it comes back. */
 function removing(look: Look): SpawnNext {
   const { record, seen } = look;
-  if (seen.answer?.outcome === 'applied') return { record: null, order: null, told: `removed: ${record.reason}` };
+  if (seen.answer?.outcome === 'applied')
+    return { record: null, order: null, told: `${record.handed ? 'given back' : 'removed'}: ${record.reason}` };
   return asks(look, 'remove');
 }
 

@@ -56,6 +56,36 @@ export const groupRoutes: Routes = (app, service) => {
     { config: operator, schema: { summary: "The policy's bounds again", tags, params: Params, response: answers(GroupSchema) } },
     (request) => service.spawning.setGroupBounds(request.params.name, null, `http ${request.ip}`),
   );
+  memberRoutes(app, service);
+};
+
+const memberRoutes: Routes = (app, service) => {
+  app.put<{ Params: Static<typeof MemberParams> }>(
+    '/v1/groups/:name/members/:vm',
+    {
+      config: operator,
+      schema: {
+        summary: 'Hands a VM made by others over to its group: from then on it may be drained, stopped and started, and is never removed',
+        tags,
+        params: MemberParams,
+        response: answers(GroupSchema),
+      },
+    },
+    (request) => service.spawning.handOver(request.params.name, vmId(request.params.vm), `http ${request.ip}`),
+  );
+  app.delete<{ Params: Static<typeof MemberParams> }>(
+    '/v1/groups/:name/members/:vm',
+    {
+      config: operator,
+      schema: {
+        summary: 'Gives such a VM back, as it is now; 409 for one that Headroom made',
+        tags,
+        params: MemberParams,
+        response: answers(GroupSchema),
+      },
+    },
+    (request) => service.spawning.giveBack(request.params.name, vmId(request.params.vm), `http ${request.ip}`),
+  );
   app.post<{ Params: Static<typeof MemberParams> }>(
     '/v1/groups/:name/members/:vm/drained',
     {

@@ -13,6 +13,8 @@ const Member = Type.Object({
   sinceMs: UtcMs,
   reason: Type.String(),
   failed: Type.Boolean({ description: 'It never came to serve, or was lost' }),
+  handed: Type.Boolean({ description: 'Made by others and handed over: stopped and started, never removed' }),
+  spare: Type.Boolean({ description: 'Made for the warm pool' }),
 });
 
 export const GroupSchema = Type.Object(
@@ -23,7 +25,7 @@ export const GroupSchema = Type.Object(
     min: Type.Integer(),
     max: Type.Integer(),
     bounds: Nullable(Type.Object({ least: Type.Integer(), most: Type.Integer(), by: Type.String() })),
-    members: Type.Array(Member, { description: "Of Headroom's making" }),
+    members: Type.Array(Member, { description: "Of Headroom's making, or handed over to it" }),
     serving: Type.Integer(),
     desired: Nullable(Type.Integer({ description: 'Size it should have by the time a VM ordered now serves; null = not decided yet' })),
     reason: Type.String(),
