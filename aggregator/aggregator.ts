@@ -390,6 +390,7 @@ export class Aggregator {
     await storeOwnRows(series, seen).catch((error: unknown) => this.#notStored(error, seen.length));
     const rows = await capacity.step(snapshot(), giveWay);
     await storeOwnRows(series, rows).catch((error: unknown) => this.#notStored(error, rows.length));
+    await this.#parts.spawning.step();
     if (anomalies.changed) await anomalies.keep();
   }
 

@@ -14,6 +14,7 @@ export type CredentialAnswer = Answer<'/v1/vms/{id}/credentials', 'post'>;
 export type PolicyChangeAnswer = Answer<'/v1/policies', 'put'>;
 export type PolicyVersionAnswer = Answer<'/v1/policies/versions/{version}'>;
 export type VerificationAnswer = Answer<'/v1/audit/verify'>;
+export type DemandAnswer = Answer<'/v1/demand'>;
 export type CapacityAnswer = ItemOf<'/v1/capacity'>;
 export type SlaAnswer = ItemOf<'/v1/slas'>;
 export type MapAnswer = ItemOf<'/v1/map'>;

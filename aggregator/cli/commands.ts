@@ -7,6 +7,7 @@ import { auditVerify } from './commands/audit-verify.ts';
 import { backtest } from './commands/backtest.ts';
 import { backup, restore } from './commands/backup.ts';
 import { capacityList } from './commands/capacity-list.ts';
+import { demandShow } from './commands/demand.ts';
 import { detect } from './commands/detect.ts';
 import { events } from './commands/events.ts';
 import { groupGiveBack, groupHandOver, groupList, groupShow, groupUndo } from './commands/group.ts';
@@ -46,6 +47,7 @@ export const COMMANDS: readonly Command[] = [
   policyApply,
   policyHistory,
   policyRollback,
+  demandShow,
   groupList,
   groupShow,
   groupUndo,

@@ -208,6 +208,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/demand": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the fleet or a group will want together, every five minutes to two days ahead, and what is there for it */
+        get: operations["getDemand"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/enrolment-tokens": {
         parameters: {
             query?: never;
@@ -290,6 +307,24 @@ export interface paths {
         post?: never;
         /** The policy's bounds again */
         delete: operations["deleteGroupsNameBounds"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/groups/{name}/members/{vm}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Hands a VM made by others over to its group: from then on it may be drained, stopped and started, and is never removed */
+        put: operations["putGroupsNameMembersVm"];
+        post?: never;
+        /** Gives such a VM back, as it is now; 409 for one that Headroom made */
+        delete: operations["deleteGroupsNameMembersVm"];
         options?: never;
         head?: never;
         patch?: never;
@@ -963,10 +998,12 @@ export interface components {
             }[];
             desired: number | null;
             max: number;
-            /** @description Of Headroom's making */
+            /** @description Of Headroom's making, or handed over to it */
             members: {
                 /** @description It never came to serve, or was lost */
                 failed: boolean;
+                /** @description Made by others and handed over: stopped and started, never removed */
+                handed: boolean;
                 host: string;
                 name: string;
                 /** @enum {unknown} */
@@ -974,6 +1011,8 @@ export interface components {
                 reason: string;
                 /** @description UTC milliseconds */
                 sinceMs: number;
+                /** @description Made for the warm pool */
+                spare: boolean;
                 /** @description name@version */
                 template: string;
                 vm: string;
@@ -2586,6 +2625,62 @@ export interface operations {
             };
         };
     };
+    getDemand: {
+        parameters: {
+            query?: {
+                /** @description this group; the fleet where absent */
+                group?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Problem */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        group: string | null;
+                        resources: {
+                            aheadMs: number[];
+                            available: number | null;
+                            now: number | null;
+                            quantiles: number[];
+                            /** @enum {unknown} */
+                            resource: "cpu" | "memory" | "network";
+                            soon: number | null;
+                            /** @enum {unknown} */
+                            unit: "cores" | "MiB" | "bytes/s";
+                            /** @description [aheadMs × quantiles], row-major; empty = nothing is known yet */
+                            values: number[];
+                        }[];
+                    };
+                };
+            };
+        };
+    };
     getEnrolmentTokens: {
         parameters: {
             query?: never;
@@ -2834,10 +2929,12 @@ export interface operations {
                         }[];
                         desired: number | null;
                         max: number;
-                        /** @description Of Headroom's making */
+                        /** @description Of Headroom's making, or handed over to it */
                         members: {
                             /** @description It never came to serve, or was lost */
                             failed: boolean;
+                            /** @description Made by others and handed over: stopped and started, never removed */
+                            handed: boolean;
                             host: string;
                             name: string;
                             /** @enum {unknown} */
@@ -2845,6 +2942,8 @@ export interface operations {
                             reason: string;
                             /** @description UTC milliseconds */
                             sinceMs: number;
+                            /** @description Made for the warm pool */
+                            spare: boolean;
                             /** @description name@version */
                             template: string;
                             vm: string;
@@ -2923,10 +3022,12 @@ export interface operations {
                         }[];
                         desired: number | null;
                         max: number;
-                        /** @description Of Headroom's making */
+                        /** @description Of Headroom's making, or handed over to it */
                         members: {
                             /** @description It never came to serve, or was lost */
                             failed: boolean;
+                            /** @description Made by others and handed over: stopped and started, never removed */
+                            handed: boolean;
                             host: string;
                             name: string;
                             /** @enum {unknown} */
@@ -2934,6 +3035,8 @@ export interface operations {
                             reason: string;
                             /** @description UTC milliseconds */
                             sinceMs: number;
+                            /** @description Made for the warm pool */
+                            spare: boolean;
                             /** @description name@version */
                             template: string;
                             vm: string;
@@ -3005,10 +3108,12 @@ export interface operations {
                         }[];
                         desired: number | null;
                         max: number;
-                        /** @description Of Headroom's making */
+                        /** @description Of Headroom's making, or handed over to it */
                         members: {
                             /** @description It never came to serve, or was lost */
                             failed: boolean;
+                            /** @description Made by others and handed over: stopped and started, never removed */
+                            handed: boolean;
                             host: string;
                             name: string;
                             /** @enum {unknown} */
@@ -3016,6 +3121,182 @@ export interface operations {
                             reason: string;
                             /** @description UTC milliseconds */
                             sinceMs: number;
+                            /** @description Made for the warm pool */
+                            spare: boolean;
+                            /** @description name@version */
+                            template: string;
+                            vm: string;
+                        }[];
+                        min: number;
+                        /** @enum {unknown} */
+                        mode: "off" | "recommend" | "auto";
+                        name: string;
+                        notDone: string | null;
+                        reason: string;
+                        serving: number;
+                        template: string;
+                    };
+                };
+            };
+        };
+    };
+    putGroupsNameMembersVm: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+                vm: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Problem */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        bounds: {
+                            by: string;
+                            least: number;
+                            most: number;
+                        } | null;
+                        decidedAtMs: number | null;
+                        demand: {
+                            horizons: number[];
+                            now: number | null;
+                            quantiles: number[];
+                            /** @enum {unknown} */
+                            resource: "cpu" | "memory" | "network";
+                            stepMs: number;
+                            /** @description [horizons × quantiles], row-major */
+                            values: number[];
+                        }[];
+                        desired: number | null;
+                        max: number;
+                        /** @description Of Headroom's making, or handed over to it */
+                        members: {
+                            /** @description It never came to serve, or was lost */
+                            failed: boolean;
+                            /** @description Made by others and handed over: stopped and started, never removed */
+                            handed: boolean;
+                            host: string;
+                            name: string;
+                            /** @enum {unknown} */
+                            phase: "building" | "booting" | "serving" | "draining" | "stopping" | "stopped" | "removing";
+                            reason: string;
+                            /** @description UTC milliseconds */
+                            sinceMs: number;
+                            /** @description Made for the warm pool */
+                            spare: boolean;
+                            /** @description name@version */
+                            template: string;
+                            vm: string;
+                        }[];
+                        min: number;
+                        /** @enum {unknown} */
+                        mode: "off" | "recommend" | "auto";
+                        name: string;
+                        notDone: string | null;
+                        reason: string;
+                        serving: number;
+                        template: string;
+                    };
+                };
+            };
+        };
+    };
+    deleteGroupsNameMembersVm: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+                vm: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Problem */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        bounds: {
+                            by: string;
+                            least: number;
+                            most: number;
+                        } | null;
+                        decidedAtMs: number | null;
+                        demand: {
+                            horizons: number[];
+                            now: number | null;
+                            quantiles: number[];
+                            /** @enum {unknown} */
+                            resource: "cpu" | "memory" | "network";
+                            stepMs: number;
+                            /** @description [horizons × quantiles], row-major */
+                            values: number[];
+                        }[];
+                        desired: number | null;
+                        max: number;
+                        /** @description Of Headroom's making, or handed over to it */
+                        members: {
+                            /** @description It never came to serve, or was lost */
+                            failed: boolean;
+                            /** @description Made by others and handed over: stopped and started, never removed */
+                            handed: boolean;
+                            host: string;
+                            name: string;
+                            /** @enum {unknown} */
+                            phase: "building" | "booting" | "serving" | "draining" | "stopping" | "stopped" | "removing";
+                            reason: string;
+                            /** @description UTC milliseconds */
+                            sinceMs: number;
+                            /** @description Made for the warm pool */
+                            spare: boolean;
                             /** @description name@version */
                             template: string;
                             vm: string;
@@ -3088,10 +3369,12 @@ export interface operations {
                         }[];
                         desired: number | null;
                         max: number;
-                        /** @description Of Headroom's making */
+                        /** @description Of Headroom's making, or handed over to it */
                         members: {
                             /** @description It never came to serve, or was lost */
                             failed: boolean;
+                            /** @description Made by others and handed over: stopped and started, never removed */
+                            handed: boolean;
                             host: string;
                             name: string;
                             /** @enum {unknown} */
@@ -3099,6 +3382,8 @@ export interface operations {
                             reason: string;
                             /** @description UTC milliseconds */
                             sinceMs: number;
+                            /** @description Made for the warm pool */
+                            spare: boolean;
                             /** @description name@version */
                             template: string;
                             vm: string;
@@ -3171,10 +3456,12 @@ export interface operations {
                         }[];
                         desired: number | null;
                         max: number;
-                        /** @description Of Headroom's making */
+                        /** @description Of Headroom's making, or handed over to it */
                         members: {
                             /** @description It never came to serve, or was lost */
                             failed: boolean;
+                            /** @description Made by others and handed over: stopped and started, never removed */
+                            handed: boolean;
                             host: string;
                             name: string;
                             /** @enum {unknown} */
@@ -3182,6 +3469,8 @@ export interface operations {
                             reason: string;
                             /** @description UTC milliseconds */
                             sinceMs: number;
+                            /** @description Made for the warm pool */
+                            spare: boolean;
                             /** @description name@version */
                             template: string;
                             vm: string;

@@ -22,6 +22,7 @@ import { apiTokenRoutes } from './routes/api-tokens.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { capacityRoutes } from './routes/capacity.ts';
 import { credentialRoutes } from './routes/credentials.ts';
+import { demandRoutes } from './routes/demand.ts';
 import { eventRoutes } from './routes/events.ts';
 import { groupRoutes } from './routes/groups.ts';
 import { healthRoutes } from './routes/health.ts';
@@ -111,6 +112,7 @@ export async function createHttpApp(whole: AggregatorService, options: HttpAppOp
       policyRoutes,
       templateRoutes,
       groupRoutes,
+      demandRoutes,
       slaRoutes,
       capacityRoutes,
       loanRoutes,

@@ -3,6 +3,7 @@ import type { HostId, VmId } from '../../shared/ids.ts';
 import type { NetworkProbe } from '../../shared/ready-probe.ts';
 import type { GroupMode, GroupResource } from '../core/plan/group-policy.ts';
 import type { BootStatistics } from '../core/spawn/boot-times.ts';
+import type { DemandView } from '../core/spawn/demand-view.ts';
 import type { GroupBounds } from '../core/spawn/spawn-book.ts';
 import type { SpawnPhase } from '../core/spawn/spawn-record.ts';
 import type { ReadyProbe } from '../core/spawn/template-schema.ts';
@@ -91,6 +92,8 @@ export interface GroupView {
 }
 
 export interface SpawnService {
+  /** Of a group, or null = of the fleet. Throws NOT_FOUND. */
+  demand(group: string | null): DemandView;
   groups(): GroupView[];
   /** Within the policy's; null = the policy's again. Throws NOT_FOUND, USAGE. */
   setGroupBounds(name: string, bounds: { min: number; max: number } | null, by: string): Promise<GroupView>;

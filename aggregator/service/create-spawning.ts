@@ -4,6 +4,7 @@ import { BUILD_CAPABILITY, HAND_OVER_CAPABILITY, PROBE_CAPABILITY } from '../../
 import type { DecisionConfig } from '../config.ts';
 import type { FleetSnapshot } from '../core/plan/plan.ts';
 import { type BuildCheckOptions, BuildChecks } from '../execute/build-checks.ts';
+import { DemandDesk } from './demand-desk.ts';
 import { GroupDemands } from './group-demand.ts';
 import type { Parts } from './parts.ts';
 import { SpawnDesk } from './spawn-desk.ts';
@@ -67,5 +68,6 @@ export function createSpawning(parts: SpawningParts): SpawnDesk {
     },
     ...{ epoch, prng: parts.prng.stream('spawn'), periodMs: spawnPeriodMs(config) },
   });
-  return new SpawnDesk({ time, state, queue, templates, checks, spawner, demands, makesVms, takesVms });
+  const demand = new DemandDesk({ state, demands, templates, records: () => spawner.records, snapshot, stepMs });
+  return new SpawnDesk({ time, state, queue, templates, checks, spawner, demands, demand, makesVms, takesVms });
 }

@@ -51,15 +51,18 @@ export class GroupDemands {
   async observe(group: string, resource: GroupResource, members: readonly ServingMember[], startingMs: number): Promise<boolean> {
     const steps = members.map(({ vm, sinceMs }) => ({ sinceMs, step: this.#options.state.vm(vm)?.latestStep ?? null }));
     const startMs = Math.max(...steps.map(({ step }) => step?.startMs ?? Number.NEGATIVE_INFINITY));
-    const learnt = await this.#of(group, resource);
-    if (!Number.isFinite(startMs) || startMs <= learnt.stepMs) return false;
     const told = steps.map(({ sinceMs, step }) => ({
       step: step?.startMs === startMs ? step : null,
       mayBeSilent: sinceMs === null || sinceMs > startMs,
       starting: sinceMs !== null && sinceMs + startingMs > startMs,
     }));
-    const total = groupTotal(told, resource);
-    if (Number.isNaN(total)) return false;
+    return this.learn(group, resource, startMs, groupTotal(told, resource));
+  }
+
+  /** One step's total; NaN = not known. Answers whether it is known and was not learnt before. */
+  async learn(group: string, resource: GroupResource, startMs: number, total: number): Promise<boolean> {
+    const learnt = await this.#of(group, resource);
+    if (!Number.isFinite(startMs) || startMs <= learnt.stepMs || Number.isNaN(total)) return false;
     learnt.stepMs = startMs;
     learnt.now = total;
     learnt.forecaster.observe({ timeMs: startMs, value: total });

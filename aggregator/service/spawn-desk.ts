@@ -8,6 +8,7 @@ import type { FrameOf } from '../../shared/protocol/frames.ts';
 import type { FleetState } from '../core/state/fleet-state.ts';
 import type { BuildChecks } from '../execute/build-checks.ts';
 import type { SpawnService, TemplateChecked, TemplateView } from '../http/spawn-service.ts';
+import type { DemandDesk } from './demand-desk.ts';
 import type { GroupDemands } from './group-demand.ts';
 import { groupService } from './group-views.ts';
 import type { LedgerQueue } from './ledger-queue.ts';
@@ -23,6 +24,7 @@ export interface SpawnDeskOptions {
   checks: BuildChecks;
   spawner: Spawner;
   demands: GroupDemands;
+  demand: DemandDesk;
   makesVms: (host: HostId) => boolean;
   /** Its agent takes VMs that are handed over. */
   takesVms: (host: HostId) => boolean;
@@ -41,6 +43,7 @@ export class SpawnDesk {
       templateVersions: (name) => templates.versions(name),
       applyTemplate: (name, source, by, options) => templates.apply(name, source, { ...options, by, nowMs: time.nowMs() }),
       checkTemplate: (name, host) => this.#check(name, host),
+      demand: (group) => options.demand.view(group),
       ...groupService(options),
     };
   }
@@ -64,6 +67,11 @@ export class SpawnDesk {
   /** What became of VMs that are made or go, and what groups want now. */
   turn(): Promise<void> {
     return this.#options.spawner.turn();
+  }
+
+  /** After a step was closed. */
+  step(): Promise<void> {
+    return this.#options.demand.step();
   }
 
   checkpoint(): Promise<void> {

@@ -55,6 +55,15 @@ t.test('a load that repeats: ready before each peak, gone after it, and nothing 
   t.equal(short, 0, 'demand never exceeded what served');
   t.equal(calmMost, 1, 'and each calm came down to one');
   t.ok(mean < 0.85 * most, 'not by keeping all all the time');
+  const { spawning } = world.aggregator.service;
+  for (const group of [null, 'web']) {
+    const { resources } = spawning.demand(group);
+    const cpu = resources.find(({ resource }) => resource === 'cpu')!;
+    t.equal(cpu.aheadMs.length, 576, 'told every five minutes to two days');
+    t.equal(cpu.values.length, 576 * cpu.quantiles.length);
+    t.ok(cpu.now !== null && cpu.available !== null && cpu.soon !== null);
+  }
+  t.throws(() => spawning.demand('mail'), { code: 'NOT_FOUND' });
   const { members } = world.group;
   t.same(world.remains().sort(), members.map(({ vm }) => vm as string).sort(), 'nothing is there that nobody knows of');
   world.kill();

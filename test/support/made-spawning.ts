@@ -1,4 +1,6 @@
 /** Templates for tests of the API: a real library in a ledger, and hosts that answer checks. */
+
+import type { ResourceDemand } from '../../aggregator/core/spawn/demand-view.ts';
 import type { GroupMemberView, GroupView, SpawnService } from '../../aggregator/http/spawn-service.ts';
 import { TemplateKeeper } from '../../aggregator/service/template-keeper.ts';
 import type { LedgerStore } from '../../aggregator/store/ledger-store.ts';
@@ -27,6 +29,11 @@ const member: GroupMemberView = {
   },
 };
 
+const MADE_DEMAND: ResourceDemand = {
+  ...{ resource: 'cpu', unit: 'cores', quantiles: [0.5, 0.96], aheadMs: [300_000, 600_000], values: [1, 1.2, 1.1, 1.4] },
+  ...{ now: 0.9, available: 0.5, soon: 1.5 },
+};
+
 export async function madeSpawning(ledger: LedgerStore, nowMs: () => number, empty = false): Promise<SpawnService> {
   const keeper = new TemplateKeeper(ledger);
   let bounds: GroupView['bounds'] = null;
@@ -42,6 +49,10 @@ export async function madeSpawning(ledger: LedgerStore, nowMs: () => number, emp
     return group();
   };
   return {
+    demand: (name) => ({
+      group: name === null ? null : known(name).name,
+      resources: [MADE_DEMAND],
+    }),
     groups: () => (empty ? [] : [group()]),
     async setGroupBounds(name, asked, by) {
       known(name);

@@ -56,6 +56,8 @@ const GOOD: [url: string, path: string][] = [
   ['/v1/policies/versions', '/v1/policies/versions'],
   ['/v1/policies/versions/1', '/v1/policies/versions/{version}'],
   ['/v1/groups', '/v1/groups'],
+  ['/v1/demand', '/v1/demand'],
+  ['/v1/demand?group=web', '/v1/demand'],
   ['/v1/groups/web', '/v1/groups/{name}'],
   ['/v1/templates', '/v1/templates'],
   ['/v1/templates/debian-web', '/v1/templates/{name}'],
