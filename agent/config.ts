@@ -97,6 +97,37 @@ export const HOST_OPTIONS = {
   },
   buildVmsMax: { kind: number(0, 10_000), default: 16, value: 'N', help: 'VMs made here at once' },
   buildMaxMiB: { kind: number(16), default: 16_384, value: 'N', help: 'memory of a VM made here at most' },
+  snapshotDir: {
+    kind: orNull(matching(/^\//)),
+    default: null,
+    value: 'DIR',
+    help: 'where snapshots of suspended VMs go, sealed; without it no VM of this host is suspended (the default)',
+  },
+  snapshotKeyDir: {
+    kind: orNull(matching(/^\//)),
+    default: null,
+    value: 'DIR',
+    help: "the snapshots' keys; best on another disk, in no backup of them (default: below the state directory)",
+  },
+  snapshotRamDir: { kind: text, default: '/run/headroom-resumed', value: 'DIR', help: 'in RAM: what resumed guests write goes there' },
+  tenantLabel: {
+    kind: text,
+    default: 'tenant',
+    value: 'NAME',
+    help: "label that names a VM's tenant: nothing is shared between tenants' snapshots",
+  },
+  resumeLearnSeconds: {
+    kind: seconds(1),
+    default: 30,
+    value: 'N',
+    help: 'what a resumed VM touched within this time is fetched first the next time',
+  },
+  resumeAliveSeconds: {
+    kind: seconds(1),
+    default: 60,
+    value: 'N',
+    help: 'a resumed VM that gives no sign of life keeps its older snapshots',
+  },
   memoryReserveMiB: {
     kind: number(0),
     default: 256,

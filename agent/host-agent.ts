@@ -10,6 +10,7 @@ import type { Connect, Transport } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
 import { BUILD_CAPABILITY, HAND_OVER_CAPABILITY, PROBE_CAPABILITY } from '../shared/protocol/build-frames.ts';
 import { CREDENTIAL_CAPABILITY, type FrameOf, POOL_CAPABILITY, REDIRECT_CAPABILITY } from '../shared/protocol/frames.ts';
+import { SUSPEND_CAPABILITY } from '../shared/protocol/suspend-frames.ts';
 import { PROTOCOL_VERSIONS } from '../shared/protocol/versions.ts';
 import { QUARANTINE_CAPABILITY, VM_ACTION_CAPABILITY } from '../shared/protocol/vm-action-frames.ts';
 import { RESOURCES } from '../shared/resources.ts';
@@ -23,6 +24,7 @@ import type { Hypervisor } from './hypervisor/hypervisor.ts';
 import type { BuildDesk, BuildMeans } from './loops/build-desk.ts';
 import { createCommandLoop } from './loops/command.ts';
 import { createBuildDesk } from './loops/create-build-desk.ts';
+import { createSuspension, type SuspendMeans, type Suspension } from './loops/create-suspension.ts';
 import { createDiscoveryLoop, type DiscoveryLoop, judge, noteGuest, noteReadiness } from './loops/discover.ts';
 import { createFailSafeLoop } from './loops/fail-safe.ts';
 import { createFastGuardLoop } from './loops/fast-guard-loop.ts';
@@ -37,7 +39,7 @@ import { refreshSettings } from './loops/settings.ts';
 import type { StateFiles } from './loops/state-files.ts';
 import { createStatisticsLoop } from './loops/statistics.ts';
 import { createStatsPeriodLoop } from './loops/stats-period.ts';
-import { createUplink, type Prover } from './loops/uplink.ts';
+import { createUplink, type Prover, type Uplink } from './loops/uplink.ts';
 import { createVmActionLoop } from './loops/vm-actions.ts';
 
 export interface HostAgentOptions {
@@ -70,6 +72,8 @@ export interface HostAgentOptions {
   spill?: Spill | null;
   /** Makes VMs and takes them away; absent = its administrator does not let it. */
   build?: BuildMeans;
+  /** Suspends VMs and brings them back; absent: its administrator does not let it. */
+  suspend?: SuspendMeans;
   /** The agent's key; absent = it has none. */
   prover?: Prover;
 }
@@ -107,17 +111,9 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   const ticking = [createStatsPeriodLoop(context), createStatisticsLoop(context), createFastGuardLoop(context), failSafe, vmActions];
   let epoch = 0;
   const builds = options.build && createBuildDesk(options.build, context, () => epoch);
-
-  const relay = new GuestRelay({
-    clock,
-    buffer,
-    openChannel: options.openChannel,
-    epoch: () => epoch,
-    onResult: (result) => uplink.send(result),
-    passOn: (frame) => uplink.understands(frame.type) && uplink.send(frame),
-    onReadiness: (vm, ready) => noteReadiness(context, vm, ready),
-    onGuest: (event) => noteGuest(context, event.vm, event.connected, event.connected ? event.agentVersion : (event.error?.message ?? '')),
-  });
+  const line = { epoch: () => epoch, uplink: () => uplink };
+  const suspension = options.suspend && createSuspension(options.suspend, context, line);
+  const relay = createRelay(options, context, buffer, line);
 
   const uplink = createUplink({
     role: 'host',
@@ -135,6 +131,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
         epoch = welcome.epoch;
         log.info('connected to the aggregator', { epoch });
         inventory.sendFull();
+        suspension?.desk.tellAll();
       },
       onCommand: (command) => {
         failSafe.begin(command.pair.epoch, command.leaseMs);
@@ -144,6 +141,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
       onLease: (lease) => failSafe.renew(lease),
       onVmAction: (asked) => vmActions.receive(asked),
       onBuild: (asked) => builds?.receive(asked),
+      onSuspend: (asked) => suspension?.desk.receive(asked),
       onPool: (pool) => relay.sendPool(pool),
       onKillSwitch: (frame) => receiveKillSwitch(context, frame),
       onDisconnected: (error) => log.warn('no connection to the aggregator', { error: error?.message }),
@@ -163,12 +161,36 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
     for (const loop of [...ticking, inventory]) loop.tick();
   };
   const setChannels = (): void => relay.setChannels(channelsOf(context, options.channelName));
-  const lookAround = (): Promise<void> => lookAtAll(options, context, discovery).then(setChannels);
+  const lookAround = async (): Promise<void> => {
+    await suspension?.recover();
+    await lookAtAll(options, context, discovery).then(setChannels);
+  };
 
   return {
-    ...createService(options, context, records, { uplink, relay, builds, discovery, everyLook, lookAround, setChannels }),
+    ...createService(options, context, records, { uplink, relay, builds, suspension, discovery, everyLook, lookAround, setChannels }),
     metrics,
   };
+}
+
+/** The connection to the aggregator, once it is made, and the epoch it was welcomed with. */
+interface Line {
+  epoch: () => number;
+  uplink: () => Uplink;
+}
+
+/** Guest agents' channels; what they say goes up with everything else. */
+function createRelay(options: HostAgentOptions, context: HostContext, buffer: SampleBuffer, { epoch, uplink }: Line): GuestRelay {
+  const { clock } = context;
+  return new GuestRelay({
+    clock,
+    buffer,
+    openChannel: options.openChannel,
+    epoch,
+    onResult: (result) => uplink().send(result),
+    passOn: (frame) => uplink().understands(frame.type) && uplink().send(frame),
+    onReadiness: (vm, ready) => noteReadiness(context, vm, ready),
+    onGuest: (event) => noteGuest(context, event.vm, event.connected, event.connected ? event.agentVersion : (event.error?.message ?? '')),
+  });
 }
 
 async function lookAtAll(options: HostAgentOptions, context: HostContext, discovery: DiscoveryLoop): Promise<void> {
@@ -185,6 +207,7 @@ interface Parts {
   uplink: { start(): void; stop(): Promise<void> };
   relay: GuestRelay;
   builds: BuildDesk | undefined;
+  suspension: Suspension | undefined;
   discovery: DiscoveryLoop;
   everyLook: () => void;
   lookAround: () => Promise<void>;
@@ -221,7 +244,10 @@ function createService(
         context.host.lease = { epoch: 0, expiresAtMs: clock.bootMs() + settings.startupLeaseMs };
       }
       readSwitches(context);
-      hypervisor.onEvent((event) => handleEvent(context, parts.discovery, event, parts.setChannels));
+      hypervisor.onEvent((event) => {
+        handleEvent(context, parts.discovery, event, parts.setChannels);
+        parts.suspension?.onEvent(event);
+      });
       parts.uplink.start();
       await connectHypervisor();
       every(lookMs(settings), 'look', parts.everyLook);
@@ -237,6 +263,7 @@ function createService(
       await parts.uplink.stop();
       await hypervisor.close();
       await options.build?.builder.close();
+      await parts.suspension?.close();
     },
   };
 }
@@ -307,6 +334,7 @@ function hello(options: HostAgentOptions, context: HostContext, records: readonl
     capabilities: [
       ...['guest-relay', VM_ACTION_CAPABILITY, QUARANTINE_CAPABILITY, POOL_CAPABILITY, CREDENTIAL_CAPABILITY, REDIRECT_CAPABILITY],
       ...(options.build === undefined ? [] : [BUILD_CAPABILITY, PROBE_CAPABILITY, HAND_OVER_CAPABILITY]),
+      ...(options.suspend === undefined ? [] : [SUSPEND_CAPABILITY]),
     ],
     wallMs: context.clock.wallMs(),
     monotonicMs: context.clock.monotonicMs(),

@@ -23,6 +23,7 @@ import { GUEST_DIRECTORY, leaveHint } from './guest-files.ts';
 import { GUEST_OPTIONS } from './guest-options.ts';
 import { type GuestParts, type GuestWebSocket, runGuest } from './guest-program.ts';
 import type { BuildMeans } from './loops/build-desk.ts';
+import type { SuspendMeans } from './loops/create-suspension.ts';
 import type { HostAgentSettings } from './loops/host-context.ts';
 import { type Options, optionHelp, parseOptions, type Values } from './options.ts';
 import { newUuid, randomSeed, readText, secondsToMs, selfUsage, stdoutLogger, untilStopped } from './service.ts';
@@ -34,6 +35,8 @@ const parts = {
   hostAgent: () => import('./host-agent.ts'),
   libvirt: () => import('./hypervisor/libvirt/adapter.ts'),
   builder: () => import('./hypervisor/libvirt/builder.ts'),
+  snapshotter: () => import('./hypervisor/libvirt/snapshotter.ts'),
+  suspendMeans: () => import('./suspend-means.ts'),
   buildPlaces: () => import('./actuators/build-places.ts'),
   readyProbe: () => import('./actuators/ready-probe.ts'),
   look: () => import('./look.ts'),
@@ -141,6 +144,7 @@ async function runHost(args: readonly string[]): Promise<number> {
     balloonManager: () => findBalloonManager(files),
     spill: await spillBelow(config.stateDir, config.ringMiB, HOST_BUFFER_LIMITS),
     ...(await buildMeans(config, prng)),
+    ...(await suspendMeans(config, prng)),
   });
   await agent.start();
   return untilStopped(log, () => agent.stop());
@@ -180,6 +184,17 @@ async function buildMeans(config: Values<typeof HOST_OPTIONS>, prng: Prng): Prom
       ask: askGuest,
     },
   };
+}
+
+/** Only where a folder for snapshots is named. */
+async function suspendMeans(config: Values<typeof HOST_OPTIONS>, prng: Prng): Promise<{ suspend?: SuspendMeans }> {
+  const { connect: uri, stateDir, snapshotDir, snapshotKeyDir, snapshotRamDir: ramDir, tenantLabel } = config;
+  if (snapshotDir === null) return {};
+  const [{ openSuspendMeans }, { createLibvirtSnapshotter }] = await Promise.all([parts.suspendMeans(), parts.snapshotter()]);
+  const times = { learnMs: secondsToMs(config.resumeLearnSeconds), aliveMs: secondsToMs(config.resumeAliveSeconds) };
+  const places = { stateDir, snapshotDir, keyDir: snapshotKeyDir ?? join(stateDir, 'snapshot-keys'), ramDir, tenantLabel, ...times };
+  const snapshotter = createLibvirtSnapshotter({ uri, clock: systemClock, prng: prng.stream('snapshotter'), socketFolder: ramDir });
+  return { suspend: await openSuspendMeans(places, snapshotter) };
 }
 
 function hostSettings(config: Values<typeof HOST_OPTIONS>): HostAgentSettings {

@@ -35,6 +35,7 @@ import { CapacityWatch } from './service/capacity-watch.ts';
 import { createAnomalies } from './service/create-anomalies.ts';
 import { createCredentials } from './service/create-credentials.ts';
 import { createSpawning, spawnPeriodMs } from './service/create-spawning.ts';
+import { createSuspending } from './service/create-suspending.ts';
 import { DecisionLog } from './service/decision-log.ts';
 import { demandHistory } from './service/demand-history.ts';
 import { EventLog } from './service/event-log.ts';
@@ -187,19 +188,20 @@ export class Aggregator {
       send: (host, frame) => this.ingest.send(host, frame),
     });
     const credentials = createCredentials({
-      ...{ clock, epoch, epochOf, time, state, notifications, queue },
+      ...{ clock, epoch, epochOf, time, state, notifications, queue, view: (vm: VmId) => this.service.vm(vm) },
       ...line,
-      view: (vm) => this.service.vm(vm),
     });
     const spawning = createSpawning({
       ...{ clock, epoch, holdOf: epochOf, time, state, queue, config, prng, log, ledger, events, notifications },
       ...{ ...line, fleetEpoch: options.fleetEpoch ?? (() => groupEpoch(ownership)) },
       ...{ snapshot: () => this.#parts.snapshot(), peaks: (snapshot) => this.#parts.capacity.peaks(snapshot) },
     });
+    const launched = (vm: VmId): void => this.#launched(vm);
+    const suspending = createSuspending({ clock, time, state, events, queue, notifications, log, config, ledger, kills, epochOf, line }, launched);
     this.#fromHosts = new FromHosts(
-      { clock, time, state, executor, reporter, decisions, anomalies, queue, models, credentials, spawning },
+      { clock, time, state, executor, reporter, decisions, anomalies, queue, models, credentials, spawning, suspending },
       this.#killSwitches,
-      (vm) => this.#launched(vm),
+      launched,
     );
     const hosts = this.#owners(ownership, state, executor, decisions);
     const ingest = createIngest({
@@ -213,7 +215,8 @@ export class Aggregator {
     });
     this.#parts = {
       ...{ clock, prng, log, version, epoch, time, series, ledger, state, executor, ingest, policies, kills, ownership, hosts },
-      ...{ events, decisions, notifications, anomalies, queue, models, reporter, credentials, spawning, shortages: new ShortageWatch() },
+      ...{ events, decisions, notifications, anomalies, queue, models, reporter, credentials },
+      ...{ spawning, suspending, shortages: new ShortageWatch() },
       capacity: new CapacityWatch({ state, ledger, log, ...config }),
       snapshot: () => state.snapshot(nowMs(), clock.monotonicMs()),
       latestPlan: () => this.latest,
@@ -221,10 +224,7 @@ export class Aggregator {
     this.state = state;
     this.executor = executor;
     this.ingest = ingest;
-    this.#pools = new Pools({
-      send: (host, frame) => ingest.send(host, frame),
-      takes: (host, vm) => this.#fromHosts.understands(host, POOL_CAPABILITY) && state.vm(vm)?.inventory.guestAgent === true,
-    });
+    this.#pools = this.#createPools();
     this.#policyDesk = new PolicyDesk(this.#parts);
     this.#loops = this.#turning();
     const metrics = (): Record<string, number> => ownMetrics(this.#parts, this.#counters, this.#loops.all, this.#options.notifiers ?? []);
@@ -240,6 +240,13 @@ export class Aggregator {
       giveWay: fairTurns(clock),
     };
     return new ModelKeeper({ ...{ ledger, state, log, nowMs, keptMs }, ...(ownership === undefined ? {} : successor) });
+  }
+
+  #createPools(): Pools {
+    return new Pools({
+      send: (host, frame) => this.ingest.send(host, frame),
+      takes: (host, vm) => this.#fromHosts.understands(host, POOL_CAPABILITY) && this.state.vm(vm)?.inventory.guestAgent === true,
+    });
   }
 
   #ledgerQueue(): LedgerQueue {
@@ -316,6 +323,7 @@ export class Aggregator {
     notifications.recall(recalledNotifications(entries), time.nowMs());
     await anomalies.recall();
     await this.#parts.spawning.recall();
+    await this.#parts.suspending.calendar.load();
     state.loans.restore(newestLoans(await ledger.entries({ limit: LOANS_READ_MAX, kind: 'loan', newestFirst: true })));
   }
 
@@ -372,6 +380,7 @@ export class Aggregator {
     this.#parts.anomalies.stop();
     this.#parts.credentials.stop();
     this.#parts.spawning.stop();
+    this.#parts.suspending.desk.stop();
     await this.ingest.stop();
     await this.#parts.models.checkpoint(() => Promise.resolve(), true);
     await this.#parts.capacity.checkpoint();
@@ -392,6 +401,7 @@ export class Aggregator {
     await storeOwnRows(series, rows).catch((error: unknown) => this.#notStored(error, rows.length));
     await this.#parts.spawning.step();
     if (anomalies.changed) await anomalies.keep();
+    this.#parts.suspending.planner.turn(snapshot(), state.policy);
   }
 
   /** What was learnt, written down; others have their turn in between. */

@@ -4,10 +4,14 @@
  * snapshot, the seam to the hypervisor, predicted chunks; output: the VM paused and ready, or nothing: whatever fails, what was
  * begun is taken away, and the snapshot is as it was.
  */
+import { join } from 'node:path';
 import type { Clock } from '../../shared/clock.ts';
 import type { VmSnapshotter } from '../hypervisor/snapshotter.ts';
-import { type MemoryPlace, placeLazily } from '../snapshot/memory-place.ts';
+import { type MemoryPlace, type OnFetched, placeLazily } from '../snapshot/memory-place.ts';
+import { putInPlace } from '../snapshot/put-in-place.ts';
 import type { OpenSnapshot } from '../snapshot/snapshot-store.ts';
+import { qemuProcess } from '../snapshot/touched-chunks.ts';
+import { placeWhole } from './place-whole.ts';
 
 export interface ResumeDeps {
   snapshotter: VmSnapshotter;
@@ -15,7 +19,11 @@ export interface ResumeDeps {
   /** In RAM: what resumed guests write goes there. */
   folder: string;
   /** A chunk that a running guest waits for could not be had and is tried again; null: it came. */
+  /** Whom QEMU runs as, if not as whom we run. */
+  owner?: { uid: number; gid: number };
   onStuck(chunk: number, problem: unknown): void;
+  /** Its memory can be seen; nothing runs on it yet. */
+  onPlaced?(place: MemoryPlace): void;
 }
 
 /** What a resumed VM lives on until it is suspended or ended. */
@@ -29,21 +37,40 @@ export interface Residence {
 export interface PreparedResume {
   /** Of predicted chunks that hold something, fetched before the VM runs. */
   readonly bytesFirst: number;
+  readonly snapshot: OpenSnapshot;
   readonly place: MemoryPlace;
+  /** Chunks that the guest will find without waiting. */
+  readonly inPlace: ReadonlySet<number>;
   go(): Promise<Residence>;
   /** Takes everything away again. */
   abandon(): Promise<void>;
 }
 
-/** @param predicted chunks of memory in the order to fetch them; none = all come as they are touched */
-export async function prepareResume(deps: ResumeDeps, snapshot: OpenSnapshot, predicted: readonly number[]): Promise<PreparedResume> {
-  const { snapshotter, clock, folder, onStuck } = deps;
+export interface Ahead {
+  /** Chunks of memory in the order to fetch them; none = all come as they are touched. */
+  predicted: readonly number[];
+  /** Fetched too, but not put in place, so that it can be seen whether the guest wants them. */
+  isProbe(chunk: number): boolean;
+  cancelled?(): boolean;
+  /** All of it is fetched and verified before it runs, into a plain file. */
+  whole?: boolean;
+  onProgress?: OnFetched;
+}
+
+export async function prepareResume(deps: ResumeDeps, snapshot: OpenSnapshot, ahead: Ahead): Promise<PreparedResume> {
+  const { snapshotter, clock, folder, onStuck, owner } = deps;
+  const user = owner === undefined ? {} : { owner };
   const { vm, machine } = snapshot.manifest.facts;
   // Read, and so verified, before anything is started.
   const state = await snapshot.state();
-  const place = await placeLazily({ snapshot, folder, clock, onStuck });
+  const own = join(folder, vm);
+  const place = ahead.whole
+    ? await placeWhole(snapshot, own, { ...user, ...(ahead.onProgress ? { onProgress: ahead.onProgress } : {}) })
+    : await placeLazily({ snapshot, folder: own, clock, onStuck, ...user });
+  deps.onPlaced?.(place);
   let failed = false;
-  const warming = place.warm(predicted, () => failed);
+  const stopped = (): boolean => failed || ahead.cancelled?.() === true;
+  const warming = place.warm(ahead.predicted, stopped, ahead.onProgress);
   const starting = (async (): Promise<void> => {
     await snapshotter.prepare(vm, machine, place.path);
     try {
@@ -65,20 +92,29 @@ export async function prepareResume(deps: ResumeDeps, snapshot: OpenSnapshot, pr
     await abandon();
     throw started.status === 'rejected' ? started.reason : (warmed as PromiseRejectedResult).reason;
   }
+  const pid = ahead.predicted.length === 0 ? null : await qemuProcess(vm, place.identity);
+  const wanted = ahead.predicted.filter((chunk) => !ahead.isProbe(chunk));
+  const inPlace = pid === null ? new Set<number>() : await putInPlace({ pid, file: place.identity }, wanted, stopped);
   return {
     bytesFirst: warmed.value,
+    snapshot,
     place,
+    inPlace,
     abandon,
     async go() {
       await snapshotter.goOn(vm);
-      return {
-        snapshot,
-        place,
-        async leave() {
-          await place.close();
-          snapshot.close();
-        },
-      };
+      return residenceOn(snapshot, place);
+    },
+  };
+}
+
+export function residenceOn(snapshot: OpenSnapshot, place: MemoryPlace): Residence {
+  return {
+    snapshot,
+    place,
+    async leave() {
+      await place.close();
+      snapshot.close();
     },
   };
 }

@@ -15,6 +15,12 @@ export interface SuspendDeps {
   snapshotter: VmSnapshotter;
   store: SnapshotStore;
   clock: Clock;
+  /** Memory read and saved so far, bytes. */
+  onProgress?(doneBytes: number, totalBytes: number): void;
+  /** The snapshot is whole and the VM stands still: written down before it is ended. */
+  onSaved?(saved: SavedSnapshot): void;
+  /** Saved by the hypervisor's own way from here on. */
+  onFallBack?(reason: string): void;
 }
 
 export type Suspended =
@@ -31,17 +37,18 @@ export type Suspended =
 export async function suspendVm(deps: SuspendDeps, vm: VmId, residence: Residence | null): Promise<Suspended> {
   const { snapshotter } = deps;
   const support = await snapshotter.inspect(vm);
-  if (support.recipe === 'managed-save') return byManagedSave(snapshotter, vm, support.reason, residence);
+  if (support.recipe === 'managed-save') return byManagedSave(deps, vm, support.reason, residence);
   try {
     return await intoStore(deps, vm, support, residence);
   } catch (error) {
+    if ((await snapshotter.power(vm)) === 'off') throw error;
     await snapshotter.goOn(vm);
-    return byManagedSave(snapshotter, vm, errorText(error), residence);
+    return byManagedSave(deps, vm, errorText(error), residence);
   }
 }
 
 async function intoStore(
-  { snapshotter, store, clock }: SuspendDeps,
+  { snapshotter, store, clock, onProgress, onSaved }: SuspendDeps,
   vm: VmId,
   { memoryPath, memoryBytes, machine }: Extract<SnapshotSupport, { recipe: 'memory-file' }>,
   residence: Residence | null,
@@ -53,7 +60,10 @@ async function intoStore(
   const saved = await store.save({
     facts: { vm, takenAtMs: clock.wallMs(), memoryBytes, machine },
     state: await snapshotter.deviceState(vm),
-    readMemory: (offset, length) => (place === null ? readRange(memoryPath, offset, length) : place.read(offset, length)),
+    readMemory: (offset, length) => {
+      onProgress?.(offset, memoryBytes);
+      return place === null ? readRange(memoryPath, offset, length) : place.read(offset, length);
+    },
     parent: residence?.snapshot ?? null,
     unchanged: (chunk) => place !== null && !place.touched(chunk),
   });
@@ -63,12 +73,19 @@ async function intoStore(
     await store.remove(saved.manifest.id);
     throw new HeadroomError('STORE_CORRUPT', `the snapshot could not be read back: ${problems[0]}`);
   }
+  onSaved?.(saved);
   await snapshotter.end(vm);
   await residence?.leave();
   return { recipe: 'memory-file', saved, stoppedMs, endedMs: clock.monotonicMs() - beganMs };
 }
 
-async function byManagedSave(snapshotter: VmSnapshotter, vm: VmId, reason: string, residence: Residence | null): Promise<Suspended> {
+async function byManagedSave(
+  { snapshotter, onFallBack }: SuspendDeps,
+  vm: VmId,
+  reason: string,
+  residence: Residence | null,
+): Promise<Suspended> {
+  onFallBack?.(reason);
   await snapshotter.save(vm);
   await residence?.leave();
   return { recipe: 'managed-save', reason };

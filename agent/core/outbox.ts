@@ -5,7 +5,9 @@
  */
 import type { FrameOf } from '../../shared/protocol/frames.ts';
 
-export type OutboxFrame = FrameOf<'event' | 'result' | 'vm-action-result' | 'build-result' | 'hint' | 'credential'>;
+export type OutboxFrame = FrameOf<
+  'event' | 'result' | 'vm-action-result' | 'build-result' | 'suspend-result' | 'suspended' | 'hint' | 'credential'
+>;
 
 /** A storm of events on a large host while the aggregator restarts; some 500 B each. */
 export const OUTBOX_FRAMES_MAX = 2048;

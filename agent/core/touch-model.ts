@@ -9,6 +9,8 @@
 const FADE_AFTER = 3;
 /** What was touched in one of the last resumes only is as likely waste as not. */
 export const PROBABILITY_MIN = 0.5;
+/** Six gibibytes: no guest touches more before it answers. */
+export const PREDICTED_CHUNKS_MAX = 100_000;
 /** Below that a chunk is forgotten. */
 const FORGET_BELOW = 0.05;
 
@@ -40,7 +42,8 @@ export interface TouchModel {
   readonly resumes: number;
   /** Empty before the first resume was seen. */
   predict(chunksMax: number): PredictedChunk[];
-  observe(touched: readonly number[]): void;
+  /** `unseen`: chunks of which nobody can tell whether they would have been touched; they stay as likely as they were. */
+  observe(touched: readonly number[], unseen?: ReadonlySet<number>): void;
   state(): TouchState;
 }
 
@@ -56,17 +59,18 @@ export function createTouchModel(kept: TouchState | null = null): TouchModel {
       likely.sort(([a, one], [b, other]) => other.probability - one.probability || one.place - other.place || a - b);
       return likely.slice(0, chunksMax).map(([chunk, { probability }]) => ({ chunk, probability }));
     },
-    observe(touched) {
+    observe(touched, unseen = new Set()) {
       resumes++;
       const weight = 1 / Math.min(resumes, FADE_AFTER);
       const places = new Map(touched.map((chunk, index) => [chunk, index / touched.length]));
       for (const [chunk, model] of chunks) {
+        if (unseen.has(chunk)) continue;
         const place = places.get(chunk);
         model.probability += weight * ((place === undefined ? 0 : 1) - model.probability);
         if (place !== undefined) model.place += weight * (place - model.place);
         if (model.probability < FORGET_BELOW) chunks.delete(chunk);
       }
-      for (const [chunk, place] of places) if (!chunks.has(chunk)) chunks.set(chunk, { probability: weight, place });
+      for (const [chunk, place] of places) if (!chunks.has(chunk) && !unseen.has(chunk)) chunks.set(chunk, { probability: weight, place });
     },
     state: () => ({ resumes, chunks: [...chunks].map(([chunk, { probability, place }]) => [chunk, probability, place]) }),
   };
@@ -80,4 +84,26 @@ export function scoreTouches(predicted: readonly number[], touched: readonly num
     hitRate: touched.length === 0 ? 0 : hits / touched.length,
     wasteRate: predicted.length === 0 ? 0 : (predicted.length - hits) / predicted.length,
   };
+}
+
+/** One in so many predicted chunks is not put in place ahead: whether the guest asks for it tells how good the prediction is. */
+const PROBE_EVERY = 8;
+
+/** Which chunks are left as probes at this resume: others each time. */
+export function isProbe(chunk: number, resumes: number): boolean {
+  return (chunk * 2_654_435_761 + resumes) % PROBE_EVERY === 0;
+}
+
+/**
+ * The same where most of what was predicted lay in place, so that nobody saw the guest touch it: the probes stand for all of it.
+ * Without a probe nothing can be told: null.
+ */
+export function scoreProbed(predicted: readonly number[], inPlace: ReadonlySet<number>, touched: readonly number[]): TouchScore | null {
+  const probes = predicted.filter((chunk) => !inPlace.has(chunk));
+  if (probes.length === 0) return null;
+  const { wasteRate } = scoreTouches(probes, touched);
+  const hits = predicted.length * (1 - wasteRate);
+  const known = new Set(predicted);
+  const missed = touched.filter((chunk) => !known.has(chunk)).length;
+  return { hitRate: hits + missed === 0 ? 0 : hits / (hits + missed), wasteRate };
 }

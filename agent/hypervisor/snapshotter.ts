@@ -19,6 +19,14 @@ export type SnapshotSupport =
 
 export interface VmSnapshotter {
   inspect(id: VmId): Promise<SnapshotSupport>;
+  /** `off`: there is no process of it. */
+  power(id: VmId): Promise<'running' | 'paused' | 'off'>;
+  /** CPU time of its process so far, ms; 0 when it is off. */
+  cpuMs(id: VmId): Promise<number>;
+  /** The hypervisor's own saving has something of it. */
+  hasSaved(id: VmId): Promise<boolean>;
+  /** Ends what an agent that died may have left under way in it. */
+  calmDown(id: VmId): Promise<void>;
   /** Stops its vCPUs; returns once they stand. */
   pause(id: VmId): Promise<void>;
   goOn(id: VmId): Promise<void>;

@@ -62,7 +62,9 @@ export interface HostState {
   balloonManager: string | null;
 }
 
-export type UpFrame = FrameOf<'event' | 'result' | 'vm-action-result' | 'build-result' | 'credential' | 'inventory'>;
+export type UpFrame = FrameOf<
+  'event' | 'result' | 'vm-action-result' | 'build-result' | 'suspend-result' | 'suspended' | 'credential' | 'inventory'
+>;
 
 export interface HostContext {
   readonly clock: Clock;

@@ -25,6 +25,7 @@ export interface UplinkHandlers {
   onKillSwitch?: (frame: FrameOf<'kill-switch'>) => void;
   onVmAction?: (frame: FrameOf<'vm-action'>) => void;
   onBuild?: (frame: FrameOf<'build'>) => void;
+  onSuspend?: (frame: FrameOf<'suspend'>) => void;
   onPool?: (frame: FrameOf<'pool'>) => unknown;
   /** For logs and health: why the connection ended or could not be made; null when it was closed cleanly. */
   onDisconnected?: (error: HeadroomError | null) => void;
@@ -314,6 +315,7 @@ export class Uplink {
     else if (frame.type === 'kill-switch') handlers.onKillSwitch?.(frame);
     else if (frame.type === 'vm-action') handlers.onVmAction?.(frame);
     else if (frame.type === 'build') handlers.onBuild?.(frame);
+    else if (frame.type === 'suspend') handlers.onSuspend?.(frame);
     else if (frame.type === 'pool') handlers.onPool?.(frame);
   }
 

@@ -3,109 +3,128 @@
  * qemu-storage-daemon shows it (FUSE), over our NBD export of the snapshot and an overlay for what the guest writes. Input: an open
  * snapshot, a folder (in RAM: the overlay is written to as the guest writes); output: the file, with ways to fetch chunks ahead.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdir, mkdtemp, open, rm, stat, writeFile } from 'node:fs/promises';
+import { spawn } from 'node:child_process';
+import { chown, mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, sleep } from '../../shared/clock.ts';
 import { errorText, HeadroomError } from '../../shared/errors.ts';
 import { deviceNumber, type FileIdentity } from './device-number.ts';
 import { type NbdServer, serveNbd } from './nbd-server.ts';
 import type { OpenSnapshot } from './snapshot-store.ts';
+import { endDaemons, startDaemon } from './storage-daemon.ts';
 
 const READY_MS_MAX = 15_000;
 const POLL_MS = 5;
+/** QEMU's user gets through to the file it was given; the others in there are for their owner alone. */
+export const FOLDER_MODE = 0o711;
+/** An agent that died is back within seconds; until then whoever needs a chunk waits, and does not fail. */
+const RECONNECT_SECONDS = 86_400;
 /** Dirty pages of a FUSE file are throttled at this percentage of the host's, one unless told: a guest's memory is nothing but. */
 const DIRTY_PERCENT = 100;
+
+/** Told the bytes fetched so far; the next chunk waits for what it answers. */
+export type OnFetched = (doneBytes: number) => unknown;
 
 export interface MemoryPlace {
   path: string;
   /** Of the file, taken once: whoever asks for it while the guest runs makes the kernel drop the guest's pages. */
   identity: FileIdentity;
+  /** Chunks in the order in which they were first needed, since this process serves them. */
+  readonly order: readonly number[];
   /** Fetches these into this process's memory, verified, in this order; answers the bytes of those that hold something. */
-  warm(chunks: readonly number[], cancelled?: () => boolean): Promise<number>;
+  warm(chunks: readonly number[], cancelled?: () => boolean, onProgress?: OnFetched): Promise<number>;
   /** Has been needed since the place was made; one that has not is as in the snapshot. */
   touched(chunk: number): boolean;
   readonly touchedChunks: number;
   read(offset: number, length: number): Promise<Buffer>;
+  /** Serves no more, and leaves file and guest as they are: another process takes over. Until then the guest may have to wait. */
+  handOver(): Promise<void>;
   /** The guest must be gone. */
   close(): Promise<void>;
 }
 
 export interface PlaceOptions {
   snapshot: OpenSnapshot;
-  /** Made if it is not there; what lies in it goes with `close`. */
+  /** Of this place alone: made anew, and gone with `close`. */
   folder: string;
   clock: Clock;
+  /** Whom QEMU runs as, if not as whom we run. */
+  owner?: { uid: number; gid: number };
   onStuck(chunk: number, problem: unknown): void;
 }
 
 /** Throws ENVIRONMENT when qemu-storage-daemon or FUSE is not to be had. */
 export async function placeLazily(options: PlaceOptions): Promise<MemoryPlace> {
-  await mkdir(options.folder, { recursive: true, mode: 0o700 });
-  const folder = await mkdtemp(join(options.folder, 'place-'));
-  const { snapshot, clock, onStuck } = options;
-  const bytes = snapshot.manifest.facts.memoryBytes;
-  const socket = join(folder, 'nbd');
+  const { snapshot, folder, clock } = options;
+  await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
   const ahead = createAhead(snapshot);
-  const server = await serveNbd({ path: socket, bytes, clock, chunk: ahead.chunk, given: ahead.given, onStuck });
-  let daemon: ChildProcess | null = null;
-  const close = async (): Promise<void> => {
-    if (daemon !== null) await ended(daemon);
-    await server.close();
-    await rm(folder, { recursive: true, force: true });
-  };
+  const server = await serveChunks(options, ahead);
   try {
-    const path = join(folder, 'memory');
-    const shown = await showFile(folder, socket, path, bytes, clock);
-    daemon = shown.daemon;
-    return new LazyPlace(path, shown.identity, server, ahead, close);
+    const identity = await showFile(folder, snapshot.manifest.facts.memoryBytes, clock);
+    // Before anybody has it open: who asks for its state later makes the kernel drop what it holds of it.
+    if (options.owner !== undefined) await chown(join(folder, MEMORY), options.owner.uid, options.owner.gid);
+    return new LazyPlace(folder, identity, server, ahead, () => false);
   } catch (error) {
-    await close();
+    await server.close();
+    await clearPlace(folder);
     throw new HeadroomError('ENVIRONMENT', `guest memory cannot be shown as a file: ${errorText(error)}`, { cause: error });
   }
 }
 
-async function showFile(
-  folder: string,
-  socket: string,
-  path: string,
-  bytes: number,
-  clock: Clock,
-): Promise<{ daemon: ChildProcess; identity: FileIdentity }> {
-  const overlay = join(folder, 'overlay');
+/** Takes over a place whose process died, with its guest on it. What was needed before is not known: all of it may have been. */
+export async function takeOverPlace(options: PlaceOptions, identity: FileIdentity): Promise<MemoryPlace> {
+  await rm(join(options.folder, SOCKET), { force: true });
+  const ahead = createAhead(options.snapshot);
+  return new LazyPlace(options.folder, identity, await serveChunks(options, ahead), ahead, () => true);
+}
+
+/** Whatever is left of a place. The guest must be gone. */
+export async function clearPlace(folder: string): Promise<void> {
+  const path = join(folder, MEMORY);
+  await endDaemons(path);
+  await takeAwayMount(path);
+  await rm(folder, { recursive: true, force: true });
+}
+
+/** A daemon that was killed leaves its mount behind, which nothing can be asked of. */
+async function takeAwayMount(path: string): Promise<void> {
+  const left = await stat(path).then(
+    () => false,
+    (error: NodeJS.ErrnoException) => error.code === 'ENOTCONN',
+  );
+  if (left) await run('umount', ['--lazy', path]);
+}
+
+const SOCKET = 'nbd';
+const MEMORY = 'memory';
+
+function serveChunks({ snapshot, folder, clock, onStuck }: PlaceOptions, { chunk, given }: Ahead): Promise<NbdServer> {
+  return serveNbd({ path: join(folder, SOCKET), bytes: snapshot.manifest.facts.memoryBytes, clock, chunk, given, onStuck });
+}
+
+async function showFile(folder: string, bytes: number, clock: Clock): Promise<FileIdentity> {
+  const [overlay, path, log] = ['overlay', MEMORY, 'words'].map((name) => join(folder, name)) as [string, string, string];
   await run('qemu-img', ['create', '-q', '-f', 'qcow2', overlay, String(bytes)]);
   await writeFile(path, '', { mode: 0o600 });
   const before = await stat(path);
-  const daemon = spawn(
-    'qemu-storage-daemon',
-    [
-      ...['--blockdev', `driver=nbd,node-name=snapshot,read-only=on,server.type=unix,server.path=${socket}`],
-      ...['--blockdev', `driver=file,node-name=file,filename=${overlay},cache.no-flush=on`],
-      ...['--blockdev', 'driver=qcow2,node-name=memory,file=file,backing=snapshot,cache.no-flush=on'],
-      ...['--export', `type=fuse,id=memory,node-name=memory,mountpoint=${path},writable=on,allow-other=on`],
-    ],
-    { stdio: ['ignore', 'ignore', 'pipe'] },
-  );
-  let words = '';
-  daemon.stderr?.on('data', (part: Buffer) => {
-    words = (words + part.toString()).slice(-1000);
-  });
-  let failed: Error | null = null;
-  daemon.on('error', (error) => {
-    failed = error;
-  });
+  const nbd = `server.type=unix,server.path=${join(folder, SOCKET)},reconnect-delay=${RECONNECT_SECONDS}`;
+  const daemon = await startDaemon(log, [
+    ...['--blockdev', `driver=nbd,node-name=snapshot,read-only=on,${nbd}`],
+    ...['--blockdev', `driver=file,node-name=file,filename=${overlay},cache.no-flush=on`],
+    ...['--blockdev', 'driver=qcow2,node-name=memory,file=file,backing=snapshot,cache.no-flush=on'],
+    ...['--export', `type=fuse,id=memory,node-name=memory,mountpoint=${path},writable=on,allow-other=on`],
+  ]);
+  const words = async (): Promise<string> => (await readFile(log, 'utf8').catch(() => '')).trim().slice(-1000);
   for (let waitedMs = 0; waitedMs < READY_MS_MAX; waitedMs += POLL_MS) {
-    if (failed !== null) throw failed;
-    if (daemon.exitCode !== null) throw new Error(`qemu-storage-daemon ended: ${words.trim()}`);
+    if (daemon.ended()) throw new Error(`qemu-storage-daemon ended: ${await words()}`);
     const now = await stat(path);
     if (now.dev !== before.dev) {
       await liftDirtyLimit(now.dev);
-      return { daemon, identity: { dev: now.dev, ino: now.ino } };
+      return { dev: now.dev, ino: now.ino };
     }
     await sleep(clock, POLL_MS);
   }
-  await ended(daemon);
-  throw new Error(`qemu-storage-daemon showed nothing within ${READY_MS_MAX} ms: ${words.trim()}`);
+  throw new Error(`qemu-storage-daemon showed nothing within ${READY_MS_MAX} ms: ${await words()}`);
 }
 
 /** Where the kernel does not let us, a guest that writes much is slower until its memory has been written to the overlay. */
@@ -124,6 +143,8 @@ async function liftDirtyLimit(device: number): Promise<void> {
  * Chunks decoded before they are asked for, each until all of it has been given. Not by reading the file: QEMU's daemon tells a new
  * time of change whenever it is asked, and the kernel then drops what it holds of the file, as it does at each opening.
  */
+type Ahead = ReturnType<typeof createAhead>;
+
 function createAhead(snapshot: OpenSnapshot) {
   const held = new Map<number, Buffer>();
   const givenBytes = new Map<number, number>();
@@ -136,7 +157,7 @@ function createAhead(snapshot: OpenSnapshot) {
       givenBytes.set(index, sum);
       if (sum >= contents.length) held.delete(index);
     },
-    async fetch(chunks: readonly number[], cancelled: () => boolean): Promise<number> {
+    async fetch(chunks: readonly number[], cancelled: () => boolean, onProgress?: OnFetched): Promise<number> {
       const { memory } = snapshot.manifest;
       let bytes = 0;
       for (const chunk of chunks) {
@@ -146,6 +167,7 @@ function createAhead(snapshot: OpenSnapshot) {
         const contents = await snapshot.chunk(chunk);
         held.set(chunk, contents);
         bytes += contents.length;
+        await onProgress?.(bytes);
       }
       return bytes;
     },
@@ -153,34 +175,54 @@ function createAhead(snapshot: OpenSnapshot) {
 }
 
 class LazyPlace implements MemoryPlace {
-  readonly path: string;
   readonly identity: FileIdentity;
-  readonly close: () => Promise<void>;
+  readonly #folder: string;
   readonly #server: NbdServer;
-  readonly #ahead: ReturnType<typeof createAhead>;
+  readonly #ahead: Ahead;
+  readonly #before: (chunk: number) => boolean;
 
-  constructor(path: string, identity: FileIdentity, server: NbdServer, ahead: ReturnType<typeof createAhead>, close: () => Promise<void>) {
-    this.path = path;
+  /** `before`: chunks that may have been needed before this process served them. */
+  constructor(folder: string, identity: FileIdentity, server: NbdServer, ahead: Ahead, before: (chunk: number) => boolean) {
+    this.#folder = folder;
     this.identity = identity;
     this.#server = server;
     this.#ahead = ahead;
-    this.close = close;
+    this.#before = before;
+  }
+
+  get path(): string {
+    return join(this.#folder, MEMORY);
   }
 
   get touchedChunks(): number {
-    return this.#server.askedChunks;
+    return this.#server.order.length;
+  }
+
+  get order(): readonly number[] {
+    return this.#server.order;
   }
 
   touched(chunk: number): boolean {
-    return this.#server.asked(chunk);
+    return this.#server.asked(chunk) || this.#before(chunk);
   }
 
-  warm(chunks: readonly number[], cancelled = () => false): Promise<number> {
-    return this.#ahead.fetch(chunks, cancelled);
+  warm(chunks: readonly number[], cancelled = () => false, onProgress?: OnFetched): Promise<number> {
+    return this.#ahead.fetch(chunks, cancelled, onProgress);
   }
 
   read(offset: number, length: number): Promise<Buffer> {
     return readRange(this.path, offset, length);
+  }
+
+  handOver(): Promise<void> {
+    return this.#server.close();
+  }
+
+  async close(): Promise<void> {
+    // The daemon first: it asks for no more chunks then.
+    await endDaemons(this.path);
+    await this.#server.close();
+    await rm(this.#folder, { recursive: true, force: true });
   }
 }
 
@@ -207,12 +249,4 @@ async function run(program: string, args: string[]): Promise<void> {
     child.once('close', resolve);
   });
   if (code !== 0) throw new Error(`${program} ${args[0]}: ${words.trim()}`);
-}
-
-/** It takes its mount with it. */
-async function ended(daemon: ChildProcess): Promise<void> {
-  if (daemon.exitCode !== null || daemon.signalCode !== null || daemon.pid === undefined) return;
-  const gone = new Promise((resolve) => daemon.once('exit', resolve));
-  daemon.kill('SIGTERM');
-  await gone;
 }

@@ -44,13 +44,14 @@ export interface NbdOptions {
 export interface NbdServer {
   /** Asked for at least once. */
   asked(chunk: number): boolean;
-  readonly askedChunks: number;
+  /** In the order in which they were first asked for. */
+  readonly order: readonly number[];
   close(): Promise<void>;
 }
 
 export async function serveNbd(options: NbdOptions): Promise<NbdServer> {
   const asked = new Uint8Array(chunkCount(options.bytes));
-  const state = { closed: false, asked };
+  const state: ServerState = { closed: false, asked, order: [] };
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
@@ -61,9 +62,7 @@ export async function serveNbd(options: NbdOptions): Promise<NbdServer> {
   await listening(server, options.path);
   return {
     asked: (chunk) => asked[chunk] === 1,
-    get askedChunks() {
-      return asked.reduce((sum, one) => sum + one, 0);
-    },
+    order: state.order,
     async close() {
       state.closed = true;
       for (const socket of sockets) socket.destroy();
@@ -82,6 +81,7 @@ function listening(server: Server, path: string): Promise<void> {
 interface ServerState {
   closed: boolean;
   asked: Uint8Array;
+  order: number[];
 }
 
 async function converse(socket: Socket, options: NbdOptions, state: ServerState): Promise<void> {
@@ -137,6 +137,7 @@ async function respond(request: NbdRequest, options: NbdOptions, state: ServerSt
 }
 
 async function fetched(index: number, { chunk, onStuck, clock }: NbdOptions, state: ServerState): Promise<Buffer> {
+  if (state.asked[index] === 0) state.order.push(index);
   state.asked[index] = 1;
   for (let failures = 0; ; failures++) {
     try {

@@ -14,7 +14,8 @@ const ENTRY_BYTES = 8;
 const THERE = 0xc0;
 const PAGES_PER_CHUNK = CHUNK_BYTES / PAGE_BYTES;
 
-interface Mapping {
+export interface Mapping {
+  /** In the process's memory, bytes; the file from `offset` on lies there. */
   start: number;
   bytes: number;
   offset: number;
@@ -39,7 +40,7 @@ export async function touchedChunks(pid: number, file: FileIdentity, procfs = '/
   const touched: number[] = [];
   const pagemap = await open(join(folder, 'pagemap'), 'r');
   try {
-    for (const { start, bytes, offset } of mappingsOf(await readFile(join(folder, 'maps'), 'utf8'), file)) {
+    for (const { start, bytes, offset } of await mappingsIn(pid, file, procfs)) {
       const entries = Buffer.alloc((bytes / PAGE_BYTES) * ENTRY_BYTES);
       const { bytesRead } = await pagemap.read(entries, 0, entries.length, (start / PAGE_BYTES) * ENTRY_BYTES);
       const pages = bytesRead / ENTRY_BYTES;
@@ -56,6 +57,11 @@ export async function touchedChunks(pid: number, file: FileIdentity, procfs = '/
     await pagemap.close();
   }
   return [...new Set(touched)].toSorted((a, b) => a - b);
+}
+
+/** Where a process has the file. */
+export async function mappingsIn(pid: number, file: FileIdentity, procfs = '/proc'): Promise<Mapping[]> {
+  return mappingsOf(await readFile(join(procfs, String(pid), 'maps'), 'utf8'), file);
 }
 
 /** By device and inode: in another mount namespace the file may go by another path. */

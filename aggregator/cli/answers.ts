@@ -23,3 +23,5 @@ export type ShortageAnswer = ItemOf<'/v1/shortages'>;
 export type TemplateCheckAnswer = Answer<'/v1/templates/{name}/check', 'post'>['items'][number];
 export type AgentKeyAnswer = ItemOf<'/v1/agent-keys'>;
 export type ApiTokenAnswer = ItemOf<'/v1/api-tokens'>;
+export type SuspensionAnswer = ItemOf<'/v1/suspensions'>;
+export type SuspendOrderAnswer = ItemOf<'/v1/suspensions/orders'>;

@@ -22,6 +22,16 @@ import { policyHistory, policyRollback } from './commands/policy-history.ts';
 import { simulate } from './commands/simulate.ts';
 import { slaList } from './commands/sla-list.ts';
 import { status } from './commands/status.ts';
+import {
+  prefetchStart,
+  prefetchStatus,
+  prefetchStop,
+  resumeVm,
+  snapshotGc,
+  snapshotList,
+  snapshotVerify,
+  suspendVm,
+} from './commands/suspension.ts';
 import { templateApply, templateCheck, templateList, templateShow } from './commands/template.ts';
 import { tls } from './commands/tls.ts';
 import { tokenList, tokenMake, tokenRevoke } from './commands/token.ts';
@@ -57,6 +67,14 @@ export const COMMANDS: readonly Command[] = [
   templateShow,
   templateApply,
   templateCheck,
+  suspendVm,
+  resumeVm,
+  snapshotList,
+  snapshotVerify,
+  snapshotGc,
+  prefetchStart,
+  prefetchStop,
+  prefetchStatus,
   slaList,
   capacityList,
   loanList,

@@ -36,6 +36,7 @@ import { policyRoutes } from './routes/policies.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { slaRoutes } from './routes/slas.ts';
 import { statusRoutes } from './routes/status.ts';
+import { suspensionRoutes } from './routes/suspensions.ts';
 import { templateRoutes } from './routes/templates.ts';
 import { vmRoutes } from './routes/vms.ts';
 import { scopedService } from './scoped-service.ts';
@@ -121,6 +122,7 @@ export async function createHttpApp(whole: AggregatorService, options: HttpAppOp
       auditRoutes,
       killSwitchRoutes,
       credentialRoutes,
+      suspensionRoutes,
       statusRoutes,
       healthRoutes,
       notificationRoutes(streaming),

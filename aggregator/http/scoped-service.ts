@@ -6,6 +6,7 @@
 import { HeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import { inScope, isFleetWide, type Principal } from '../identity/roles.ts';
+import { scopedSuspending } from './scoped-suspending.ts';
 import type { AggregatorService, VmView } from './service.ts';
 import type { SpawnService } from './spawn-service.ts';
 
@@ -32,7 +33,7 @@ export function scopedService(service: AggregatorService, whose: () => Principal
     const found = service.vm(vm);
     return all() || sees(found) ? found : null;
   };
-  const scoped: AggregatorService = {
+  return {
     version: service.version,
     startedAtMs: service.startedAtMs,
     get epoch() {
@@ -89,6 +90,7 @@ export function scopedService(service: AggregatorService, whose: () => Principal
     get spawning() {
       return all() ? scopedSpawning(service.spawning, named) : refuse('what VMs are made from');
     },
+    suspending: scopedSuspending({ service, named, own: (vm) => all() || seesId(vm), refuse }),
     get series() {
       return service.series;
     },
@@ -105,5 +107,4 @@ export function scopedService(service: AggregatorService, whose: () => Principal
     },
     metrics: () => (all() ? service.metrics() : refuse('the metrics')),
   };
-  return scoped;
 }

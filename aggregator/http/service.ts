@@ -24,6 +24,7 @@ import type { Notification } from '../notify/notifier.ts';
 import type { LedgerEntry, LedgerStore } from '../store/ledger-store.ts';
 import type { SeriesStore } from '../store/series-store.ts';
 import type { SpawnService } from './spawn-service.ts';
+import type { SuspendService } from './suspend-service.ts';
 
 export interface ResourceView {
   mode: Mode;
@@ -218,6 +219,8 @@ export interface AggregatorService {
   login(vm: VmId, id: string): CredentialView | null;
   /** Templates, and groups of VMs made from them. */
   readonly spawning: SpawnService;
+  /** VMs that are suspended and brought back. */
+  readonly suspending: SuspendService;
   readonly series: SeriesStore;
   readonly ledger: LedgerStore;
   ledgerEntries(query: Parameters<LedgerStore['entries']>[0]): Promise<LedgerEntry[]>;

@@ -66,6 +66,7 @@ export interface IngestOptions {
 export type DownFrame =
   | FrameOf<'vm-action'>
   | FrameOf<'build'>
+  | FrameOf<'suspend'>
   | FrameOf<'command'>
   | FrameOf<'lease'>
   | FrameOf<'kill-switch'>

@@ -21,6 +21,7 @@ import {
   type Lane,
   REDIRECT_CAPABILITY,
 } from '../../shared/protocol/frames.ts';
+import { SUSPEND_CAPABILITY } from '../../shared/protocol/suspend-frames.ts';
 import { chooseVersion } from '../../shared/protocol/versions.ts';
 import type { TelemetryBlock } from '../../shared/telemetry.ts';
 import type { AgentIdentities } from './agent-identities.ts';
@@ -195,6 +196,12 @@ export class PeerConnection implements PeerLink {
         // Of a VM not reported yet, or no longer: who ordered it knows which host he asked.
         if (peer.kind === 'host') this.#owner.options.sink.onBuildResult?.(peer.host, frame);
         break;
+      case 'suspend-result':
+        if (peer.kind === 'host') this.#owner.options.sink.onSuspendResult?.(peer.host, frame);
+        break;
+      case 'suspended':
+        if (peer.kind === 'host') this.#owner.options.sink.onSuspended?.(peer.host, frame);
+        break;
       case 'hint':
         if (this.#mayReport(frame.vm, peer)) this.#owner.options.sink.onHint?.(peer.host, frame);
         break;
@@ -291,7 +298,7 @@ export class PeerConnection implements PeerLink {
       window,
       backlogRowsPerSecond: this.#owner.backlogShare(),
       wallMs: clock.wallMs(),
-      capabilities: [HINT_CAPABILITY, CREDENTIAL_CAPABILITY],
+      capabilities: [HINT_CAPABILITY, CREDENTIAL_CAPABILITY, SUSPEND_CAPABILITY],
       ...(aggregators === undefined ? {} : { aggregators: aggregators.slice(0, AGGREGATORS_TOLD_MAX) }),
       ...(keyId === null ? {} : { keyId }),
     });

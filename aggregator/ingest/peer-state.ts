@@ -24,6 +24,9 @@ export interface IngestSink {
   onVmActionResult?(host: HostId, result: FrameOf<'vm-action-result'>): void;
   /** At least once each, known by orderId, action and pair; of a VM that need not be there any more. */
   onBuildResult?(host: HostId, result: FrameOf<'build-result'>): void;
+  /** At least once each, known by orderId. */
+  onSuspendResult?(host: HostId, result: FrameOf<'suspend-result'>): void;
+  onSuspended?(host: HostId, suspended: FrameOf<'suspended'>): void;
   /** At least once each, known by hintId. */
   onHint?(host: HostId, hint: FrameOf<'hint'>): void;
   /** At least once each, known by commandId and state. */

@@ -15,6 +15,7 @@ export const NOTIFICATION_KINDS = [
   'credential',
   'anomaly',
   'group',
+  'suspension',
 ] as const;
 export type NotificationKind = (typeof NOTIFICATION_KINDS)[number];
 

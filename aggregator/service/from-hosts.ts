@@ -13,7 +13,18 @@ import type { Parts } from './parts.ts';
 
 type SinkParts = Pick<
   Parts,
-  'clock' | 'time' | 'state' | 'executor' | 'reporter' | 'decisions' | 'anomalies' | 'queue' | 'models' | 'credentials' | 'spawning'
+  | 'clock'
+  | 'time'
+  | 'state'
+  | 'executor'
+  | 'reporter'
+  | 'decisions'
+  | 'anomalies'
+  | 'queue'
+  | 'models'
+  | 'credentials'
+  | 'spawning'
+  | 'suspending'
 >;
 
 export class FromHosts implements IngestSink {
@@ -88,6 +99,14 @@ export class FromHosts implements IngestSink {
 
   onBuildResult(host: HostId, result: FrameOf<'build-result'>): void {
     this.#parts.spawning.onBuildResult(host, result);
+  }
+
+  onSuspendResult(host: HostId, result: FrameOf<'suspend-result'>): void {
+    this.#parts.suspending.desk.onResult(host, result);
+  }
+
+  onSuspended(host: HostId, suspended: FrameOf<'suspended'>): void {
+    this.#parts.suspending.desk.onSuspended(host, suspended);
   }
 
   onHint(_host: HostId, hint: FrameOf<'hint'>): void {

@@ -77,6 +77,15 @@ export class KillSwitches {
     await this.#kept.save(JSON.stringify([...this.#switches]));
   }
 
+  /** Why nothing may be taken from a VM; null = nothing speaks against it. */
+  reasonFor(vm: VmId, host: HostId): string | null {
+    for (const scope of ['fleet', `host ${host}`, `vm ${vm}`]) {
+      const found = this.#switches.get(scope);
+      if (found?.engaged) return `kill switch of ${scope}: ${found.reason}`;
+    }
+    return null;
+  }
+
   /** What a host should be told now, of everything that concerns it. */
   framesFor(host: HostId, vms: () => readonly VmId[]): FrameOf<'kill-switch'>[] {
     const fleet = this.#switches.get('fleet');

@@ -12,6 +12,7 @@ import type { LedgerStore } from '../store/ledger-store.ts';
 import type { SeriesStore } from '../store/series-store.ts';
 import type { AnomalyDesk } from './anomaly-desk.ts';
 import type { CapacityWatch } from './capacity-watch.ts';
+import type { Suspending } from './create-suspending.ts';
 import type { Credentials } from './credentials.ts';
 import type { DecisionLog } from './decision-log.ts';
 import type { EventLog } from './event-log.ts';
@@ -53,6 +54,7 @@ export interface Parts {
   readonly models: ModelKeeper;
   readonly reporter: Reporter;
   readonly spawning: SpawnDesk;
+  readonly suspending: Suspending;
   readonly shortages: ShortageWatch;
   /** The fleet as it is now. */
   readonly snapshot: () => FleetSnapshot;

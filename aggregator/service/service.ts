@@ -50,6 +50,7 @@ export function createService(parts: Parts, desks: Desks): AggregatorService {
     startedAtMs: time.nowMs(),
     epoch,
     spawning: parts.spawning.service,
+    suspending: parts.suspending.desk,
     series,
     ledger,
     snapshot,

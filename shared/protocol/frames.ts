@@ -10,6 +10,7 @@ import { UUID_SOURCE } from '../ids.ts';
 import { MODES, OUTCOMES, RESOURCES, VM_STATES } from '../resources.ts';
 import { BuildFrame, BuildResultFrame } from './build-frames.ts';
 import { ChallengeFrame, ProofFrame } from './identity-frames.ts';
+import { SuspendedFrame, SuspendFrame, SuspendResultFrame } from './suspend-frames.ts';
 import { VmActionFrame, VmActionResultFrame } from './vm-action-frames.ts';
 
 /** Largest frame accepted, checked before decoding: a full batch of 50 rows of 40 fields for 100 VMs takes about 1.6 MB. */
@@ -374,6 +375,9 @@ export const FRAMES = {
   'vm-action-result': VmActionResultFrame,
   build: BuildFrame,
   'build-result': BuildResultFrame,
+  suspend: SuspendFrame,
+  'suspend-result': SuspendResultFrame,
+  suspended: SuspendedFrame,
   lease: LeaseFrame,
   'kill-switch': KillSwitchFrame,
   pool: PoolFrame,

@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { prepareResume, type Residence } from '../../agent/actuators/resume-vm.ts';
 import { type Suspended, suspendVm } from '../../agent/actuators/suspend-vm.ts';
-import { createTouchModel, scoreTouches } from '../../agent/core/touch-model.ts';
+import { createTouchModel, isProbe, scoreProbed, scoreTouches } from '../../agent/core/touch-model.ts';
 import { CHUNK_BYTES } from '../../agent/snapshot/chunk.ts';
 import { qemuProcess, touchedChunks } from '../../agent/snapshot/touched-chunks.ts';
 import { ensurePackages, HYPERVISOR_PACKAGES } from '../../scripts/system-packages.ts';
@@ -31,6 +31,7 @@ const LEARNT = 2;
 /** Prepared so long before it is asked for. */
 const HELD_MS = 1000;
 const CHUNKS_MAX = 100_000;
+const NOTHING = { predicted: [], isProbe: () => false };
 
 const seconds = (beganMs: number): number => rounded((performance.now() - beganMs) / 1000);
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -91,7 +92,7 @@ export async function measureGuest(
   for (let round = 0; round < LEARNT; round++) {
     dropFromCache(join(diskFolder, 'tenant', 'packs', '*.pack'));
     const beganMs = performance.now();
-    const prepared = await prepareResume(world.deps, await world.store.open(suspended.saved.manifest.id), []);
+    const prepared = await prepareResume(world.deps, await world.store.open(suspended.saved.manifest.id), NOTHING);
     const residence = await prepared.go();
     await visitSet(guest, round, parts);
     if (round === 0) unpredictedSeconds = seconds(beganMs);
@@ -103,17 +104,19 @@ export async function measureGuest(
   const predicted = model.predict(CHUNKS_MAX).map(({ chunk }) => chunk);
   dropFromCache(join(diskFolder, 'tenant', 'packs', '*.pack'));
   const preparedMs = performance.now();
-  const prepared = await prepareResume(world.deps, await world.store.open(suspended.saved.manifest.id), predicted);
+  const prepared = await prepareResume(world.deps, await world.store.open(suspended.saved.manifest.id), {
+    predicted,
+    isProbe: (chunk) => isProbe(chunk, model.resumes),
+  });
   await pause(HELD_MS);
   const beganMs = performance.now();
   const residence = await prepared.go();
   await visitSet(guest, LEARNT, parts);
   const predictedSeconds = seconds(beganMs);
   const heldMiBSeconds = rounded(((predicted.length * CHUNK_BYTES) / MIB) * ((beganMs - preparedMs) / 1000));
-  const score = scoreTouches(
-    predicted,
-    await touchedChunks((await qemuProcess(guest.vm, residence.place.identity)) ?? 0, residence.place.identity),
-  );
+  const present = await touchedChunks((await qemuProcess(guest.vm, residence.place.identity)) ?? 0, residence.place.identity);
+  const touched = present.filter((chunk) => !prepared.inPlace.has(chunk));
+  const score = scoreProbed(predicted, prepared.inPlace, touched) ?? scoreTouches(predicted, touched);
   guest.close();
   await world.deps.snapshotter.end(guest.vm);
   await residence.leave();

@@ -27,6 +27,7 @@ import { allocation, expectedDemand, MADE_HOSTS, MADE_VMS, type MadeVm, STEP_MS,
 import { madeLoan, madeShortage } from './made-loans.ts';
 import { madeSeries } from './made-series.ts';
 import { madeSpawning } from './made-spawning.ts';
+import { madeSuspending } from './made-suspending.ts';
 
 export interface FakeServiceOptions {
   nowMs?: () => number;
@@ -408,6 +409,7 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
       return made;
     },
     listeners: () => listeners.size,
+    suspending: madeSuspending(nowMs(), options.empty === true),
     spawning: await madeSpawning(createMemoryLedgerStore(), nowMs, options.empty),
     series: madeSeries(nowMs, startedAtMs - (options.historyMs ?? 900_000)),
     ledger,

@@ -59,6 +59,8 @@ const GOOD: [url: string, path: string][] = [
   ['/v1/demand', '/v1/demand'],
   ['/v1/demand?group=web', '/v1/demand'],
   ['/v1/groups/web', '/v1/groups/{name}'],
+  ['/v1/suspensions', '/v1/suspensions'],
+  ['/v1/suspensions/orders', '/v1/suspensions/orders'],
   ['/v1/templates', '/v1/templates'],
   ['/v1/templates/debian-web', '/v1/templates/{name}'],
   ['/v1/templates/debian-web/versions', '/v1/templates/{name}/versions'],
@@ -94,6 +96,11 @@ const SAID = [
   '/v1/groups/{name}/members/{vm}',
   '/v1/groups/{name}/members/{vm}/drained',
   '/v1/groups/{name}/members/{vm}/undo',
+  '/v1/suspensions/collect',
+  '/v1/vms/{id}/suspend',
+  '/v1/vms/{id}/resume',
+  '/v1/vms/{id}/prefetch',
+  '/v1/vms/{id}/snapshot/verify',
 ] as const;
 /** Tried by a test of their own: a login must be asked for before there is one. */
 const LOGINS = ['/v1/vms/{id}/credentials', '/v1/vms/{id}/credentials/{credentialId}'] as const;
@@ -327,6 +334,24 @@ t.test('groups: bounds set within the policy and taken off, members drained, not
   t.match((await hand('DELETE', vm)).json, { status: 409, code: 'CONFLICT' });
   t.equal((await member('undo', 'x')).status, 400);
   t.equal((await ask('GET', '/v1/groups/mail', '/v1/groups/{name}')).status, 404);
+});
+
+t.test('suspension: ordered for a VM by name or UUID, also one known by its snapshot alone; followed until it ended', async (t) => {
+  const { ask } = await world(t);
+  const order = (method: 'POST' | 'PUT' | 'DELETE', vm: string, what: string, payload: object = {}) =>
+    ask(method, `/v1/vms/${vm}/${what}`, `/v1/vms/{id}/${what}`, { payload });
+  t.match(await order('POST', 'shop-web', 'suspend'), { status: 202, json: { action: 'suspend', vm: WEB, state: 'working' } });
+  const asked = await order('POST', 'desktop-9', 'resume');
+  t.match(asked, { status: 202, json: { action: 'resume', vmName: 'desktop-9' } });
+  const found = await ask('GET', `/v1/suspensions/orders?id=${encodeURIComponent(asked.json.id)}`, '/v1/suspensions/orders');
+  t.match(found.json.items, [{ state: 'ended', outcome: 'applied' }]);
+  t.equal((await ask('GET', '/v1/suspensions/orders?id=none', '/v1/suspensions/orders')).status, 404);
+  t.equal((await order('PUT', 'desktop-9', 'prefetch', { holdSeconds: 60, bytesPerSecondMax: 1e6 })).status, 202);
+  t.equal((await order('PUT', 'desktop-9', 'prefetch', { holdSeconds: 0 })).status, 400);
+  t.equal((await order('DELETE', 'desktop-9', 'prefetch')).status, 202);
+  t.equal((await order('POST', 'desktop-9', 'snapshot/verify')).status, 202);
+  t.equal((await order('POST', 'nobody', 'suspend')).status, 404);
+  t.match((await ask('POST', '/v1/suspensions/collect', '/v1/suspensions/collect', { payload: {} })).json.items, [{ action: 'collect' }]);
 });
 
 t.test('logins: asked for, looked at, refused with what to do', async (t) => {

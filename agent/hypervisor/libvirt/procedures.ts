@@ -76,6 +76,8 @@ export interface DomainInfo {
   maxMemoryKib: number;
   memoryKib: number;
   vcpus: number;
+  /** Of its process so far. */
+  cpuTimeNs: number;
 }
 
 export interface NodeInfo {
@@ -214,7 +216,7 @@ function readCalls(domainCall: DomainCall) {
     },
     async info(domain: DomainRef): Promise<DomainInfo> {
       const reader = await domainCall(PROCEDURE.domainGetInfo, domain, (writer) => writer);
-      return { state: reader.i32(), maxMemoryKib: reader.u64(), memoryKib: reader.u64(), vcpus: reader.i32() };
+      return { state: reader.i32(), maxMemoryKib: reader.u64(), memoryKib: reader.u64(), vcpus: reader.i32(), cpuTimeNs: reader.u64() };
     },
     async isPersistent(domain: DomainRef): Promise<boolean> {
       return (await domainCall(PROCEDURE.domainIsPersistent, domain, (writer) => writer)).i32() !== 0;

@@ -24,6 +24,8 @@ const STREAM_DEADLINE_MS = 30_000;
 const POLL_MS = 2;
 /** virDomainState. */
 const PAUSED = 3;
+/** No state, shut off, crashed. */
+const OFF: readonly number[] = [0, 5, 6];
 
 export interface LibvirtSnapshotterOptions extends LibvirtOptions {
   /** For sockets that QEMU connects to: its user must be able to reach into it. */
@@ -76,6 +78,29 @@ class LibvirtSnapshotter implements VmSnapshotter {
       memoryBytes: memory.memoryBytes,
       machine: { qemuVersion: `${qemu.major}.${qemu.minor}.${qemu.micro}`, machineType: machineTypeOf(domainXml), domainXml },
     };
+  }
+
+  async power(id: VmId): Promise<'running' | 'paused' | 'off'> {
+    const { read, snapshot } = await this.#apis();
+    const { state } = await read.info(await snapshot.domainByUuid(id));
+    return state === PAUSED ? 'paused' : OFF.includes(state) ? 'off' : 'running';
+  }
+
+  async cpuMs(id: VmId): Promise<number> {
+    const { read, snapshot } = await this.#apis();
+    return (await read.info(await snapshot.domainByUuid(id))).cpuTimeNs / 1e6;
+  }
+
+  async hasSaved(id: VmId): Promise<boolean> {
+    const { snapshot } = await this.#apis();
+    return snapshot.hasManagedSave(await snapshot.domainByUuid(id));
+  }
+
+  async calmDown(id: VmId): Promise<void> {
+    const { snapshot } = await this.#apis();
+    const domain = await snapshot.domainByUuid(id);
+    await snapshot.monitor(domain, 'migrate_cancel');
+    await this.#leaveOutSharedMemory(domain, false);
   }
 
   async pause(id: VmId): Promise<void> {
@@ -153,9 +178,7 @@ class LibvirtSnapshotter implements VmSnapshotter {
   }
 
   async #withoutSharedMemory<T>(domain: DomainRef, work: () => Promise<T>): Promise<T> {
-    const { snapshot } = await this.#apis();
-    const set = (state: boolean): Promise<unknown> =>
-      snapshot.monitor(domain, 'migrate-set-capabilities', { capabilities: [{ capability: 'x-ignore-shared', state }] });
+    const set = (state: boolean): Promise<unknown> => this.#leaveOutSharedMemory(domain, state);
     await set(true);
     const done = await work().catch(async (error: unknown) => {
       // A QEMU that is gone cannot be told any more: what broke first is what counts.
@@ -164,6 +187,11 @@ class LibvirtSnapshotter implements VmSnapshotter {
     });
     await set(false);
     return done;
+  }
+
+  async #leaveOutSharedMemory(domain: DomainRef, state: boolean): Promise<unknown> {
+    const { snapshot } = await this.#apis();
+    return snapshot.monitor(domain, 'migrate-set-capabilities', { capabilities: [{ capability: 'x-ignore-shared', state }] });
   }
 
   async #withSocket<T>(work: (path: string) => Promise<T>): Promise<T> {

@@ -16,6 +16,7 @@ import { GROUP_DURATIONS, groupMistake, groupPolicies } from './policy-groups.ts
 import { compileSelector, type MatchedVm } from './policy-match.ts';
 import type { PolicyDocument, ResourceSection } from './policy-schema.ts';
 import { type PathPart, type PolicySource, readPolicySource } from './policy-source.ts';
+import { suspendMistake, suspendRules } from './policy-suspend.ts';
 
 export interface PolicyFileOptions {
   /** Revision of the policy in force, shown everywhere. */
@@ -56,7 +57,7 @@ function checkMeaning(read: PolicySource, options: PolicyFileOptions): void {
   checkSections(read, document.defaults ?? {}, ['defaults'], options);
   checkSuspensions(read);
   checkAgreements(read);
-  const mistake = groupMistake(document.groups ?? []);
+  const mistake = groupMistake(document.groups ?? []) ?? suspendMistake(document.suspend ?? []);
   if (mistake !== null) throw read.mistakeAt(mistake.path, mistake.what);
   for (const [i, window] of (document.fleet?.freezeWindows ?? []).entries()) {
     if (!validTimeZone(window.timeZone)) {
@@ -137,6 +138,7 @@ function fleetPolicy(document: PolicyDocument, options: PolicyFileOptions): Flee
     killSwitch: fleet.killSwitch ?? base.killSwitch,
     ...anomalyPolicies(document.defaults?.anomaly, compiledRules(document), fleet.anomalyActions),
     ...groupPolicies(document.groups, fleet.spawnedMax),
+    ...suspendRules(document.suspend),
     resolve: resolver(document),
   };
 }
@@ -240,7 +242,7 @@ function durationOr(text: string | undefined, otherwiseMs: number): number {
   return text === undefined ? otherwiseMs : parseDuration(text);
 }
 
-const TOP_LEVEL = ['version', 'fleet', 'defaults', 'rules', 'groups', 'name', 'match', ...RESOURCES, 'anomaly'];
+const TOP_LEVEL = ['version', 'fleet', 'defaults', 'rules', 'suspend', 'groups', 'name', 'match', ...RESOURCES, 'anomaly'];
 const DURATION_FIELDS = new Set([
   ...Object.keys(DURATIONS),
   'staleAfter',
@@ -250,6 +252,7 @@ const DURATION_FIELDS = new Set([
   'for',
   'loanTerm',
   ...GROUP_DURATIONS,
+  'hold',
 ]);
 
 /** One text for one policy: fields in a fixed order, durations in their largest exact unit, nothing implied spelled out. */

@@ -9,6 +9,7 @@ import { LOCAL_TIME_PATTERN } from './local-time.ts';
 import { CPU_ENFORCEMENTS, STARTUP_KINDS } from './policy.ts';
 import { AnomalyActionLimits, AnomalySection } from './policy-anomaly.ts';
 import { groupSection } from './policy-groups.ts';
+import { suspendSection } from './policy-suspend.ts';
 
 const closed = { additionalProperties: false } as const;
 const duration = Type.String({
@@ -172,6 +173,9 @@ export const PolicyDocument = Type.Object(
         ),
         { maxItems: 1000, description: 'a list of at most 1000 rules' },
       ),
+    ),
+    suspend: Type.Optional(
+      Type.Array(suspendSection(Selector), { maxItems: 100, description: 'a list of at most 100 rules for suspending' }),
     ),
     groups: Type.Optional(Type.Array(groupSection(Selector), { maxItems: 100, description: 'a list of at most 100 groups' })),
   },

@@ -6,6 +6,7 @@ import type { Mode, Resource } from '../../../shared/resources.ts';
 import type { AnomalyPolicies } from './anomaly-policy.ts';
 import type { GroupPolicies } from './group-policy.ts';
 import type { VmSnapshot } from './plan.ts';
+import type { SuspendRule } from './suspend-rule.ts';
 
 /** How a CPU allocation is enforced. Caps on an idle host are harm without gain, so weight alone is the default. */
 export const CPU_ENFORCEMENTS = ['weight', 'cap-when-contended', 'cap-always'] as const;
@@ -100,6 +101,8 @@ export interface FleetPolicy extends AnomalyPolicies, GroupPolicies {
   }[];
   /** A share of the fleet goes first, alone for `soakMs` after a new policy. Absent = only what rules name. */
   canary?: { share: number; soakMs: number };
+  /** VMs that may be suspended and made ready; the first that means a VM holds. Absent = none. */
+  suspendRules?: readonly SuspendRule[];
   /** What is done where a host lacks room for a VM. Absent = as by default. */
   whenShort?: WhenShort;
   /** When this policy took force, UTC ms; absent = long ago. */

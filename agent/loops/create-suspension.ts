@@ -1,0 +1,128 @@
+/**
+ * Suspension within one host agent: suspender and desk with what they ask of the agent's other parts. Means and context in, both out.
+ */
+import { HeadroomError } from '../../shared/errors.ts';
+import type { VmId } from '../../shared/ids.ts';
+import type { FrameOf } from '../../shared/protocol/frames.ts';
+import { SUSPEND_CAPABILITY } from '../../shared/protocol/suspend-frames.ts';
+import { isGrowOnly } from '../core/eligibility.ts';
+import type { SuspendGround, SuspendResult } from '../core/suspend-guard.ts';
+import type { HypervisorEvent } from '../hypervisor/hypervisor.ts';
+import type { VmSnapshotter } from '../hypervisor/snapshotter.ts';
+import type { SnapshotStore } from '../snapshot/snapshot-store.ts';
+import { TENANT_PATTERN } from '../snapshot/tenant-keys.ts';
+import type { SuspendJournal } from '../suspend-journal.ts';
+import { guardedHost, type HostContext, killReason, tell } from './host-context.ts';
+import { SuspendDesk } from './suspend-desk.ts';
+import { Suspender } from './suspender.ts';
+import type { Uplink } from './uplink.ts';
+import { isUp } from './vm-table.ts';
+
+/** What suspends VMs on this host, where its administrator lets it. */
+export interface SuspendMeans {
+  snapshotter: VmSnapshotter;
+  stores: {
+    open(tenant: string): Promise<SnapshotStore>;
+    /** All there are on the disk. */
+    tenants(): Promise<string[]>;
+    close(): Promise<void>;
+  };
+  journal: SuspendJournal;
+  /** In RAM: what resumed guests write goes there. */
+  folder: string;
+  owner?: { uid: number; gid: number };
+  /** Label whose value names a VM's tenant; VMs without it are of `default`. */
+  tenantLabel: string;
+  learnMs: number;
+  aliveMs: number;
+}
+
+export interface Suspension {
+  desk: SuspendDesk;
+  /** Resolves when every VM that an earlier agent left on its way is somewhere certain. */
+  recover(): Promise<void>;
+  onEvent(event: HypervisorEvent): void;
+  close(): Promise<void>;
+}
+
+const TENANT = 'default';
+
+export function createSuspension(
+  means: SuspendMeans,
+  context: HostContext,
+  { epoch: welcomed, uplink }: { epoch: () => number; uplink: () => Pick<Uplink, 'understands' | 'send'> },
+): Suspension {
+  const { clock, log, host, table, queues } = context;
+  const { snapshotter, stores, journal, folder, owner, learnMs, aliveMs, tenantLabel } = means;
+  // An aggregator of before would end the connection by these.
+  const send = (frame: SuspendResult | FrameOf<'suspended'>): void => {
+    if (uplink().understands(SUSPEND_CAPABILITY)) uplink().send(frame);
+  };
+  const opened = new Map<string, SnapshotStore>();
+  const store = async (tenant: string): Promise<SnapshotStore> => {
+    const known = opened.get(tenant) ?? (await stores.open(tenant));
+    opened.set(tenant, known);
+    return known;
+  };
+  const suspender = new Suspender({
+    ...{ snapshotter, store, journal, clock, folder, learnMs, aliveMs, ...(owner === undefined ? {} : { owner }) },
+    speaks: (vm) => (table.get(vm)?.guestAgentSeen === true ? table.get(vm)!.guestAgent : null),
+    tell: (vm, words) => tell(context, 'lifecycle', `${table.get(vm)?.name ?? vm}: ${words}`, { vm }),
+    changed: () => desk.tellAll(),
+  });
+  let tenants: string[] = [];
+  const desk = new SuspendDesk({
+    ...{ suspender, clock, log, send },
+    ground: async (vm): Promise<Omit<SuspendGround, 'waitedMs' | 'phase' | 'heldMiB'>> => {
+      tenants = await stores.tenants();
+      return {
+        epoch: Math.max(welcomed(), host.lease?.epoch ?? 0),
+        killed: vm === null ? context.files.kills().host : killReason(context, vm),
+        vm: vm === null ? null : await seen(context, vm),
+        freeMiB: guardedHost(context).freeMiB,
+      };
+    },
+    about: (vm) => aboutVm(context, vm, tenantLabel),
+    tenants: () => tenants,
+    storedBytes: () => [...opened.values()].reduce((sum, { storedBytes }) => sum + storedBytes, 0),
+    enqueue: (vm, task) => queues.add(vm, task),
+    changed: () => context.changed(),
+  });
+  return {
+    desk,
+    async recover() {
+      for (const problem of await suspender.recover()) log.error('a suspended VM could not be found again', { problem });
+    },
+    onEvent(event) {
+      if (event.kind !== 'lifecycle' || (event.power !== 'shutoff' && event.power !== 'crashed')) return;
+      // Of a suspension of ours it is the end we gave it: by the time of our turn the VM is suspended.
+      queues.add(event.id, () => suspender.ended(event.id));
+    },
+    async close() {
+      desk.stop();
+      await suspender.handOver();
+      await snapshotter.close();
+      await stores.close();
+    },
+  };
+}
+
+async function seen({ table, hypervisor }: HostContext, vm: VmId): Promise<SuspendGround['vm']> {
+  const entry = table.get(vm);
+  if (entry === undefined || !entry.managed || entry.facts === null) return null;
+  const jobActive = isUp(entry) && (await hypervisor.jobActive(vm).catch(() => true));
+  const { persistent, passthrough } = entry.facts;
+  return { running: isUp(entry), persistent, passthrough, growOnly: isGrowOnly(entry.facts), jobActive };
+}
+
+function aboutVm({ table }: HostContext, vm: VmId, tenantLabel: string): { name: string; tenant: string } {
+  const entry = table.get(vm);
+  const tenant = entry?.facts?.labels[tenantLabel] ?? TENANT;
+  if (!TENANT_PATTERN.test(tenant)) {
+    throw new HeadroomError(
+      'USAGE',
+      `label ${tenantLabel} of VM ${vm} is "${tenant}": a tenant is named by letters a to z, digits and dashes`,
+    );
+  }
+  return { name: entry?.name ?? vm, tenant };
+}

@@ -1,0 +1,212 @@
+/**
+ * Suspends VMs and brings them back as the aggregator orders, each VM's orders in its own queue with all else that is done to it.
+ * Input: suspend frames; output: progress and result frames, and after each change the whole list of VMs that are suspended or on a
+ * snapshot. An order repeated while it is carried out is answered with how far it is, later from memory.
+ */
+import { type Clock, sleep, type Timer } from '../../shared/clock.ts';
+import { errorText } from '../../shared/errors.ts';
+import type { VmId } from '../../shared/ids.ts';
+import type { Logger } from '../../shared/log.ts';
+import type { FrameOf } from '../../shared/protocol/frames.ts';
+import type { Outcome } from '../../shared/resources.ts';
+import { refusalOfSuspend, type SuspendAsked, type SuspendGround, type SuspendResult } from '../core/suspend-guard.ts';
+import type { SuspendRecord } from '../core/suspend-record.ts';
+import { createTouchModel, PREDICTED_CHUNKS_MAX } from '../core/touch-model.ts';
+import type { Done, OnProgress, Suspender } from './suspender.ts';
+
+export interface SuspendDeskOptions {
+  suspender: Suspender;
+  clock: Clock;
+  log: Logger;
+  /** What this host knows of the VM now; the VM's own queue is held meanwhile. */
+  ground(vm: VmId | null, heldMiB: number): Promise<Omit<SuspendGround, 'waitedMs' | 'phase' | 'heldMiB'>>;
+  about(vm: VmId): { name: string; tenant: string };
+  tenants(): string[];
+  storedBytes(): number;
+  /** After all that is under way for this VM; false when too much waits. */
+  enqueue(vm: VmId, task: () => Promise<void>): boolean;
+  send(frame: SuspendResult | FrameOf<'suspended'>): void;
+  /** VMs came or went: the inventory is due. */
+  changed(): void;
+}
+
+const ANSWERS_MAX = 256;
+const REASON_MAX = 2048;
+const PROGRESS_MS = 1000;
+const MIB = 1024 * 1024;
+/** Of the whole host: collections take turns with one another. */
+const HOST_QUEUE = '00000000-0000-4000-8000-000000000000' as VmId;
+
+interface UnderWay {
+  asked: SuspendAsked;
+  beganMs: number;
+  toldMs: number;
+  doneBytes: number;
+  totalBytes: number;
+}
+
+export class SuspendDesk {
+  readonly #options: SuspendDeskOptions;
+  readonly #answers = new Map<string, SuspendResult>();
+  readonly #underWay = new Map<string, UnderWay>();
+  readonly #holds = new Map<VmId, Timer>();
+  readonly #cancelled = new Set<VmId>();
+
+  constructor(options: SuspendDeskOptions) {
+    this.#options = options;
+  }
+
+  receive(asked: SuspendAsked): void {
+    const known = this.#answers.get(asked.orderId);
+    if (known !== undefined) {
+      this.#options.send(known);
+      return;
+    }
+    const underWay = this.#underWay.get(asked.orderId);
+    if (underWay !== undefined) {
+      this.#tellProgress(underWay);
+      return;
+    }
+    const { clock, enqueue } = this.#options;
+    const receivedAtMs = clock.bootMs();
+    const began: UnderWay = { asked, beganMs: clock.monotonicMs(), toldMs: 0, doneBytes: 0, totalBytes: 0 };
+    this.#underWay.set(asked.orderId, began);
+    const vm = vmOf(asked);
+    // A prefetch under way is what it ends.
+    if (asked.order.action === 'release' && vm !== null) this.#cancelled.add(vm);
+    const queued = enqueue(vm ?? HOST_QUEUE, async () => {
+      const ended = await this.#carryOut(began, receivedAtMs).catch((error: unknown) => failed(error));
+      this.#answer(asked, ended);
+    });
+    if (!queued)
+      this.#answer(asked, { outcome: 'failed', reason: 'too many instructions are waiting for this VM (is it stuck?)', measured: {} });
+  }
+
+  /** All there is: for a new connection, and after changes. */
+  tellAll(): void {
+    const { suspender, send, storedBytes } = this.#options;
+    const vms = suspender.records().flatMap((record) => viewOf(record) ?? []);
+    send({ type: 'suspended', vms, storedBytes: storedBytes() });
+  }
+
+  stop(): void {
+    for (const timer of this.#holds.values()) timer.cancel();
+  }
+
+  async #carryOut(underWay: UnderWay, receivedAtMs: number): Promise<Ended> {
+    const { suspender, clock, ground } = this.#options;
+    const { asked } = underWay;
+    const { order } = asked;
+    const vm = vmOf(asked);
+    // What an agent before us left on its way comes first.
+    await suspender.recover();
+    const record = suspender.records().find((one) => one.vm === vm);
+    const heldMiB = (record?.filledBytes ?? 0) / MIB;
+    const known = await ground(vm, heldMiB);
+    const refusal = refusalOfSuspend(asked, { ...known, phase: record?.phase ?? null, heldMiB, waitedMs: clock.bootMs() - receivedAtMs });
+    if (refusal !== null) return { ...refusal, measured: {} };
+    const onProgress = this.#progressOf(underWay);
+    switch (order.action) {
+      case 'suspend': {
+        const { name, tenant } = this.#options.about(order.vm as VmId);
+        return applied(await suspender.suspend(order.vm as VmId, name, tenant, onProgress));
+      }
+      case 'resume':
+        this.#endHold(order.vm as VmId);
+        return applied(await suspender.resume(order.vm as VmId, onProgress));
+      case 'prefetch':
+        return this.#prefetch(order.vm as VmId, order.holdMs, paced(clock, order.bytesPerSecondMax, onProgress));
+      case 'release':
+        this.#endHold(order.vm as VmId);
+        this.#cancelled.delete(order.vm as VmId);
+        return applied(await suspender.release(order.vm as VmId));
+      case 'verify':
+        return applied(await suspender.verify(order.vm as VmId));
+      case 'collect':
+        return applied(await suspender.collect(this.#options.tenants()));
+    }
+  }
+
+  async #prefetch(vm: VmId, holdMs: number, onProgress: OnProgress): Promise<Ended> {
+    const { suspender, clock, enqueue, log } = this.#options;
+    const done = await suspender.prepare(vm, onProgress, () => this.#cancelled.has(vm));
+    this.#endHold(vm);
+    const release = (): void => {
+      enqueue(vm, async () => {
+        await suspender.release(vm);
+        log.info('a VM that waited for its resume waits no more', { vm });
+      });
+    };
+    this.#holds.set(vm, clock.setTimeout(release, holdMs));
+    return applied(done);
+  }
+
+  #endHold(vm: VmId): void {
+    this.#holds.get(vm)?.cancel();
+    this.#holds.delete(vm);
+  }
+
+  #progressOf(underWay: UnderWay): OnProgress {
+    return (doneBytes, totalBytes) => {
+      Object.assign(underWay, { doneBytes, totalBytes });
+      if (this.#options.clock.monotonicMs() - underWay.toldMs >= PROGRESS_MS) this.#tellProgress(underWay);
+    };
+  }
+
+  #tellProgress(underWay: UnderWay): void {
+    const { clock, send } = this.#options;
+    const { asked, beganMs, doneBytes, totalBytes } = underWay;
+    underWay.toldMs = clock.monotonicMs();
+    const restMs = doneBytes === 0 ? null : ((underWay.toldMs - beganMs) * Math.max(0, totalBytes - doneBytes)) / doneBytes;
+    const progress = totalBytes === 0 ? null : { doneBytes, totalBytes, restMs };
+    send({ ...this.#resultOf(asked), outcome: null, reason: '', progress, measured: {} });
+  }
+
+  #answer(asked: SuspendAsked, { outcome, reason, measured }: Ended): void {
+    const { log, send, changed } = this.#options;
+    const result: SuspendResult = { ...this.#resultOf(asked), outcome, reason: reason.slice(0, REASON_MAX), progress: null, measured };
+    this.#underWay.delete(asked.orderId);
+    this.#answers.set(asked.orderId, result);
+    const oldest = this.#answers.keys().next().value;
+    if (this.#answers.size > ANSWERS_MAX && oldest !== undefined) this.#answers.delete(oldest);
+    log.info(`${asked.order.action} ${outcome}`, { orderId: asked.orderId, vm: result.vm, reason });
+    send(result);
+    this.tellAll();
+    changed();
+  }
+
+  #resultOf(asked: SuspendAsked): Pick<SuspendResult, 'type' | 'orderId' | 'action' | 'vm' | 'wallMs'> {
+    const { orderId, order } = asked;
+    return { type: 'suspend-result', orderId, action: order.action, vm: vmOf(asked), wallMs: this.#options.clock.wallMs() };
+  }
+}
+
+interface Ended extends Done {
+  outcome: Outcome;
+}
+
+const applied = (done: Done): Ended => ({ outcome: 'applied', ...done });
+const failed = (error: unknown): Ended => ({ outcome: 'failed', reason: errorText(error), measured: {} });
+const vmOf = ({ order }: SuspendAsked): VmId | null => ('vm' in order ? (order.vm as VmId) : null);
+
+export function viewOf(record: SuspendRecord): FrameOf<'suspended'>['vms'][number] | null {
+  const { vm, name, phase, recipe, reason, snapshot, sinceMs, memoryBytes, filledBytes, touches, score, problems } = record;
+  if (phase === null) return null;
+  const model = createTouchModel(touches);
+  return {
+    ...{ vm, name, phase, recipe, reason: reason.slice(0, 1024), snapshot, sinceMs, memoryBytes, filledBytes, problems },
+    ...{ resumes: model.resumes, predictedChunks: model.predict(PREDICTED_CHUNKS_MAX).length },
+    ...{ hitRate: score?.hitRate ?? null, wasteRate: score?.wasteRate ?? null },
+  };
+}
+
+/** No more bytes a second than that: who fetches waits until its turn. */
+function paced(clock: Clock, bytesPerSecondMax: number | null, onProgress: OnProgress): OnProgress {
+  const beganMs = clock.monotonicMs();
+  return async (doneBytes, totalBytes) => {
+    onProgress(doneBytes, totalBytes);
+    if (bytesPerSecondMax === null) return;
+    const waitMs = (doneBytes / bytesPerSecondMax) * 1000 - (clock.monotonicMs() - beganMs);
+    if (waitMs > 0) await sleep(clock, waitMs);
+  };
+}

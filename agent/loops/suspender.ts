@@ -1,0 +1,436 @@
+/**
+ * VMs of this host, suspended and brought back: each step written down before it is taken, so that an agent that dies at any moment
+ * finds its way from there. Input: the seam to the hypervisor, stores, a journal, the clock; output: what became of each, with
+ * figures. Callers let one VM's calls follow one another; those of different VMs may run side by side.
+ */
+import { join } from 'node:path';
+import { type Clock, sleep } from '../../shared/clock.ts';
+import { errorText, HeadroomError, isHeadroomError } from '../../shared/errors.ts';
+import type { VmId } from '../../shared/ids.ts';
+import type { FrameOf } from '../../shared/protocol/frames.ts';
+import type { SuspendPhase } from '../../shared/protocol/suspend-frames.ts';
+import { type PreparedResume, prepareResume, type Residence, residenceOn } from '../actuators/resume-vm.ts';
+import { suspendVm } from '../actuators/suspend-vm.ts';
+import { neededSnapshots, remedyFor, type SuspendRecord } from '../core/suspend-record.ts';
+import { createTouchModel, isProbe, PREDICTED_CHUNKS_MAX, scoreProbed } from '../core/touch-model.ts';
+import type { VmSnapshotter } from '../hypervisor/snapshotter.ts';
+import { CHUNK_BYTES } from '../snapshot/chunk.ts';
+import { clearPlace, takeOverPlace } from '../snapshot/memory-place.ts';
+import type { SnapshotStore } from '../snapshot/snapshot-store.ts';
+import { qemuProcess, touchedChunks } from '../snapshot/touched-chunks.ts';
+import type { SuspendJournal } from '../suspend-journal.ts';
+
+type Measured = FrameOf<'suspend-result'>['measured'];
+
+export interface SuspenderOptions {
+  snapshotter: VmSnapshotter;
+  /** One per tenant, opened when it is first needed. */
+  store(tenant: string): Promise<SnapshotStore>;
+  journal: SuspendJournal;
+  clock: Clock;
+  /** In RAM: what resumed guests write goes there. */
+  folder: string;
+  /** Whom QEMU runs as, if not as whom we run. */
+  owner?: { uid: number; gid: number };
+  /** A guest is looked at for what it touched this long after it was brought back. */
+  learnMs: number;
+  /** A guest that gives no sign of life within this time keeps its older snapshots. */
+  aliveMs: number;
+  /** A guest's own word that it lives; null = nobody in it speaks, and its CPU time has to do. */
+  speaks(vm: VmId): boolean | null;
+  /** Something that nobody asked for happened to a VM, in words. */
+  tell(vm: VmId, words: string): void;
+  changed(): void;
+}
+
+export interface Done {
+  /** What was done instead and why; empty = what was asked for. */
+  reason: string;
+  measured: Measured;
+}
+
+/** What it answers is waited for before the next bytes are fetched. */
+export type OnProgress = (doneBytes: number, totalBytes: number) => unknown;
+
+const ALIVE_POLL_MS = 50;
+/** A guest that does nothing at all still takes this much to come back. */
+const ALIVE_CPU_MS = 10;
+const PROBLEMS_MAX = 16;
+const PROBLEM_MAX = 512;
+const NO_RECORD = {
+  ...{ phase: null, recipe: 'memory-file' as const, reason: '', snapshot: null, older: [], sinceMs: 0, memoryBytes: 0, filledBytes: 0 },
+  ...{ file: null, touches: null, score: null, problems: [] },
+};
+
+interface Live {
+  prepared: PreparedResume | null;
+  residence: Residence | null;
+  predicted: readonly number[];
+  inPlace: ReadonlySet<number>;
+}
+
+export class Suspender {
+  readonly #options: SuspenderOptions;
+  readonly #records = new Map<VmId, SuspendRecord>();
+  readonly #live = new Map<VmId, Live>();
+  readonly #learning = new Map<VmId, { cancel(): void }>();
+  #suspending = 0;
+  /** Not looked after yet; null = nobody began. */
+  #left: Set<VmId> | null = null;
+
+  constructor(options: SuspenderOptions) {
+    this.#options = options;
+  }
+
+  records(): SuspendRecord[] {
+    return [...this.#records.values()];
+  }
+
+  phase(vm: VmId): SuspendPhase | null {
+    return this.#records.get(vm)?.phase ?? null;
+  }
+
+  /**
+   * Before anything else, and again while VMs remain that could not be looked after (the hypervisor was away): every VM that an agent
+   * before us left somewhere on its way. Answers problems in words.
+   */
+  async recover(): Promise<string[]> {
+    const problems: string[] = [];
+    if (this.#left === null) {
+      const loaded = this.#options.journal.load();
+      problems.push(...loaded.problems);
+      for (const record of loaded.records) this.#records.set(record.vm, record);
+      this.#left = new Set(loaded.records.map(({ vm }) => vm));
+    }
+    for (const vm of this.#left) {
+      try {
+        await this.recoverVm(vm);
+        this.#left.delete(vm);
+      } catch (error) {
+        problems.push(`${this.#records.get(vm)?.name ?? vm}: ${errorText(error)}`);
+      }
+    }
+    return problems;
+  }
+
+  async recoverVm(vm: VmId, again = false): Promise<void> {
+    const { snapshotter, tell, folder } = this.#options;
+    const record = this.#records.get(vm);
+    if (record === undefined || record.phase === null || (this.#live.has(vm) && !again)) return;
+    const [power, saved] = [await snapshotter.power(vm), await snapshotter.hasSaved(vm)];
+    const remedy = remedyFor(record, power, saved);
+    if (power !== 'off' && record.phase === 'suspending') await snapshotter.calmDown(vm);
+    switch (remedy.kind) {
+      case 'none':
+        await this.#clear(vm, power);
+        this.#note(vm, { phase: remedy.phase, recipe: saved ? 'managed-save' : record.recipe, file: null });
+        break;
+      case 'go-on':
+        await snapshotter.goOn(vm);
+        this.#forget(vm);
+        tell(vm, 'its suspension was under way when the agent ended; it goes on as it was');
+        break;
+      case 'end':
+      case 'begin-anew':
+        // First what shows its memory: a process that waits for a chunk cannot be ended, and nobody is there to give it one.
+        await clearPlace(join(folder, vm));
+        await this.#endIfUp(vm);
+        this.#note(vm, { phase: 'suspended', file: null });
+        break;
+      case 'take-over':
+        await this.#takeOver(vm, remedy.goOn);
+        break;
+      case 'let-go':
+        await this.#clear(vm, power);
+        this.#forget(vm);
+        tell(vm, remedy.why);
+        break;
+    }
+    this.#options.changed();
+  }
+
+  /** Throws when neither way worked; the VM then runs as before. */
+  async suspend(vm: VmId, name: string, tenant: string, onProgress: OnProgress): Promise<Done> {
+    const { snapshotter, clock } = this.#options;
+    if (this.phase(vm) === 'suspended' || this.phase(vm) === 'prepared') return { reason: 'it is suspended', measured: {} };
+    const store = await this.#options.store(tenant);
+    const before: SuspendRecord = this.#records.get(vm) ?? { ...NO_RECORD, vm, name, tenant };
+    this.#records.set(vm, before);
+    this.#learning.get(vm)?.cancel();
+    const residence = this.#live.get(vm)?.residence ?? null;
+    this.#note(vm, { name, phase: 'suspending', recipe: 'memory-file', reason: '' });
+    this.#suspending++;
+    try {
+      const deps = {
+        ...{ snapshotter, store, clock, onProgress },
+        onSaved: ({ manifest, filledBytes }: { manifest: { id: string; facts: { memoryBytes: number } }; filledBytes: number }): void => {
+          const older = before.snapshot === null || before.snapshot === manifest.id ? before.older : [...before.older, before.snapshot];
+          const { memoryBytes } = manifest.facts;
+          this.#note(vm, { phase: 'ending', snapshot: manifest.id, older, memoryBytes, filledBytes, problems: [] });
+        },
+        // A memory that was read for nothing is of no use to the other way.
+        onFallBack: (reason: string): void =>
+          this.#note(vm, { phase: 'suspending', recipe: 'managed-save', reason, snapshot: before.snapshot }),
+      };
+      const done = await suspendVm(deps, vm, residence);
+      this.#live.delete(vm);
+      this.#note(vm, { phase: 'suspended', file: null });
+      if (done.recipe === 'managed-save')
+        return { reason: `by the hypervisor's own saving: ${done.reason}`, measured: { recipe: done.recipe } };
+      const { stoppedMs, endedMs, saved } = done;
+      const measured: Measured = { recipe: 'memory-file', stoppedMs, endedMs, bytesFilled: saved.filledBytes, bytesNew: saved.newBytes };
+      return { reason: '', measured };
+    } catch (error) {
+      if (this.phase(vm) === 'ending' && (await snapshotter.power(vm)) === 'off') {
+        await this.recoverVm(vm, true);
+        return { reason: `it was ended, though not as it should have been: ${errorText(error)}`, measured: { recipe: 'memory-file' } };
+      }
+      this.#records.set(vm, before);
+      if (before.phase === null) this.#forget(vm);
+      else this.#note(vm, {});
+      throw error;
+    } finally {
+      this.#suspending--;
+      this.#options.changed();
+    }
+  }
+
+  /** Fetches what it will touch first and has it wait paused. Throws, with the VM suspended as before. */
+  async prepare(vm: VmId, onProgress: OnProgress, cancelled: () => boolean = () => false, whole = false): Promise<Done> {
+    const record = this.#suspended(vm);
+    if (record.phase === 'prepared') return { reason: 'it is ready', measured: {} };
+    if (record.recipe === 'managed-save' || record.snapshot === null) {
+      return { reason: "the hypervisor's own saving holds it: nothing can be fetched ahead", measured: { recipe: record.recipe } };
+    }
+    const { snapshotter, clock, folder, owner } = this.#options;
+    const model = createTouchModel(record.touches);
+    const predicted = whole ? [] : model.predict(PREDICTED_CHUNKS_MAX).map(({ chunk }) => chunk);
+    const snapshot = await (await this.#options.store(record.tenant)).open(record.snapshot);
+    const total = whole ? record.memoryBytes : predicted.length * CHUNK_BYTES;
+    try {
+      this.#note(vm, { phase: 'preparing' });
+      const prepared = await prepareResume(
+        {
+          ...{ snapshotter, clock, folder },
+          ...(owner === undefined ? {} : { owner }),
+          onStuck: (chunk, problem) => this.#stuck(vm, chunk, problem),
+          onPlaced: ({ identity }) => this.#note(vm, { file: identity }),
+        },
+        snapshot,
+        { predicted, isProbe: (chunk) => isProbe(chunk, model.resumes), cancelled, whole, onProgress: (done) => onProgress(done, total) },
+      );
+      this.#live.set(vm, { prepared, residence: null, predicted, inPlace: prepared.inPlace });
+      this.#note(vm, { phase: 'prepared' });
+      return { reason: '', measured: { bytesFirst: whole ? record.filledBytes : prepared.bytesFirst, bytesFilled: record.filledBytes } };
+    } catch (error) {
+      snapshot.close();
+      await clearPlace(join(folder, vm));
+      this.#note(vm, { phase: 'suspended', file: null });
+      throw error;
+    } finally {
+      this.#options.changed();
+    }
+  }
+
+  /** It need not wait any more: suspended, as before it was made ready. */
+  async release(vm: VmId): Promise<Done> {
+    const live = this.#live.get(vm);
+    if (this.phase(vm) !== 'prepared' || live?.prepared == null) return { reason: 'nothing is ready', measured: {} };
+    await live.prepared.abandon();
+    live.prepared.snapshot.close();
+    this.#live.delete(vm);
+    this.#note(vm, { phase: 'suspended', file: null });
+    this.#options.changed();
+    return { reason: '', measured: {} };
+  }
+
+  /** Throws, with the VM suspended as before, unless it was set going. */
+  async resume(vm: VmId, onProgress: OnProgress): Promise<Done> {
+    const { snapshotter, clock } = this.#options;
+    const beganMs = clock.monotonicMs();
+    const phase = this.phase(vm);
+    if (phase === 'running') return { reason: 'it runs', measured: {} };
+    if (this.#suspended(vm).recipe === 'managed-save') return this.#restore(vm, beganMs);
+    const before = await this.#madeReady(vm, onProgress);
+    const live = this.#live.get(vm);
+    if (live?.prepared == null) throw new HeadroomError('INVARIANT_BROKEN', `VM ${vm} was made ready, and is not`);
+    const cpuMs = await snapshotter.cpuMs(vm);
+    this.#note(vm, { phase: 'going' });
+    live.residence = await live.prepared.go();
+    live.prepared = null;
+    this.#note(vm, { phase: 'running' });
+    const ranMs = clock.monotonicMs() - beganMs;
+    const aliveMs = await this.#alive(vm, cpuMs, beganMs);
+    if (aliveMs === null)
+      this.#options.tell(vm, `it runs, and gave no sign of life within ${this.#options.aliveMs} ms: its older snapshots are kept`);
+    else await this.#retireOlder(vm);
+    this.#learnLater(vm);
+    this.#options.changed();
+    return {
+      reason: before.reason,
+      measured: { ...before.measured, recipe: 'memory-file', ranMs, ...(aliveMs === null ? {} : { aliveMs }) },
+    };
+  }
+
+  /** What is wrong with its snapshot; none = every byte is as it was written. */
+  async verify(vm: VmId): Promise<Done> {
+    const record = this.#records.get(vm);
+    if (record?.snapshot == null) throw new HeadroomError('NOT_FOUND', `there is no snapshot of VM ${vm} on this host`);
+    const problems = await (await this.#options.store(record.tenant)).verify(record.snapshot);
+    this.#note(vm, { problems: problems.slice(0, PROBLEMS_MAX).map((problem) => problem.slice(0, PROBLEM_MAX)) });
+    this.#options.changed();
+    if (problems.length > 0) throw new HeadroomError('STORE_CORRUPT', `${problems.length} things are wrong, the first: ${problems[0]}`);
+    return { reason: '', measured: { bytesFilled: record.filledBytes } };
+  }
+
+  /** What no VM needs goes. Snapshots stay while one is being made: it is not known by name yet. */
+  async collect(tenants: readonly string[]): Promise<Done> {
+    let bytesFreed = 0;
+    for (const tenant of tenants) {
+      const store = await this.#options.store(tenant);
+      const needed = neededSnapshots(this.records(), tenant);
+      if (this.#suspending === 0) for (const id of await store.list()) if (!needed.has(id)) await store.remove(id);
+      bytesFreed += (await store.collect()).bytesFreed;
+    }
+    return { reason: this.#suspending === 0 ? '' : 'a VM is being suspended: snapshots were kept', measured: { bytesFreed } };
+  }
+
+  /** The process ends; guests stay as they are and wait for the next one where they need it. */
+  async handOver(): Promise<void> {
+    for (const { cancel } of this.#learning.values()) cancel();
+    for (const { prepared, residence } of this.#live.values()) await (residence ?? prepared)?.place.handOver();
+  }
+
+  /** A guest that was brought back ended by itself or by others: nothing of it is needed any more. */
+  async ended(vm: VmId): Promise<void> {
+    if (this.phase(vm) !== 'running') return;
+    this.#learning.get(vm)?.cancel();
+    await this.#live.get(vm)?.residence?.leave();
+    this.#live.delete(vm);
+    this.#forget(vm);
+    this.#options.changed();
+  }
+
+  /** Ready, by the quickest way that works. */
+  async #madeReady(vm: VmId, onProgress: OnProgress): Promise<Done> {
+    try {
+      return await this.prepare(vm, onProgress);
+    } catch (error) {
+      // A broken chunk stays broken the other way; what this host lacks for showing memory lazily it need not have.
+      if (isHeadroomError(error) && error.code === 'STORE_CORRUPT') throw error;
+      const done = await this.prepare(vm, onProgress, undefined, true);
+      return { ...done, reason: `all of its memory was fetched first: ${errorText(error)}` };
+    }
+  }
+
+  async #restore(vm: VmId, beganMs: number): Promise<Done> {
+    const { snapshotter, clock } = this.#options;
+    await snapshotter.restore(vm);
+    const { reason } = this.#suspended(vm);
+    this.#forget(vm);
+    this.#options.changed();
+    const ranMs = clock.monotonicMs() - beganMs;
+    return { reason: `by the hypervisor's own saving: ${reason}`, measured: { recipe: 'managed-save', ranMs } };
+  }
+
+  async #takeOver(vm: VmId, goOn: boolean): Promise<void> {
+    const { snapshotter, folder, clock, tell } = this.#options;
+    const { snapshot: id, file, tenant } = this.#records.get(vm) as SuspendRecord;
+    if (id === null || file === null) throw new HeadroomError('STORE_CORRUPT', `the record of VM ${vm} does not say what it lies on`);
+    const snapshot = await (await this.#options.store(tenant)).open(id);
+    const onStuck = (chunk: number, problem: unknown): void => this.#stuck(vm, chunk, problem);
+    const place = await takeOverPlace({ snapshot, folder: join(folder, vm), clock, onStuck }, file);
+    this.#live.set(vm, { prepared: null, residence: residenceOn(snapshot, place), predicted: [], inPlace: new Set() });
+    if (goOn) await snapshotter.goOn(vm);
+    this.#note(vm, { phase: 'running' });
+    tell(vm, 'its memory is served again after the agent had ended');
+  }
+
+  async #alive(vm: VmId, cpuMsBefore: number, beganMs: number): Promise<number | null> {
+    const { snapshotter, clock, aliveMs, speaks } = this.#options;
+    for (let waitedMs = 0; waitedMs < aliveMs; waitedMs += ALIVE_POLL_MS) {
+      const word = speaks(vm) ?? (await snapshotter.cpuMs(vm)) - cpuMsBefore >= ALIVE_CPU_MS;
+      if (word) return clock.monotonicMs() - beganMs;
+      await sleep(clock, ALIVE_POLL_MS);
+    }
+    return null;
+  }
+
+  async #retireOlder(vm: VmId): Promise<void> {
+    const { tenant, older } = this.#records.get(vm) as SuspendRecord;
+    const store = await this.#options.store(tenant);
+    for (const id of older) await store.remove(id);
+    this.#note(vm, { older: [] });
+  }
+
+  #learnLater(vm: VmId): void {
+    const timer = this.#options.clock.setTimeout(() => {
+      void this.learn(vm).catch((error: unknown) => this.#options.tell(vm, `what it touched could not be learnt: ${errorText(error)}`));
+    }, this.#options.learnMs);
+    this.#learning.set(vm, timer);
+  }
+
+  /** What a guest has touched since it was brought back, into its model. Needs the right to read its process's page map. */
+  async learn(vm: VmId): Promise<void> {
+    this.#learning.delete(vm);
+    const live = this.#live.get(vm);
+    const place = live?.residence?.place;
+    const record = this.#records.get(vm);
+    if (live === undefined || place === undefined || record?.phase !== 'running') return;
+    const pid = await qemuProcess(vm, place.identity);
+    const present = pid === null ? null : await touchedChunks(pid, place.identity).catch(() => null);
+    const seen = (present ?? place.order).filter((chunk) => !live.inPlace.has(chunk));
+    const turn = new Map(place.order.map((chunk, index) => [chunk, index]));
+    const touched = seen.toSorted((a, b) => (turn.get(a) ?? 0) - (turn.get(b) ?? 0));
+    if (touched.length === 0 && live.inPlace.size === 0) return;
+    const model = createTouchModel(record.touches);
+    const score = scoreProbed(live.predicted, live.inPlace, touched);
+    model.observe(touched, live.inPlace);
+    this.#note(vm, { touches: model.state(), ...(score === null ? {} : { score }) });
+    this.#options.changed();
+  }
+
+  /** Throws CONFLICT unless it is suspended. */
+  #suspended(vm: VmId): SuspendRecord {
+    const record = this.#records.get(vm);
+    if (record?.phase === 'suspended' || record?.phase === 'prepared') return record;
+    throw new HeadroomError('CONFLICT', `VM ${vm} is not suspended on this host`);
+  }
+
+  async #endIfUp(vm: VmId): Promise<void> {
+    const { snapshotter } = this.#options;
+    if ((await snapshotter.power(vm)) === 'off') return;
+    await snapshotter.end(vm).catch(async (error: unknown) => {
+      if ((await snapshotter.power(vm)) !== 'off') throw error;
+    });
+  }
+
+  async #clear(vm: VmId, power: 'running' | 'paused' | 'off'): Promise<void> {
+    if (power === 'off') await clearPlace(join(this.#options.folder, vm));
+  }
+
+  #stuck(vm: VmId, chunk: number, problem: unknown): void {
+    const words =
+      problem === null
+        ? `chunk ${chunk} of its memory came after all; it goes on`
+        : `it waits for chunk ${chunk} of its memory, which is tried again until it comes: ${errorText(problem)}`;
+    this.#options.tell(vm, words);
+  }
+
+  #note(vm: VmId, change: Partial<SuspendRecord>): void {
+    const before = this.#records.get(vm) as SuspendRecord;
+    const moved = change.phase !== undefined && change.phase !== before.phase;
+    const record = { ...before, ...change, ...(moved ? { sinceMs: this.#options.clock.wallMs() } : {}) };
+    this.#options.journal.save(record);
+    this.#records.set(vm, record);
+  }
+
+  /** What was learnt of it stays. */
+  #forget(vm: VmId): void {
+    const record = this.#records.get(vm);
+    if (record?.touches == null) {
+      this.#options.journal.remove(vm);
+      this.#records.delete(vm);
+    } else this.#note(vm, { phase: null, snapshot: null, older: [], file: null, problems: [] });
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * What suspends VMs on this machine: one sealed store per tenant on this machine's disk, keys, a journal, the hypervisor's snapshotter.
+ * Input: places and the snapshotter; output: the means handed to the host agent. Nothing is opened before it is needed.
+ */
+import { readFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { VmSnapshotter } from './hypervisor/snapshotter.ts';
+import type { SuspendMeans } from './loops/create-suspension.ts';
+import { openLocalFiles } from './snapshot/local-files.ts';
+import { FOLDER_MODE } from './snapshot/memory-place.ts';
+import { openSnapshotStore } from './snapshot/snapshot-store.ts';
+import { createTenantKeys } from './snapshot/tenant-keys.ts';
+import { openSuspendJournal } from './suspend-journal.ts';
+
+export interface SuspendPlaces {
+  stateDir: string;
+  /** Snapshots, a folder per tenant. */
+  snapshotDir: string;
+  keyDir: string;
+  /** In RAM. */
+  ramDir: string;
+  tenantLabel: string;
+  learnMs: number;
+  aliveMs: number;
+}
+
+const KEYS = 'keys';
+/** Whom distributions run QEMU as. */
+const QEMU_USERS = ['libvirt-qemu', 'qemu'];
+
+export async function openSuspendMeans(places: SuspendPlaces, snapshotter: VmSnapshotter): Promise<SuspendMeans> {
+  const { stateDir, snapshotDir, keyDir, ramDir, tenantLabel, learnMs, aliveMs } = places;
+  await mkdir(ramDir, { recursive: true, mode: FOLDER_MODE });
+  const files = openLocalFiles(snapshotDir);
+  const keyFiles = openLocalFiles(keyDir);
+  const keys = createTenantKeys(keyFiles);
+  const owner = qemuOwner();
+  return {
+    ...{ tenantLabel, learnMs, aliveMs, folder: join(ramDir, 'resumed') },
+    ...(owner === null ? {} : { owner }),
+    snapshotter,
+    journal: openSuspendJournal(join(stateDir, 'suspended')),
+    stores: {
+      open: async (tenant) => openSnapshotStore(files, tenant, await keys.obtain(tenant)),
+      tenants: async () => (await files.list('.')).filter((name) => name !== KEYS && !name.startsWith('.')),
+      async close() {
+        await files.close();
+        await keyFiles.close();
+      },
+    },
+  };
+}
+
+/** Null: we are not root and hand nothing to others, or QEMU runs as root. */
+function qemuOwner(passwd = '/etc/passwd'): { uid: number; gid: number } | null {
+  if (process.getuid?.() !== 0) return null;
+  for (const line of readFileSync(passwd, 'utf8').split('\n')) {
+    const [name = '', , uid, gid] = line.split(':');
+    if (QEMU_USERS.includes(name)) return { uid: Number(uid), gid: Number(gid) };
+  }
+  return null;
+}

@@ -1,0 +1,193 @@
+/**
+ * `headroom suspend|resume VM`, `snapshot list|verify|gc`, `prefetch start|stop|status`: VMs put aside and brought back. An order is
+ * followed until it has ended, with a bar where bytes are moved.
+ */
+import { HeadroomError } from '../../../shared/errors.ts';
+import type { SuspendOrderAnswer, SuspensionAnswer } from '../answers.ts';
+import type { ApiCommand, CommandContext, OptionSpec } from '../command.ts';
+import { EXIT } from '../exit-codes.ts';
+import { type Column, printable, table } from '../output.ts';
+import { pause } from '../pause.ts';
+import { utc } from '../words.ts';
+import { show } from './show.ts';
+
+const LOOK_MS = 250;
+const WAIT_SECONDS = 600;
+const BAR_CHARACTERS = 24;
+const MIB = 1024 * 1024;
+
+const WAIT: Readonly<Record<string, OptionSpec>> = {
+  wait: { type: 'string', value: 'SECONDS', help: `how long to wait for it (default ${WAIT_SECONDS})` },
+  'no-wait': { type: 'boolean', help: 'only ask for it' },
+};
+
+const mib = (bytes: number): string => (bytes / MIB).toFixed(0);
+const percent = (share: number | null): string => (share === null ? '?' : `${(share * 100).toFixed(0)} %`);
+
+/** `[######....] 40 % of 512 MiB, 3 s left` */
+export function bar({ doneBytes, totalBytes, restMs }: NonNullable<SuspendOrderAnswer['progress']>): string {
+  const share = totalBytes === 0 ? 1 : Math.min(1, doneBytes / totalBytes);
+  const full = Math.round(share * BAR_CHARACTERS);
+  const left = restMs === null ? '' : `, ${Math.ceil(restMs / 1000)} s left`;
+  return `[${'#'.repeat(full)}${'.'.repeat(BAR_CHARACTERS - full)}] ${percent(share)} of ${mib(totalBytes)} MiB${left}`;
+}
+
+/** Resolves with the order as it ended. */
+async function followed(context: CommandContext, asked: SuspendOrderAnswer): Promise<SuspendOrderAnswer> {
+  const { api, io, values } = context;
+  const waitSeconds = Number(values.wait ?? WAIT_SECONDS);
+  if (!(waitSeconds >= 1 && waitSeconds <= 86_400))
+    throw new HeadroomError('USAGE', `--wait ${values.wait}: seconds from 1 to 86400 are needed`);
+  const untilMs = io.clock.monotonicMs() + waitSeconds * 1000;
+  let order = asked;
+  let drawn = false;
+  while (order.state === 'working') {
+    if (order.progress !== null && io.terminal) {
+      io.err(`\r${bar(order.progress)}   `);
+      drawn = true;
+    }
+    if (io.clock.monotonicMs() >= untilMs)
+      throw new HeadroomError('TIMEOUT', `it is still under way after ${waitSeconds} s; headroom prefetch status shows it`);
+    await pause(io, LOOK_MS);
+    if (io.stop.aborted) throw new HeadroomError('CANCELLED', 'interrupted; the host goes on with it: headroom prefetch status shows it');
+    order = (await api.get('/v1/suspensions/orders', { query: { id: asked.id } })).items[0] ?? order;
+  }
+  if (drawn) io.err('\n');
+  return order;
+}
+
+function ended(order: SuspendOrderAnswer): string {
+  const measured = Object.entries(order.measured).map(([name, value]) =>
+    name.startsWith('bytes')
+      ? `${name.slice(5).toLowerCase()} ${mib(Number(value))} MiB`
+      : `${name} ${typeof value === 'number' ? Math.round(value) : value}`,
+  );
+  const facts = measured.length === 0 ? '' : ` (${measured.join(', ')})`;
+  return `${order.vmName ?? order.host}: ${order.action} ${order.outcome ?? 'asked for'}${facts}${order.reason === '' ? '' : `: ${printable(order.reason)}`}\n`;
+}
+
+async function carryOut(context: CommandContext, asking: Promise<SuspendOrderAnswer>): Promise<number> {
+  context.io.catchInterrupts();
+  const asked = await asking;
+  const order = context.values['no-wait'] === true ? asked : await followed(context, asked);
+  show(context, order, () => ended(order));
+  return order.outcome === null || order.outcome === 'applied' ? EXIT.ok : EXIT.failed;
+}
+
+const vmOf = ({ positionals }: CommandContext): { path: { id: string } } => ({ path: { id: positionals[0] ?? '' } });
+const common = { kind: 'api', args: ['VM'], watches: 'never', options: WAIT } as const;
+
+export const suspendVm: ApiCommand = {
+  ...common,
+  name: 'suspend',
+  summary: "puts a VM aside: memory and devices to its host's snapshot store",
+  details: 'Where its host cannot, libvirt saves it, and the reason is told. Ends with 1 when the VM goes on running.',
+  run: (context) => carryOut(context, context.api.send('post', '/v1/vms/{id}/suspend', vmOf(context))),
+};
+
+export const resumeVm: ApiCommand = {
+  ...common,
+  name: 'resume',
+  summary: 'brings a suspended VM back as it was',
+  run: (context) => carryOut(context, context.api.send('post', '/v1/vms/{id}/resume', vmOf(context))),
+};
+
+const COLUMNS: readonly Column<SuspensionAnswer>[] = [
+  { title: 'VM', text: ({ name }) => name },
+  { title: 'HOST', text: ({ host }) => host },
+  { title: 'PHASE', text: ({ phase }) => phase },
+  { title: 'SINCE', text: ({ sinceMs }) => utc(sinceMs) },
+  { title: 'BY', text: ({ recipe }) => recipe },
+  { title: 'FILLED MIB', right: true, text: ({ filledBytes }) => mib(filledBytes) },
+  { title: 'PREDICTED MIB', right: true, text: ({ predictedChunks }) => mib(predictedChunks * 65_536) },
+  { title: 'HIT', right: true, text: ({ hitRate }) => percent(hitRate) },
+  { title: 'WASTE', right: true, text: ({ wasteRate }) => percent(wasteRate) },
+  { title: 'PROBLEMS', text: ({ problems }) => problems.join('; ') },
+  { title: 'NEXT WANTED', text: ({ prediction }) => (prediction?.likeliestAtMs == null ? '?' : utc(prediction.likeliestAtMs)) },
+  { title: 'SNAPSHOT', wide: true, text: ({ snapshot }) => snapshot ?? '' },
+  { title: 'WHY', wide: true, text: ({ reason }) => reason },
+];
+
+export const snapshotList: ApiCommand = {
+  kind: 'api',
+  name: 'snapshot list',
+  summary: 'VMs that are suspended or live on a snapshot',
+  args: [],
+  async run(context) {
+    const { items } = await context.api.get('/v1/suspensions');
+    show(context, items, (wide) => (items.length === 0 ? 'no VM is suspended\n' : table(items, COLUMNS, wide)));
+    return EXIT.ok;
+  },
+};
+
+export const snapshotVerify: ApiCommand = {
+  ...common,
+  name: 'snapshot verify',
+  summary: "reads every byte of a VM's snapshot; ends with 1 when one is not as it was written",
+  run: (context) => carryOut(context, context.api.send('post', '/v1/vms/{id}/snapshot/verify', vmOf(context))),
+};
+
+export const snapshotGc: ApiCommand = {
+  kind: 'api',
+  name: 'snapshot gc',
+  summary: 'removes what no VM needs from the snapshot stores of all hosts, or of one',
+  args: ['[HOST]'],
+  watches: 'never',
+  options: WAIT,
+  async run(context) {
+    const [host] = context.positionals;
+    const body = host === undefined ? {} : { host };
+    const asked = await context.api.send('post', '/v1/suspensions/collect', { body });
+    const done = context.values['no-wait'] === true ? asked.items : await Promise.all(asked.items.map((order) => followed(context, order)));
+    show(context, done, () => (done.length === 0 ? 'no host keeps snapshots\n' : done.map(ended).join('')));
+    return done.every(({ outcome }) => outcome === null || outcome === 'applied') ? EXIT.ok : EXIT.failed;
+  },
+};
+
+export const prefetchStart: ApiCommand = {
+  ...common,
+  name: 'prefetch start',
+  summary: 'fetches what a suspended VM will touch first, and has it wait, paused',
+  options: {
+    ...WAIT,
+    hold: { type: 'string', value: 'SECONDS', help: 'it waits no longer (default 600)' },
+    rate: { type: 'string', value: 'MIB', help: 'at most so many MiB a second' },
+  },
+  async run(context) {
+    const { hold = '600', rate } = context.values;
+    const [holdSeconds, rateMiB] = [Number(hold), Number(rate)];
+    if (!(holdSeconds >= 1)) throw new HeadroomError('USAGE', `--hold ${String(hold)}: seconds, at least 1, are needed`);
+    if (rate !== undefined && !(rateMiB > 0)) throw new HeadroomError('USAGE', `--rate ${String(rate)}: MiB a second are needed`);
+    const body = { holdSeconds, ...(rate === undefined ? {} : { bytesPerSecondMax: rateMiB * MIB }) };
+    return carryOut(context, context.api.send('put', '/v1/vms/{id}/prefetch', { ...vmOf(context), body }));
+  },
+};
+
+export const prefetchStop: ApiCommand = {
+  ...common,
+  name: 'prefetch stop',
+  summary: 'a VM that waits for its resume need not wait any more',
+  run: (context) => carryOut(context, context.api.send('delete', '/v1/vms/{id}/prefetch', vmOf(context))),
+};
+
+const ORDERS: readonly Column<SuspendOrderAnswer>[] = [
+  { title: 'VM', text: ({ vmName, vm, host }) => vmName ?? vm ?? host },
+  { title: 'ORDER', text: ({ action }) => action },
+  { title: 'ASKED', text: ({ askedAtMs }) => utc(askedAtMs) },
+  { title: 'BY', text: ({ by }) => by },
+  { title: 'STATE', text: ({ outcome }) => outcome ?? 'working' },
+  { title: 'PROGRESS', text: ({ progress }) => (progress === null ? '' : bar(progress)) },
+  { title: 'WHY', text: ({ reason }) => reason },
+];
+
+export const prefetchStatus: ApiCommand = {
+  kind: 'api',
+  name: 'prefetch status',
+  summary: 'orders about suspended VMs, and how far each is',
+  args: [],
+  async run(context) {
+    const { items } = await context.api.get('/v1/suspensions/orders', {});
+    show(context, items, (wide) => (items.length === 0 ? 'nothing was ordered\n' : table(items, ORDERS, wide)));
+    return EXIT.ok;
+  },
+};

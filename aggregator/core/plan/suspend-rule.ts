@@ -1,0 +1,21 @@
+/** What an administrator asks about suspending VMs: types alone. Absent or empty: nothing is suspended, made ready or brought back. */
+import type { VmSnapshot } from './plan.ts';
+
+export interface SuspendSchedule {
+  /** Minutes since Monday 00:00 in the zone. */
+  suspendMinuteOfWeek: number;
+  resumeMinuteOfWeek: number;
+  timeZone: string;
+}
+
+export interface SuspendRule {
+  name: string;
+  /** Null = idleness alone suspends nothing. */
+  idle: { forMs: number; cpuCores: number; bytesPerSecond: number } | null;
+  schedules: readonly SuspendSchedule[];
+  /** Null = nothing is fetched before somebody asks. */
+  prefetch: { leadMs: number; probability: number; holdMs: number; bytesPerSecondMax: number | null } | null;
+  /** What it means, as written; `matches` is the same, ready to be asked. */
+  match: object;
+  matches: (vm: Pick<VmSnapshot, 'id' | 'name' | 'host' | 'labels'>) => boolean;
+}

@@ -1,0 +1,115 @@
+/** /v1/suspensions, /v1/vms/{id}/suspend and its like: VMs that are suspended, and orders to suspend them and bring them back. */
+import Type, { type Static } from 'typebox';
+import { HeadroomError } from '../../../shared/errors.ts';
+import type { VmId } from '../../../shared/ids.ts';
+import { vmId } from '../../../shared/ids.ts';
+import { HOLD_MS_MAX } from '../../../shared/protocol/suspend-frames.ts';
+import { SuspendOrder, Suspension } from '../schemas/suspensions.ts';
+import type { AggregatorService } from '../service.ts';
+import type { SuspendOrderView } from '../suspend-service.ts';
+import { answers, findVm, knownHost, type Routes } from './route-options.ts';
+
+const VmParams = Type.Object({ id: Type.String({ maxLength: 256, description: 'UUID, or the name where it is unique' }) });
+const OrderQuery = Type.Object({ id: Type.Optional(Type.String({ maxLength: 128, description: 'This one only' })) });
+const Prefetch = Type.Object(
+  {
+    holdSeconds: Type.Number({ minimum: 1, maximum: HOLD_MS_MAX / 1000, default: 600, description: 'It waits, paused, no longer' }),
+    bytesPerSecondMax: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: 'Fetched no faster; absent = as fast as it goes' })),
+  },
+  { additionalProperties: false },
+);
+const Collect = Type.Object({ host: Type.Optional(Type.String({ maxLength: 128 })) }, { additionalProperties: false });
+const operator = { role: 'operator' } as const;
+const tags = ['suspensions'];
+const { 200: asked, ...problems } = answers(SuspendOrder, 'Asked of the host');
+const accepted = { ...problems, 202: asked };
+
+/** A suspended VM need not be among those its host reports: it may be known by its snapshot alone. */
+function suspendedVm(service: AggregatorService, idOrName: string): VmId {
+  const own = service.suspending.suspensions().filter(({ vm, name }) => vm === idOrName || name === idOrName);
+  return own.length === 1 ? vmId(own[0]!.vm) : findVm(service, idOrName).id;
+}
+
+export const suspensionRoutes: Routes = (app, service) => {
+  app.get(
+    '/v1/suspensions',
+    {
+      schema: {
+        summary: 'VMs that are suspended or live on a snapshot',
+        tags,
+        response: answers(Type.Object({ items: Type.Array(Suspension) })),
+      },
+    },
+    () => ({ items: service.suspending.suspensions() }),
+  );
+  app.get<{ Querystring: Static<typeof OrderQuery> }>(
+    '/v1/suspensions/orders',
+    {
+      schema: {
+        summary: 'Orders to suspend VMs, bring them back or make them ready, with how far each is',
+        tags,
+        querystring: OrderQuery,
+        response: answers(Type.Object({ items: Type.Array(SuspendOrder) })),
+      },
+    },
+    (request) => {
+      const { id } = request.query;
+      if (id === undefined) return { items: service.suspending.orders() };
+      const found = service.suspending.order(id);
+      if (found === null)
+        throw new HeadroomError('NOT_FOUND', `no order "${id}" is known; the last 500 that ended are kept, not over a restart`);
+      return { items: [found] };
+    },
+  );
+  const onVm = (path: string, summary: string, give: (vm: VmId, by: string) => SuspendOrderView): void => {
+    app.post<{ Params: Static<typeof VmParams> }>(
+      path,
+      { config: operator, schema: { summary, tags, params: VmParams, response: accepted } },
+      (request, reply) => reply.code(202).send(give(suspendedVm(service, request.params.id), `http ${request.ip}`)),
+    );
+  };
+  onVm('/v1/vms/:id/suspend', "Suspend it: memory and devices to its host's snapshot store", (vm, by) =>
+    service.suspending.suspend(vm, by),
+  );
+  onVm('/v1/vms/:id/resume', 'Bring it back as it was', (vm, by) => service.suspending.resume(vm, by));
+  onVm('/v1/vms/:id/snapshot/verify', 'Read every byte of its snapshot', (vm, by) => service.suspending.verify(vm, by));
+  app.put<{ Params: Static<typeof VmParams>; Body: Static<typeof Prefetch> }>(
+    '/v1/vms/:id/prefetch',
+    {
+      config: operator,
+      schema: {
+        summary: 'Fetch what it will touch first, and have it wait, paused',
+        tags,
+        params: VmParams,
+        body: Prefetch,
+        response: accepted,
+      },
+    },
+    (request, reply) => {
+      const { holdSeconds, bytesPerSecondMax = null } = request.body;
+      const vm = suspendedVm(service, request.params.id);
+      return reply.code(202).send(service.suspending.prefetch(vm, holdSeconds * 1000, bytesPerSecondMax, `http ${request.ip}`));
+    },
+  );
+  app.delete<{ Params: Static<typeof VmParams> }>(
+    '/v1/vms/:id/prefetch',
+    { config: operator, schema: { summary: 'It need not wait any more', tags, params: VmParams, response: accepted } },
+    (request, reply) => reply.code(202).send(service.suspending.release(suspendedVm(service, request.params.id), `http ${request.ip}`)),
+  );
+  app.post<{ Body: Static<typeof Collect> }>(
+    '/v1/suspensions/collect',
+    {
+      config: operator,
+      schema: {
+        summary: 'What no VM needs goes from the snapshot stores of one host, or of all',
+        tags,
+        body: Collect,
+        response: answers(Type.Object({ items: Type.Array(SuspendOrder) })),
+      },
+    },
+    (request) => {
+      const { host } = request.body;
+      return { items: service.suspending.collect(host === undefined ? null : knownHost(service, host), `http ${request.ip}`) };
+    },
+  );
+};

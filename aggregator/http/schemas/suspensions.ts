@@ -1,0 +1,60 @@
+/** Suspended VMs and orders about them, as the API tells them. */
+import Type from 'typebox';
+import { SUSPEND_ACTIONS, SUSPEND_PHASES, SUSPEND_RECIPES } from '../../../shared/protocol/suspend-frames.ts';
+import { OUTCOMES } from '../../../shared/resources.ts';
+import { Nullable, UtcMs } from './words.ts';
+
+export const Suspension = Type.Object(
+  {
+    vm: Type.String(),
+    name: Type.String(),
+    host: Type.String(),
+    phase: Type.Enum(SUSPEND_PHASES),
+    recipe: Type.Enum(SUSPEND_RECIPES),
+    reason: Type.String({ description: "Why by the hypervisor's own saving, else empty" }),
+    snapshot: Nullable(Type.String({ description: "Merkle root of memory, devices' state and machine; null = the hypervisor has it" })),
+    sinceMs: UtcMs,
+    memoryBytes: Type.Integer(),
+    filledBytes: Type.Integer({ description: 'Of it, what is not zero' }),
+    resumes: Type.Integer({ description: 'Resumes from which it was learnt what it touches first' }),
+    predictedChunks: Type.Integer({ description: 'Of 64 KiB, fetched before it runs' }),
+    hitRate: Nullable(Type.Number({ description: 'Of the last predicted resume: share of what was touched that had been fetched' })),
+    wasteRate: Nullable(Type.Number({ description: 'The same: share of what was fetched that was not touched' })),
+    problems: Type.Array(Type.String(), { description: 'What a verification found' }),
+    prediction: Nullable(
+      Type.Object({
+        resumes: Type.Integer({ description: 'It rests on' }),
+        probability: Type.Number({ description: '0..1, that it is wanted within `withinMs` of now' }),
+        withinMs: Type.Number(),
+        likeliestAtMs: Nullable(UtcMs),
+        text: Type.String(),
+      }),
+    ),
+  },
+  { $id: 'Suspension' },
+);
+
+export const SuspendOrder = Type.Object(
+  {
+    id: Type.String(),
+    action: Type.Enum(SUSPEND_ACTIONS),
+    vm: Nullable(Type.String()),
+    vmName: Nullable(Type.String()),
+    host: Type.String(),
+    by: Type.String(),
+    askedAtMs: UtcMs,
+    state: Type.Enum(['working', 'ended'] as const),
+    progress: Nullable(
+      Type.Object({
+        doneBytes: Type.Integer(),
+        totalBytes: Type.Integer(),
+        restMs: Nullable(Type.Number({ description: 'At the pace so far' })),
+      }),
+    ),
+    outcome: Nullable(Type.Enum(OUTCOMES)),
+    reason: Type.String({ description: 'What stood in the way, or what was done instead and why' }),
+    endedAtMs: Nullable(UtcMs),
+    measured: Type.Record(Type.String(), Type.Union([Type.Number(), Type.String()]), { description: 'Times in ms and bytes, by name' }),
+  },
+  { $id: 'SuspendOrder' },
+);

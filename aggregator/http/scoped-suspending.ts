@@ -1,0 +1,33 @@
+/**
+ * Suspended VMs as the one who asks may see them and order for them; snapshot stores are the whole fleet's. Input: the service, whose
+ * names go with orders, which VMs are one's own; output: the same.
+ */
+import type { VmId } from '../../shared/ids.ts';
+import type { SuspendService } from './suspend-service.ts';
+
+interface Scope {
+  service: { readonly suspending: SuspendService };
+  /** Who changes something is named with it. */
+  named: (by: string) => string;
+  /** Of null: all of them are. */
+  own: (vm: VmId | null) => boolean;
+  refuse: (what: string) => never;
+}
+
+export function scopedSuspending({ service, named, own, refuse }: Scope): SuspendService {
+  const must = (vm: VmId): VmId => (own(vm) ? vm : refuse(`VM ${vm}`));
+  return {
+    suspensions: () => service.suspending.suspensions().filter(({ vm }) => own(vm)),
+    orders: () => service.suspending.orders().filter(({ vm }) => own(vm)),
+    order(id) {
+      const found = service.suspending.order(id);
+      return found !== null && own(found.vm) ? found : null;
+    },
+    suspend: (vm, by) => service.suspending.suspend(must(vm), named(by)),
+    resume: (vm, by) => service.suspending.resume(must(vm), named(by)),
+    prefetch: (vm, holdMs, bytesPerSecondMax, by) => service.suspending.prefetch(must(vm), holdMs, bytesPerSecondMax, named(by)),
+    release: (vm, by) => service.suspending.release(must(vm), named(by)),
+    verify: (vm, by) => service.suspending.verify(must(vm), named(by)),
+    collect: (host, by) => (own(null) ? service.suspending.collect(host, named(by)) : refuse('a snapshot store')),
+  };
+}

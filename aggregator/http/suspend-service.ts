@@ -1,0 +1,70 @@
+/** What the API reads and steers of suspended VMs: implemented by the aggregator. Plain data in the API's own words. */
+import type { HostId, VmId } from '../../shared/ids.ts';
+import type { SuspendAction, SuspendPhase, SuspendRecipe } from '../../shared/protocol/suspend-frames.ts';
+
+export interface ResumePredictionView {
+  /** Resumes it rests on. */
+  resumes: number;
+  /** Of the coming hours, the likeliest moment and how likely a resume is within `withinMs` of now. */
+  probability: number;
+  withinMs: number;
+  /** Null: none is expected within the next day. */
+  likeliestAtMs: number | null;
+  text: string;
+}
+
+export interface SuspensionView {
+  vm: VmId;
+  name: string;
+  host: HostId;
+  phase: SuspendPhase;
+  recipe: SuspendRecipe;
+  reason: string;
+  snapshot: string | null;
+  sinceMs: number;
+  memoryBytes: number;
+  filledBytes: number;
+  resumes: number;
+  predictedChunks: number;
+  hitRate: number | null;
+  wasteRate: number | null;
+  problems: string[];
+  /** When somebody will want it; null = nothing is known yet. */
+  prediction: ResumePredictionView | null;
+}
+
+export interface SuspendOrderView {
+  id: string;
+  action: SuspendAction;
+  vm: VmId | null;
+  vmName: string | null;
+  host: HostId;
+  by: string;
+  askedAtMs: number;
+  state: 'working' | 'ended';
+  progress: { doneBytes: number; totalBytes: number; restMs: number | null } | null;
+  /** Null: it is under way. */
+  outcome: string | null;
+  reason: string;
+  endedAtMs: number | null;
+  /** By name: ms and bytes. */
+  measured: Record<string, string | number>;
+}
+
+export interface SuspendService {
+  /** VMs that are suspended, or live on a snapshot. */
+  suspensions(): SuspensionView[];
+  /** Under way, then ended, newest first. */
+  orders(): SuspendOrderView[];
+  /** Null: there is no such order, or no longer. */
+  order(id: string): SuspendOrderView | null;
+  /** Throws UNAVAILABLE where the host cannot, CONFLICT while another order for the VM is under way. */
+  suspend(vm: VmId, by: string): SuspendOrderView;
+  resume(vm: VmId, by: string): SuspendOrderView;
+  /** What it will touch first is fetched, and it waits paused for so long at most. */
+  prefetch(vm: VmId, holdMs: number, bytesPerSecondMax: number | null, by: string): SuspendOrderView;
+  release(vm: VmId, by: string): SuspendOrderView;
+  verify(vm: VmId, by: string): SuspendOrderView;
+  /** On one host, or on all that keep snapshots. */
+  collect(host: HostId | null, by: string): SuspendOrderView[];
+}

@@ -1,0 +1,54 @@
+/** Suspension of VMs, wired to live state: who may be suspended, what a VM will need when it is back. Parts in, desk out. */
+import type { HostId, VmId } from '../../shared/ids.ts';
+import type { Logger } from '../../shared/log.ts';
+import type { DecisionConfig } from '../config.ts';
+import { SuspendOrders, type SuspendOrdersOptions } from '../execute/suspend-orders.ts';
+import type { KillSwitches } from './kill-switches.ts';
+import type { Parts } from './parts.ts';
+import { ResumeCalendar } from './resume-calendar.ts';
+import { SuspendDesk } from './suspend-desk.ts';
+import { SuspendPlanner } from './suspend-planner.ts';
+
+/** A host answers within a second how far it is: one that does not for so long is gone, and tells what became of it when it is back. */
+const SILENCE_MS = 60_000;
+
+export interface SuspendingParts extends Pick<Parts, 'clock' | 'time' | 'state' | 'events' | 'queue' | 'notifications' | 'ledger'> {
+  config: DecisionConfig;
+  log: Logger;
+  kills: KillSwitches;
+  epochOf: SuspendOrdersOptions['epochOf'];
+  line: { send: SuspendOrdersOptions['send']; understands: (host: HostId, capability: string) => boolean };
+}
+
+export interface Suspending {
+  desk: SuspendDesk;
+  calendar: ResumeCalendar;
+  planner: SuspendPlanner;
+}
+
+/** `onResumed`: a VM runs again. */
+export function createSuspending(parts: SuspendingParts, onResumed: (vm: VmId) => void): Suspending {
+  const { clock, time, state, events, queue, notifications, log, kills, config, epochOf } = parts;
+  const { send, understands } = parts.line;
+  const calendar = new ResumeCalendar(parts.ledger, log);
+  const desk = new SuspendDesk({
+    calendar,
+    orders: new SuspendOrders({ clock, epochOf, send, retryMs: config.commandRetryMs, silenceMs: SILENCE_MS }),
+    to: { events, queue, notifications, log, nowMs: () => time.nowMs() },
+    known(vm) {
+      const record = state.vm(vm);
+      return record === undefined ? null : { name: record.inventory.name, host: record.host };
+    },
+    hosts: () => state.hostIds().map((id) => ({ id, connected: state.host(id)?.connected === true })),
+    killed: (vm, host) => (state.policy.killSwitch ? 'the policy has the kill switch on' : kills.reasonFor(vm, host)),
+    expectedMiB: (vm) => expectedMiB(parts, vm),
+    ...{ understands, onResumed },
+  });
+  return { desk, calendar, planner: new SuspendPlanner(desk, calendar, log) };
+}
+
+/** The highest of what its forecast says for memory, at the quantile its policy asks for. */
+function expectedMiB({ state, time, clock }: SuspendingParts, vm: VmId): number | null {
+  const forecast = state.vm(vm)?.snapshot(state.policy, time.nowMs(), clock.monotonicMs())?.demand.memory.forecast ?? null;
+  return forecast === null ? null : Math.max(...forecast.values);
+}

@@ -1,0 +1,216 @@
+/**
+ * Suspended VMs of the fleet: what hosts tell of them, orders from people and policies on their way, when each will be wanted again.
+ * Input: hosts' lists and results, requests, the policy, the clock; output: orders, views, ledger entries, events, notifications. Hosts
+ * remember what they suspended; nothing here is needed to bring a VM back.
+ */
+import { HeadroomError } from '../../shared/errors.ts';
+import type { HostId, VmId } from '../../shared/ids.ts';
+import type { FrameOf } from '../../shared/protocol/frames.ts';
+import { SUSPEND_CAPABILITY, type SuspendAction } from '../../shared/protocol/suspend-frames.ts';
+import type { OrderEnded, OrderUnderWay, SuspendOrder, SuspendOrders } from '../execute/suspend-orders.ts';
+import type { SuspendOrderView, SuspendService, SuspensionView } from '../http/suspend-service.ts';
+import type { ReportTo } from './report-to.ts';
+import type { ResumeCalendar } from './resume-calendar.ts';
+
+type Suspended = FrameOf<'suspended'>['vms'][number];
+
+export interface KnownForSuspend {
+  name: string;
+  host: HostId;
+}
+
+export interface SuspendDeskOptions {
+  orders: SuspendOrders;
+  calendar: ResumeCalendar;
+  to: ReportTo;
+  known: (vm: VmId) => KnownForSuspend | null;
+  hosts: () => readonly { id: HostId; connected: boolean }[];
+  understands: (host: HostId, capability: string) => boolean;
+  /** Why nothing may be taken from this VM; null = nothing speaks against it. */
+  killed: (vm: VmId, host: HostId) => string | null;
+  /** Memory the VM is predicted to need, MiB; null = unknown. */
+  expectedMiB: (vm: VmId) => number | null;
+  /** It runs again: what it needs is decided soon. */
+  onResumed: (vm: VmId) => void;
+}
+
+const WORDS: Readonly<Record<SuspendAction, string>> = {
+  suspend: 'suspended',
+  resume: 'brought back',
+  prefetch: 'made ready to come back',
+  release: 'no longer kept ready',
+  verify: 'its snapshot is as it was written',
+  collect: 'what no VM needs is gone from the snapshot store',
+};
+/** What people are told of the time to come. */
+const WITHIN_MS = 3_600_000;
+/** Ended orders that can still be asked for. */
+const ENDED_MAX = 500;
+
+export class SuspendDesk implements SuspendService {
+  readonly #options: SuspendDeskOptions;
+  readonly #suspended = new Map<HostId, readonly Suspended[]>();
+  readonly #ended = new Map<string, SuspendOrderView>();
+
+  constructor(options: SuspendDeskOptions) {
+    this.#options = options;
+  }
+
+  onSuspended(host: HostId, { vms }: FrameOf<'suspended'>): void {
+    const { calendar, to } = this.#options;
+    const before = this.#suspended.get(host) ?? [];
+    this.#suspended.set(host, vms);
+    for (const { vm, phase, sinceMs } of vms) {
+      if (phase === 'suspended') calendar.note(vm as VmId, sinceMs, true);
+      else if (phase === 'running') calendar.note(vm as VmId, to.nowMs(), false);
+    }
+    const there = new Set(vms.map(({ vm }) => vm));
+    for (const { vm } of before) if (!there.has(vm)) calendar.note(vm as VmId, to.nowMs(), false);
+  }
+
+  onResult(host: HostId, result: FrameOf<'suspend-result'>): void {
+    this.#options.orders.onResult(host, result);
+  }
+
+  stop(): void {
+    this.#options.orders.stop();
+  }
+
+  suspensions(): SuspensionView[] {
+    return [...this.#suspended].flatMap(([host, vms]) =>
+      vms.map((vm) => ({ ...vm, vm: vm.vm as VmId, host, prediction: this.#predicted(vm) })),
+    );
+  }
+
+  /** An order for it is under way. */
+  busy(vm: VmId): boolean {
+    return this.#options.orders.of(vm) !== undefined;
+  }
+
+  /** Null: it is neither suspended nor on a snapshot. */
+  suspension(vm: VmId): (Suspended & { host: HostId }) | null {
+    for (const [host, vms] of this.#suspended) {
+      const found = vms.find((one) => one.vm === vm);
+      if (found !== undefined) return { ...found, host };
+    }
+    return null;
+  }
+
+  orders(): SuspendOrderView[] {
+    const underWay = this.#options.orders.underWay().map((order) => this.#view(order, null));
+    return [...underWay, ...[...this.#ended.values()].reverse()];
+  }
+
+  order(id: string): SuspendOrderView | null {
+    const underWay = this.#options.orders.underWay().find((order) => order.id === id);
+    return underWay === undefined ? (this.#ended.get(id) ?? null) : this.#view(underWay, null);
+  }
+
+  suspend(vm: VmId, by: string): SuspendOrderView {
+    const { known, killed } = this.#options;
+    const host = known(vm)?.host ?? this.#hostOf(vm);
+    const reason = killed(vm, host);
+    if (reason !== null) throw new HeadroomError('CONFLICT', `nothing is taken from VM ${vm}: ${reason}`);
+    return this.#give(host, { action: 'suspend', vm }, by);
+  }
+
+  resume(vm: VmId, by: string): SuspendOrderView {
+    return this.#give(this.#hostOf(vm), { action: 'resume', vm, roomMiB: this.#options.expectedMiB(vm) }, by);
+  }
+
+  prefetch(vm: VmId, holdMs: number, bytesPerSecondMax: number | null, by: string): SuspendOrderView {
+    const host = this.#hostOf(vm);
+    const reason = this.#options.killed(vm, host);
+    if (reason !== null) throw new HeadroomError('CONFLICT', `VM ${vm} is not made ready: ${reason}`);
+    return this.#give(host, { action: 'prefetch', vm, holdMs, bytesPerSecondMax }, by);
+  }
+
+  release(vm: VmId, by: string): SuspendOrderView {
+    return this.#give(this.#hostOf(vm), { action: 'release', vm }, by);
+  }
+
+  verify(vm: VmId, by: string): SuspendOrderView {
+    return this.#give(this.#hostOf(vm), { action: 'verify', vm }, by);
+  }
+
+  collect(host: HostId | null, by: string): SuspendOrderView[] {
+    const { hosts, understands } = this.#options;
+    const able = hosts().filter(({ id, connected }) => connected && understands(id, SUSPEND_CAPABILITY) && (host === null || id === host));
+    if (host !== null && able.length === 0) throw new HeadroomError('UNAVAILABLE', `host ${host} keeps no snapshots, or is not connected`);
+    return able.map(({ id }) => this.#give(id, { action: 'collect' }, by));
+  }
+
+  #predicted({ vm, phase }: Suspended): SuspensionView['prediction'] {
+    const { calendar, to } = this.#options;
+    return phase === 'running' ? null : calendar.predict(vm as VmId, to.nowMs(), WITHIN_MS);
+  }
+
+  /** Where it is suspended or lives on a snapshot. */
+  #hostOf(vm: VmId): HostId {
+    const host = this.suspension(vm)?.host ?? this.#options.known(vm)?.host;
+    if (host === undefined) throw new HeadroomError('NOT_FOUND', `no VM ${vm} is known`);
+    return host;
+  }
+
+  #give(host: HostId, order: SuspendOrder, by: string): SuspendOrderView {
+    const { orders, hosts, understands, to } = this.#options;
+    const vm = 'vm' in order ? (order.vm as VmId) : null;
+    const open = vm === null ? undefined : orders.of(vm);
+    // What is made ready may be wanted before it is, or not at all.
+    if (open !== undefined && !(open.order.action === 'prefetch' && (order.action === 'resume' || order.action === 'release'))) {
+      throw new HeadroomError('CONFLICT', `order ${open.id} for this VM is under way; wait for it`);
+    }
+    if (!hosts().some(({ id, connected }) => id === host && connected))
+      throw new HeadroomError('UNAVAILABLE', `host ${host} is not connected`);
+    if (!understands(host, SUSPEND_CAPABILITY)) {
+      throw new HeadroomError(
+        'UNAVAILABLE',
+        `host ${host} suspends no VMs: its administrator has named no place for snapshots (snapshotDir)`,
+      );
+    }
+    const atMs = to.nowMs();
+    const given = orders.give(host, order, by, atMs, (ended) => this.#endedWith(given, ended));
+    to.queue.append(atMs, {
+      ...{ kind: 'operator', action: `${order.action} asked for`, by },
+      ...{ target: vm === null ? `host ${host}` : `vm ${vm}`, reason: given.id },
+    });
+    return this.#view(given, null);
+  }
+
+  #endedWith(given: OrderUnderWay, ended: OrderEnded): void {
+    const { to, onResumed } = this.#options;
+    const view = this.#view(given, ended);
+    this.#ended.set(view.id, view);
+    const oldest = this.#ended.keys().next().value;
+    if (this.#ended.size > ENDED_MAX && oldest !== undefined) this.#ended.delete(oldest);
+    const { vm, host, action, outcome, reason } = view;
+    const words = wordsOf(view);
+    const nowMs = to.nowMs();
+    to.queue.append(nowMs, { kind: 'event', event: `${action} ${outcome}`, vm, host, resource: null, message: words, after: null });
+    to.events.add(nowMs, { kind: 'notification', vm, host, message: words, data: { event: 'suspension', order: view } });
+    if (vm !== null) to.notifications.add({ timeMs: nowMs, vm, kind: 'suspension', resource: null, message: words, data: { order: view } });
+    if (outcome === 'failed') to.log.warn(words, { vm, host, reason });
+    if (vm !== null && action === 'resume' && outcome === 'applied') onResumed(vm);
+  }
+
+  #view({ id, host, vm, order, by, askedAtMs, progress }: OrderUnderWay, ended: OrderEnded | null): SuspendOrderView {
+    const vmName = vm === null ? null : (this.#options.known(vm)?.name ?? this.suspension(vm)?.name ?? null);
+    return {
+      ...{ id, action: order.action, vm, vmName, host, by, askedAtMs, progress: ended === null ? progress : null },
+      state: ended === null ? 'working' : 'ended',
+      outcome: ended?.outcome ?? null,
+      reason: ended?.reason ?? '',
+      endedAtMs: ended === null ? null : this.#options.to.nowMs(),
+      measured: { ...ended?.measured },
+    };
+  }
+}
+
+/** For the VM's owner. */
+function wordsOf({ action, outcome, reason, vmName, host, measured }: SuspendOrderView): string {
+  const who = vmName ?? `host ${host}`;
+  if (outcome !== 'applied') return `${who}: ${action} ${outcome}: ${reason}`;
+  const ms = typeof measured.ranMs === 'number' ? measured.ranMs : measured.stoppedMs;
+  const took = typeof ms === 'number' ? ` (${Math.round(ms)} ms)` : '';
+  return `${who}: ${WORDS[action]}${took}${reason === '' ? '' : `; ${reason}`}`;
+}

@@ -1,0 +1,131 @@
+/**
+ * Frames by which the aggregator has VMs suspended, brought back and made ready to come back. Schemas are the single source of
+ * types. A host agent takes them only where its administrator named a place for snapshots (`snapshotDir` in its configuration).
+ */
+import * as Type from 'typebox';
+import { UUID_SOURCE } from '../ids.ts';
+import { OUTCOMES } from '../resources.ts';
+
+/** In `capabilities` of hello and welcome: this end understands these frames. Others would end the connection by them. */
+export const SUSPEND_CAPABILITY = 'suspend';
+
+/**
+ * prefetch: what the VM will touch first is fetched, and it waits paused; release: it need not wait any more; verify: every byte of its
+ * snapshot is read; collect: what no suspended or resumed VM needs goes.
+ */
+export const SUSPEND_ACTIONS = ['suspend', 'resume', 'prefetch', 'release', 'verify', 'collect'] as const;
+export type SuspendAction = (typeof SUSPEND_ACTIONS)[number];
+
+/**
+ * Where a VM is. Between `going` and the next suspension its memory lies over its snapshot; `ending`: the snapshot is whole, the VM is
+ * about to be ended.
+ */
+export const SUSPEND_PHASES = ['suspending', 'ending', 'suspended', 'preparing', 'prepared', 'going', 'running'] as const;
+export type SuspendPhase = (typeof SUSPEND_PHASES)[number];
+
+/** memory-file: into chunks, memory by memory's file; managed-save: by the hypervisor's own saving. */
+export const SUSPEND_RECIPES = ['memory-file', 'managed-save'] as const;
+export type SuspendRecipe = (typeof SUSPEND_RECIPES)[number];
+
+/** A VM waits ready for its resume no longer, whoever asks: it holds memory meanwhile. */
+export const HOLD_MS_MAX = 86_400_000;
+
+const text = (maxLength: number) => Type.String({ maxLength });
+const orNull = <T extends Type.TSchema>(schema: T) => Type.Union([schema, Type.Null()]);
+const vm = Type.String({ pattern: `^${UUID_SOURCE}$` });
+const bytes = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+const ms = Type.Number({ minimum: 0 });
+const share = Type.Number({ minimum: 0, maximum: 1 });
+const orderId = Type.String({ minLength: 1, maxLength: 128 });
+
+const Order = Type.Union([
+  Type.Object({ action: Type.Literal('suspend'), vm }),
+  /** `roomMiB`: what it is predicted to need, which the host must have free; null = what it held. */
+  Type.Object({ action: Type.Literal('resume'), vm, roomMiB: orNull(Type.Number({ minimum: 0 })) }),
+  Type.Object({
+    action: Type.Literal('prefetch'),
+    vm,
+    holdMs: Type.Number({ minimum: 0, maximum: HOLD_MS_MAX }),
+    bytesPerSecondMax: orNull(Type.Number({ exclusiveMinimum: 0 })),
+  }),
+  Type.Object({ action: Type.Literal('release'), vm }),
+  Type.Object({ action: Type.Literal('verify'), vm }),
+  Type.Object({ action: Type.Literal('collect') }),
+]);
+
+/** Aggregator → host agent. Sent again with the same id it is answered again, and not carried out again. */
+export const SuspendFrame = Type.Object({
+  type: Type.Literal('suspend'),
+  orderId,
+  /** Of the aggregator that owns the host; one below what the host has met is refused. */
+  epoch: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+  /** From receipt: not begun by then, it is refused. */
+  leaseMs: ms,
+  order: Order,
+});
+
+/** Bytes of a transfer, and how long the rest takes at the pace so far; null = not known yet. */
+const Progress = Type.Object({ doneBytes: bytes, totalBytes: bytes, restMs: orNull(ms) });
+
+/** What was measured; absent = it was not. */
+const Measured = Type.Object({
+  recipe: Type.Optional(Type.Enum(SUSPEND_RECIPES)),
+  /** Until the vCPUs stood, until the VM was ended; until it ran, and until the guest gave a sign of life. */
+  stoppedMs: Type.Optional(ms),
+  endedMs: Type.Optional(ms),
+  ranMs: Type.Optional(ms),
+  aliveMs: Type.Optional(ms),
+  /** Fetched before it ran, and all that its memory holds. */
+  bytesFirst: Type.Optional(bytes),
+  bytesFilled: Type.Optional(bytes),
+  /** New to the store. */
+  bytesNew: Type.Optional(bytes),
+  /** Given back by a collection. */
+  bytesFreed: Type.Optional(bytes),
+});
+
+/** Host agent → aggregator: while it works, about once a second, and at the end. */
+export const SuspendResultFrame = Type.Object({
+  type: Type.Literal('suspend-result'),
+  orderId,
+  action: Type.Enum(SUSPEND_ACTIONS),
+  /** Null: of the whole host. */
+  vm: orNull(vm),
+  /** Null: it is under way. */
+  outcome: orNull(Type.Enum(OUTCOMES)),
+  /** What stood in the way, or what was done instead and why. */
+  reason: text(2048),
+  progress: orNull(Progress),
+  measured: Measured,
+  wallMs: Type.Number(),
+});
+
+export const SuspendedVm = Type.Object({
+  vm,
+  name: text(256),
+  phase: Type.Enum(SUSPEND_PHASES),
+  recipe: Type.Enum(SUSPEND_RECIPES),
+  /** Why not by memory's file, else empty. */
+  reason: text(1024),
+  /** Its manifest's Merkle root; null = the hypervisor has it. */
+  snapshot: orNull(Type.String({ pattern: '^[0-9a-f]{64}$' })),
+  /** Wall time of the host. */
+  sinceMs: Type.Number(),
+  memoryBytes: bytes,
+  filledBytes: bytes,
+  /** Resumes its model has learnt from, and chunks it would fetch ahead now. */
+  resumes: Type.Integer({ minimum: 0 }),
+  predictedChunks: Type.Integer({ minimum: 0 }),
+  /** Of the last resume: what was touched and had been fetched, what was fetched and not touched; null = none was predicted yet. */
+  hitRate: orNull(share),
+  wasteRate: orNull(share),
+  /** What a verification found; empty = nothing, or nobody looked. */
+  problems: Type.Array(text(512), { maxItems: 16 }),
+});
+
+/** Host agent → aggregator, after the welcome and after each change: all there is. */
+export const SuspendedFrame = Type.Object({
+  type: Type.Literal('suspended'),
+  vms: Type.Array(SuspendedVm, { maxItems: 4096 }),
+  storedBytes: bytes,
+});

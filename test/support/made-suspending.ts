@@ -1,0 +1,60 @@
+/** A fleet's suspended VMs as the API tells them: one on disk, one order under way, one that ended. Input: now; output: the service. */
+import type { SuspendOrderView, SuspendService, SuspensionView } from '../../aggregator/http/suspend-service.ts';
+import { HeadroomError } from '../../shared/errors.ts';
+import { hostId, type VmId, vmId } from '../../shared/ids.ts';
+import type { SuspendAction } from '../../shared/protocol/suspend-frames.ts';
+
+const HOST = hostId('host-1');
+const VM = vmId('6f1b0000-0000-4000-8000-0000000000ff');
+const MIB = 1024 * 1024;
+
+const SUSPENDED: SuspensionView = {
+  ...{
+    vm: VM,
+    name: 'desktop-9',
+    host: HOST,
+    phase: 'suspended',
+    recipe: 'memory-file',
+    reason: '',
+    snapshot: 'ab'.repeat(32),
+    sinceMs: 0,
+  },
+  ...{ memoryBytes: 2048 * MIB, filledBytes: 1536 * MIB, resumes: 3, predictedChunks: 512, hitRate: 0.97, wasteRate: 0.04, problems: [] },
+  prediction: { resumes: 12, probability: 0.8, withinMs: 3_600_000, likeliestAtMs: 3_600_000, text: 'usually on Mon at about 08:00' },
+};
+
+export function madeSuspending(nowMs: number, empty: boolean): SuspendService {
+  const orders: SuspendOrderView[] = [];
+  const give = (action: SuspendAction, vm: VmId | null, by: string): SuspendOrderView => {
+    if (empty) throw new HeadroomError('UNAVAILABLE', 'no host suspends VMs');
+    const progress = { doneBytes: 512 * MIB, totalBytes: 1024 * MIB, restMs: 2000 };
+    const order: SuspendOrderView = {
+      ...{ id: `${action}/1/${orders.length}`, action, vm, vmName: vm === VM ? SUSPENDED.name : null, host: HOST, by, askedAtMs: nowMs },
+      ...{ state: 'working', progress, outcome: null, reason: '', endedAtMs: null, measured: {} },
+    };
+    orders.push(order);
+    return order;
+  };
+  /** Whoever asks again finds it ended. */
+  const asked = (order: SuspendOrderView): SuspendOrderView => ({
+    ...order,
+    ...{
+      state: 'ended',
+      progress: null,
+      outcome: 'applied',
+      endedAtMs: nowMs,
+      measured: { recipe: 'memory-file', ranMs: 220, bytesFirst: 32 * MIB },
+    },
+  });
+  return {
+    suspensions: () => (empty ? [] : [{ ...SUSPENDED, sinceMs: nowMs }]),
+    orders: () => orders,
+    order: (id) => orders.filter((order) => order.id === id).map(asked)[0] ?? null,
+    suspend: (vm, by) => give('suspend', vm, by),
+    resume: (vm, by) => give('resume', vm, by),
+    prefetch: (vm, _holdMs, _rate, by) => give('prefetch', vm, by),
+    release: (vm, by) => give('release', vm, by),
+    verify: (vm, by) => give('verify', vm, by),
+    collect: (_host, by) => [give('collect', null, by)],
+  };
+}

@@ -1,0 +1,209 @@
+/**
+ * Goal: an order to suspend or resume a VM goes from the aggregator to the host agent and is carried out once however often it comes,
+ * refused where it should be, told to ledger and owner; and after the agent died at any moment what is done fits what is true.
+ */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t from 'tap';
+import { refusalOfSuspend, type SuspendAsked, type SuspendGround, type SuspendResult } from '../../agent/core/suspend-guard.ts';
+import { remedyFor, type SuspendRecord } from '../../agent/core/suspend-record.ts';
+import { createTouchModel, isProbe, scoreProbed } from '../../agent/core/touch-model.ts';
+import type { VmSnapshotter } from '../../agent/hypervisor/snapshotter.ts';
+import { SuspendDesk } from '../../agent/loops/suspend-desk.ts';
+import { Suspender } from '../../agent/loops/suspender.ts';
+import type { SnapshotStore } from '../../agent/snapshot/snapshot-store.ts';
+import { openSuspendJournal } from '../../agent/suspend-journal.ts';
+import { SuspendOrders } from '../../aggregator/execute/suspend-orders.ts';
+import { hostId, vmId } from '../../shared/ids.ts';
+import { createLogger } from '../../shared/log.ts';
+import { createPrng } from '../../shared/prng.ts';
+import { SUSPEND_PHASES } from '../../shared/protocol/suspend-frames.ts';
+import { checkFrame } from '../../shared/protocol/validate.ts';
+import { NodeClock, SimulatedTime } from '../../simulation/clock.ts';
+
+const VM = vmId('6f1b0000-0000-4000-8000-000000000001');
+const HOST = hostId('host-1');
+const MIB = 1024 * 1024;
+const GROUND: SuspendGround = {
+  ...{ epoch: 5, waitedMs: 0, killed: null, phase: null, freeMiB: 4096, heldMiB: 0 },
+  vm: { running: true, persistent: true, passthrough: [], growOnly: false, jobActive: false },
+};
+const folder = mkdtempSync(join(tmpdir(), 'headroom-suspend-road-'));
+t.teardown(() => rmSync(folder, { recursive: true }));
+
+/** A hypervisor that saves by its own means only: what the quick way does is shown on real guests. */
+function savingOnly(state: { power: 'running' | 'off'; saved: boolean; fails: string | null; calls: string[] }): VmSnapshotter {
+  const never = (): Promise<never> => Promise.reject(new Error('not by this way'));
+  return {
+    inspect: async () => ({ recipe: 'managed-save', reason: 'its memory lies in no file' }),
+    power: async () => state.power,
+    cpuMs: async () => 0,
+    hasSaved: async () => state.saved,
+    calmDown: async () => undefined,
+    async save() {
+      state.calls.push('save');
+      if (state.fails !== null) throw new Error(state.fails);
+      Object.assign(state, { power: 'off', saved: true });
+    },
+    async restore() {
+      state.calls.push('restore');
+      Object.assign(state, { power: 'running', saved: false });
+    },
+    ...{ pause: never, goOn: never, deviceState: never, end: never, prepare: never, loadState: never, close: async () => undefined },
+  };
+}
+
+function road(name: string) {
+  const time = new SimulatedTime(createPrng(1), Date.UTC(2026, 0, 5));
+  const clock = new NodeClock(time);
+  const state = { power: 'running' as 'running' | 'off', saved: false, fails: null as string | null, calls: [] as string[] };
+  const ground = { ...GROUND };
+  const told: string[] = [];
+  const line = { up: true };
+  const journal = openSuspendJournal(join(folder, name));
+  const store = async (): Promise<SnapshotStore> => ({}) as SnapshotStore;
+  const suspender = new Suspender({
+    ...{ snapshotter: savingOnly(state), store, journal, clock, folder: join(folder, 'ram'), learnMs: 1000, aliveMs: 1000 },
+    ...{ speaks: () => null, tell: (_vm, words) => void told.push(words), changed: () => undefined },
+  });
+  const work: Promise<void>[] = [];
+  const frames: unknown[] = [];
+  const desk: SuspendDesk = new SuspendDesk({
+    ...{
+      suspender,
+      clock,
+      log: createLogger(() => undefined, clock, 'info'),
+      tenants: () => [],
+      storedBytes: () => 0,
+      changed: () => undefined,
+    },
+    ground: async () => ground,
+    about: () => ({ name: 'web-1', tenant: 'default' }),
+    enqueue: (_vm, task) => work.push((work.at(-1) ?? Promise.resolve()).then(task)) > 0,
+    send(frame) {
+      frames.push(checkFrame(frame));
+      if (frame.type === 'suspend-result' && line.up) orders.onResult(HOST, frame as SuspendResult);
+    },
+  });
+  const orders: SuspendOrders = new SuspendOrders({
+    ...{ clock, epochOf: () => 5, retryMs: 1000, silenceMs: 10_000 },
+    send(_host, frame) {
+      desk.receive(checkFrame(frame) as SuspendAsked);
+      return true;
+    },
+  });
+  const ended: string[] = [];
+  const give = async (order: SuspendAsked['order'], seconds = 3): Promise<string | undefined> => {
+    orders.give(HOST, order, 'test', time.nowMs, ({ outcome, reason }) => void ended.push(`${outcome} ${reason}`));
+    for (let i = 0; i < seconds; i++) {
+      await Promise.all(work);
+      await time.runUntil(time.nowMs + 1000);
+    }
+    return ended.at(-1);
+  };
+  return { state, ground, told, line, suspender, give, ended, frames, journal };
+}
+
+t.test('by the hypervisor, once, and back', async (t) => {
+  const { state, give, suspender, frames, line, ground, ended } = road('by-hypervisor');
+  line.up = false;
+  const silent = give({ action: 'suspend', vm: VM }, 2);
+  await silent;
+  line.up = true;
+  await give({ action: 'verify', vm: VM });
+  const [answer, verified] = ended.toSorted();
+  t.match(verified, /^failed there is no snapshot/, 'the hypervisor has it');
+  t.match(answer, /^applied by the hypervisor's own saving: its memory lies in no file/, 'the answer was lost, and told again');
+  t.same(state.calls, ['save'], 'saved once');
+  t.equal(suspender.phase(VM), 'suspended');
+  const list = frames.findLast((frame) => (frame as { type: string }).type === 'suspended');
+  t.match(list, { vms: [{ vm: VM, name: 'web-1', phase: 'suspended', recipe: 'managed-save', snapshot: null }] });
+  ground.phase = 'suspended';
+  t.match(await give({ action: 'resume', vm: VM, roomMiB: 8192 }), /^refused it will need 8192 MiB, and this host has 4096 MiB/);
+  t.match(await give({ action: 'resume', vm: VM, roomMiB: null }), /^applied/);
+  t.same(state.calls, ['save', 'restore']);
+  t.same(suspender.records(), []);
+});
+
+t.test('a save that fails leaves the VM as it was', async (t) => {
+  const { state, give, suspender, journal } = road('fails');
+  state.fails = 'no space left';
+  t.match(await give({ action: 'suspend', vm: VM }), /^failed no space left/);
+  t.equal(suspender.phase(VM), null);
+  t.same(journal.load().records, []);
+});
+
+t.test('what the host itself refuses', (t) => {
+  const ask = (order: SuspendAsked['order'], ground: Partial<SuspendGround>, epoch = 5): string | undefined =>
+    refusalOfSuspend({ type: 'suspend', orderId: 'o', epoch, leaseMs: 1000, order }, { ...GROUND, ...ground })?.reason;
+  const suspend = { action: 'suspend', vm: VM } as const;
+  const resume = { action: 'resume', vm: VM, roomMiB: null } as const;
+  const vm = GROUND.vm!;
+  t.equal(ask(suspend, {}), undefined);
+  t.match(ask(suspend, {}, 4), /epoch 4 is below 5/);
+  t.match(ask(suspend, { waitedMs: 2000 }), /lease/);
+  t.match(ask(suspend, { killed: 'maintenance' }), /kill switch: maintenance/);
+  t.match(ask(suspend, { vm: null }), /not on this host/);
+  t.match(ask(suspend, { vm: { ...vm, passthrough: ['gpu'] } }), /gpu/);
+  t.match(ask(suspend, { vm: { ...vm, growOnly: true } }), /cluster/);
+  t.match(ask(suspend, { vm: { ...vm, persistent: false } }), /not persistent/);
+  t.match(ask(suspend, { vm: { ...vm, jobActive: true } }), /job/);
+  t.match(ask(resume, {}), /not suspended/);
+  t.equal(
+    ask(resume, { phase: 'suspended', killed: 'maintenance', heldMiB: 4000 }),
+    undefined,
+    'bringing back is never refused by a kill switch',
+  );
+  t.match(ask(resume, { phase: 'suspended', heldMiB: 5000 }), /5000 MiB/);
+  t.end();
+});
+
+t.test('after the agent died: never back onto a snapshot that the guest may have left', (t) => {
+  const record = (phase: SuspendRecord['phase'], file: boolean, recipe: SuspendRecord['recipe'] = 'memory-file'): SuspendRecord => ({
+    ...{ vm: VM, name: 'web-1', tenant: 'default', phase, recipe, reason: '', snapshot: 'ab', older: [], sinceMs: 0, memoryBytes: MIB },
+    ...{ filledBytes: MIB, file: file ? { dev: 1, ino: 1 } : null, touches: null, score: null, problems: [] },
+  });
+  const after = (phase: SuspendRecord['phase'], power: 'running' | 'paused' | 'off', file = true): string => {
+    const remedy = remedyFor(record(phase, file), power, false);
+    return `${remedy.kind}${remedy.kind === 'take-over' && remedy.goOn ? ' and on' : ''}`;
+  };
+  t.equal(after('suspending', 'paused', false), 'go-on');
+  t.equal(after('suspending', 'paused'), 'take-over and on');
+  t.equal(after('suspending', 'off', false), 'let-go');
+  t.equal(after('ending', 'paused'), 'end');
+  t.equal(after('ending', 'off'), 'none');
+  t.equal(after('suspended', 'running'), 'let-go');
+  t.equal(after('preparing', 'paused'), 'begin-anew');
+  t.equal(after('prepared', 'off'), 'begin-anew');
+  t.equal(after('prepared', 'running'), 'take-over');
+  t.equal(after('going', 'paused'), 'take-over and on');
+  t.equal(after('running', 'paused'), 'take-over', 'somebody paused it, and it stays paused');
+  for (const phase of ['going', 'running', 'suspending'] as const)
+    t.equal(after(phase, 'off'), 'let-go', `${phase}, and off: it may have run`);
+  for (const phase of SUSPEND_PHASES) {
+    const saved = remedyFor(record(phase, false, 'managed-save'), 'off', true);
+    t.match(saved, { kind: 'none', phase: 'suspended' }, `${phase}: what the hypervisor saved is kept`);
+  }
+  t.end();
+});
+
+t.test('probes tell how good a prediction is that lay in place', (t) => {
+  const predicted = Array.from({ length: 800 }, (_, chunk) => chunk);
+  const inPlace = new Set(predicted.filter((chunk) => !isProbe(chunk, 1)));
+  t.ok(inPlace.size > 600 && inPlace.size < 760, `${800 - inPlace.size} of 800 are probes`);
+  const probes = predicted.filter((chunk) => !inPlace.has(chunk));
+  const half = probes.filter((_, index) => index % 2 === 0);
+  const score = scoreProbed(predicted, inPlace, [...half, 900, 901])!;
+  t.ok(Math.abs(score.wasteRate - 0.5) < 0.02 && score.hitRate > 0.98, JSON.stringify(score));
+  t.equal(scoreProbed(predicted, new Set(predicted), []), null, 'without a probe nothing is told');
+  const model = createTouchModel();
+  model.observe([1, 2]);
+  model.observe([3], new Set([1]));
+  t.same(
+    model.predict(9).map(({ chunk }) => chunk),
+    [1, 3, 2],
+    'of a chunk that nobody could see nothing is learnt',
+  );
+  t.end();
+});
