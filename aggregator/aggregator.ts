@@ -162,7 +162,7 @@ export class Aggregator {
     const state = new FleetState({ ...config, epoch, epochOf, factory: forecasterFactory }, policies.policy);
     state.killSwitch = kills.fleetEngaged;
     const models = this.#modelKeeper(state, nowMs);
-    const line = this.#line();
+    const line = { ...this.#line(), epochOf };
     const anomalies = createAnomalies({ ...{ config, clock, epochOf, time, state, events, queue, notifications, ledger, log }, ...line });
     const executor = new Executor({
       clock,
@@ -197,7 +197,7 @@ export class Aggregator {
       ...{ snapshot: () => this.#parts.snapshot(), peaks: (snapshot) => this.#parts.capacity.peaks(snapshot) },
     });
     const launched = (vm: VmId): void => this.#launched(vm);
-    const suspending = createSuspending({ clock, time, state, events, queue, notifications, log, config, ledger, kills, epochOf, line }, launched);
+    const suspending = createSuspending({ clock, time, state, events, queue, notifications, log, config, ledger, kills, line }, launched);
     this.#fromHosts = new FromHosts(
       { clock, time, state, executor, reporter, decisions, anomalies, queue, models, credentials, spawning, suspending },
       this.#killSwitches,

@@ -16,8 +16,7 @@ export interface SuspendingParts extends Pick<Parts, 'clock' | 'time' | 'state' 
   config: DecisionConfig;
   log: Logger;
   kills: KillSwitches;
-  epochOf: SuspendOrdersOptions['epochOf'];
-  line: { send: SuspendOrdersOptions['send']; understands: (host: HostId, capability: string) => boolean };
+  line: Pick<SuspendOrdersOptions, 'epochOf' | 'send'> & { understands: (host: HostId, capability: string) => boolean };
 }
 
 export interface Suspending {
@@ -28,8 +27,8 @@ export interface Suspending {
 
 /** `onResumed`: a VM runs again. */
 export function createSuspending(parts: SuspendingParts, onResumed: (vm: VmId) => void): Suspending {
-  const { clock, time, state, events, queue, notifications, log, kills, config, epochOf } = parts;
-  const { send, understands } = parts.line;
+  const { clock, time, state, events, queue, notifications, log, kills, config } = parts;
+  const { epochOf, send, understands } = parts.line;
   const calendar = new ResumeCalendar(parts.ledger, log);
   const desk = new SuspendDesk({
     calendar,
