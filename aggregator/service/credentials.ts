@@ -116,8 +116,9 @@ export class Credentials {
     const login = this.#logins.get(answer.commandId);
     if (login === undefined || login.vm !== answer.vm || login.state !== 'pending') return;
     const nowMonoMs = this.#options.clock.monotonicMs();
-    // What the guest worked before its first word counts as its own time, not as the way to it.
-    login.heardMonoMs ??= nowMonoMs - answer.elapsedMs;
+    // What the guest had worked before its word came counts as its own time, not as the way to it; the word that was quickest to
+    // come tells best when it began: a guest short of memory may say all at once, long after.
+    login.heardMonoMs = Math.min(login.heardMonoMs ?? Number.POSITIVE_INFINITY, nowMonoMs - answer.elapsedMs);
     login.lastHeardMonoMs = nowMonoMs;
     login.answer = answer;
     if (answer.state === 'working') return;
@@ -179,11 +180,11 @@ export class Credentials {
     return login.causes === null ? '' : `; it was ${this.#delay(login, login.causes)}`;
   }
 
-  /** Told when it becomes late, and again when the cause is another. */
+  /** Told when it becomes late, when the guest is heard at last, and when the cause is another. */
   #noteDelay(login: Login): void {
     login.causes = causesOf(this.#times(login).totalMs, workOf(login), this.#options.waits(login.vm));
     if (login.causes === null) return;
-    const key = login.causes.map(({ resource }) => resource).join();
+    const key = [login.answer === null ? 'unheard' : 'heard', ...login.causes.map(({ resource }) => resource)].join();
     if (key === login.toldCauses) return;
     login.toldCauses = key;
     this.#tell(login, login.causes[0]?.resource ?? null, `The login is ${this.#delay(login, login.causes)}`);
@@ -191,7 +192,7 @@ export class Credentials {
 
   #delay(login: Login, causes: readonly Cause[]): string {
     const doing = causes.map(({ resource }) => this.#options.doing(login.vm, RESOURCE_OF[resource]));
-    return delayWords(this.#times(login), causes, doing);
+    return delayWords(this.#times(login), causes, doing, login.answer !== null);
   }
 
   #tell(login: Login, resource: WaitedFor | null, message: string): void {

@@ -6,7 +6,12 @@ import { METRICS_FILE } from '../workload/metrics-file.ts';
 import { bundleWorkload } from './bundle-workload.ts';
 import { type GuestImage, guestImage } from './guest-image.ts';
 
-export async function demoImage(cacheDirectory: string, say: (line: string) => void): Promise<GuestImage> {
+/** `agentOptions`: further options of the guest agent. */
+export async function demoImage(
+  cacheDirectory: string,
+  say: (line: string) => void,
+  agentOptions: readonly string[] = [],
+): Promise<GuestImage> {
   const work = mkdtempSync(join(cacheDirectory, 'work-'));
   try {
     const agent = await packageAgent(work);
@@ -15,7 +20,7 @@ export async function demoImage(cacheDirectory: string, say: (line: string) => v
       node: realpathSync(process.execPath),
       agentBundle: readFileSync(agent.path),
       workloadBundle: await bundleWorkload(),
-      agentArguments: ['guest', '--workload-metrics', METRICS_FILE],
+      agentArguments: ['guest', '--workload-metrics', METRICS_FILE, ...agentOptions],
       say,
     });
   } finally {

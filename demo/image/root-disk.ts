@@ -30,7 +30,7 @@ mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 mount -t tmpfs -o size=16m tmpfs /run
-mount -t tmpfs -o size=16m tmpfs /tmp
+mount -t tmpfs -o size=16m,mode=1777 tmpfs /tmp
 mkdir -p /run/headroom
 cat /proc/meminfo > ${MEMINFO_AT_BOOT}
 export MALLOC_ARENA_MAX=1 PATH=/bin HOME=/tmp
@@ -45,7 +45,9 @@ done
 while :; do wait; sleep 1; done
 `;
 
-const APPLETS = ['sh', 'mount', 'mkdir', 'ip', 'ln', 'cat', 'sleep', 'echo'];
+const APPLETS = ['sh', 'mount', 'mkdir', 'ip', 'ln', 'cat', 'sleep', 'echo', 'mv', 'grep'];
+/** Beside root an account that logins may be made for; its home is in memory. */
+const ACCOUNTS = 'root:x:0:0:root:/:/bin/sh\nops:x:1000:1000:operator:/tmp/ops:/bin/sh\n';
 
 /** Shared libraries by the dynamic linker's own account, its own path included. */
 async function sharedLibraries(program: string): Promise<string[]> {
@@ -69,6 +71,7 @@ export async function makeRootDisk(parts: RootDiskParts, agentArguments: readonl
   }
   put(parts.agent, 'opt/agent.mjs');
   put(parts.workload, 'opt/workload.mjs');
+  writeFileSync(join(root, 'etc/passwd'), ACCOUNTS);
   writeFileSync(join(root, 'init'), INIT.replace('AGENT_ARGUMENTS', agentArguments.join(' ')));
   for (const program of ['init', 'bin/busybox', 'bin/node']) chmodSync(join(root, program), 0o755);
   await runChecked('mke2fs', ['-q', '-t', 'ext4', '-d', root, '-L', 'headroom', '-m', '0', '-O', '^has_journal', image, `${DISK_MIB}M`], {

@@ -85,11 +85,12 @@ t.test('times: every phase, and the rest that is in none', async (t) => {
   t.equal(phaseWords(times), '10.0 s in all: queue 0.5 s, delivery 1.5 s, account 3.0 s, unaccounted 5.0 s');
   t.same(timesOf({ totalMs: 700, queueMs: 700, deliveryMs: null }, null).unaccountedMs, 0);
   t.equal(
-    delayWords(times, [{ resource: 'memory', share: 0.5, seenBy: 'guest' }], ['at 08:55:00 memory raised']),
+    delayWords(times, [{ resource: 'memory', share: 0.5, seenBy: 'guest' }], ['at 08:55:00 memory raised'], true),
     'delayed after 10.0 s: the guest is short of memory (something waited for it 50 % of the time); at 08:55:00 memory raised',
   );
-  t.match(delayWords(times, [{ resource: 'cpu', share: null, seenBy: 'host' }], []), /short of CPU \(as its host sees it\)$/);
-  t.match(delayWords(times, [], []), /not short of memory, CPU or disk I\/O as far as it is known; 5\.0 s are in no phase$/);
+  t.match(delayWords(times, [{ resource: 'cpu', share: null, seenBy: 'host' }], [], true), /short of CPU \(as its host sees it\)$/);
+  t.match(delayWords(times, [], [], false), /has not answered yet, .*; its host sees no lack of memory, CPU or disk I\/O$/);
+  t.match(delayWords(times, [], [], true), /not short of memory, CPU or disk I\/O as far as it is known; 5\.0 s are in no phase$/);
 });
 
 function office(over: { refusal?: string | null; waits?: Record<WaitedFor, Wait> } = {}) {
@@ -173,6 +174,30 @@ t.test('slow without a lack: delayed, and no resource is blamed', async (t) => {
   await run(1);
   t.match(credentials.view(VM, id), { state: 'delayed', delay: { causes: [] } });
   t.match(messages().at(-1), /not short of memory, CPU or disk/);
+});
+
+t.test('words of the guest that come all at once, long after: its work is not counted as their way', async (t) => {
+  const { credentials, answer, run, messages } = office();
+  const { id } = credentials.request(VM, KEY, 'ada');
+  await run(9);
+  t.match(messages().at(-1), /has not answered yet/);
+  answer({ elapsedMs: 0 });
+  answer({ elapsedMs: 1000, phases: [{ name: 'secret', ms: 1000 }] });
+  answer({
+    state: 'ready',
+    sealed: 'a.b.c.d.e',
+    elapsedMs: 3000,
+    phases: [
+      { name: 'secret', ms: 1000 },
+      { name: 'encrypt', ms: 1900 },
+    ],
+  });
+  const { totalMs, phases, unaccountedMs } = credentials.view(VM, id)!;
+  t.equal(phases.find(({ name }) => name === 'delivery')?.ms, 6000);
+  t.equal(
+    phases.reduce((sum, { ms }) => sum + ms, unaccountedMs),
+    totalMs,
+  );
 });
 
 t.test('a guest that says nothing: the command is repeated, the host’s view counts, and it ends', async (t) => {

@@ -3,8 +3,16 @@ import type { Cause, LoginTimes, WaitedFor } from './delay.ts';
 
 const SHORT_OF: Readonly<Record<WaitedFor, string>> = { memory: 'memory', cpu: 'CPU', io: 'disk I/O' };
 
-export function delayWords({ totalMs, unaccountedMs }: LoginTimes, causes: readonly Cause[], doing: readonly string[]): string {
+/** `heard`: the guest has told of its work; before that nothing is known of what it lacks but what its host sees. */
+export function delayWords(
+  { totalMs, unaccountedMs }: LoginTimes,
+  causes: readonly Cause[],
+  doing: readonly string[],
+  heard: boolean,
+): string {
   const after = `after ${seconds(totalMs)}`;
+  if (causes.length === 0 && !heard)
+    return `delayed ${after}: the guest has not answered yet, so it is not known what it waits for; its host sees no lack of memory, CPU or disk I/O`;
   if (causes.length === 0)
     return `delayed ${after}: the guest was not short of memory, CPU or disk I/O as far as it is known; ${seconds(unaccountedMs)} are in no phase`;
   const why = causes.map(({ resource, share, seenBy }) => {
