@@ -8,12 +8,16 @@ import { HeadroomError } from '../shared/errors.ts';
 import type { HostId, VmId } from '../shared/ids.ts';
 import type { Connect } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
+import { REDIRECT_CAPABILITY } from '../shared/protocol/frames.ts';
 import { PROTOCOL_VERSIONS } from '../shared/protocol/versions.ts';
+import type { Addresses } from './core/addresses.ts';
 import { GUEST_BUFFER_LIMITS, SampleBuffer } from './core/sample-buffer.ts';
 import { createUplink, type Prover } from './loops/uplink.ts';
 
 export interface EnrolOptions {
+  /** Connects to the next of `addresses`, where there are several. */
   connect: Connect;
+  addresses?: Addresses;
   prover: Prover;
   /** Whose key it is. */
   agent: { role: 'host'; host: HostId } | { role: 'guest'; vm: VmId };
@@ -31,10 +35,19 @@ export async function enrol(options: EnrolOptions): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   let away: HeadroomError | null = null;
   const uplink = createUplink({
-    ...{ role: agent.role, connect: options.connect, clock, prng: options.prng, prover: options.prover },
+    ...{
+      role: agent.role,
+      connect: options.connect,
+      ...(options.addresses ? { addresses: options.addresses } : {}),
+      clock,
+      prng: options.prng,
+      prover: options.prover,
+    },
     buffer: new SampleBuffer(GUEST_BUFFER_LIMITS, null),
     hello: () => ({
-      ...{ type: 'hello', versions: [...PROTOCOL_VERSIONS], role: agent.role, bootId, agentVersion: version, capabilities: [] },
+      ...{ type: 'hello', versions: [...PROTOCOL_VERSIONS], role: agent.role, bootId, agentVersion: version },
+      // Whoever looks after the host takes it in: the key is known to all of them.
+      capabilities: agent.role === 'host' ? [REDIRECT_CAPABILITY] : [],
       ...{ host: agent.role === 'host' ? agent.host : null, vm: agent.role === 'guest' ? agent.vm : null },
       ...{ wallMs: clock.wallMs(), monotonicMs: clock.monotonicMs(), highestPairs: [] },
     }),

@@ -157,11 +157,11 @@ const CONNECT_MS_OF_SEVERAL = 2000;
 function aggregators(
   { aggregator, caFile }: { aggregator: string; caFile: string | null },
   webSocketConnect: (url: string, maxBytes: number, ca?: string, timeoutMs?: number) => Connect,
+  maxBytes = FRAME_BYTES_MAX,
 ): { connect: Connect; addresses: Addresses } {
   const [ca, urls] = [certificates(caFile), aggregator.split(',').map((url) => url.trim())];
   const addresses = new Addresses(urls);
-  const connectTo = (url: string): Connect =>
-    webSocketConnect(url, FRAME_BYTES_MAX, ca, addresses.several ? CONNECT_MS_OF_SEVERAL : undefined);
+  const connectTo = (url: string): Connect => webSocketConnect(url, maxBytes, ca, addresses.several ? CONNECT_MS_OF_SEVERAL : undefined);
   for (const url of urls) connectTo(url);
   return { connect: async () => connectTo(addresses.next)(), addresses };
 }
@@ -315,11 +315,7 @@ async function runEnrol(args: readonly string[]): Promise<number> {
   if (token === '') throw new HeadroomError('USAGE', 'the token is read from stdin, and there was none; `headroom agent token` makes one');
   await enrol({
     agent: config.vm === null ? { role: 'host', host: hostId(config.host ?? hostname()) } : { role: 'guest', vm: vmId(config.vm) },
-    connect: webSocketConnect(
-      config.aggregator.split(',')[0]!.trim(),
-      config.vm === null ? FRAME_BYTES_MAX : GUEST_FRAME_BYTES_MAX,
-      certificates(config.caFile),
-    ),
+    ...aggregators(config, webSocketConnect, config.vm === null ? FRAME_BYTES_MAX : GUEST_FRAME_BYTES_MAX),
     prover: openAgentKeyWith(config.stateDir, token),
     ...{ clock: systemClock, prng: createPrng(randomSeed()), bootId: newUuid(), version: VERSION, waitMs: secondsToMs(config.waitSeconds) },
   });

@@ -92,6 +92,8 @@ export interface AggregatorOptions {
 const SETTLE_MS = 20_000;
 /** A VM that was seen to start is planned for after this long: its first samples are there by then. */
 const LAUNCH_PLAN_MS = 1500;
+/** Of the time in which a successor asks the series and learns, so many times as much goes to what cannot wait. */
+const RELEARN_RESTS = 4;
 /** Hosts that were just taken over, planned for together. */
 const TAKEN_PLAN_MS = 150;
 /** Changes of before a restart that still count against the blast radius are looked for in so many entries. */
@@ -237,7 +239,8 @@ export class Aggregator {
     const { stepMs, modelsKeptMs: keptMs } = config;
     const successor = {
       history: (vm: VmId, sinceMs: number | null) => demandHistory(series, vm, { stepMs, nowMs: nowMs(), sinceMs }),
-      giveWay: fairTurns(clock),
+      rest: (workedMs: number) => sleep(clock, RELEARN_RESTS * workedMs),
+      monotonicMs: () => clock.monotonicMs(),
     };
     return new ModelKeeper({ ...{ ledger, state, log, nowMs, keptMs }, ...(ownership === undefined ? {} : successor) });
   }

@@ -28,6 +28,8 @@ const Cluster = Type.Object(
       },
       closed,
     ),
+    /** The authority of the others' certificates, where it is one's own: requests about their hosts are passed on to them. */
+    caFile: Type.Optional(text),
     /** Begin of all keys in etcd: one for each fleet. */
     prefix: Type.Optional(Type.String({ pattern: '^[a-zA-Z0-9/_-]{1,128}$' })),
     /** An aggregator that is silent for so long has lost its hosts. */
@@ -39,7 +41,8 @@ const Cluster = Type.Object(
 );
 const CHECK = Compile(Cluster);
 
-export type ClusterConfig = Required<Static<typeof Cluster>>;
+type Given = Static<typeof Cluster>;
+export type ClusterConfig = Required<Omit<Given, 'caFile'>> & Pick<Given, 'caFile'>;
 
 const DEFAULTS = {
   prefix: 'headroom/',

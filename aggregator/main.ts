@@ -16,6 +16,8 @@ import { type Aggregator, createAggregator } from './aggregator.ts';
 import { AGGREGATOR_HELP, type AggregatorConfig, parseFlags, resolveConfig } from './config.ts';
 import { FitPool } from './fit/fit-pool.ts';
 import { peerOutliers } from './fit/peer-outliers.ts';
+import { originOf, peerClient } from './http/peer-client.ts';
+import type { Peers } from './http/peers.ts';
 import { createHttpServer } from './http/server.ts';
 import type { Access } from './identity/access.ts';
 import { openAccess, readTls } from './identity/open-access.ts';
@@ -23,6 +25,7 @@ import { serveAgents } from './ingest/serve-agents.ts';
 import { openWebhooks } from './notify/open-webhooks.ts';
 import { openCluster } from './open-cluster.ts';
 import { openSeriesStore } from './open-series-store.ts';
+import type { Ownership } from './ownership/ownership.ts';
 import { packageVersion } from './package-version.ts';
 import type { PolicySource } from './service/policy-keeper.ts';
 import { lockDirectory } from './store/sqlite/directory-lock.ts';
@@ -57,6 +60,8 @@ const SHARED_ACCESS_MS = 1000;
 interface Opened {
   aggregator: Aggregator;
   access: Access;
+  /** Null: it is the only one. */
+  ownership: Ownership | null;
 }
 
 async function open(config: AggregatorConfig, log: Logger, closers: Closers): Promise<Opened> {
@@ -106,15 +111,24 @@ async function open(config: AggregatorConfig, log: Logger, closers: Closers): Pr
   closers.push(() => aggregator.stop());
   // Whatever keeps us from hearing it now, the next turn asks again.
   if (ownership !== undefined) setInterval(() => void access.refresh().catch(() => undefined), SHARED_ACCESS_MS).unref();
-  return { aggregator, access };
+  return { aggregator, access, ownership: ownership ?? null };
 }
 
-async function listen({ aggregator, access }: Opened, config: AggregatorConfig, log: Logger, closers: Closers): Promise<void> {
+/** Where agents have an address of their own, nobody knows the others' addresses for people. */
+function peersOf({ cluster, agents }: AggregatorConfig, ownership: Ownership | null): Peers | null {
+  if (cluster === null || ownership === null || agents !== null) return null;
+  const ca = cluster.caFile === undefined ? undefined : readFileSync(cluster.caFile, 'utf8');
+  const origins = (): string[] => ownership.members().flatMap(({ name, url }) => (name === ownership.name ? [] : [originOf(url)]));
+  return { origins, ask: peerClient(ca) };
+}
+
+async function listen({ aggregator, access, ownership }: Opened, config: AggregatorConfig, log: Logger, closers: Closers): Promise<void> {
   const upgrades = config.agents === null ? webSocketUpgrades(FRAME_BYTES_MAX, (transport) => aggregator.accept(transport)) : null;
   const tls = readTls(config.access);
+  const peers = peersOf(config, ownership);
   const http = await createHttpServer(aggregator.service, {
     ...config.listen,
-    ...{ access, ...(tls ? { tls } : {}) },
+    ...{ access, ...(tls ? { tls } : {}), ...(peers ? { peers } : {}) },
     hostNames: config.hostNames,
     onError: (error, method, path) => log.error('a request failed', { method, path, problem: errorText(error) }),
     ...(upgrades ? { onUpgrade: (request, socket, head) => upgrades.upgrade(request, socket, head) } : {}),

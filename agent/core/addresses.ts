@@ -40,10 +40,13 @@ export class Addresses {
 
   /** Looked for in vain within the last seconds. */
   unreachable(nowMs: number): string[] {
-    return [...this.#failedAtMs]
-      .filter(([, atMs]) => nowMs - atMs < TOLD_MS)
-      .map(([url]) => url)
-      .slice(-TOLD_MAX);
+    return (
+      [...this.#failedAtMs]
+        // The only place there is has no name.
+        .filter(([url, atMs]) => url !== '' && nowMs - atMs < TOLD_MS)
+        .map(([url]) => url)
+        .slice(-TOLD_MAX)
+    );
   }
 
   /** It was taken in, and that lasted. */

@@ -8,13 +8,17 @@ import type { DiscoveryLoop } from './discover.ts';
 import { type HostContext, tell } from './host-context.ts';
 import { noteSeen, refreshSetting } from './settings.ts';
 
+/** As hypervisors say it of a VM that left alive. */
+const MIGRATED = /migrated away/;
+
 export function handleEvent(context: HostContext, discovery: DiscoveryLoop, event: HypervisorEvent, looked: () => void): void {
   const failed = (error: unknown): void => context.log.warn('could not follow an event', { event: event.kind, error: errorText(error) });
   const entry = 'id' in event ? context.table.get(event.id) : undefined;
   switch (event.kind) {
     case 'lifecycle':
       if (entry?.managed) {
-        tell(context, 'lifecycle', `${event.name} is ${event.power}${event.detail && ` (${event.detail})`}`, { vm: event.id });
+        const kind = MIGRATED.test(event.detail) ? 'migrated' : 'lifecycle';
+        tell(context, kind, `${event.name} is ${event.power}${event.detail && ` (${event.detail})`}`, { vm: event.id });
       }
       if (/reboot|reset/i.test(event.detail)) discovery.rebooted(event.id);
       discovery.one(event.id, event.name, event.power).then(looked, failed);

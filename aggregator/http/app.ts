@@ -14,6 +14,7 @@ import { docsPage, type OpenApiDocument } from './docs-page.ts';
 import { addGuard, SECURITY_HEADERS } from './guard.ts';
 import { guidePages } from './guide-pages.ts';
 import { metricsText } from './metrics.ts';
+import { addPeers, type Peers } from './peers.ts';
 import { currentPrincipal } from './principal.ts';
 import { ProblemSchema, problemOf } from './problem.ts';
 import { agentKeyRoutes } from './routes/agent-keys.ts';
@@ -33,6 +34,7 @@ import { mapRoutes } from './routes/map.ts';
 import { notificationRoutes } from './routes/notifications.ts';
 import { planRoutes } from './routes/plans.ts';
 import { policyRoutes } from './routes/policies.ts';
+import type { Routes } from './routes/route-options.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { slaRoutes } from './routes/slas.ts';
 import { statusRoutes } from './routes/status.ts';
@@ -47,6 +49,8 @@ export interface HttpAppOptions {
   hostNames?: readonly string[];
   /** Who may ask for what; absent: whoever reaches it may do anything. */
   access?: Access;
+  /** The other aggregators, whose hosts are shown and reached here, too; absent: there are none. */
+  peers?: Peers;
   /** Certificate and key, PEM. */
   tls?: { cert: string; key: string };
   /** How often a silent event stream says that it is alive. */
@@ -59,6 +63,27 @@ export interface HttpAppOptions {
 const BODY_BYTES_MAX = 1024 * 1024;
 /** Proxies close idle streams after a minute. */
 const HEARTBEAT_MS = 15_000;
+
+const SERVICE_ROUTES: readonly Routes[] = [
+  hostRoutes,
+  vmRoutes,
+  planRoutes,
+  policyRoutes,
+  templateRoutes,
+  groupRoutes,
+  demandRoutes,
+  slaRoutes,
+  capacityRoutes,
+  loanRoutes,
+  mapRoutes,
+  anomalyRoutes,
+  auditRoutes,
+  killSwitchRoutes,
+  credentialRoutes,
+  suspensionRoutes,
+  statusRoutes,
+  healthRoutes,
+];
 
 export async function createHttpApp(whole: AggregatorService, options: HttpAppOptions = {}): Promise<FastifyInstance> {
   const answerProblem = (error: unknown, request: FastifyRequest, reply: FastifyReply): void => {
@@ -106,30 +131,8 @@ export async function createHttpApp(whole: AggregatorService, options: HttpAppOp
     transform: ({ schema, url, route }) => ({ schema: { ...schema, operationId: operationId(String(route.method), url) }, url }),
   });
   await app.register(async (scope) => {
-    for (const routes of [
-      hostRoutes,
-      vmRoutes,
-      planRoutes,
-      policyRoutes,
-      templateRoutes,
-      groupRoutes,
-      demandRoutes,
-      slaRoutes,
-      capacityRoutes,
-      loanRoutes,
-      mapRoutes,
-      anomalyRoutes,
-      auditRoutes,
-      killSwitchRoutes,
-      credentialRoutes,
-      suspensionRoutes,
-      statusRoutes,
-      healthRoutes,
-      notificationRoutes(streaming),
-      eventRoutes(streaming),
-    ]) {
-      routes(scope, service);
-    }
+    if (options.peers !== undefined) addPeers(scope, service, options.peers);
+    for (const routes of [...SERVICE_ROUTES, notificationRoutes(streaming), eventRoutes(streaming)]) routes(scope, service);
     if (access !== undefined) for (const routes of [sessionRoutes, apiTokenRoutes, agentKeyRoutes]) routes(scope, access);
   });
   pages(app, service);

@@ -62,6 +62,8 @@ export class AgentRegistry implements AgentIdentities {
   readonly #enrolled = new Map<PeerKey, EnrolledKey>();
 
   readonly #kept: SharedText;
+  /** One look for all who come with keys that are not known here. */
+  #looking: Promise<void> | null = null;
 
   private constructor(options: AgentRegistryOptions) {
     this.#options = options;
@@ -116,7 +118,7 @@ export class AgentRegistry implements AgentIdentities {
     const successor = next === null ? undefined : this.#keys.get(next.publicKey);
     // The welcome that said so was lost: the agent brings both keys again.
     if (successor?.agent === agent && successor.revokedAtMs === null && known !== undefined) return successor.keyId;
-    if (known === undefined) return this.#enrol(agent, publicKey, token);
+    if (known === undefined) return this.#enrolOrFind(agent, publicKey, token);
     if (known.revokedAtMs !== null) throw refused(`key ${known.keyId} of ${agent} is revoked; enrol it anew with a token`);
     if (next === null || !this.#isDue(known)) return known.keyId;
     if (successor !== undefined) throw refused(`the next key of ${agent} was used before`);
@@ -125,6 +127,18 @@ export class AgentRegistry implements AgentIdentities {
 
   #isDue(key: EnrolledKey): boolean {
     return key.rotate || this.#nowMs() - key.sinceMs > this.#options.keyMsMax;
+  }
+
+  /** Another aggregator may have made the token, or have enrolled the key, a moment ago. */
+  async #enrolOrFind(agent: PeerKey, publicKey: string, token: string | null): Promise<string> {
+    this.#looking ??= this.refresh()
+      .catch(() => undefined)
+      .finally(() => {
+        this.#looking = null;
+      });
+    await this.#looking;
+    const found = this.#keys.get(publicKey);
+    return found?.agent === agent && found.revokedAtMs === null ? found.keyId : this.#enrol(agent, publicKey, token);
   }
 
   async #enrol(agent: PeerKey, publicKey: string, token: string | null): Promise<string> {

@@ -26,8 +26,10 @@ export interface LeasedOwnershipOptions {
 const RENEWALS = 6;
 /** Clocks of two machines drift apart by far less within a lease. */
 const DRIFT_FRACTION = 0.1;
-/** Members must be the same for so many leases before hosts are moved for balance. */
-const STEADY_LEASES = 3;
+/** Members must be the same for so many leases before hosts are moved for balance: half a minute, in which a restarted one is back. */
+const STEADY_LEASES = 10;
+/** A turn that ended longer ago than this part of a lease: the table is slow, and what is given back now may find nobody who can take it. */
+const PROMPT_FRACTION = 1 / 3;
 const MEMBER = 'members/';
 const FLEET = 'fleet';
 const hostKey = (host: string): string => `hosts/${host}`;
@@ -50,6 +52,8 @@ export class LeasedOwnership implements Ownership {
   #held: Held | null = null;
   #members: readonly Member[] = [];
   #membersSinceMs = 0;
+  /** When the table last had answered all of a turn. */
+  #turnedMs = Number.NEGATIVE_INFINITY;
   /** Owners that the table named, good for as long as they are members and for one lease at most. */
   readonly #owners = new Map<HostId, { owner: Member; untilMs: number }>();
   #timer: Timer | undefined;
@@ -111,7 +115,9 @@ export class LeasedOwnership implements Ownership {
   misplaced(movesMax: number): { host: HostId; to: Member }[] {
     const held = this.#living();
     const { clock, leaseMs } = this.#options;
-    if (held === null || clock.monotonicMs() - this.#membersSinceMs < STEADY_LEASES * leaseMs) return [];
+    const nowMs = clock.monotonicMs();
+    if (held === null || nowMs - this.#membersSinceMs < STEADY_LEASES * leaseMs) return [];
+    if (nowMs - this.#turnedMs > PROMPT_FRACTION * leaseMs) return [];
     const names = this.#members.map(({ name }) => name);
     return movesOfRound(this.name, [...held.hosts.keys()], names, movesMax).flatMap(({ host, to }) => {
       const member = this.#memberOf(to);
@@ -235,6 +241,7 @@ export class LeasedOwnership implements Ownership {
     held.untilMs = untilMs;
     const [fleet, listed] = await Promise.all([table.take(held.lease, FLEET, this.name), table.list(MEMBER)]);
     held.fleet = fleet.mine ? fleet.entry.revision : null;
+    this.#turnedMs = clock.monotonicMs();
     const members = listed.map(({ key, value }) => ({ name: key.slice(MEMBER.length), url: value }));
     if (JSON.stringify(members) === JSON.stringify(this.#members)) return;
     log.info('aggregators', { members: members.map(({ name }) => name).join(', ') });

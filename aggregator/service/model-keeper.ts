@@ -41,8 +41,9 @@ export interface ModelKeeperOptions {
   bytesPerPeriod?: number;
   /** What a VM wanted since then, as another aggregator wrote it down; null = as far back as is of use. Absent: there is no other. */
   history?: (vm: VmId, sinceMs: number | null) => Promise<DemandHistory>;
-  /** Lets others have their turn. */
-  giveWay?: () => Promise<void>;
+  /** Waits after so much work: a successor has hundreds of VMs to learn about, and must look after their hosts meanwhile. */
+  rest?: (workedMs: number) => Promise<void>;
+  monotonicMs?: () => number;
 }
 
 export class ModelKeeper {
@@ -100,14 +101,15 @@ export class ModelKeeper {
   }
 
   async #relearn(vm: VmId): Promise<void> {
-    const { history, giveWay, state } = this.#options;
+    const { history, rest, state, monotonicMs = () => 0 } = this.#options;
     if (history === undefined) return;
     const record = state.vm(vm);
     if (record === undefined) return;
+    const beganMs = monotonicMs();
     const wanted = await history(vm, record.models.knownUntilMs);
     const steps = state.vm(vm)?.relearn(wanted, state.policy) ?? 0;
     this.relearntSteps += steps;
-    if (steps > 0) await giveWay?.();
+    await rest?.(monotonicMs() - beganMs);
   }
 
   /**

@@ -183,8 +183,8 @@ export const EVENT_KINDS = [
   'hypervisor-connection',
   'kill-switch',
   'guest-agent',
-  /** The VM is on its way to another host, and has its original values back. Since version 2. */
-  'departing',
+  /** The VM has gone on to another host, alive. Since version 2. */
+  'migrated',
 ] as const;
 export const EventFrame = Type.Object({
   type: Type.Literal('event'),

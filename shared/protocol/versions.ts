@@ -3,7 +3,7 @@
  * a hello offers; output: the version of that connection, and frames as its other end knows them. Code is written for the newest
  * version alone: what an older end does not know is put into its words here, on the way out, and nowhere else.
  *
- * Version 2 beside version 1: an event of kind `departing`, and the aggregators' addresses in the welcome. Whatever comes next that
+ * Version 2 beside version 1: an event of kind `migrated`, and the aggregators' addresses in the welcome. Whatever comes next that
  * older ends would refuse (a kind of frame, a member of an enumeration, a required field) takes a new version, and drops the oldest.
  */
 import { HeadroomError } from '../errors.ts';
@@ -33,7 +33,7 @@ export function checkVersion(version: number): void {
 export function asVersion(frame: Frame, version: number): Frame {
   if (version >= 2) return frame;
   // What an older aggregator makes of it is what it made of a migration before: the VM's job and its end tell.
-  if (frame.type === 'event' && frame.kind === 'departing') return { ...frame, kind: 'lifecycle' };
+  if (frame.type === 'event' && frame.kind === 'migrated') return { ...frame, kind: 'lifecycle' };
   if (frame.type === 'welcome' && frame.aggregators !== undefined) {
     const { aggregators: _, ...welcome } = frame;
     return welcome;

@@ -3,6 +3,7 @@ import { agentCost } from './agent.ts';
 import type { Benchmark } from './benchmark.ts';
 import { density } from './density.ts';
 import { detecting } from './detect.ts';
+import { etcdSize } from './etcd-size.ts';
 import { failover } from './failover.ts';
 import { families } from './families.ts';
 import { fleet } from './fleet.ts';
@@ -22,6 +23,7 @@ export const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
   agent: agentCost,
   density,
   detect: detecting,
+  'etcd-size': etcdSize,
   failover,
   families,
   fleet,

@@ -6,12 +6,14 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { isEnrolled, openAgentKeyWith } from '../../agent/agent-key.ts';
+import { Addresses } from '../../agent/core/addresses.ts';
 import { enrol } from '../../agent/enrol.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { hostId } from '../../shared/ids.ts';
 import { webSocketConnect } from '../../shared/net/websocket.ts';
 import { createPrng } from '../../shared/prng.ts';
 import { FRAME_BYTES_MAX } from '../../shared/protocol/frames.ts';
+import { freePort } from '../support/free-port.ts';
 import { type IdentityWorld, identityWorld, testAgent } from '../support/identity-world.ts';
 import { until } from '../support/wire-world.ts';
 
@@ -37,6 +39,22 @@ t.test('enrolled by a token in memory; the service then needs none', async (t) =
   const service = testAgent({ world, hello: { host: 'host-a' }, stateDir });
   await until(() => service.welcomes.length === 1, 'the welcome without a token');
   await service.uplink.stop();
+});
+
+t.test('of several aggregators the first is away: the next is asked', async (t) => {
+  const world = await identityWorld();
+  t.teardown(() => world.close());
+  const stateDir = t.testdir();
+  const { token } = await world.registry.issueToken('host/host-a', 60_000, 'alice');
+  const addresses = new Addresses([`wss://localhost:${await freePort()}/v1/agents`, world.url]);
+  await enrol({
+    connect: async () => webSocketConnect(addresses.next, FRAME_BYTES_MAX, world.ca)(),
+    addresses,
+    prover: openAgentKeyWith(stateDir, token),
+    agent: { role: 'host', host: hostId('host-a') },
+    ...{ clock: systemClock, prng: createPrng(1), bootId: 'boot', version: '1.2.3', waitMs: 10_000 },
+  });
+  t.ok(isEnrolled(stateDir));
 });
 
 t.test('a wrong token', async (t) => {

@@ -122,7 +122,7 @@ class Agent {
 
   /** Older agents say what they know only. */
   event(message: string): void {
-    this.#uplink?.send({ ...eventFrame(message, this.vm), kind: this.version < 2 ? 'lifecycle' : 'departing' });
+    this.#uplink?.send({ ...eventFrame(message, this.vm), kind: this.version < 2 ? 'lifecycle' : 'migrated' });
   }
 
   get empty(): boolean {
@@ -181,7 +181,7 @@ t.test('one after another, under load, there and back again', async (t) => {
       t.equal(agent.welcomes.at(-1)?.version, version, `${what}: ${agent.host} speaks version ${version}`);
       t.same(agent.welcomes.at(-1)?.aggregators, version === 2 ? urls : undefined);
       const { kind } = aggregator.sink.events.find(({ message }) => message === `${order} ${agent.host}`)!;
-      t.equal(kind, version === 2 ? 'departing' : 'lifecycle', 'what the older does not know comes in words that it knows');
+      t.equal(kind, version === 2 ? 'migrated' : 'lifecycle', 'what the older does not know comes in words that it knows');
     }
     t.same(
       aggregator.problems.filter((problem) => !problem.startsWith('CONNECTION_CLOSED')),
@@ -226,7 +226,7 @@ t.test('one after another, under load, there and back again', async (t) => {
 t.test('what goes to an older end is sound by the schemas of its own time', async (t) => {
   const problem = frozenCheck(1);
   for (const kind of EVENT_KINDS) t.equal(problem(asVersion({ ...eventFrame('x'), kind }, 1)), null, kind);
-  t.match(problem({ ...eventFrame('x'), kind: 'departing' }), /event/, 'and would not be otherwise');
+  t.match(problem({ ...eventFrame('x'), kind: 'migrated' }), /event/, 'and would not be otherwise');
   t.equal(problem(asVersion(helloFrame(), 1)), null, 'hello');
   t.equal(problem(asVersion(inventoryFrame([vmUuid(1)]), 1)), null, 'inventory');
   t.equal(problem(asVersion(commandFrame(vmUuid(1)), 1)), null, 'command');

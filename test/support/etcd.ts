@@ -24,7 +24,8 @@ interface Status {
   header: { member_id: string };
 }
 
-export async function startEtcd(members = 1): Promise<EtcdCluster> {
+/** `more`: flags in the place of those here. */
+export async function startEtcd(members = 1, more: Readonly<Record<string, string>> = {}): Promise<EtcdCluster> {
   const folder = mkdtempSync(join(tmpdir(), 'headroom-etcd-'));
   const places: { client: string; peer: string }[] = [];
   for (let i = 0; i < members; i++)
@@ -38,6 +39,7 @@ export async function startEtcd(members = 1): Promise<EtcdCluster> {
       ...{ name: `m${i}`, 'data-dir': join(folder, `m${i}`), 'listen-client-urls': client, 'advertise-client-urls': client },
       ...{ 'listen-peer-urls': peer, 'initial-advertise-peer-urls': peer, 'initial-cluster': cluster },
       ...{ 'auto-compaction-mode': 'revision', 'auto-compaction-retention': '1000', logger: 'zap', 'log-level': 'error' },
+      ...more,
     };
     const args = Object.entries(flags).flatMap(([flag, value]) => [`--${flag}`, value]);
     const child = spawn('etcd', args, { stdio: ['ignore', 'pipe', 'pipe'] });

@@ -1,11 +1,14 @@
 /** Goal: a key enrolled or revoked, a token made or revoked at one aggregator counts at the others, and ends connections there. */
+import { randomBytes } from 'node:crypto';
 import t from 'tap';
+import { openAgentKeyWith } from '../../agent/agent-key.ts';
 import { AgentRegistry } from '../../aggregator/identity/agent-registry.ts';
 import { ApiTokens } from '../../aggregator/identity/api-tokens.ts';
 import { SecurityLog } from '../../aggregator/identity/security-log.ts';
 import { createMemoryLedgerStore } from '../../aggregator/store/sqlite/memory-ledger-store.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { createLogger } from '../../shared/log.ts';
+import { helloFrame } from '../support/wire-world.ts';
 
 const ledger = createMemoryLedgerStore();
 const security = new SecurityLog(
@@ -34,6 +37,19 @@ t.test('agents', async (t) => {
   t.ok(b.list().keys[0]!.revokedAtMs);
   await b.refresh();
   t.equal(evicted.length, 1, 'once');
+});
+
+t.test('a token made, and a key enrolled, at one aggregator counts at the next in the same moment', async (t) => {
+  const own = createMemoryLedgerStore();
+  const load = () =>
+    AgentRegistry.load({ ledger: own, clock: systemClock, security, always: true, keyMsMax: 1e12, evict: () => undefined });
+  const [a, b, c] = [await load(), await load(), await load()];
+  const { token } = await a.issueToken('host/kvm1', 60_000, 'alice');
+  const key = openAgentKeyWith(t.testdir(), token);
+  const occasion = { hello: helloFrame({ host: 'kvm1' }), nonce: randomBytes(32).toString('base64url'), binding: '' };
+  const proof = key.prove({ type: 'challenge', nonce: occasion.nonce, rotate: false }, occasion.hello, '');
+  const keyId = await b.prove(occasion, proof);
+  t.equal(await c.prove(occasion, proof), keyId, 'sent on before it was welcomed, it need not enrol twice');
 });
 
 t.test('API tokens', async (t) => {

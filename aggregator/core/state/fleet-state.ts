@@ -207,7 +207,8 @@ export class FleetState {
   applyEvent(host: HostId, event: FrameOf<'event'>, nowMs: number, nowMonoMs: number): void {
     const vm = event.vm === null ? undefined : this.#vms.get(event.vm as VmId);
     const { resource, setting, pair } = event;
-    if (vm && event.kind === 'lifecycle') vm.lastLifecycle = event.message;
+    if (vm && (event.kind === 'lifecycle' || event.kind === 'migrated')) vm.lastLifecycle = event.message;
+    if (vm && event.kind === 'migrated' && vm.host === host) vm.hasLeft = true;
     if (vm && resource !== null) {
       if (pair !== null) vm.raisePair(resource, pair);
       const before = vm.current[resource];

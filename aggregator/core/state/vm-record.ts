@@ -87,6 +87,8 @@ export class VmRecord {
   readonly #boots: VmBoots;
   /** What the host told of its last start or end; empty = nothing. */
   lastLifecycle = '';
+  /** Its host said that it went on to another: whichever reports it next has it. */
+  hasLeft = false;
   /** By the agreement's name. */
   readonly #attainment = new Map<string, Attainment>();
   readonly #sampledMonoMs = perResource(() => Number.NEGATIVE_INFINITY);
@@ -120,6 +122,7 @@ export class VmRecord {
   applyInventory(host: HostId, inventory: VmInventory, nowMonoMs: number): void {
     this.host = host;
     this.inventory = inventory;
+    this.hasLeft = false;
     this.#boots.applyInventory(inventory);
     if (JSON.stringify(this.#labels) !== JSON.stringify(inventory.labels)) this.#labels = { ...inventory.labels };
     for (const resource of RESOURCES) delete this.current[resource];
