@@ -128,6 +128,12 @@ export const HOST_OPTIONS = {
     value: 'N',
     help: 'a resumed VM that gives no sign of life keeps its older snapshots',
   },
+  sliceDir: {
+    kind: text,
+    default: '/run/headroom-slice',
+    value: 'DIR',
+    help: 'where programs that lend and borrow memory tell of themselves; what is lent is not there for VMs',
+  },
   memoryReserveMiB: {
     kind: number(0),
     default: 256,

@@ -7,9 +7,9 @@ export const EXIT_USAGE = 64;
 const EXIT_UNAVAILABLE = 69;
 
 /** The code a run ends with; what it failed with is told on stderr. Never rejects. */
-export function exitCodeOf(run: Promise<number>): Promise<number> {
+export function exitCodeOf(run: Promise<number>, program = 'headroom-agent'): Promise<number> {
   return run.catch((error: unknown) => {
-    console.error(`headroom-agent: ${errorText(error)}`);
+    console.error(`${program}: ${errorText(error)}`);
     return isHeadroomError(error, 'USAGE') || isHeadroomError(error, 'CONFIG_INVALID') ? EXIT_USAGE : EXIT_UNAVAILABLE;
   });
 }

@@ -20,6 +20,7 @@ import type { Addresses } from './core/addresses.ts';
 import type { Spill } from './core/backlog.ts';
 import { hasEntries, type VmRecord } from './core/journal.ts';
 import { HOST_BUFFER_LIMITS, SampleBuffer } from './core/sample-buffer.ts';
+import type { FoundSlice } from './core/slice-state.ts';
 import type { Hypervisor } from './hypervisor/hypervisor.ts';
 import type { BuildDesk, BuildMeans } from './loops/build-desk.ts';
 import { createCommandLoop } from './loops/command.ts';
@@ -74,6 +75,8 @@ export interface HostAgentOptions {
   build?: BuildMeans;
   /** Suspends VMs and brings them back; absent: its administrator does not let it. */
   suspend?: SuspendMeans;
+  /** Memory lent and borrowed; absent = there is none. */
+  slices?: () => readonly FoundSlice[];
   /** The agent's key; absent = it has none. */
   prover?: Prover;
 }
@@ -279,6 +282,7 @@ function createContext(options: HostAgentOptions, out: Pick<HostContext, 'send' 
     log,
     queues: createVmQueues((vm, error) => log.error('a task failed', { vm, error: errorText(error) })),
     table: new Map(),
+    slices: options.slices ?? (() => []),
     host: {
       capacity: null,
       killed: files.kills(),

@@ -27,6 +27,7 @@ import type { SuspendMeans } from './loops/create-suspension.ts';
 import type { HostAgentSettings } from './loops/host-context.ts';
 import { type Options, optionHelp, parseOptions, type Values } from './options.ts';
 import { newUuid, randomSeed, readText, secondsToMs, selfUsage, stdoutLogger, untilStopped } from './service.ts';
+import { findSlices } from './slice/state-files.ts';
 import { openStateDir } from './state-dir.ts';
 import { VERSION } from './version.ts';
 
@@ -137,6 +138,7 @@ async function runHost(args: readonly string[]): Promise<number> {
       },
     },
     files: openStateDir(config.stateDir),
+    slices: () => findSlices(config.sliceDir),
     settings: hostSettings(config),
     log,
     bootId: newUuid(),

@@ -1,5 +1,6 @@
 /** What of the host stands behind each virtual resource of a VM, as its live definition says. Facts in, plain rows out. Pure. */
 import type { VmDevice } from '../../shared/protocol/frames.ts';
+import { SLICE_NAME } from './slice-state.ts';
 import type { VmFacts } from './vm-facts.ts';
 
 /** Rows beyond these are left out: a VM of more disks is shown by its first. */
@@ -11,7 +12,8 @@ type Facts = Pick<
   'vcpusOnline' | 'bootMemoryMiB' | 'numaNode' | 'dedicatedPinning' | 'hugepages' | 'memorySource' | 'interfaces' | 'disks'
 >;
 
-export function physicalMap(facts: Facts): VmDevice[] {
+/** `sliceOf`: where a borrowed slice lies, by its disk's name. */
+export function physicalMap(facts: Facts, sliceOf: (target: string) => string): VmDevice[] {
   const { vcpusOnline, bootMemoryMiB, numaNode, dedicatedPinning, hugepages, memorySource } = facts;
   const kind = memorySource === 'file' ? 'memory backed by a file' : hugepages ? 'huge pages' : 'RAM';
   const rows: VmDevice[] = [
@@ -29,7 +31,10 @@ export function physicalMap(facts: Facts): VmDevice[] {
       physical: device === '' ? `no device of its own (${type})` : `${device} (${type})`,
     });
   }
-  for (const { target, source } of facts.disks) rows.push({ resource: 'disk', virtual: target, physical: source ?? 'unknown' });
+  for (const { target, source } of facts.disks) {
+    if (source === SLICE_NAME) rows.push({ resource: 'disk', virtual: `swap ${target}`, physical: sliceOf(target) });
+    else rows.push({ resource: 'disk', virtual: target, physical: source ?? 'unknown' });
+  }
   return rows
     .slice(0, ROWS_MAX)
     .map((row) => ({ ...row, virtual: row.virtual.slice(0, TEXT_MAX), physical: row.physical.slice(0, TEXT_MAX) }));

@@ -13,6 +13,7 @@ import type { VmQueues } from '../actuators/vm-queue.ts';
 import type { GuardedHost } from '../core/command-guard.ts';
 import type { ClockReading } from '../core/foreign-hold.ts';
 import type { Lease } from '../core/lease.ts';
+import { type FoundSlice, lentMiB } from '../core/slice-state.ts';
 import type { HostCapacity, Hypervisor } from '../hypervisor/hypervisor.ts';
 import type { KillSwitches, StateFiles } from './state-files.ts';
 import { exposureMiB, type VmEntry } from './vm-table.ts';
@@ -76,6 +77,8 @@ export interface HostContext {
   readonly queues: VmQueues;
   readonly table: Map<VmId, VmEntry>;
   readonly host: HostState;
+  /** Memory lent to other hosts and borrowed from them, as the programs that do it tell. */
+  slices(): readonly FoundSlice[];
   /** Hands a frame to the uplink; events and results wait there while the aggregator is away. */
   send(frame: UpFrame): void;
   /** The inventory has changed: it goes out with the next tick. */
@@ -106,7 +109,7 @@ export function guardedHost(context: HostContext): GuardedHost {
   return {
     killed: host.killed.host,
     balloonManager: host.balloonManager,
-    usableMiB: host.capacity === null ? null : host.capacity.memoryMiB - settings.memoryReserveMiB,
+    usableMiB: host.capacity === null ? null : host.capacity.memoryMiB - settings.memoryReserveMiB - lentMiB(context.slices()),
     exposureMiB: exposure,
     freeMiB: Number.isNaN(host.availableMiB) ? null : host.availableMiB - settings.memoryReserveMiB - promisedMiB(table),
   };

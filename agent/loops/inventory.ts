@@ -8,6 +8,7 @@ import { holdLeftMs } from '../core/foreign-hold.ts';
 import { isolationLeftMs } from '../core/isolation.ts';
 import { physicalMap } from '../core/physical-map.ts';
 import { asksForProbe } from '../core/readiness.ts';
+import { type FoundSlice, lentMiB, sliceWords } from '../core/slice-state.ts';
 import { vmState } from '../core/vm-state.ts';
 import { clockReading, type HostContext } from './host-context.ts';
 import { exposureMiB, overheadMiB, type VmEntry } from './vm-table.ts';
@@ -74,6 +75,7 @@ const textsOf = (vms: readonly VmInventory[]): Map<string, string> => new Map(vm
 function inventory(context: HostContext): FrameOf<'inventory'> {
   const { host, hypervisor, table } = context;
   const entries = [...table.values()];
+  const slices = context.slices();
   // What VMs outside our patterns may hold is not there to be given to ours.
   const others = entries.filter((entry) => !entry.managed).reduce((sum, entry) => sum + exposureMiB(entry), 0);
   return {
@@ -81,7 +83,7 @@ function inventory(context: HostContext): FrameOf<'inventory'> {
     full: true,
     host: {
       cpuCores: host.capacity?.cpuCores ?? 0,
-      memoryMiB: Math.max(0, (host.capacity?.memoryMiB ?? 0) - others),
+      memoryMiB: Math.max(0, (host.capacity?.memoryMiB ?? 0) - others - lentMiB(slices)),
       numaNodes: (host.capacity?.numaNodes ?? []).map(({ id, memoryMiB }) => ({ id, memoryMiB })),
       architecture: host.capacity?.architecture ?? 'unknown',
       hypervisorVersion: host.capacity?.hypervisorVersion ?? 'unknown',
@@ -89,12 +91,12 @@ function inventory(context: HostContext): FrameOf<'inventory'> {
       hypervisorConnected: hypervisor.connected,
       killSwitch: host.killed.host !== null,
     },
-    vms: entries.filter((entry) => entry.managed && entry.facts !== null).map((entry) => vmInventory(context, entry)),
+    vms: entries.filter((entry) => entry.managed && entry.facts !== null).map((entry) => vmInventory(context, entry, slices)),
     gone: [],
   };
 }
 
-function vmInventory(context: HostContext, entry: VmEntry): VmInventory {
+function vmInventory(context: HostContext, entry: VmEntry, slices: readonly FoundSlice[]): VmInventory {
   const { clock, settings } = context;
   const facts = entry.facts;
   const evidence = {
@@ -126,7 +128,7 @@ function vmInventory(context: HostContext, entry: VmEntry): VmInventory {
     jobActive: entry.jobActive,
     ...isolationOf(context, entry),
     guestAgent: entry.guestAgent,
-    ...(facts === null ? {} : { devices: physicalMap(facts) }),
+    ...(facts === null ? {} : { devices: physicalMap(facts, (target) => sliceWords(slices, entry.id, target, clock.bootMs())) }),
     missingSignals: missingSignals(entry),
   };
 }

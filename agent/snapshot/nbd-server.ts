@@ -6,29 +6,11 @@
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { type Clock, sleep } from '../../shared/clock.ts';
+import { serveSession } from '../nbd/nbd-session.ts';
+import { answer, COMMAND, ERROR, type NbdRequest } from '../nbd/nbd-wire.ts';
 import { CHUNK_BYTES, chunkCount } from './chunk.ts';
-import {
-  acknowledged,
-  answer,
-  COMMAND,
-  ERROR,
-  exportInfo,
-  FLAGS_BYTES,
-  greeting,
-  type NbdRequest,
-  OPTION,
-  OPTION_HEAD_BYTES,
-  REQUEST_BYTES,
-  readOption,
-  readRequest,
-  unsupported,
-} from './nbd-wire.ts';
 
 const RETRY_MS = 500;
-/** Options carry names; more is not a client's greeting. */
-const OPTION_BYTES_MAX = 4096;
-/** What one request may ask for: QEMU asks for at most this. */
-const READ_BYTES_MAX = 32 * 1024 * 1024;
 
 export interface NbdOptions {
   path: string;
@@ -56,8 +38,10 @@ export async function serveNbd(options: NbdOptions): Promise<NbdServer> {
   const server = createServer((socket) => {
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
-    socket.on('error', () => socket.destroy());
-    void converse(socket, options, state).catch(() => socket.destroy());
+    serveSession(socket, {
+      info: { bytes: options.bytes, readOnly: true, description: '' },
+      respond: (request) => respond(request, options, state),
+    });
   });
   await listening(server, options.path);
   return {
@@ -84,45 +68,9 @@ interface ServerState {
   order: number[];
 }
 
-async function converse(socket: Socket, options: NbdOptions, state: ServerState): Promise<void> {
-  const take = createTaker(socket);
-  socket.write(greeting());
-  await take(FLAGS_BYTES);
-  if (!(await negotiate(socket, take, options.bytes))) {
-    socket.end();
-    return;
-  }
-  for (;;) {
-    const request = readRequest(await take(REQUEST_BYTES));
-    if (request === null || request.command === COMMAND.disconnect) break;
-    // Answers may come in any order: a slow chunk holds up its own reader alone.
-    void respond(request, options, state).then(
-      (bytes) => socket.write(bytes),
-      () => socket.destroy(),
-    );
-  }
-  socket.end();
-}
-
-/** False: the client does not want the export. */
-async function negotiate(socket: Socket, take: (bytes: number) => Promise<Buffer>, bytes: number): Promise<boolean> {
-  for (;;) {
-    const asked = readOption(await take(OPTION_HEAD_BYTES));
-    if (asked === null || asked.length > OPTION_BYTES_MAX) return false;
-    await take(asked.length);
-    if (asked.option === OPTION.abort) socket.write(acknowledged(asked.option));
-    if (asked.option === OPTION.abort || asked.option === OPTION.exportName) return false;
-    if (asked.option === OPTION.go || asked.option === OPTION.info) socket.write(exportInfo(asked.option, bytes));
-    else socket.write(unsupported(asked.option));
-    if (asked.option === OPTION.go) return true;
-  }
-}
-
 async function respond(request: NbdRequest, options: NbdOptions, state: ServerState): Promise<Buffer> {
-  const { command, offset, length } = request;
-  if (command === COMMAND.flush) return answer(request, 0);
-  if (command !== COMMAND.read) return answer(request, ERROR.readOnly);
-  if (length > READ_BYTES_MAX || offset + length > options.bytes) return answer(request, ERROR.invalid);
+  const { offset, length } = request;
+  if (request.command !== COMMAND.read) return answer(request, ERROR.none);
   const parts: Buffer[] = [];
   for (let at = offset; at < offset + length; ) {
     const index = Math.floor(at / CHUNK_BYTES);
@@ -150,30 +98,4 @@ async function fetched(index: number, { chunk, onStuck, clock }: NbdOptions, sta
       await sleep(clock, RETRY_MS);
     }
   }
-}
-
-/** Reads exactly so many bytes, one caller at a time; rejects when the stream ends before. */
-function createTaker(socket: Socket): (bytes: number) => Promise<Buffer> {
-  let held: Buffer = Buffer.alloc(0);
-  let wake: (() => void) | null = null;
-  let ended = false;
-  socket.on('data', (bytes: Buffer) => {
-    held = held.length === 0 ? bytes : Buffer.concat([held, bytes]);
-    wake?.();
-  });
-  socket.on('close', () => {
-    ended = true;
-    wake?.();
-  });
-  return async (bytes) => {
-    while (held.length < bytes) {
-      if (ended) throw new Error('the client is gone');
-      await new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-    }
-    const taken = held.subarray(0, bytes);
-    held = held.subarray(bytes);
-    return taken;
-  };
 }

@@ -23,6 +23,7 @@ export const MODULES = [
  * same, little by little), `fast MIB` (the same, sooner), `touch` (reads what was filled), `free`,
  * `parts FIRST COUNT` (files of 4 MiB that nothing else holds), `visit FIRST COUNT` (reads them), `sum` (of all of them): each answered on the channel,
  * `listen PORT` (answers HTTP there, at /healthz, and is known to its host from then on), `talk PORT` (a connection to the host's loopback a few times a second, by user-mode networking), `unballoon` (its driver goes),
+ * `swapon` (swaps to a disk of the serial `headroom-slice`, lets tmpfs grow beyond memory), `drop` (its files of `parts` go), `swapoff`, `swapped` (tells KiB swapped out),
  * `req ID LOOPS` (computes, then writes `answer ID` to the channel), `reboot`, `poweroff`. `headroom.noballoon` on the kernel's command line leaves the balloon driver out.
  * `headroom.balancer=PORT` there: it does the work that port of the host's loopback gives it, loops of a shell, and says when it is done.
  * `headroom.qga`: it answers on QEMU's guest agent's channel, so far that it shuts down when asked.
@@ -53,6 +54,15 @@ obey() {
     parts) n=$2; while [ $n -lt $(($2 + $3)) ]; do dd if=/dev/urandom of=/tmp/part.$n bs=1M count=4 2>/dev/null; n=$((n + 1)); done; echo "made $2 $3" >&3; return ;;
     visit) n=$2; while [ $n -lt $(($2 + $3)) ]; do cat /tmp/part.$n > /dev/null; n=$((n + 1)); done; echo "visited $2 $3" >&3; return ;;
     sum) echo "sum $(cat /tmp/part.* | md5sum | cut -c1-32)" >&3; return ;;
+    swapon)
+      while :; do
+        for disk in /sys/block/vd*; do [ "$(cat $disk/serial)" = headroom-slice ] && break 2; done
+        sleep 0.2
+      done
+      mkswap /dev/\${disk##*/}; swapon /dev/\${disk##*/} && mount -o remount,size=512M /tmp ;;
+    drop) rm -f /tmp/part.* ;;
+    swapoff) swapoff -a ;;
+    swapped) set -- $(grep -E 'Swap(Total|Free)' /proc/meminfo); echo "swapped $(($2 - $5))" >&3; return ;;
     unballoon) rmmod virtio_balloon ;;
     reboot) reboot -f ;;
     poweroff) poweroff -f ;;
@@ -110,7 +120,7 @@ while :; do
   if [ -n "$port" ] && exec 3<>$port; then
     while read -r line <&3; do
       obey $line
-      case $line in req*|parts*|visit*|sum) ;; *) echo "done $line" > /dev/console ;; esac
+      case $line in req*|parts*|visit*|sum|swapped) ;; *) echo "done $line" > /dev/console ;; esac
     done
   fi
   sleep 0.5

@@ -6,17 +6,21 @@ import { vmView } from '../support/fake-service.ts';
 import { MADE_VMS } from '../support/made-fleet.ts';
 
 t.test('what the definition says stands behind each resource', async (t) => {
-  const rows = physicalMap({
-    ...{ vcpusOnline: 2, bootMemoryMiB: 4096, numaNode: 1, dedicatedPinning: false, hugepages: false, memorySource: 'anonymous' },
-    interfaces: [
-      { device: 'vnet3', mac: '52:54:00:00:00:01', type: 'bridge' },
-      { device: '', mac: '52:54:00:00:00:02', type: 'user' },
-    ],
-    disks: [
-      { target: 'vda', source: '/var/lib/libvirt/images/web.qcow2' },
-      { target: 'vdb', source: null },
-    ],
-  });
+  const rows = physicalMap(
+    {
+      ...{ vcpusOnline: 2, bootMemoryMiB: 4096, numaNode: 1, dedicatedPinning: false, hugepages: false, memorySource: 'anonymous' },
+      interfaces: [
+        { device: 'vnet3', mac: '52:54:00:00:00:01', type: 'bridge' },
+        { device: '', mac: '52:54:00:00:00:02', type: 'user' },
+      ],
+      disks: [
+        { target: 'vda', source: '/var/lib/libvirt/images/web.qcow2' },
+        { target: 'vdb', source: null },
+        { target: 'vdc', source: 'headroom-slice' },
+      ],
+    },
+    (target) => `RAM elsewhere, as is told of ${target}`,
+  );
   t.same(rows, [
     { resource: 'cpu', virtual: '2 vCPUs', physical: 'CPUs shared with others' },
     { resource: 'memory', virtual: '4096 MiB at boot', physical: 'RAM of NUMA node 1' },
@@ -24,6 +28,7 @@ t.test('what the definition says stands behind each resource', async (t) => {
     { resource: 'network', virtual: '52:54:00:00:00:02', physical: 'no device of its own (user)' },
     { resource: 'disk', virtual: 'vda', physical: '/var/lib/libvirt/images/web.qcow2' },
     { resource: 'disk', virtual: 'vdb', physical: 'unknown' },
+    { resource: 'disk', virtual: 'swap vdc', physical: 'RAM elsewhere, as is told of vdc' },
   ]);
 });
 

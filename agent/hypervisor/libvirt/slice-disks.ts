@@ -1,0 +1,94 @@
+/**
+ * Borrowed slices as disks of a live domain, by libvirt: network disks whose NBD server is a Unix socket of this host. See `SliceDisks`
+ * for what each call means. A connection of its own, and only the three calls that this needs.
+ */
+import type { VmId } from '../../../shared/ids.ts';
+import { SLICE_NAME } from '../../core/slice-state.ts';
+import type { SliceDisk, SliceDisks } from '../slice-disks.ts';
+import type { LibvirtOptions } from './adapter.ts';
+import { parseConnectUri } from './connect-uri.ts';
+import { type DomainRef, type LibvirtApi, readDomain, uuidBytes } from './procedures.ts';
+import { createSession } from './session.ts';
+import { createXdrWriter } from './xdr.ts';
+import { xmlText } from './xml-text.ts';
+import { at, attribute, childrenOf, parseXml, type XmlElement } from './xml-tree.ts';
+
+const PROCEDURE = { lookupByUuid: 24, attachDeviceFlags: 160, detachDeviceFlags: 161 } as const;
+/** virDomainModificationImpact. */
+const LIVE = 1;
+/** virDomainState: shut off, crashed. */
+const OFF = [5, 6];
+const CALL_DEADLINE_MS = 10_000;
+/** Attaching makes QEMU open the export and the guest find a device. */
+const DEVICE_DEADLINE_MS = 30_000;
+const LETTERS = 'abcdefghijklmnopqrstuvwxyz';
+
+export function createLibvirtSliceDisks(options: LibvirtOptions): SliceDisks {
+  const session = createSession({
+    target: parseConnectUri(options.uri, false),
+    readOnly: false,
+    clock: options.clock,
+    prng: options.prng,
+    callDeadlineMs: options.callDeadlineMs ?? CALL_DEADLINE_MS,
+    onEvent: () => undefined,
+  });
+  let connecting: Promise<void> | null = null;
+  const api = async (): Promise<LibvirtApi> => {
+    if (!session.connected) {
+      connecting ??= session.connect().finally(() => {
+        connecting = null;
+      });
+      await connecting;
+    }
+    return session.control();
+  };
+  const domainOf = async ({ connection }: LibvirtApi, vm: VmId): Promise<DomainRef> => {
+    const payload = createXdrWriter().opaque(uuidBytes(vm)).bytes();
+    return readDomain(await connection.call({ procedure: PROCEDURE.lookupByUuid, payload, deadlineMs: CALL_DEADLINE_MS }));
+  };
+  const change = async (procedure: number, vm: VmId, xml: string): Promise<void> => {
+    const libvirt = await api();
+    const { name, uuid } = await domainOf(libvirt, vm);
+    const payload = createXdrWriter().string(name).opaque(uuidBytes(uuid)).i32(-1).string(xml).u32(LIVE).bytes();
+    await libvirt.connection.call({ procedure, payload, deadlineMs: DEVICE_DEADLINE_MS });
+  };
+  return {
+    async look(vm) {
+      const libvirt = await api();
+      const domain = await domainOf(libvirt, vm);
+      const running = !OFF.includes((await libvirt.info(domain)).state);
+      return { ...sliceDiskOf(await libvirt.xml(domain, 0)), running };
+    },
+    attach: (vm, disk) => change(PROCEDURE.attachDeviceFlags, vm, diskXml(disk)),
+    detach: (vm, target) => change(PROCEDURE.detachDeviceFlags, vm, diskXml({ target, socket: '/', reconnectSeconds: 1 })),
+    close: () => session.close(),
+  };
+}
+
+/** What a failing mirror breaks is told to the guest: a VM that libvirt stopped for it would hang for good. */
+export function diskXml({ target, socket, reconnectSeconds }: { target: string; socket: string; reconnectSeconds: number }): string {
+  return `<disk type='network' device='disk'>
+  <driver name='qemu' type='raw' cache='none' error_policy='report' rerror_policy='report'/>
+  <source protocol='nbd' name='${SLICE_NAME}'>
+    <host transport='unix' socket='${xmlText(socket)}'/>
+    <reconnect delay='${reconnectSeconds}'/>
+  </source>
+  <target dev='${xmlText(target)}' bus='virtio'/>
+  <serial>${SLICE_NAME}</serial>
+</disk>`;
+}
+
+/** What a live definition says of a slice. Throws when it cannot be read. */
+export function sliceDiskOf(xml: string): Omit<SliceDisk, 'running'> {
+  const disks = childrenOf(at(parseXml(xml), 'devices'), 'disk');
+  const own = disks.find((disk) => attribute(at(disk, 'source'), 'name') === SLICE_NAME);
+  const taken = new Set(disks.map(targetOf));
+  const free = [...LETTERS].map((letter) => `vd${letter}`).find((name) => !taken.has(name));
+  return {
+    target: own === undefined ? null : (targetOf(own) ?? null),
+    socket: attribute(at(own, 'source', 'host'), 'socket') ?? null,
+    freeTarget: free ?? 'vdaa',
+  };
+}
+
+const targetOf = (disk: XmlElement): string | undefined => attribute(at(disk, 'target'), 'dev');
