@@ -22,10 +22,10 @@ import { borrowedName, readState, removeState, startTicks, writeState } from './
 const MIB = 1024 * 1024;
 const ASK_MS = 1000;
 const TELL_MS = 2000;
-const WATCH_MS = 2000;
+const WATCH_MS = 1000;
 /** A lender that is away is tried again this often. */
 const RETRY_MS = 2000;
-/** So long the guest's reads and writes wait for a mirror that is started again. */
+/** So long the guest's reads and writes wait for a mirror that is started again, before the VM is paused. */
 export const RECONNECT_SECONDS = 30;
 
 export interface BorrowerOptions {
@@ -125,7 +125,9 @@ class RunningBorrower implements Borrower {
   async stop(): Promise<void> {
     if (this.#over) return;
     await this.#end();
-    this.#options.log.warn('the VM still has its disk, which waits for this program to come again', { seconds: RECONNECT_SECONDS });
+    this.#options.log.warn('the VM still has its disk, and is paused when it needs it until this program comes again', {
+      vm: this.#options.vm,
+    });
   }
 
   async #serve(): Promise<void> {
@@ -234,6 +236,10 @@ class RunningBorrower implements Borrower {
     try {
       const disk = await disks.look(vm);
       gone = !disk.running || disk.target !== this.#target;
+      if (disk.stopped && !gone && !this.#over) {
+        log.warn('the VM was paused while nothing served its slice; it goes on', { vm });
+        await disks.goOn(vm);
+      }
     } catch {
       return;
     }

@@ -5,6 +5,7 @@
  */
 import { type Collector, reading } from '../../agent/collectors/collector.ts';
 import type { Spill } from '../../agent/core/backlog.ts';
+import type { FoundSlice } from '../../agent/core/slice-state.ts';
 import { createHostAgent, type HostAgent } from '../../agent/host-agent.ts';
 import { createSimulatedHypervisor, type SimulatedHypervisor, type SimulatedOptions } from '../../agent/hypervisor/simulated.ts';
 import type { SimulatedVmOptions } from '../../agent/hypervisor/simulated-vm.ts';
@@ -51,6 +52,8 @@ export interface AgentWorld {
   readonly writes: Setting[];
   /** MemAvailable that the host's collector tells. */
   availableMiB: number;
+  /** Memory lent and borrowed, as the programs that do it tell. */
+  slices: FoundSlice[];
   run(seconds: number): Promise<void>;
   send(frame: Frame): void;
   /** A command that fits what is in force; its result once `run` has gone on. */
@@ -109,6 +112,7 @@ class World implements AgentWorld {
   readonly logs: string[] = [];
   readonly writes: Setting[] = [];
   availableMiB = 6000;
+  slices: FoundSlice[] = [];
   agent!: HostAgent;
   readonly #settings: HostAgentSettings;
   readonly #network;
@@ -177,6 +181,7 @@ class World implements AgentWorld {
       bootId: `boot-${this.time.nowMs}`,
       version: '0.1.0',
       balloonManager: () => null,
+      slices: () => this.slices,
       spill: this.#spill(),
     });
     void this.agent.start();

@@ -526,6 +526,30 @@ t.test('sums: two growths that fit one by one do not fit together', async (t) =>
   await world.stop();
 });
 
+t.test('sums: what is lent to another host is not there for a VM; a slice is told in the inventory', async (t) => {
+  const world = await agentWorld([calmVm(A, { bootMemoryMiB: 4096, facts: { disks: [{ target: 'vdb', source: 'headroom-slice' }] } })]);
+  await world.run(30);
+  const wholeMiB = world.of('inventory').at(-1)!.host.memoryMiB;
+  world.lease();
+  world.command({ target: memory(2300), floor: 64 });
+  await world.run(60);
+  const writer = { pid: 1, startTicks: 1, bootMs: 0 };
+  const state = { kind: 'lent' as const, ...writer, sizeMiB: 5000, address: '10.0.0.2:7410', borrower: null };
+  world.slices = [{ state, alive: true }];
+  const grow = world.command({ target: memory(4000), floor: 64, pair: { epoch: 5, generation: 2 } });
+  await world.run(10);
+  t.match(world.result(grow), { outcome: 'refused' });
+  t.equal(world.of('inventory').at(-1)!.host.memoryMiB, wholeMiB - 5000);
+  t.match(world.inventory(A)?.devices?.find(({ virtual }) => virtual === 'swap vdb')?.physical, /^unknown/, 'nothing tells of its mirror');
+  world.slices = [{ state, alive: false }];
+  await world.run(10);
+  t.equal(world.of('inventory').at(-1)!.host.memoryMiB, wholeMiB, 'who lent it is gone');
+  const again = world.command({ target: memory(4000), floor: 64, pair: { epoch: 5, generation: 3 } });
+  await world.run(20);
+  t.match(world.result(again), { outcome: 'applied' });
+  await world.stop();
+});
+
 t.test('a stuck VM blinds nobody and delays nobody', async (t) => {
   const world = await agentWorld([calmVm(A), calmVm(B)]);
   await world.run(20);

@@ -133,12 +133,13 @@ t.test('a slice is returned only by one who knows that it is unused', async (t) 
   const copy = await openLocalCopy(store, MIB, false);
   await copy.close();
   await t.rejects(openLocalCopy(store, 2 * MIB, true), { code: 'ENVIRONMENT', message: /not 2097152 bytes/ });
-  const disk: SliceDisk = { running: true, target: 'vdb', socket: '/run/s', freeTarget: 'vdc' };
+  const disk: SliceDisk = { running: true, stopped: false, target: 'vdb', socket: '/run/s', freeTarget: 'vdc' };
   const detached: string[] = [];
   const disks = {
     look: async () => ({ ...disk, target: detached.length > 0 ? null : disk.target }),
     attach: async () => undefined,
     detach: async (_: string, target: string) => void detached.push(target),
+    goOn: async () => undefined,
     close: () => undefined,
   };
   const options = { vm: VM, stateFolder: states, disks, clock: systemClock };

@@ -1,6 +1,6 @@
 /**
  * Borrowed slices as disks of a live domain, by libvirt: network disks whose NBD server is a Unix socket of this host. See `SliceDisks`
- * for what each call means. A connection of its own, and only the three calls that this needs.
+ * for what each call means. A connection of its own, and only the calls that this needs.
  */
 import type { VmId } from '../../../shared/ids.ts';
 import { SLICE_NAME } from '../../core/slice-state.ts';
@@ -9,15 +9,18 @@ import type { LibvirtOptions } from './adapter.ts';
 import { parseConnectUri } from './connect-uri.ts';
 import { type DomainRef, type LibvirtApi, readDomain, uuidBytes } from './procedures.ts';
 import { createSession } from './session.ts';
-import { createXdrWriter } from './xdr.ts';
+import { createXdrWriter, type XdrWriter } from './xdr.ts';
 import { xmlText } from './xml-text.ts';
 import { at, attribute, childrenOf, parseXml, type XmlElement } from './xml-tree.ts';
 
-const PROCEDURE = { lookupByUuid: 24, attachDeviceFlags: 160, detachDeviceFlags: 161 } as const;
+const PROCEDURE = { lookupByUuid: 24, resume: 28, attachDeviceFlags: 160, detachDeviceFlags: 161, getState: 212 } as const;
 /** virDomainModificationImpact. */
 const LIVE = 1;
-/** virDomainState: shut off, crashed. */
+/** virDomainState: paused; shut off, crashed. */
+const PAUSED = 3;
 const OFF = [5, 6];
+/** virDomainPausedReason. */
+const IO_ERROR = 5;
 const CALL_DEADLINE_MS = 10_000;
 /** Attaching makes QEMU open the export and the guest find a device. */
 const DEVICE_DEADLINE_MS = 30_000;
@@ -48,27 +51,46 @@ export function createLibvirtSliceDisks(options: LibvirtOptions): SliceDisks {
   };
   const change = async (procedure: number, vm: VmId, xml: string): Promise<void> => {
     const libvirt = await api();
-    const { name, uuid } = await domainOf(libvirt, vm);
-    const payload = createXdrWriter().string(name).opaque(uuidBytes(uuid)).i32(-1).string(xml).u32(LIVE).bytes();
+    const payload = aboutDomain(await domainOf(libvirt, vm))
+      .string(xml)
+      .u32(LIVE)
+      .bytes();
     await libvirt.connection.call({ procedure, payload, deadlineMs: DEVICE_DEADLINE_MS });
   };
   return {
     async look(vm) {
       const libvirt = await api();
       const domain = await domainOf(libvirt, vm);
-      const running = !OFF.includes((await libvirt.info(domain)).state);
-      return { ...sliceDiskOf(await libvirt.xml(domain, 0)), running };
+      const { state, reason } = await stateOf(libvirt, domain);
+      const stopped = state === PAUSED && reason === IO_ERROR;
+      return { ...sliceDiskOf(await libvirt.xml(domain, 0)), running: !OFF.includes(state), stopped };
     },
     attach: (vm, disk) => change(PROCEDURE.attachDeviceFlags, vm, diskXml(disk)),
     detach: (vm, target) => change(PROCEDURE.detachDeviceFlags, vm, diskXml({ target, socket: '/', reconnectSeconds: 1 })),
+    async goOn(vm) {
+      const libvirt = await api();
+      const payload = aboutDomain(await domainOf(libvirt, vm)).bytes();
+      await libvirt.connection.call({ procedure: PROCEDURE.resume, payload, deadlineMs: CALL_DEADLINE_MS });
+    },
     close: () => session.close(),
   };
 }
 
-/** What a failing mirror breaks is told to the guest: a VM that libvirt stopped for it would hang for good. */
+const aboutDomain = ({ name, uuid }: DomainRef): XdrWriter => createXdrWriter().string(name).opaque(uuidBytes(uuid)).i32(-1);
+
+async function stateOf({ connection }: LibvirtApi, domain: DomainRef): Promise<{ state: number; reason: number }> {
+  const payload = aboutDomain(domain).u32(0).bytes();
+  const reader = await connection.call({ procedure: PROCEDURE.getState, payload, deadlineMs: CALL_DEADLINE_MS });
+  return { state: reader.i32(), reason: reader.i32() };
+}
+
+/**
+ * A mirror that is gone pauses the VM instead of failing the guest's reads, which would end the processes whose pages lie there. QEMU's
+ * own wait is kept by libvirt from 9.5 on; earlier versions leave it out.
+ */
 export function diskXml({ target, socket, reconnectSeconds }: { target: string; socket: string; reconnectSeconds: number }): string {
   return `<disk type='network' device='disk'>
-  <driver name='qemu' type='raw' cache='none' error_policy='report' rerror_policy='report'/>
+  <driver name='qemu' type='raw' cache='none' error_policy='stop' rerror_policy='stop'/>
   <source protocol='nbd' name='${SLICE_NAME}'>
     <host transport='unix' socket='${xmlText(socket)}'/>
     <reconnect delay='${reconnectSeconds}'/>
@@ -79,7 +101,7 @@ export function diskXml({ target, socket, reconnectSeconds }: { target: string; 
 }
 
 /** What a live definition says of a slice. Throws when it cannot be read. */
-export function sliceDiskOf(xml: string): Omit<SliceDisk, 'running'> {
+export function sliceDiskOf(xml: string): Omit<SliceDisk, 'running' | 'stopped'> {
   const disks = childrenOf(at(parseXml(xml), 'devices'), 'disk');
   const own = disks.find((disk) => attribute(at(disk, 'source'), 'name') === SLICE_NAME);
   const taken = new Set(disks.map(targetOf));
