@@ -24,7 +24,7 @@ const ASK_MS = 1000;
 const TELL_MS = 2000;
 const WATCH_MS = 1000;
 /** A lender that is away is tried again this often. */
-const RETRY_MS = 2000;
+const RETRY_MS = 1000;
 /** So long the guest's reads and writes wait for a mirror that is started again, before the VM is paused. */
 export const RECONNECT_SECONDS = 30;
 

@@ -27,7 +27,8 @@ import { lentName, removeState, startTicks, writeState } from './state-files.ts'
 
 const MIB = 1024 * 1024;
 const TELL_MS = 2000;
-const CONNECT_MS = 5000;
+/** A lender that has to zero its memory first may take longer: it is found ready the next time. */
+const CONNECT_MS = 2000;
 const UUID = new RegExp(`^${UUID_SOURCE}$`);
 
 interface Command {

@@ -21,10 +21,10 @@ import { twoHosts } from '../support/two-hosts.ts';
 
 t.setTimeout(240_000);
 
-const MEMORY_MIB = 128;
+const MEMORY_MIB = 112;
 const SLICE_MIB = 96;
 /** Files of 4 MiB: with the kernel's own, well beyond the guest's memory. */
-const PARTS = 28;
+const PARTS = 16;
 /** Its own devices take some; one is left to plug into. */
 const PORTS = 8;
 const NODE = process.execPath;
