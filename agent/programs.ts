@@ -188,11 +188,22 @@ async function buildMeans(config: Values<typeof HOST_OPTIONS>, prng: Prng): Prom
   };
 }
 
+/** The one-file agent brings no machine code along; the package of the host agent does. */
+function withoutNativePackage(error: unknown): never {
+  throw new HeadroomError(
+    'ENVIRONMENT',
+    `--snapshot-dir needs a package beside the agent's file: ${errorText(error)}; install headroom-host-agent, or leave the option out`,
+    { cause: error },
+  );
+}
+
 /** Only where a folder for snapshots is named. */
 async function suspendMeans(config: Values<typeof HOST_OPTIONS>, prng: Prng): Promise<{ suspend?: SuspendMeans }> {
   const { connect: uri, stateDir, snapshotDir, snapshotKeyDir, snapshotRamDir: ramDir, tenantLabel } = config;
   if (snapshotDir === null) return {};
-  const [{ openSuspendMeans }, { createLibvirtSnapshotter }] = await Promise.all([parts.suspendMeans(), parts.snapshotter()]);
+  const [{ openSuspendMeans }, { createLibvirtSnapshotter }] = await Promise.all([parts.suspendMeans(), parts.snapshotter()]).catch(
+    withoutNativePackage,
+  );
   const times = { learnMs: secondsToMs(config.resumeLearnSeconds), aliveMs: secondsToMs(config.resumeAliveSeconds) };
   const places = { stateDir, snapshotDir, keyDir: snapshotKeyDir ?? join(stateDir, 'snapshot-keys'), ramDir, tenantLabel, ...times };
   const snapshotter = createLibvirtSnapshotter({ uri, clock: systemClock, prng: prng.stream('snapshotter'), socketFolder: ramDir });

@@ -4,11 +4,11 @@
  */
 import { randomBytes } from 'node:crypto';
 import { HeadroomError } from '../../shared/errors.ts';
+import { TENANT_PATTERN } from '../core/tenant-name.ts';
 import { KEY_BYTES } from './seal.ts';
 import { isUnfinished, putDurably, readWhole, type StoreFiles } from './store-files.ts';
 
 const FOLDER = 'keys';
-export const TENANT_PATTERN = /^[a-z0-9][a-z0-9-]{0,62}$/;
 
 export interface TenantKeys {
   /** Null: the tenant has none, or none any more. */

@@ -1,8 +1,8 @@
 /**
- * The agent as one file: everything it needs but Node. Input: the sources; output: headroom-agent.mjs and what is in it. Fails when
- * anything of the aggregator (console, models, stores) got into it.
+ * The agent as one file: everything it needs but Node, and for hosts that keep snapshots a native package beside it. Input: the
+ * sources; output: headroom-agent.mjs and what is in it. Fails when anything of the aggregator (console, models, stores) got into it.
  */
-import { chmodSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, globSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { brotliCompressSync } from 'node:zlib';
 import { type BuildResult, build, type Plugin } from 'esbuild';
@@ -88,9 +88,19 @@ function bundle(entry: string, format: 'esm' | 'cjs', plugins: Plugin[]): Promis
     absWorkingDir: ROOT,
     logLevel: 'silent',
     // Optional native helpers of ws and msgpackr: the agent is one file, their JavaScript does the same.
-    external: ['bufferutil', 'utf-8-validate', 'msgpackr-extract'],
+    external: ['bufferutil', 'utf-8-validate', 'msgpackr-extract', NATIVE_PACKAGE],
     banner: format === 'esm' ? { js: MODULE_BANNER } : {},
   });
+}
+
+/** Digests of snapshots. Machine code: a host agent that keeps snapshots looks for it beside its file, others never do. */
+const NATIVE_PACKAGE = '@napi-rs/blake-hash';
+
+/** Puts what the file of a host's agent may look for beside it. */
+export function addNativePackages(directory: string): void {
+  for (const name of globSync(`${NATIVE_PACKAGE}*`, { cwd: join(ROOT, 'node_modules') })) {
+    cpSync(join(ROOT, 'node_modules', name), join(directory, 'node_modules', name), { recursive: true });
+  }
 }
 
 /** CommonJS packages inside an ES module ask for `require`; the lean program has only Node's own modules to ask for. */

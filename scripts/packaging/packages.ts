@@ -2,10 +2,10 @@
  * The three packages: host agent, guest agent, aggregator. Input: the sources and the pinned Node; output: a .deb and an archive
  * each. Every package brings its own Node, so that none depends on what a machine has or on another package's version.
  */
-import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { packageAgent } from './agent-bundle.ts';
+import { addNativePackages, packageAgent } from './agent-bundle.ts';
 import { packageAggregator } from './aggregator-bundle.ts';
 import { type BuiltPackage, buildDeb, type DebSource, type Effort } from './deb.ts';
 import { pinnedNode, ROOT } from './release.ts';
@@ -100,14 +100,14 @@ export async function buildPackages(output: string, version: string, choice: Bui
   const { architecture, path: node } = pinnedNode();
   const work = mkdtempSync(join(tmpdir(), 'headroom-packages-'));
   try {
-    const staged = { agent: join(work, 'agent'), aggregator: join(work, 'aggregator') };
-    if (only.some((name) => name !== AGGREGATOR.name)) await packageAgent(staged.agent, version);
-    if (only.includes(AGGREGATOR.name)) await packageAggregator(staged.aggregator, version);
-    for (const each of Object.values(staged)) if (existsSync(each)) copyFileSync(node, join(each, 'node'));
-    return only.map((name) => {
-      const from = name === AGGREGATOR.name ? staged.aggregator : staged.agent;
-      return buildDeb(PACKAGES[name]!, from, { version, architecture, output, effort });
-    });
+    for (const name of only) {
+      const staged = join(work, name);
+      if (name === AGGREGATOR.name) await packageAggregator(staged, version);
+      else await packageAgent(staged, version);
+      if (name === HOST.name) addNativePackages(staged);
+      copyFileSync(node, join(staged, 'node'));
+    }
+    return only.map((name) => buildDeb(PACKAGES[name]!, join(work, name), { version, architecture, output, effort }));
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
@@ -117,6 +117,7 @@ export async function buildPackages(output: string, version: string, choice: Bui
 export async function layOutAgent(output: string): Promise<Awaited<ReturnType<typeof packageAgent>>> {
   mkdirSync(output, { recursive: true });
   const built = await packageAgent(output);
+  addNativePackages(output);
   const from = join(ROOT, 'agent/packaging');
   cpSync(join(from, 'headroom-agent.sh'), join(output, 'headroom-agent'));
   cpSync(join(ROOT, 'scripts/packaging/notify.sh'), join(output, 'notify.sh'));
