@@ -54,6 +54,7 @@ import { PolicyKeeper, type PolicySource } from './service/policy-keeper.ts';
 import { Pools } from './service/pools.ts';
 import { newestLoans } from './service/recalled-loans.ts';
 import { recalledNotifications } from './service/recalled-notifications.ts';
+import { RecommendationDesk } from './service/recommendation-desk.ts';
 import { Reporter } from './service/reporter.ts';
 import { createService } from './service/service.ts';
 import { ShortageWatch } from './service/shortage-watch.ts';
@@ -144,6 +145,7 @@ export class Aggregator {
   readonly #fromHosts: FromHosts;
   readonly #policyDesk: PolicyDesk;
   readonly #killSwitches: KillSwitchDesk;
+  readonly #recommendations: RecommendationDesk;
   readonly #pools: Pools;
   readonly #loops: Loops;
   readonly #counters: AggregatorCounters = { lintFindings: 0, rowsNotStored: 0, fits: 0 };
@@ -179,6 +181,7 @@ export class Aggregator {
       },
       onOutcome: (outcome) => {
         decisions.addOutcome(outcome);
+        this.#recommendations.ended(outcome.step);
         if (outcome.step.loan !== undefined) state.loans.outcome(outcome.step.loan, outcome.outcome, outcome.reason);
         anomalies.noteOutcome(outcome.step, outcome.result === null ? null : outcome.outcome === 'applied', nowMs());
         reporter.outcome(outcome);
@@ -228,9 +231,16 @@ export class Aggregator {
     this.ingest = ingest;
     this.#pools = this.#createPools();
     this.#policyDesk = new PolicyDesk(this.#parts);
+    this.#recommendations = new RecommendationDesk(this.#parts, () => void this.planNow());
     this.#loops = this.#turning();
+    this.service = this.#face();
+  }
+
+  /** As people and programs see and steer it. */
+  #face(): AggregatorService {
     const metrics = (): Record<string, number> => ownMetrics(this.#parts, this.#counters, this.#loops.all, this.#options.notifiers ?? []);
-    this.service = createService(this.#parts, { policies: this.#policyDesk, killSwitches: this.#killSwitches, metrics });
+    const desks = { policies: this.#policyDesk, killSwitches: this.#killSwitches, recommendations: this.#recommendations };
+    return createService(this.#parts, { ...desks, metrics });
   }
 
   /** Of several aggregators a successor has no checkpoint, or an old one: what its predecessor wrote to the series makes up for it. */

@@ -3,10 +3,12 @@ import type { Command } from './command.ts';
 import { agentKeys, agentRevoke, agentRotate, agentToken } from './commands/agent-key.ts';
 import { anomalyExpect, anomalyFeedback, anomalyRelease } from './commands/anomaly-feedback.ts';
 import { anomalyList } from './commands/anomaly-list.ts';
+import { approve, recommendList, rollback } from './commands/approve.ts';
 import { auditVerify } from './commands/audit-verify.ts';
 import { backtest } from './commands/backtest.ts';
 import { backup, restore } from './commands/backup.ts';
 import { capacityList } from './commands/capacity-list.ts';
+import { completionOf } from './commands/completion.ts';
 import { demandShow } from './commands/demand.ts';
 import { detect } from './commands/detect.ts';
 import { events } from './commands/events.ts';
@@ -19,6 +21,7 @@ import { mapCommand } from './commands/map.ts';
 import { planList, planShow } from './commands/plan.ts';
 import { policyApply, policyDiff, policyGet, policyShow } from './commands/policy.ts';
 import { policyHistory, policyRollback } from './commands/policy-history.ts';
+import { reportSavings } from './commands/report.ts';
 import { simulate } from './commands/simulate.ts';
 import { slaList } from './commands/sla-list.ts';
 import { status } from './commands/status.ts';
@@ -50,6 +53,10 @@ export const COMMANDS: readonly Command[] = [
   vmCredentials,
   planList,
   planShow,
+  recommendList,
+  approve,
+  rollback,
+  reportSavings,
   events,
   policyGet,
   policyShow,
@@ -101,4 +108,5 @@ export const COMMANDS: readonly Command[] = [
   backtest,
   detect,
   simulate,
+  completionOf(() => COMMANDS),
 ];

@@ -571,6 +571,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/recommendations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Changes that wait for somebody to approve */
+        get: operations["getRecommendations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/recommendations/{id}/approve": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Have it done, as far as it was seen; 409 when the other way round is recommended by now */
+        post: operations["postRecommendationsIdApprove"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/reports/savings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was saved and what it cost, of the last day unless told otherwise; at most 31 days */
+        get: operations["getReportsSavings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/session": {
         parameters: {
             query?: never;
@@ -684,57 +735,6 @@ export interface paths {
         };
         /** The aggregator at a glance */
         get: operations["getStatus"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/suspensions": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** VMs that are suspended or live on a snapshot */
-        get: operations["getSuspensions"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/suspensions/collect": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** What no VM needs goes from the snapshot stores of one host, or of all */
-        post: operations["postSuspensionsCollect"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/suspensions/orders": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Orders to suspend VMs, bring them back or make them ready, with how far each is */
-        get: operations["getSuspensionsOrders"];
         put?: never;
         post?: never;
         delete?: never;
@@ -948,25 +948,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/vms/{id}/prefetch": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        /** Fetch what it will touch first, and have it wait, paused */
-        put: operations["putVmsIdPrefetch"];
-        post?: never;
-        /** It need not wait any more */
-        delete: operations["deleteVmsIdPrefetch"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/vms/{id}/resume": {
+    "/v1/vms/{id}/rollback": {
         parameters: {
             query?: never;
             header?: never;
@@ -975,8 +957,8 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Bring it back as it was */
-        post: operations["postVmsIdResume"];
+        /** Give back what the last shrink took; 409 when the last change was none */
+        post: operations["postVmsIdRollback"];
         delete?: never;
         options?: never;
         head?: never;
@@ -994,40 +976,6 @@ export interface paths {
         get: operations["getVmsIdSeries"];
         put?: never;
         post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/vms/{id}/snapshot/verify": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Read every byte of its snapshot */
-        post: operations["postVmsIdSnapshotVerify"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/v1/vms/{id}/suspend": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Suspend it: memory and devices to its host's snapshot store */
-        post: operations["postVmsIdSuspend"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1438,6 +1386,91 @@ export interface components {
             /** @enum {string} */
             type: "node";
         };
+        Recommendation: {
+            approval: {
+                /** @description UTC milliseconds */
+                atMs: number;
+                by: string;
+                /** @description What the hypervisor enforces; null = no limit */
+                to: {
+                    capCores: number | null;
+                    /** @enum {string} */
+                    resource: "cpu";
+                    weight: number;
+                } | {
+                    memoryMiB: number;
+                    /** @enum {string} */
+                    resource: "memory";
+                } | {
+                    inboundBytesPerSecond: number | null;
+                    outboundBytesPerSecond: number | null;
+                    /** @enum {string} */
+                    resource: "network";
+                } | {
+                    bytesPerSecond: number | null;
+                    iops: number | null;
+                    /** @enum {string} */
+                    resource: "disk";
+                };
+                /** @description UTC milliseconds */
+                untilMs: number;
+            } | null;
+            /** @description UTC milliseconds */
+            atMs: number;
+            /** @enum {unknown} */
+            direction: "grow" | "shrink";
+            /** @description What the hypervisor enforces; null = no limit */
+            from: {
+                capCores: number | null;
+                /** @enum {string} */
+                resource: "cpu";
+                weight: number;
+            } | {
+                memoryMiB: number;
+                /** @enum {string} */
+                resource: "memory";
+            } | {
+                inboundBytesPerSecond: number | null;
+                outboundBytesPerSecond: number | null;
+                /** @enum {string} */
+                resource: "network";
+            } | {
+                bytesPerSecond: number | null;
+                iops: number | null;
+                /** @enum {string} */
+                resource: "disk";
+            };
+            host: string;
+            /** @description UUID and resource of the VM */
+            id: string;
+            planId: string;
+            reason: string;
+            /** @enum {unknown} */
+            resource: "cpu" | "memory" | "network" | "disk";
+            /** @description What the hypervisor enforces; null = no limit */
+            to: {
+                capCores: number | null;
+                /** @enum {string} */
+                resource: "cpu";
+                weight: number;
+            } | {
+                memoryMiB: number;
+                /** @enum {string} */
+                resource: "memory";
+            } | {
+                inboundBytesPerSecond: number | null;
+                outboundBytesPerSecond: number | null;
+                /** @enum {string} */
+                resource: "network";
+            } | {
+                bytesPerSecond: number | null;
+                iops: number | null;
+                /** @enum {string} */
+                resource: "disk";
+            };
+            vm: string;
+            vmName: string;
+        };
         Shortage: {
             /** @description The administrator was told */
             alerted: boolean;
@@ -1480,66 +1513,6 @@ export interface components {
                 steps: number;
                 vm: string;
             }[];
-        };
-        SuspendOrder: {
-            /** @enum {unknown} */
-            action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect";
-            /** @description UTC milliseconds */
-            askedAtMs: number;
-            by: string;
-            endedAtMs: number | null;
-            host: string;
-            id: string;
-            /** @description Times in ms and bytes, by name */
-            measured: {
-                [key: string]: number | string;
-            };
-            outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
-            progress: {
-                doneBytes: number;
-                restMs: number | null;
-                totalBytes: number;
-            } | null;
-            /** @description What stood in the way, or what was done instead and why */
-            reason: string;
-            /** @enum {unknown} */
-            state: "working" | "ended";
-            vm: string | null;
-            vmName: string | null;
-        };
-        Suspension: {
-            /** @description Of it, what is not zero */
-            filledBytes: number;
-            hitRate: number | null;
-            host: string;
-            memoryBytes: number;
-            name: string;
-            /** @enum {unknown} */
-            phase: "suspending" | "ending" | "suspended" | "preparing" | "prepared" | "going" | "running";
-            /** @description Of 64 KiB, fetched before it runs */
-            predictedChunks: number;
-            prediction: {
-                likeliestAtMs: number | null;
-                /** @description 0..1, that it is wanted within `withinMs` of now */
-                probability: number;
-                /** @description It rests on */
-                resumes: number;
-                text: string;
-                withinMs: number;
-            } | null;
-            /** @description What a verification found */
-            problems: string[];
-            /** @description Why by the hypervisor's own saving, else empty */
-            reason: string;
-            /** @enum {unknown} */
-            recipe: "memory-file" | "managed-save";
-            /** @description Resumes from which it was learnt what it touches first */
-            resumes: number;
-            /** @description UTC milliseconds */
-            sinceMs: number;
-            snapshot: string | null;
-            vm: string;
-            wasteRate: number | null;
         };
         Template: {
             asked: ({
@@ -4076,6 +4049,9 @@ export interface operations {
     getMap: {
         parameters: {
             query?: {
+                /** @description as the page before answered it */
+                cursor?: string;
+                limit?: number;
                 /** @description UUID, or the name where it is unique */
                 vm?: string;
             };
@@ -4110,6 +4086,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
+                        cursor: string | null;
                         items: components["schemas"]["MapRow"][];
                     };
                 };
@@ -4593,6 +4570,285 @@ export interface operations {
             };
         };
     };
+    getRecommendations: {
+        parameters: {
+            query?: {
+                /** @description as the page before answered it */
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Problem */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        cursor: string | null;
+                        items: components["schemas"]["Recommendation"][];
+                    };
+                };
+            };
+        };
+    };
+    postRecommendationsIdApprove: {
+        parameters: {
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        /** @description As far as this, as it was seen; absent: as recommended now */
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description What the hypervisor enforces; null = no limit */
+                    to?: {
+                        capCores: number | null;
+                        /** @enum {string} */
+                        resource: "cpu";
+                        weight: number;
+                    } | {
+                        memoryMiB: number;
+                        /** @enum {string} */
+                        resource: "memory";
+                    } | {
+                        inboundBytesPerSecond: number | null;
+                        outboundBytesPerSecond: number | null;
+                        /** @enum {string} */
+                        resource: "network";
+                    } | {
+                        bytesPerSecond: number | null;
+                        iops: number | null;
+                        /** @enum {string} */
+                        resource: "disk";
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description Problem */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        approval: {
+                            /** @description UTC milliseconds */
+                            atMs: number;
+                            by: string;
+                            /** @description What the hypervisor enforces; null = no limit */
+                            to: {
+                                capCores: number | null;
+                                /** @enum {string} */
+                                resource: "cpu";
+                                weight: number;
+                            } | {
+                                memoryMiB: number;
+                                /** @enum {string} */
+                                resource: "memory";
+                            } | {
+                                inboundBytesPerSecond: number | null;
+                                outboundBytesPerSecond: number | null;
+                                /** @enum {string} */
+                                resource: "network";
+                            } | {
+                                bytesPerSecond: number | null;
+                                iops: number | null;
+                                /** @enum {string} */
+                                resource: "disk";
+                            };
+                            /** @description UTC milliseconds */
+                            untilMs: number;
+                        } | null;
+                        /** @description UTC milliseconds */
+                        atMs: number;
+                        /** @enum {unknown} */
+                        direction: "grow" | "shrink";
+                        /** @description What the hypervisor enforces; null = no limit */
+                        from: {
+                            capCores: number | null;
+                            /** @enum {string} */
+                            resource: "cpu";
+                            weight: number;
+                        } | {
+                            memoryMiB: number;
+                            /** @enum {string} */
+                            resource: "memory";
+                        } | {
+                            inboundBytesPerSecond: number | null;
+                            outboundBytesPerSecond: number | null;
+                            /** @enum {string} */
+                            resource: "network";
+                        } | {
+                            bytesPerSecond: number | null;
+                            iops: number | null;
+                            /** @enum {string} */
+                            resource: "disk";
+                        };
+                        host: string;
+                        /** @description UUID and resource of the VM */
+                        id: string;
+                        planId: string;
+                        reason: string;
+                        /** @enum {unknown} */
+                        resource: "cpu" | "memory" | "network" | "disk";
+                        /** @description What the hypervisor enforces; null = no limit */
+                        to: {
+                            capCores: number | null;
+                            /** @enum {string} */
+                            resource: "cpu";
+                            weight: number;
+                        } | {
+                            memoryMiB: number;
+                            /** @enum {string} */
+                            resource: "memory";
+                        } | {
+                            inboundBytesPerSecond: number | null;
+                            outboundBytesPerSecond: number | null;
+                            /** @enum {string} */
+                            resource: "network";
+                        } | {
+                            bytesPerSecond: number | null;
+                            iops: number | null;
+                            /** @enum {string} */
+                            resource: "disk";
+                        };
+                        vm: string;
+                        vmName: string;
+                    };
+                };
+            };
+        };
+    };
+    getReportsSavings: {
+        parameters: {
+            query?: {
+                /** @description UTC milliseconds */
+                fromMs?: number;
+                /** @description UTC milliseconds */
+                toMs?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Problem */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description UTC milliseconds */
+                        fromMs: number;
+                        /** @description Changes judged harmful, of the plans remembered */
+                        harmfulChanges: number;
+                        items: {
+                            granted: number | null;
+                            heldSeconds: number | null;
+                            host: string;
+                            /** @description Grant and demand are both known */
+                            knownHours: number;
+                            /** @enum {unknown} */
+                            mode: "off" | "observe" | "recommend" | "auto";
+                            /** @enum {unknown} */
+                            resource: "cpu" | "memory";
+                            savedUnitHours: number;
+                            /** @description Of them, with demand above the grant */
+                            shortHours: number;
+                            size: number;
+                            /** @enum {unknown} */
+                            unit: "cores" | "MiB";
+                            vm: string;
+                            vmName: string;
+                        }[];
+                        /** @description All of a VM waiting for memory (PSI full), summed over VMs */
+                        memoryStalledSeconds: number;
+                        /** @description Size less grant, over the time in which the grant is known */
+                        savedCoreHours: number;
+                        savedMiBHours: number;
+                        shortShare: {
+                            cpu: number | null;
+                            memory: number | null;
+                        };
+                        /** @description By caps, as cgroups tell; mean over the vCPUs of each VM, summed over VMs */
+                        throttledSeconds: number;
+                        /** @description UTC milliseconds */
+                        toMs: number;
+                    };
+                };
+            };
+        };
+    };
     getSession: {
         parameters: {
             query?: never;
@@ -4982,135 +5238,6 @@ export interface operations {
                         /** @description UTC milliseconds */
                         startedAtMs: number;
                         version: string;
-                    };
-                };
-            };
-        };
-    };
-    getSuspensions: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Problem */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        items: components["schemas"]["Suspension"][];
-                    };
-                };
-            };
-        };
-    };
-    postSuspensionsCollect: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": {
-                    host?: string;
-                };
-            };
-        };
-        responses: {
-            /** @description Problem */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        items: components["schemas"]["SuspendOrder"][];
-                    };
-                };
-            };
-        };
-    };
-    getSuspensionsOrders: {
-        parameters: {
-            query?: {
-                /** @description This one only */
-                id?: string;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Problem */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description OK */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        items: components["schemas"]["SuspendOrder"][];
                     };
                 };
             };
@@ -6257,7 +6384,7 @@ export interface operations {
                             /** @description Rises, also over restarts */
                             id: number;
                             /** @enum {unknown} */
-                            kind: "change" | "not-changed" | "harm" | "hands-off" | "state" | "guard" | "loan" | "shortage" | "kill-switch" | "credential" | "anomaly" | "group" | "suspension";
+                            kind: "change" | "not-changed" | "harm" | "hands-off" | "state" | "guard" | "loan" | "shortage" | "kill-switch" | "credential" | "anomaly" | "group";
                             /** @description One sentence for the VM's owner; times in it are UTC */
                             message: string;
                             resource: ("cpu" | "memory" | "network" | "disk") | null;
@@ -6272,12 +6399,14 @@ export interface operations {
             };
         };
     };
-    putVmsIdPrefetch: {
+    postVmsIdRollback: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: never;
             path: {
-                /** @description UUID, or the name where it is unique */
                 id: string;
             };
             cookie?: never;
@@ -6285,13 +6414,8 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** @description Fetched no faster; absent = as fast as it goes */
-                    bytesPerSecondMax?: number;
-                    /**
-                     * @description It waits, paused, no longer
-                     * @default 600
-                     */
-                    holdSeconds: number;
+                    /** @enum {unknown} */
+                    resource: "cpu" | "memory" | "network" | "disk";
                 };
             };
         };
@@ -6314,169 +6438,62 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description Asked of the host */
-            202: {
+            /** @description OK */
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": {
-                        /** @enum {unknown} */
-                        action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect";
                         /** @description UTC milliseconds */
-                        askedAtMs: number;
-                        by: string;
-                        endedAtMs: number | null;
-                        host: string;
-                        id: string;
-                        /** @description Times in ms and bytes, by name */
-                        measured: {
-                            [key: string]: number | string;
+                        changedAtMs: number;
+                        dryRun: boolean;
+                        /** @description What the hypervisor enforces; null = no limit */
+                        from: {
+                            capCores: number | null;
+                            /** @enum {string} */
+                            resource: "cpu";
+                            weight: number;
+                        } | {
+                            memoryMiB: number;
+                            /** @enum {string} */
+                            resource: "memory";
+                        } | {
+                            inboundBytesPerSecond: number | null;
+                            outboundBytesPerSecond: number | null;
+                            /** @enum {string} */
+                            resource: "network";
+                        } | {
+                            bytesPerSecond: number | null;
+                            iops: number | null;
+                            /** @enum {string} */
+                            resource: "disk";
                         };
-                        outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
-                        progress: {
-                            doneBytes: number;
-                            restMs: number | null;
-                            totalBytes: number;
-                        } | null;
-                        /** @description What stood in the way, or what was done instead and why */
-                        reason: string;
                         /** @enum {unknown} */
-                        state: "working" | "ended";
-                        vm: string | null;
-                        vmName: string | null;
-                    };
-                };
-            };
-        };
-    };
-    deleteVmsIdPrefetch: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description UUID, or the name where it is unique */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Problem */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Asked of the host */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @enum {unknown} */
-                        action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect";
-                        /** @description UTC milliseconds */
-                        askedAtMs: number;
-                        by: string;
-                        endedAtMs: number | null;
-                        host: string;
-                        id: string;
-                        /** @description Times in ms and bytes, by name */
-                        measured: {
-                            [key: string]: number | string;
+                        resource: "cpu" | "memory" | "network" | "disk";
+                        /** @description What the hypervisor enforces; null = no limit */
+                        to: {
+                            capCores: number | null;
+                            /** @enum {string} */
+                            resource: "cpu";
+                            weight: number;
+                        } | {
+                            memoryMiB: number;
+                            /** @enum {string} */
+                            resource: "memory";
+                        } | {
+                            inboundBytesPerSecond: number | null;
+                            outboundBytesPerSecond: number | null;
+                            /** @enum {string} */
+                            resource: "network";
+                        } | {
+                            bytesPerSecond: number | null;
+                            iops: number | null;
+                            /** @enum {string} */
+                            resource: "disk";
                         };
-                        outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
-                        progress: {
-                            doneBytes: number;
-                            restMs: number | null;
-                            totalBytes: number;
-                        } | null;
-                        /** @description What stood in the way, or what was done instead and why */
-                        reason: string;
-                        /** @enum {unknown} */
-                        state: "working" | "ended";
-                        vm: string | null;
-                        vmName: string | null;
-                    };
-                };
-            };
-        };
-    };
-    postVmsIdResume: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description UUID, or the name where it is unique */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Problem */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Asked of the host */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @enum {unknown} */
-                        action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect";
-                        /** @description UTC milliseconds */
-                        askedAtMs: number;
-                        by: string;
-                        endedAtMs: number | null;
-                        host: string;
-                        id: string;
-                        /** @description Times in ms and bytes, by name */
-                        measured: {
-                            [key: string]: number | string;
-                        };
-                        outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
-                        progress: {
-                            doneBytes: number;
-                            restMs: number | null;
-                            totalBytes: number;
-                        } | null;
-                        /** @description What stood in the way, or what was done instead and why */
-                        reason: string;
-                        /** @enum {unknown} */
-                        state: "working" | "ended";
-                        vm: string | null;
-                        vmName: string | null;
+                        vm: string;
+                        vmName: string;
                     };
                 };
             };
@@ -6540,138 +6557,6 @@ export interface operations {
                         unit: string;
                         usage: (number | null)[];
                         vm: string;
-                    };
-                };
-            };
-        };
-    };
-    postVmsIdSnapshotVerify: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description UUID, or the name where it is unique */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Problem */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Asked of the host */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @enum {unknown} */
-                        action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect";
-                        /** @description UTC milliseconds */
-                        askedAtMs: number;
-                        by: string;
-                        endedAtMs: number | null;
-                        host: string;
-                        id: string;
-                        /** @description Times in ms and bytes, by name */
-                        measured: {
-                            [key: string]: number | string;
-                        };
-                        outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
-                        progress: {
-                            doneBytes: number;
-                            restMs: number | null;
-                            totalBytes: number;
-                        } | null;
-                        /** @description What stood in the way, or what was done instead and why */
-                        reason: string;
-                        /** @enum {unknown} */
-                        state: "working" | "ended";
-                        vm: string | null;
-                        vmName: string | null;
-                    };
-                };
-            };
-        };
-    };
-    postVmsIdSuspend: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                /** @description UUID, or the name where it is unique */
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Problem */
-            "4XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Problem */
-            "5XX": {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-            /** @description Asked of the host */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": {
-                        /** @enum {unknown} */
-                        action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect";
-                        /** @description UTC milliseconds */
-                        askedAtMs: number;
-                        by: string;
-                        endedAtMs: number | null;
-                        host: string;
-                        id: string;
-                        /** @description Times in ms and bytes, by name */
-                        measured: {
-                            [key: string]: number | string;
-                        };
-                        outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
-                        progress: {
-                            doneBytes: number;
-                            restMs: number | null;
-                            totalBytes: number;
-                        } | null;
-                        /** @description What stood in the way, or what was done instead and why */
-                        reason: string;
-                        /** @enum {unknown} */
-                        state: "working" | "ended";
-                        vm: string | null;
-                        vmName: string | null;
                     };
                 };
             };

@@ -6,15 +6,10 @@ import { groupsPanel } from './groups-panel.ts';
 import { guestHead } from './guest-head.ts';
 import { hostBars } from './host-bars.ts';
 import type { FleetState } from './live.ts';
+import type { Page } from './page.ts';
 import { planPanel } from './plan-panel.ts';
 import { resourcePanel } from './resource-panel.ts';
 import { windowMs, windowPicker } from './time-window.ts';
-
-export interface Page {
-  element: HTMLElement;
-  update(state: FleetState): void;
-  remove(): void;
-}
 
 /** Guests drawn at once; charts outside the view ask for nothing, but a page of thousands is no help either. */
 const GUESTS_PER_PAGE = 12;

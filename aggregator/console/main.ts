@@ -1,9 +1,15 @@
 /** The console: takes the state as it comes to the page the address names. Input: the address; output: the document. */
+import { auditPage } from './audit-page.ts';
 import { el, setAttribute, setChildren, setText } from './dom.ts';
-import { fleetPage, type Page } from './fleet-page.ts';
+import { fleetPage } from './fleet-page.ts';
 import { capacity, clock, plural } from './format.ts';
 import { type FleetState, Live } from './live.ts';
 import { logInPage, offerLogOut } from './log-in.ts';
+import { mapPage } from './map-page.ts';
+import type { Page } from './page.ts';
+import { planPage } from './plan-page.ts';
+import { policyPage } from './policy-page.ts';
+import { savingsPage } from './savings-page.ts';
 import { fitWindow } from './time-window.ts';
 import { vmPage } from './vm-page.ts';
 
@@ -21,13 +27,24 @@ const CONNECTION_TEXT: Readonly<Record<FleetState['connection'], string>> = {
   locked: 'Locked',
 };
 
+const PAGES: Readonly<Record<string, () => Page>> = {
+  '#/plan': planPage,
+  '#/policies': policyPage,
+  '#/savings': savingsPage,
+  '#/map': mapPage,
+  '#/audit': auditPage,
+};
+
 const live = new Live();
 let page: Page | null = null;
 
 function route(): void {
   page?.remove();
   const vm = /^#\/vm\/([0-9a-f-]{36})$/.exec(location.hash)?.[1];
-  page = vm === undefined ? fleetPage() : vmPage(vm);
+  page = vm === undefined ? (PAGES[location.hash] ?? fleetPage)() : vmPage(vm);
+  const here = vm === undefined && PAGES[location.hash] !== undefined ? location.hash : '#/';
+  for (const link of byId('pages').querySelectorAll('a'))
+    setAttribute(link, 'aria-current', link.getAttribute('href') === here ? 'page' : null);
   setChildren(byId('content'), [page.element]);
   page.update(live.state);
   window.scrollTo(0, 0);

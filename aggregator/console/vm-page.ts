@@ -3,10 +3,10 @@ import type { LedgerEntry, Vm } from '../client/words.ts';
 import { api } from './api.ts';
 import { el, setChildren, setText } from './dom.ts';
 import { eventList } from './event-list.ts';
-import type { Page } from './fleet-page.ts';
 import { clock, RESOURCE_NAMES, settingText } from './format.ts';
 import { guestHead } from './guest-head.ts';
 import type { FleetState } from './live.ts';
+import type { Page } from './page.ts';
 import { resourcePanel } from './resource-panel.ts';
 import { windowMs, windowPicker } from './time-window.ts';
 

@@ -34,6 +34,8 @@ import { mapRoutes } from './routes/map.ts';
 import { notificationRoutes } from './routes/notifications.ts';
 import { planRoutes } from './routes/plans.ts';
 import { policyRoutes } from './routes/policies.ts';
+import { recommendationRoutes } from './routes/recommendations.ts';
+import { reportRoutes } from './routes/reports.ts';
 import type { Routes } from './routes/route-options.ts';
 import { sessionRoutes } from './routes/sessions.ts';
 import { slaRoutes } from './routes/slas.ts';
@@ -68,6 +70,8 @@ const SERVICE_ROUTES: readonly Routes[] = [
   hostRoutes,
   vmRoutes,
   planRoutes,
+  recommendationRoutes,
+  reportRoutes,
   policyRoutes,
   templateRoutes,
   groupRoutes,

@@ -20,6 +20,24 @@ function scopedSpawning(spawning: SpawnService, named: (by: string) => string): 
   };
 }
 
+type Recommending = Pick<AggregatorService, 'recommendations' | 'approve' | 'takeBack'>;
+
+function scopedRecommendations(
+  service: AggregatorService,
+  sees: (vm: VmId) => boolean,
+  refuse: (what: string) => never,
+  named: (by: string) => string,
+): Recommending {
+  return {
+    recommendations: () => service.recommendations().filter(({ vm }) => sees(vm)),
+    approve: async (id, to, by, dryRun) => {
+      const hidden = service.recommendations().some((each) => each.id === id && !sees(each.vm));
+      return hidden ? refuse(`recommendation ${id}`) : service.approve(id, to, named(by), dryRun);
+    },
+    takeBack: async (vm, resource, by, dryRun) => (sees(vm) ? service.takeBack(vm, resource, named(by), dryRun) : refuse(`VM ${vm}`)),
+  };
+}
+
 /** `whose`: asked at each call. */
 export function scopedService(service: AggregatorService, whose: () => Principal, tenantLabel: string): AggregatorService {
   const sees = (vm: VmView | null): vm is VmView => vm !== null && inScope(whose(), vm.labels, tenantLabel);
@@ -54,6 +72,7 @@ export function scopedService(service: AggregatorService, whose: () => Principal
     applyPolicies: async (source, by, options) => (all() ? service.applyPolicies(source, named(by), options) : refuse('the policy')),
     policyVersions: async (limit) => (all() ? service.policyVersions(limit) : refuse('the policy')),
     policyVersion: async (version) => (all() ? service.policyVersion(version) : refuse('the policy')),
+    ...scopedRecommendations(service, (vm) => all() || seesId(vm), refuse, named),
     incidents: () => (all() ? service.incidents() : service.incidents().filter(({ vm }) => seesId(vm as VmId))),
     judgeIncident(id, feedback, by) {
       const seen = all() || service.incidents().some((incident) => incident.id === id && seesId(incident.vm as VmId));

@@ -131,6 +131,35 @@ export interface IncidentView extends Incident {
   feedback: Feedback | null;
 }
 
+/** A change that the policy only recommends. */
+export interface RecommendationView {
+  /** UUID and resource of the VM. */
+  id: string;
+  vm: VmId;
+  vmName: string;
+  host: HostId;
+  resource: Resource;
+  direction: 'grow' | 'shrink';
+  from: Setting;
+  to: Setting;
+  reason: string;
+  planId: string;
+  atMs: number;
+  /** Leave that was given and not used yet; null = none. */
+  approval: { by: string; atMs: number; untilMs: number; to: Setting } | null;
+}
+
+/** What the last shrink took and is given back. */
+export interface TakenBack {
+  vm: VmId;
+  vmName: string;
+  resource: Resource;
+  from: Setting;
+  to: Setting;
+  changedAtMs: number;
+  dryRun: boolean;
+}
+
 /** A shortage that goes on. */
 export interface ShortageView extends Shortage {
   sinceMs: number;
@@ -183,6 +212,12 @@ export interface AggregatorService {
   applyPolicies(source: string, by: string, options: { dryRun: boolean; ifVersion: number | null }): Promise<PolicyApplied>;
   /** Newest first, without their texts. */
   policyVersions(limit: number): Promise<PolicyVersionView[]>;
+  /** What waits for somebody's leave. */
+  recommendations(): RecommendationView[];
+  /** `to`: as far as this, null = as recommended now. Throws NOT_FOUND, CONFLICT when the other way round is recommended by now. */
+  approve(id: string, to: Setting | null, by: string, dryRun: boolean): Promise<RecommendationView>;
+  /** Gives back what the last shrink took. Throws CONFLICT when the last change was none. */
+  takeBack(vm: VmId, resource: Resource, by: string, dryRun: boolean): Promise<TakenBack>;
   /** What is or was wrong with VMs, newest first. */
   incidents(): IncidentView[];
   /** A person's word on an incident tunes the VM's detectors; throws NOT_FOUND. */

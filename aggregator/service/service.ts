@@ -4,11 +4,13 @@ import type { AggregatorService, VmView } from '../http/service.ts';
 import type { KillSwitchDesk } from './kill-switch-desk.ts';
 import type { Parts } from './parts.ts';
 import type { PolicyDesk } from './policy-desk.ts';
+import type { RecommendationDesk } from './recommendation-desk.ts';
 import { hostViews, vmView } from './views.ts';
 
 export interface Desks {
   policies: PolicyDesk;
   killSwitches: KillSwitchDesk;
+  recommendations: RecommendationDesk;
   metrics: () => Record<string, number>;
 }
 
@@ -65,6 +67,9 @@ export function createService(parts: Parts, desks: Desks): AggregatorService {
     applyPolicies: (source, by, applying) => desks.policies.apply(source, by, applying),
     policyVersions: (limit) => policies.versions(limit),
     policyVersion: (wanted) => policies.version(wanted),
+    recommendations: () => desks.recommendations.current(),
+    approve: (id, to, by, dryRun) => desks.recommendations.approve(id, to, by, dryRun),
+    takeBack: (vm, resource, by, dryRun) => desks.recommendations.takeBack(vm, resource, by, dryRun),
     incidents: () => anomalies.incidents(),
     judgeIncident: (id, feedback, by) => anomalies.judge(id, feedback, by),
     addKnownEvent: (event, by) => anomalies.addKnownEvent(event, by),

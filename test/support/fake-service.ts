@@ -3,7 +3,7 @@
  * is a fleet yet; output: the service with knobs to make things happen. The policy parser and the ledger are real.
  */
 
-import type { ForecastView } from '../../aggregator/core/plan/plan.ts';
+import type { ForecastView, VmSnapshot } from '../../aggregator/core/plan/plan.ts';
 import { parsePolicyFile } from '../../aggregator/core/plan/policy-file.ts';
 import type {
   AggregatorService,
@@ -295,11 +295,16 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
   const events: FleetEvent[] = [];
   const listeners = new Set<(event: FleetEvent) => void>();
   const killed = new Set<string>();
+  const taken = new Set<string>();
   const told: Notification[] = [];
   const toldListeners = new Set<(notification: Notification) => void>();
   const logins = new Map<string, { login: CredentialView; publicKey: PublicKey }>();
   const policy = { version: 1, source: FAKE_POLICY };
   const versions: PolicyVersionView[] = [{ version: 1, atMs: startedAtMs, by: 'start', digest: 'ab'.repeat(32), source: FAKE_POLICY }];
+  // What the API looks at of a snapshot: sizes, and where hands are off.
+  const sizes = vms.map(
+    ({ id, name, cpu, memory }) => ({ id, name, vcpus: cpu.ceiling, bootMemoryMiB: memory.ceiling, holds: [] }) as unknown as VmSnapshot,
+  );
   const forecasters = ['aggregate', 'last-value'];
   const plans = (): PlanView[] => (options.empty ? [] : Array.from({ length: 41 }, (_, i) => planView(41 - i, nowMs())));
   const ledger = createMemoryLedgerStore();
@@ -317,7 +322,7 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
       const found = vms.find((vm) => vm.id === id);
       return found ? vmView(found, nowMs()) : null;
     },
-    snapshot: () => ({ nowMs: nowMs(), hosts: hosts(), vms: [], recentChanges: [], killSwitch: killed.has('fleet') }),
+    snapshot: () => ({ nowMs: nowMs(), hosts: hosts(), vms: sizes, recentChanges: [], killSwitch: killed.has('fleet') }),
     plans: (limit) => plans().slice(0, limit),
     plan: (id) => plans().find((plan) => plan.id === id) ?? null,
     policies: () => ({ ...policy, parsed: parsePolicyFile(policy.source, { version: policy.version, forecasters }).document }),
@@ -341,6 +346,29 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
     },
     addKnownEvent: () => undefined,
     releaseVm: async () => ({ outcome: 'applied', reason: 'it is not isolated' }),
+    recommendations: () =>
+      options.empty || taken.has('approved')
+        ? []
+        : [
+            {
+              ...{ id: `${MADE_VMS[2]!.id}.cpu`, vm: MADE_VMS[2]!.id, vmName: MADE_VMS[2]!.name, host: MADE_VMS[2]!.host, resource: 'cpu' },
+              ...{ direction: 'shrink', planId: 'plan-41', atMs: nowMs(), approval: null },
+              from: { resource: 'cpu', weight: 100, capCores: null },
+              to: { resource: 'cpu', weight: 100, capCores: 3.1 },
+              reason: 'recommended only: CPU lowered, no step of the next hour is expected to need more than 2.9 cores',
+            },
+          ],
+    async approve(id, to, by, dryRun) {
+      const found = service.recommendations().find((each) => each.id === id);
+      if (found === undefined) throw new HeadroomError('NOT_FOUND', `nothing like "${id}" is recommended now`);
+      if (!dryRun) taken.add('approved');
+      return { ...found, approval: { by, atMs: nowMs(), untilMs: nowMs() + 600_000, to: to ?? found.to } };
+    },
+    async takeBack(vm, resource, _by, dryRun) {
+      if (resource !== 'cpu') throw new HeadroomError('CONFLICT', `the last change of ${resource} was no shrink`);
+      const [from, to] = [0.41, 0.8].map((capCores) => ({ resource, weight: 100, capCores }));
+      return { vm, vmName: 'shop-web', resource, from: from!, to: to!, changedAtMs: nowMs() - 60_000, dryRun };
+    },
     slas: () => [
       {
         ...{ name: 'shop-cpu', resource: 'cpu', objective: 0.99, windowMs: 604_800_000, vms: 1, steps: 200, sinceMs: startedAtMs },

@@ -23,7 +23,8 @@ export const mapCommand: ApiCommand = {
   args: ['[VM]'],
   async run(context) {
     const [vm] = context.positionals;
-    const { items } = await context.api.get('/v1/map', vm === undefined ? {} : { query: { vm } });
+    const items =
+      vm === undefined ? await context.api.all('/v1/map') : (await context.api.get('/v1/map', { query: { vm, limit: 1000 } })).items;
     show(context, items, (wide) => (items.length === 0 ? 'no VM runs\n' : table(items, COLUMNS, wide)));
     return EXIT.ok;
   },

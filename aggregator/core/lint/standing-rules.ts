@@ -3,6 +3,7 @@
  * and knows nothing of how the planner came to its step.
  */
 import { sameSetting } from '../../../shared/resources.ts';
+import type { FleetSnapshot, PlanStep } from '../plan/plan.ts';
 import { gives, type StepRule, takes } from './lint-rule.ts';
 
 export const eligible: StepRule = ({ step, vm }) => {
@@ -13,8 +14,18 @@ export const eligible: StepRule = ({ step, vm }) => {
 export const noOtherBalloonManager: StepRule = ({ step, host }) =>
   step.resource === 'memory' && host.balloonManager !== null ? `${host.balloonManager} manages the balloons of ${host.id}` : null;
 
-export const modeAuto: StepRule = ({ step, policy }) =>
-  policy.mode === 'auto' && step.mode === 'auto' ? null : `the policy's mode is ${policy.mode}, the step's ${step.mode}: only auto acts`;
+export const modeAuto: StepRule = ({ step, policy }, { snapshot }) => {
+  if (step.mode === 'auto' && policy.mode === 'auto') return null;
+  if (step.mode === 'auto' && policy.mode === 'recommend') return beyondApproval(step, snapshot);
+  return `the policy's mode is ${policy.mode}, the step's ${step.mode}: only auto acts`;
+};
+
+/** Where a person decides, what goes farther than they gave leave for. */
+function beyondApproval(step: PlanStep, { approvals = [], nowMs }: FleetSnapshot): string | null {
+  const given = approvals.filter(({ vm, resource, untilMs }) => vm === step.vm && resource === step.resource && untilMs > nowMs);
+  const covers = given.some(({ direction, to }) => direction === step.direction && !(direction === 'grow' ? gives : takes)(to, step.to));
+  return covers ? null : 'the policy only recommends, and nobody gave leave for as much';
+}
 
 export const killSwitchOff: StepRule = ({ host }, { snapshot, policy }) => {
   if (snapshot.killSwitch || policy.killSwitch) return 'the kill switch of the fleet is on';

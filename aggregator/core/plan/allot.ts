@@ -6,6 +6,7 @@ import { assert } from '../../../shared/assert.ts';
 import type { Prng } from '../../../shared/prng.ts';
 import { sameSetting } from '../../../shared/resources.ts';
 import { amountOf } from './amounts.ts';
+import { approvedPart } from './approval.ts';
 import { BlastRadius } from './blast-radius.ts';
 import { borrow, type Plans } from './borrow.ts';
 import { isCanary, trialEndsMs } from './canaries.ts';
@@ -45,8 +46,9 @@ export function allot(proposals: readonly Proposal[], rooms: Map<string, HostRoo
   const freeze = freezeAt(snapshot.nowMs, policy.freezeWindows);
   const allotment: Allotment = { steps: [], notDone: [], rooms, vmsChanged: 0, loans: [], shortages: [] };
   const short: Short[] = [];
-  for (const proposal of ordered(throttle(proposals, rooms, context), context, prng)) {
-    const { vm, resource } = proposal.subject;
+  for (const wanted of ordered(throttle(proposals, rooms, context), context, prng)) {
+    const { vm, resource } = wanted.subject;
+    const proposal = (wanted.subject.policy.mode === 'recommend' ? approvedPart(wanted, snapshot) : null) ?? wanted;
     const wouldBe = settingOf(proposal);
     const refuse = (refusal: Refusal): void => {
       allotment.notDone.push(notDone(vm.id, resource, refusal, wouldBe));
@@ -107,7 +109,8 @@ function sharedRefusal(proposal: Proposal, context: PlanContext, freeze: { reaso
   if (proposal.direction === 'shrink' && canary !== undefined && !goesFirst) {
     return { constraint: 'canary', reason: `the canary ${canary} was harmed by a shrink and cools down: ${why()}` };
   }
-  if (subject.policy.mode === 'recommend') return { constraint: 'mode', reason: `recommended only: ${why()}` };
+  if (subject.policy.mode === 'recommend' && proposal.approvedBy === undefined)
+    return { constraint: 'mode', reason: `recommended only: ${why()}` };
   return null;
 }
 

@@ -6,6 +6,7 @@ import type { HostId, VmId } from '../../../shared/ids.ts';
 import type { EligibilityMap, Mode, Pair, Resource, Setting, VmState } from '../../../shared/resources.ts';
 import type { IncidentKind } from '../anomaly/incident.ts';
 import type { BootPrediction } from '../lifecycle/boot-profiles.ts';
+import type { Approval } from './approval.ts';
 import type { Loan } from './loan.ts';
 import type { Shortage } from './shortage.ts';
 
@@ -135,6 +136,8 @@ export interface FleetSnapshot {
   killSwitch: boolean;
   /** What VMs lend each other now; absent = nothing. */
   loans?: readonly Loan[];
+  /** Recommended changes that somebody gave leave for; absent = none. */
+  approvals?: readonly Approval[];
 }
 
 /** The rule that bound the decision, machine-readable; `reason` says it in words. */
@@ -196,6 +199,8 @@ export interface PlanStep {
   model: string;
   /** The loan for which this shrink makes room. */
   loan?: string;
+  /** Whose leave it has, where the policy only recommends. */
+  approvedBy?: string;
 }
 
 /** A change that would have been made, or was looked for, and why it was not. */

@@ -113,6 +113,7 @@ function digestOf(snapshot: FleetSnapshot, policy: FleetPolicy): string {
   const { resolve, ...plain } = policy;
   hash.update(JSON.stringify([plain, snapshot.nowMs, snapshot.killSwitch, snapshot.recentChanges, snapshot.hosts]));
   if (snapshot.loans !== undefined && snapshot.loans.length > 0) hash.update(JSON.stringify(snapshot.loans));
+  if (snapshot.approvals !== undefined && snapshot.approvals.length > 0) hash.update(JSON.stringify(snapshot.approvals));
   for (const vm of snapshot.vms) {
     hash.update(JSON.stringify(vm));
     for (const resource of RESOURCES) hash.update(resolve(vm, resource).rule);

@@ -69,6 +69,8 @@ export interface Proposal {
   constraint: Constraint;
   /** What held the target back or pushed it, in words, in the order it happened. */
   notes: readonly string[];
+  /** Whose leave it has, where the policy only recommends. */
+  approvedBy?: string;
 }
 
 export type Outcome = { kind: 'proposal'; proposal: Proposal } | { kind: 'not-done'; notDone: NotDone };

@@ -13,7 +13,7 @@ export function settingOf({ subject, target }: Proposal): Setting {
 }
 
 export function stepOf(proposal: Proposal, { snapshot }: PlanContext): PlanStep {
-  const { subject, need, direction, constraint } = proposal;
+  const { subject, need, direction, constraint, approvedBy } = proposal;
   const { vm, resource, policy, current, bounds } = subject;
   const to = settingOf(proposal);
   assert(!sameSetting(current, to), `a step for ${vm.name} that changes nothing: ${JSON.stringify(to)}`);
@@ -29,11 +29,13 @@ export function stepOf(proposal: Proposal, { snapshot }: PlanContext): PlanStep 
     to,
     floor: bounds.floor,
     ceiling,
-    mode: policy.mode,
+    // Somebody's leave is as good as the policy's: hosts carry out nothing else.
+    mode: approvedBy === undefined ? policy.mode : 'auto',
     constraint,
-    reason: reasonFor(proposal, to, snapshot.nowMs),
+    reason: `${approvedBy === undefined ? '' : `approved by ${approvedBy}: `}${reasonFor(proposal, to, snapshot.nowMs)}`,
     ...(need.byMs === null ? {} : { expectedByMs: need.byMs }),
     predictedDemand: need.demand,
     model: need.model,
+    ...(approvedBy === undefined ? {} : { approvedBy }),
   };
 }

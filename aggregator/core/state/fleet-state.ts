@@ -11,6 +11,7 @@ import { PeerProfiles } from '../classify/peer-profiles.ts';
 import type { ForecasterFactory } from '../forecast/forecaster.ts';
 import { BootProfiles } from '../lifecycle/boot-profiles.ts';
 import { stateWords } from '../lifecycle/release.ts';
+import type { Approval } from '../plan/approval.ts';
 import type { FleetSnapshot, HostGrant, HostSnapshot } from '../plan/plan.ts';
 import type { FleetPolicy } from '../plan/policy.ts';
 import { type SlaState, slaState } from '../plan/sla.ts';
@@ -77,6 +78,8 @@ export class FleetState {
   readonly loans = new LoanBook();
   newsDropped = 0;
   killSwitch = false;
+  /** Recommended changes that somebody gave leave for. */
+  approvals: readonly Approval[] = [];
 
   constructor(options: FleetStateOptions, policy: FleetPolicy) {
     this.#options = options;
@@ -345,7 +348,9 @@ export class FleetState {
       .map((host) => host.snapshot(this.#options.epochOf?.(host.id) ?? this.#options.epoch, leaseMs, nowMonoMs))
       .filter((host): host is HostSnapshot => host !== null);
     const vms = [...this.#vms.values()].map((vm) => vm.snapshot(this.#policy, nowMs, nowMonoMs));
-    return this.loans.reviewed({ nowMs, hosts, vms, recentChanges: [...this.#changes], killSwitch: this.killSwitch }, this.#policy);
+    const approvals = this.approvals.filter(({ untilMs }) => untilMs > nowMs);
+    const fleet = { nowMs, hosts, vms, recentChanges: [...this.#changes], killSwitch: this.killSwitch };
+    return this.loans.reviewed(approvals.length === 0 ? fleet : { ...fleet, approvals }, this.#policy);
   }
 
   /** How well the policy's agreements were kept. */

@@ -44,6 +44,7 @@ export class Verdicts {
   readonly #options: VerdictOptions;
   readonly #watches: Partial<Record<Resource, Change>> = {};
   readonly #steps: Partial<Record<Resource, EvidenceStep[]>> = {};
+  readonly #lastShrinks: Partial<Record<Resource, Change>> = {};
   readonly #failures: Partial<Record<Resource, Failures>> = {};
   readonly coolUntilMs: Partial<Record<Resource, number>> = {};
   readonly rollback: Partial<Record<Resource, { to: Setting; reason: string }>> = {};
@@ -60,6 +61,8 @@ export class Verdicts {
     delete this.rollback[resource];
     if (change.direction === this.#failures[resource]?.direction) delete this.#failures[resource];
     this.#watches[resource] = change;
+    if (change.direction === 'shrink') this.#lastShrinks[resource] = change;
+    else delete this.#lastShrinks[resource];
     return ended;
   }
 
@@ -79,6 +82,19 @@ export class Verdicts {
     this.rollback[resource] = { to: change.from, reason: since.sign };
     this.coolUntilMs[resource] = nowMs + this.#options.cooldownMs;
     return { ...change, verdict: 'harmed', judgedAtMs: nowMs, reason: since.sign, ...this.#evidence(change) };
+  }
+
+  /** Null: the last change was none. */
+  lastShrink(resource: Resource): Change | null {
+    return this.#lastShrinks[resource] ?? null;
+  }
+
+  /** Somebody wants back what the last shrink took: as after harm, it is given back and rests. */
+  takeBack(resource: Resource, why: string, nowMs: number): void {
+    const change = this.#lastShrinks[resource];
+    if (change === undefined) return;
+    this.rollback[resource] = { to: change.from, reason: why };
+    this.coolUntilMs[resource] = nowMs + this.#options.cooldownMs;
   }
 
   /** A command that was refused or failed at its target. */

@@ -1,10 +1,13 @@
 /** GET /v1/map: for each virtual resource the physical one, on which host, and how fresh; `?vm=` for one VM. */
 import Type, { type Static } from 'typebox';
-import { mapRows } from '../resource-map.ts';
-import { Nullable, ResourceName } from '../schemas/words.ts';
-import { answers, findVm, type Routes } from './route-options.ts';
+import { type MapRow, mapRows } from '../resource-map.ts';
+import { Nullable, Page, PageQuery, ResourceName } from '../schemas/words.ts';
+import { answers, findVm, pageOf, type Routes } from './route-options.ts';
 
-const Query = Type.Object({ vm: Type.Optional(Type.String({ maxLength: 256, description: 'UUID, or the name where it is unique' })) });
+const Query = Type.Object({
+  ...PageQuery.properties,
+  vm: Type.Optional(Type.String({ maxLength: 256, description: 'UUID, or the name where it is unique' })),
+});
 
 export const MapRowSchema = Type.Object(
   {
@@ -22,6 +25,8 @@ export const MapRowSchema = Type.Object(
   { $id: 'MapRow' },
 );
 
+const rowId = ({ vm, resource, virtual }: MapRow): string => `${vm}/${resource}/${virtual}`;
+
 export const mapRoutes: Routes = (app, service) => {
   app.get<{ Querystring: Static<typeof Query> }>(
     '/v1/map',
@@ -30,9 +35,9 @@ export const mapRoutes: Routes = (app, service) => {
         summary: 'What stands behind each virtual resource, on which host, and how fresh that is',
         tags: ['fleet'],
         querystring: Query,
-        response: answers(Type.Object({ items: Type.Array(MapRowSchema) })),
+        response: answers(Page(MapRowSchema)),
       },
     },
-    ({ query }) => ({ items: mapRows(query.vm === undefined ? service.vms() : [findVm(service, query.vm)]) }),
+    ({ query }) => pageOf(mapRows(query.vm === undefined ? service.vms() : [findVm(service, query.vm)]), rowId, query),
   );
 };

@@ -1,0 +1,91 @@
+/** `headroom recommend list`, `approve` and `rollback`: what waits for a person's leave, leave to do it, and a change taken back. */
+import { HeadroomError } from '../../../shared/errors.ts';
+import { RESOURCES, type Resource } from '../../../shared/resources.ts';
+import type { ItemOf } from '../../client/words.ts';
+import { settingWords } from '../../core/plan/words.ts';
+import type { ApiCommand } from '../command.ts';
+import { EXIT } from '../exit-codes.ts';
+import { type Column, printable, table } from '../output.ts';
+import { show } from './show.ts';
+
+type Recommendation = ItemOf<'/v1/recommendations'>;
+
+const COLUMNS: readonly Column<Recommendation>[] = [
+  { title: 'VM', text: ({ vmName }) => vmName },
+  { title: 'RESOURCE', text: ({ resource }) => resource },
+  { title: 'NOW', text: ({ from }) => settingWords(from) },
+  { title: 'RECOMMENDED', text: ({ to }) => settingWords(to) },
+  { title: 'APPROVED BY', text: ({ approval }) => approval?.by ?? '-' },
+  { title: 'HOST', wide: true, text: ({ host }) => host },
+  { title: 'WHY', wide: true, text: ({ reason }) => reason },
+];
+
+const DRY_RUN = { 'dry-run': { type: 'boolean', help: 'only tell what would be done' } } as const;
+
+function resourceOf(command: string, text: string | undefined): Resource {
+  const found = RESOURCES.find((each) => each === text);
+  if (found === undefined) throw new HeadroomError('USAGE', `${command}: "${text}" is no resource: there are ${RESOURCES.join(', ')}`);
+  return found;
+}
+
+export const recommendList: ApiCommand = {
+  kind: 'api',
+  name: 'recommend list',
+  summary: 'changes that wait for somebody to approve',
+  args: [],
+  async run(context) {
+    const items = await context.api.all('/v1/recommendations');
+    show(context, items, (wide) =>
+      items.length === 0 ? 'nothing waits: no VM in mode recommend should be changed now\n' : table(items, COLUMNS, wide),
+    );
+    return EXIT.ok;
+  },
+};
+
+export const approve: ApiCommand = {
+  kind: 'api',
+  name: 'approve',
+  summary: 'have a recommended change done, as far as it is recommended now',
+  args: ['VM', 'RESOURCE'],
+  watches: 'never',
+  options: DRY_RUN,
+  details: 'The next plan makes it, at once and within every safety rule. What cannot be made within ten minutes lapses.',
+  async run(context) {
+    const [name, wanted] = context.positionals;
+    const resource = resourceOf('approve', wanted);
+    const items = await context.api.all('/v1/recommendations');
+    const found = items.filter((each) => (each.vm === name || each.vmName === name) && each.resource === resource);
+    if (found.length === 0)
+      throw new HeadroomError(
+        'NOT_FOUND',
+        `nothing is recommended now for ${resource} of "${name}"; "headroom recommend list" tells what is`,
+      );
+    if (found.length > 1)
+      throw new HeadroomError('CONFLICT', `several VMs are called "${name}"; use the UUID: ${found.map(({ vm }) => vm).join(', ')}`);
+    const { id, to } = found[0]!;
+    const dryRun = context.values['dry-run'] === true;
+    const done = await context.api.send('post', '/v1/recommendations/{id}/approve', { path: { id }, query: { dryRun }, body: { to } });
+    const words = `${done.vmName}: ${resource} ${settingWords(done.from)} → ${settingWords(done.to)}`;
+    show(context, done, () => `${dryRun ? 'not approved (--dry-run): ' : 'approved: '}${printable(words)}\n`);
+    return EXIT.ok;
+  },
+};
+
+export const rollback: ApiCommand = {
+  kind: 'api',
+  name: 'rollback',
+  summary: 'give back what the last shrink of a VM took',
+  args: ['VM', 'RESOURCE'],
+  watches: 'never',
+  options: DRY_RUN,
+  details: 'It is given back by the next plan, where its host has room, and the resource then rests as after harm.',
+  async run(context) {
+    const [name = '', wanted] = context.positionals;
+    const resource = resourceOf('rollback', wanted);
+    const dryRun = context.values['dry-run'] === true;
+    const done = await context.api.send('post', '/v1/vms/{id}/rollback', { path: { id: name }, query: { dryRun }, body: { resource } });
+    const words = `${done.vmName}: ${resource} ${settingWords(done.from)} → ${settingWords(done.to)}`;
+    show(context, done, () => `${dryRun ? 'not taken back (--dry-run): ' : 'taken back: '}${printable(words)}\n`);
+    return EXIT.ok;
+  },
+};

@@ -1,0 +1,46 @@
+/** Schemas of what is recommended, of leave to do it, and of a change taken back. */
+import Type from 'typebox';
+import { Nullable, ResourceName, Setting, UtcMs } from './words.ts';
+
+export const Recommendation = Type.Object(
+  {
+    id: Type.String({ description: 'UUID and resource of the VM' }),
+    vm: Type.String(),
+    vmName: Type.String(),
+    host: Type.String(),
+    resource: ResourceName,
+    direction: Type.Enum(['grow', 'shrink'] as const),
+    from: Setting,
+    to: Setting,
+    reason: Type.String(),
+    planId: Type.String(),
+    atMs: UtcMs,
+    approval: Nullable(
+      Type.Object(
+        { by: Type.String(), atMs: UtcMs, untilMs: UtcMs, to: Setting },
+        { description: 'Leave that was given and not used yet: it covers no more than `to`, and lapses' },
+      ),
+    ),
+  },
+  { $id: 'Recommendation' },
+);
+
+export const ApproveBody = Type.Object(
+  { to: Type.Optional(Setting) },
+  { additionalProperties: false, description: 'As far as this, as it was seen; absent: as recommended now' },
+);
+
+export const TakenBackSchema = Type.Object(
+  {
+    vm: Type.String(),
+    vmName: Type.String(),
+    resource: ResourceName,
+    from: Setting,
+    to: Setting,
+    changedAtMs: UtcMs,
+    dryRun: Type.Boolean(),
+  },
+  { $id: 'TakenBack' },
+);
+
+export const TakeBackBody = Type.Object({ resource: ResourceName }, { additionalProperties: false });

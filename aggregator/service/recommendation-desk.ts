@@ -1,0 +1,114 @@
+/**
+ * What the policy only recommends, and people's leave to do it. Input: the latest plan, who approves of what; output: approvals for
+ * the next plan, which is made at once, and what waits for somebody. An approval is on record before it counts, covers one change as
+ * far as it was seen, and lapses. A change can be taken back the same way.
+ */
+import { HeadroomError } from '../../shared/errors.ts';
+import type { VmId } from '../../shared/ids.ts';
+import type { Resource, Setting } from '../../shared/resources.ts';
+import { takes } from '../core/lint/lint-rule.ts';
+import type { Approval } from '../core/plan/approval.ts';
+import type { PlanStep } from '../core/plan/plan.ts';
+import type { RecommendationView, TakenBack } from '../http/service.ts';
+import type { Parts } from './parts.ts';
+
+/** Long enough for several plans, short enough that nothing happens when nobody thinks of it any more. */
+const APPROVAL_MS = 10 * 60_000;
+
+type DeskParts = Pick<Parts, 'state' | 'ledger' | 'reporter' | 'time' | 'latestPlan'>;
+
+export class RecommendationDesk {
+  readonly #parts: DeskParts;
+  readonly #planNow: () => void;
+
+  /** `planNow`: a plan is made without waiting for its turn. */
+  constructor(parts: DeskParts, planNow: () => void) {
+    this.#parts = parts;
+    this.#planNow = planNow;
+  }
+
+  current(): RecommendationView[] {
+    const { state, latestPlan } = this.#parts;
+    const plan = latestPlan()?.plan;
+    return (plan?.notDone ?? []).flatMap(({ vm, resource, constraint, reason, wouldBe }) => {
+      const record = state.vm(vm);
+      const from = record?.current[resource];
+      if (constraint !== 'mode' || wouldBe === null || record === undefined || from === undefined) return [];
+      const { name: vmName, host } = record.matched;
+      const direction = takes(from, wouldBe) ? ('shrink' as const) : ('grow' as const);
+      const approval = this.#approvalOf(vm, resource);
+      const id = `${vm}.${resource}`;
+      return [{ id, vm, vmName, host, resource, direction, from, to: wouldBe, reason, planId: plan!.id, atMs: plan!.nowMs, approval }];
+    });
+  }
+
+  /** `to`: as far as this, null = as recommended now. Throws NOT_FOUND when it is recommended no longer, CONFLICT when the other way round is. */
+  async approve(id: string, to: Setting | null, by: string, dryRun: boolean): Promise<RecommendationView> {
+    const { state, time } = this.#parts;
+    const found = this.current().find((each) => each.id === id);
+    if (found === undefined)
+      throw new HeadroomError('NOT_FOUND', `nothing like "${id}" is recommended now; GET /v1/recommendations lists what is`);
+    const asked = to ?? found.to;
+    if (asked.resource !== found.resource || (takes(found.from, asked) ? 'shrink' : 'grow') !== found.direction)
+      throw new HeadroomError(
+        'CONFLICT',
+        `by now a ${found.direction} of ${found.resource} is recommended: ${found.reason}; look at it again`,
+      );
+    const { vm, resource, direction } = found;
+    const approval: Approval = { vm, resource, direction, to: asked, by, atMs: time.nowMs(), untilMs: time.nowMs() + APPROVAL_MS };
+    const view = { ...found, approval: { by, atMs: approval.atMs, untilMs: approval.untilMs, to: asked } };
+    if (dryRun) return view;
+    await this.#onRecord('approve', found.vm, found.resource, by, found.reason);
+    state.approvals = [...this.#others(vm, resource), approval];
+    this.#parts.reporter.operator(vm, found.host, `${found.vmName}: approved by ${by}: ${found.reason}`, 'operator', { by, resource });
+    this.#planNow();
+    return view;
+  }
+
+  /** Gives back what the last shrink took. Throws NOT_FOUND, CONFLICT when the last change was no shrink. */
+  async takeBack(vm: VmId, resource: Resource, by: string, dryRun: boolean): Promise<TakenBack> {
+    const { state, time, reporter } = this.#parts;
+    const record = state.vm(vm);
+    if (record === undefined) throw new HeadroomError('NOT_FOUND', `no VM ${vm} is known`);
+    const change = record.verdicts.lastShrink(resource);
+    const from = record.current[resource];
+    if (change === null || from === undefined)
+      throw new HeadroomError(
+        'CONFLICT',
+        `the last change of ${resource} of ${record.matched.name} was no shrink: there is nothing to give back`,
+      );
+    const taken: TakenBack = { vm, vmName: record.matched.name, resource, from, to: change.from, changedAtMs: change.atMs, dryRun };
+    if (dryRun) return taken;
+    await this.#onRecord('rollback', vm, resource, by, `the change of ${new Date(change.atMs).toISOString()} is taken back`);
+    const nowMs = time.nowMs();
+    record.verdicts.takeBack(resource, `taken back by ${by}`, nowMs);
+    const approval: Approval = { vm, resource, direction: 'grow', to: change.from, by, atMs: nowMs, untilMs: nowMs + APPROVAL_MS };
+    state.approvals = [...this.#others(vm, resource), approval];
+    reporter.operator(vm, record.host, `${record.matched.name}: ${by} takes back the last shrink of ${resource}`, 'operator', {
+      by,
+      resource,
+    });
+    this.#planNow();
+    return taken;
+  }
+
+  /** A step came to its end: what it was approved for is done with. */
+  ended({ vm, resource, approvedBy }: PlanStep): void {
+    if (approvedBy !== undefined) this.#parts.state.approvals = this.#others(vm, resource);
+  }
+
+  #others(vm: VmId, resource: Resource): Approval[] {
+    const nowMs = this.#parts.time.nowMs();
+    return this.#parts.state.approvals.filter((each) => each.untilMs > nowMs && (each.vm !== vm || each.resource !== resource));
+  }
+
+  #approvalOf(vm: VmId, resource: Resource): RecommendationView['approval'] {
+    const nowMs = this.#parts.time.nowMs();
+    const found = this.#parts.state.approvals.find((each) => each.vm === vm && each.resource === resource && each.untilMs > nowMs);
+    return found === undefined ? null : { by: found.by, atMs: found.atMs, untilMs: found.untilMs, to: found.to };
+  }
+
+  async #onRecord(action: string, vm: VmId, resource: Resource, by: string, reason: string): Promise<void> {
+    await this.#parts.ledger.append(this.#parts.time.nowMs(), { kind: 'operator', action, by, target: `vm ${vm} ${resource}`, reason });
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * Goal: approve, roll back, report and complete at the command line: what was seen is what is asked for, a dry run does nothing, the
+ * exit codes are those of the guide, and what completes is what there is, by the shell itself.
+ */
+import { spawnSync } from 'node:child_process';
+import t from 'tap';
+import { COMMANDS } from '../../aggregator/cli/commands.ts';
+import { cliWorld } from '../support/cli-world.ts';
+import { fakeService } from '../support/fake-service.ts';
+import { MADE_VMS } from '../support/made-fleet.ts';
+
+const service = await fakeService();
+const world = await cliWorld(service);
+t.teardown(() => world.close());
+
+t.test('what waits is listed, tried, approved and then waits no more', async (t) => {
+  t.match((await world.run('recommend list')).out, /gpu-render +cpu .*cap 3\.10 cores|gpu-render +cpu/);
+  const tried = await world.run('approve gpu-render cpu --dry-run');
+  t.match(tried, { code: 0, out: /^not approved \(--dry-run\): gpu-render: cpu / });
+  t.equal(service.recommendations().length, 1, 'a dry run does nothing');
+  t.match(await world.run('approve gpu-render cpu'), { code: 0, out: /^approved: gpu-render: cpu / });
+  t.equal(service.recommendations().length, 0);
+  t.match(await world.run('recommend list'), { code: 0, out: /^nothing waits/ });
+  t.match(await world.run('approve gpu-render cpu'), { code: 3, err: /nothing is recommended now/ });
+  t.match(await world.run('approve gpu-render fans'), { code: 2, err: /"fans" is no resource: there are cpu, memory/ });
+});
+
+t.test('the last shrink is taken back; where there was none it says so', async (t) => {
+  const id = MADE_VMS[0]!.id;
+  t.match(await world.run(`rollback ${id} cpu`), { code: 0, out: /^taken back: shop-web: cpu / });
+  t.match(await world.run('rollback shop-web cpu --dry-run'), { code: 0, out: /^not taken back/ });
+  t.match(await world.run('rollback shop-web memory'), { code: 1, err: /was no shrink/ });
+  t.match(await world.run('rollback nobody cpu'), { code: 3 });
+});
+
+t.test('savings stand beside what they cost, in the sums and in every row', async (t) => {
+  const { out, code } = await world.run('report savings --last 1h');
+  t.equal(code, 0);
+  t.match(out, /^saved: +[\d.]+ core hours.*\nit cost: +short of CPU/);
+  t.match(out, /VM +RESOURCE +SIZE +GRANTED +SAVED +SHORT +HELD BACK\n/);
+  const report = JSON.parse((await world.run('report savings --last 1h -o json')).out);
+  const row = report.items.find((each: { vmName: string; resource: string }) => each.vmName === 'shop-web' && each.resource === 'cpu');
+  t.ok(row.granted > 0 && row.granted <= row.size, `${row.granted} of ${row.size} cores`);
+  t.ok(Math.abs(row.savedUnitHours - (row.size - row.granted) * row.knownHours) < 0.05 * row.size, 'the sum follows from the mean');
+});
+
+t.test('bash completes commands, their second words and their options', async (t) => {
+  const { out } = await world.run('completion bash');
+  const complete = (...words: string[]): string[] => {
+    const line = words.map((word) => `'${word}'`).join(' ');
+    const script = `${out}\nCOMP_WORDS=(headroom ${line}); COMP_CWORD=${words.length}; _headroom; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    const { stdout, stderr, status } = spawnSync('bash', ['-c', script], { encoding: 'utf8' });
+    t.equal(status, 0, stderr);
+    return stdout.trim().split('\n').sort();
+  };
+  t.same(complete('po'), ['policy']);
+  t.same(complete('policy', ''), COMMANDS.flatMap(({ name }) => (name.startsWith('policy ') ? [name.split(' ')[1]] : [])).sort());
+  t.same(complete('policy', 'apply', '--dr'), ['--dry-run']);
+  t.same(complete('approve', 'web', 'cpu', '--dr'), ['--dry-run']);
+  t.match((await world.run('completion fish')).out, /complete -c headroom -n '__fish_seen_subcommand_from policy' -a apply/);
+  t.match(await world.run('completion tcsh'), { code: 2 });
+});
