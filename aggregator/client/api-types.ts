@@ -4831,8 +4831,7 @@ export interface operations {
                             vm: string;
                             vmName: string;
                         }[];
-                        /** @description All of a VM waiting for memory (PSI full), summed over VMs */
-                        memoryStalledSeconds: number;
+                        memoryStalledSeconds: number | null;
                         /** @description Size less grant, over the time in which the grant is known */
                         savedCoreHours: number;
                         savedMiBHours: number;
@@ -4840,8 +4839,7 @@ export interface operations {
                             cpu: number | null;
                             memory: number | null;
                         };
-                        /** @description By caps, as cgroups tell; mean over the vCPUs of each VM, summed over VMs */
-                        throttledSeconds: number;
+                        throttledSeconds: number | null;
                         /** @description UTC milliseconds */
                         toMs: number;
                     };

@@ -38,7 +38,7 @@ function figure(label: string): { element: HTMLElement; say: (value: string, not
 const hoursText = (value: number): string => (value >= 100 ? value.toFixed(0) : value.toFixed(1));
 const percent = (share: number | null): string =>
   share === null ? 'unknown' : `${(100 * share).toFixed(share > 0 && share < 0.001 ? 3 : 1)} %`;
-const longText = (seconds: number): string => span(seconds * 1000);
+const longText = (seconds: number | null): string => (seconds === null ? 'unknown' : span(seconds * 1000));
 
 function sums() {
   const [cores, memory] = [figure('CPU not granted'), figure('Memory not granted')];
@@ -61,12 +61,14 @@ function sums() {
       ),
     ),
     show(report: Report): void {
-      const hours = (report.toMs - report.fromMs) / HOUR_MS;
-      cores.say(`${hoursText(report.savedCoreHours)} core hours`, `${(report.savedCoreHours / hours).toFixed(2)} cores on average`);
-      memory.say(`${hoursText(report.savedMiBHours / 1024)} GiB hours`, `${amount(report.savedMiBHours / hours, 'MiB')} on average`);
+      cores.say(`${hoursText(report.savedCoreHours)} core hours`, 'of what guests were made with, where it is known');
+      memory.say(`${hoursText(report.savedMiBHours / 1024)} GiB hours`, 'likewise');
       short.say(percent(report.shortShare.cpu), `of the time known; of memory ${percent(report.shortShare.memory)}`);
-      throttled.say(longText(report.throttledSeconds), 'by caps, summed over guests');
-      stalled.say(longText(report.memoryStalledSeconds), 'all of a guest waiting for memory');
+      throttled.say(longText(report.throttledSeconds), report.throttledSeconds === null ? 'no host tells' : 'by caps, summed over guests');
+      stalled.say(
+        longText(report.memoryStalledSeconds),
+        report.memoryStalledSeconds === null ? 'no host tells' : 'all of a guest waiting for memory',
+      );
       harmful.say(String(report.harmfulChanges), 'found to have done harm, and taken back');
     },
   };

@@ -53,8 +53,9 @@ export interface SavingsReport {
   savedMiBHours: number;
   /** Of the time known, in which demand was above the grant; null = nothing is known. */
   shortShare: { cpu: number | null; memory: number | null };
-  throttledSeconds: number;
-  memoryStalledSeconds: number;
+  /** Null: no host tells. */
+  throttledSeconds: number | null;
+  memoryStalledSeconds: number | null;
   /** Changes found to have done harm, of those still remembered. */
   harmfulChanges: number;
   items: SavingsRow[];
@@ -73,6 +74,11 @@ export async function savingsReport(service: AggregatorService, asked: { fromMs?
     const known = sum(resource, ({ knownHours }) => knownHours);
     return known === 0 ? null : sum(resource, ({ shortHours }) => shortHours) / known;
   };
+  // Unknown is never zero: where no host tells there is no sum.
+  const held = (resource: SharedResource): number | null =>
+    items.some((row) => row.resource === resource && row.heldSeconds !== null)
+      ? sum(resource, ({ heldSeconds }) => heldSeconds ?? 0)
+      : null;
   const within = (ms: number): boolean => ms >= fromMs && ms <= toMs;
   return {
     fromMs,
@@ -80,8 +86,8 @@ export async function savingsReport(service: AggregatorService, asked: { fromMs?
     savedCoreHours: sum('cpu', ({ savedUnitHours }) => savedUnitHours),
     savedMiBHours: sum('memory', ({ savedUnitHours }) => savedUnitHours),
     shortShare: { cpu: share('cpu'), memory: share('memory') },
-    throttledSeconds: sum('cpu', ({ heldSeconds }) => heldSeconds ?? 0),
-    memoryStalledSeconds: sum('memory', ({ heldSeconds }) => heldSeconds ?? 0),
+    throttledSeconds: held('cpu'),
+    memoryStalledSeconds: held('memory'),
     harmfulChanges: service
       .plans(Number.MAX_SAFE_INTEGER)
       .filter(({ nowMs }) => within(nowMs))

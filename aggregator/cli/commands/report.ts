@@ -12,6 +12,8 @@ type Row = Report['items'][number];
 
 const percent = (share: number | null): string => (share === null ? '?' : `${(100 * share).toFixed(1)}%`);
 
+const heldText = (seconds: number | null): string => (seconds === null ? '?' : age(seconds * 1000));
+
 const COLUMNS: readonly Column<Row>[] = [
   { title: 'VM', text: ({ vmName }) => vmName },
   { title: 'RESOURCE', text: ({ resource }) => resource },
@@ -19,7 +21,7 @@ const COLUMNS: readonly Column<Row>[] = [
   { title: 'GRANTED', right: true, text: ({ granted, unit }) => amount(granted, unit) },
   { title: 'SAVED', right: true, text: ({ granted, size }) => percent(granted === null ? null : 1 - granted / size) },
   { title: 'SHORT', right: true, text: ({ shortHours, knownHours }) => percent(knownHours === 0 ? null : shortHours / knownHours) },
-  { title: 'HELD BACK', right: true, text: ({ heldSeconds }) => (heldSeconds === null ? '?' : age(heldSeconds * 1000)) },
+  { title: 'HELD BACK', right: true, text: ({ heldSeconds }) => heldText(heldSeconds) },
   { title: 'MODE', wide: true, text: ({ mode }) => mode },
   { title: 'HOST', wide: true, text: ({ host }) => host },
   { title: 'KNOWN', right: true, wide: true, text: ({ knownHours }) => `${knownHours.toFixed(1)} h` },
@@ -29,7 +31,7 @@ function text(report: Report, wide: boolean): string {
   const { savedCoreHours, savedMiBHours, shortShare, throttledSeconds, memoryStalledSeconds, harmfulChanges } = report;
   const lines = [
     `saved:    ${savedCoreHours.toFixed(1)} core hours, ${(savedMiBHours / 1024).toFixed(1)} GiB hours`,
-    `it cost:  short of CPU ${percent(shortShare.cpu)} and of memory ${percent(shortShare.memory)} of the time, throttled ${age(throttledSeconds * 1000)}, stalled on memory ${age(memoryStalledSeconds * 1000)}, ${harmfulChanges} harmful changes`,
+    `it cost:  short of CPU ${percent(shortShare.cpu)} and of memory ${percent(shortShare.memory)} of the time, throttled ${heldText(throttledSeconds)}, stalled on memory ${heldText(memoryStalledSeconds)}, ${harmfulChanges} harmful changes`,
   ];
   return `${lines.join('\n')}\n\n${report.items.length === 0 ? 'no VM is known yet\n' : table(report.items, COLUMNS, wide)}`;
 }

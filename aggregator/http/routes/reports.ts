@@ -17,8 +17,12 @@ const Savings = Type.Object({
   savedCoreHours: Type.Number({ description: 'Size less grant, over the time in which the grant is known' }),
   savedMiBHours: Type.Number(),
   shortShare: Type.Object({ cpu: Share, memory: Share }),
-  throttledSeconds: Type.Number({ description: 'By caps, as cgroups tell; mean over the vCPUs of each VM, summed over VMs' }),
-  memoryStalledSeconds: Type.Number({ description: 'All of a VM waiting for memory (PSI full), summed over VMs' }),
+  throttledSeconds: Nullable(
+    Type.Number({ description: 'By caps, as cgroups tell; mean over the vCPUs of each VM, summed over VMs; null = no host tells' }),
+  ),
+  memoryStalledSeconds: Nullable(
+    Type.Number({ description: 'All of a VM waiting for memory (PSI full), summed over VMs; null = no host tells' }),
+  ),
   harmfulChanges: Type.Integer({ description: 'Changes judged harmful, of the plans remembered' }),
   items: Type.Array(
     Type.Object({
