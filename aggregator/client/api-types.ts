@@ -743,6 +743,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/suspensions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** VMs that are suspended or live on a snapshot */
+        get: operations["getSuspensions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/suspensions/collect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What no VM needs goes from the snapshot stores of one host, or of all */
+        post: operations["postSuspensionsCollect"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/suspensions/orders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Orders to suspend VMs, bring them back or make them ready, with how far each is */
+        get: operations["getSuspensionsOrders"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/templates": {
         parameters: {
             query?: never;
@@ -948,6 +999,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/vms/{id}/prefetch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Fetch what it will touch first, and have it wait, paused */
+        put: operations["putVmsIdPrefetch"];
+        post?: never;
+        /** It need not wait any more */
+        delete: operations["deleteVmsIdPrefetch"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vms/{id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Bring it back as it was */
+        post: operations["postVmsIdResume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/vms/{id}/rollback": {
         parameters: {
             query?: never;
@@ -976,6 +1062,40 @@ export interface paths {
         get: operations["getVmsIdSeries"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vms/{id}/snapshot/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Read every byte of its snapshot */
+        post: operations["postVmsIdSnapshotVerify"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/vms/{id}/suspend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Suspend it: memory and devices to its host's snapshot store */
+        post: operations["postVmsIdSuspend"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1513,6 +1633,66 @@ export interface components {
                 steps: number;
                 vm: string;
             }[];
+        };
+        SuspendOrder: {
+            /** @enum {unknown} */
+            action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect";
+            /** @description UTC milliseconds */
+            askedAtMs: number;
+            by: string;
+            endedAtMs: number | null;
+            host: string;
+            id: string;
+            /** @description Times in ms and bytes, by name */
+            measured: {
+                [key: string]: number | string;
+            };
+            outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
+            progress: {
+                doneBytes: number;
+                restMs: number | null;
+                totalBytes: number;
+            } | null;
+            /** @description What stood in the way, or what was done instead and why */
+            reason: string;
+            /** @enum {unknown} */
+            state: "working" | "ended";
+            vm: string | null;
+            vmName: string | null;
+        };
+        Suspension: {
+            /** @description Of it, what is not zero */
+            filledBytes: number;
+            hitRate: number | null;
+            host: string;
+            memoryBytes: number;
+            name: string;
+            /** @enum {unknown} */
+            phase: "suspending" | "ending" | "suspended" | "preparing" | "prepared" | "going" | "running";
+            /** @description Of 64 KiB, fetched before it runs */
+            predictedChunks: number;
+            prediction: {
+                likeliestAtMs: number | null;
+                /** @description 0..1, that it is wanted within `withinMs` of now */
+                probability: number;
+                /** @description It rests on */
+                resumes: number;
+                text: string;
+                withinMs: number;
+            } | null;
+            /** @description What a verification found */
+            problems: string[];
+            /** @description Why by the hypervisor's own saving, else empty */
+            reason: string;
+            /** @enum {unknown} */
+            recipe: "memory-file" | "managed-save";
+            /** @description Resumes from which it was learnt what it touches first */
+            resumes: number;
+            /** @description UTC milliseconds */
+            sinceMs: number;
+            snapshot: string | null;
+            vm: string;
+            wasteRate: number | null;
         };
         Template: {
             asked: ({
@@ -5241,6 +5421,135 @@ export interface operations {
             };
         };
     };
+    getSuspensions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Problem */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["Suspension"][];
+                    };
+                };
+            };
+        };
+    };
+    postSuspensionsCollect: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    host?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Problem */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["SuspendOrder"][];
+                    };
+                };
+            };
+        };
+    };
+    getSuspensionsOrders: {
+        parameters: {
+            query?: {
+                /** @description This one only */
+                id?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Problem */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["SuspendOrder"][];
+                    };
+                };
+            };
+        };
+    };
     getTemplates: {
         parameters: {
             query?: never;
@@ -6382,7 +6691,7 @@ export interface operations {
                             /** @description Rises, also over restarts */
                             id: number;
                             /** @enum {unknown} */
-                            kind: "change" | "not-changed" | "harm" | "hands-off" | "state" | "guard" | "loan" | "shortage" | "kill-switch" | "credential" | "anomaly" | "group";
+                            kind: "change" | "not-changed" | "harm" | "hands-off" | "state" | "guard" | "loan" | "shortage" | "kill-switch" | "credential" | "anomaly" | "group" | "suspension";
                             /** @description One sentence for the VM's owner; times in it are UTC */
                             message: string;
                             resource: ("cpu" | "memory" | "network" | "disk") | null;
@@ -6393,6 +6702,216 @@ export interface operations {
                         }[];
                     };
                     "text/event-stream": string;
+                };
+            };
+        };
+    };
+    putVmsIdPrefetch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description UUID, or the name where it is unique */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Fetched no faster; absent = as fast as it goes */
+                    bytesPerSecondMax?: number;
+                    /**
+                     * @description It waits, paused, no longer
+                     * @default 600
+                     */
+                    holdSeconds: number;
+                };
+            };
+        };
+        responses: {
+            /** @description Problem */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Asked of the host */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {unknown} */
+                        action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect";
+                        /** @description UTC milliseconds */
+                        askedAtMs: number;
+                        by: string;
+                        endedAtMs: number | null;
+                        host: string;
+                        id: string;
+                        /** @description Times in ms and bytes, by name */
+                        measured: {
+                            [key: string]: number | string;
+                        };
+                        outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
+                        progress: {
+                            doneBytes: number;
+                            restMs: number | null;
+                            totalBytes: number;
+                        } | null;
+                        /** @description What stood in the way, or what was done instead and why */
+                        reason: string;
+                        /** @enum {unknown} */
+                        state: "working" | "ended";
+                        vm: string | null;
+                        vmName: string | null;
+                    };
+                };
+            };
+        };
+    };
+    deleteVmsIdPrefetch: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description UUID, or the name where it is unique */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Problem */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Asked of the host */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {unknown} */
+                        action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect";
+                        /** @description UTC milliseconds */
+                        askedAtMs: number;
+                        by: string;
+                        endedAtMs: number | null;
+                        host: string;
+                        id: string;
+                        /** @description Times in ms and bytes, by name */
+                        measured: {
+                            [key: string]: number | string;
+                        };
+                        outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
+                        progress: {
+                            doneBytes: number;
+                            restMs: number | null;
+                            totalBytes: number;
+                        } | null;
+                        /** @description What stood in the way, or what was done instead and why */
+                        reason: string;
+                        /** @enum {unknown} */
+                        state: "working" | "ended";
+                        vm: string | null;
+                        vmName: string | null;
+                    };
+                };
+            };
+        };
+    };
+    postVmsIdResume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description UUID, or the name where it is unique */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Problem */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Asked of the host */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {unknown} */
+                        action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect";
+                        /** @description UTC milliseconds */
+                        askedAtMs: number;
+                        by: string;
+                        endedAtMs: number | null;
+                        host: string;
+                        id: string;
+                        /** @description Times in ms and bytes, by name */
+                        measured: {
+                            [key: string]: number | string;
+                        };
+                        outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
+                        progress: {
+                            doneBytes: number;
+                            restMs: number | null;
+                            totalBytes: number;
+                        } | null;
+                        /** @description What stood in the way, or what was done instead and why */
+                        reason: string;
+                        /** @enum {unknown} */
+                        state: "working" | "ended";
+                        vm: string | null;
+                        vmName: string | null;
+                    };
                 };
             };
         };
@@ -6555,6 +7074,138 @@ export interface operations {
                         unit: string;
                         usage: (number | null)[];
                         vm: string;
+                    };
+                };
+            };
+        };
+    };
+    postVmsIdSnapshotVerify: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description UUID, or the name where it is unique */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Problem */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Asked of the host */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {unknown} */
+                        action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect";
+                        /** @description UTC milliseconds */
+                        askedAtMs: number;
+                        by: string;
+                        endedAtMs: number | null;
+                        host: string;
+                        id: string;
+                        /** @description Times in ms and bytes, by name */
+                        measured: {
+                            [key: string]: number | string;
+                        };
+                        outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
+                        progress: {
+                            doneBytes: number;
+                            restMs: number | null;
+                            totalBytes: number;
+                        } | null;
+                        /** @description What stood in the way, or what was done instead and why */
+                        reason: string;
+                        /** @enum {unknown} */
+                        state: "working" | "ended";
+                        vm: string | null;
+                        vmName: string | null;
+                    };
+                };
+            };
+        };
+    };
+    postVmsIdSuspend: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description UUID, or the name where it is unique */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Problem */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Asked of the host */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @enum {unknown} */
+                        action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect";
+                        /** @description UTC milliseconds */
+                        askedAtMs: number;
+                        by: string;
+                        endedAtMs: number | null;
+                        host: string;
+                        id: string;
+                        /** @description Times in ms and bytes, by name */
+                        measured: {
+                            [key: string]: number | string;
+                        };
+                        outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
+                        progress: {
+                            doneBytes: number;
+                            restMs: number | null;
+                            totalBytes: number;
+                        } | null;
+                        /** @description What stood in the way, or what was done instead and why */
+                        reason: string;
+                        /** @enum {unknown} */
+                        state: "working" | "ended";
+                        vm: string | null;
+                        vmName: string | null;
                     };
                 };
             };
