@@ -168,25 +168,7 @@ export class Aggregator {
     const models = this.#modelKeeper(state, nowMs);
     const line = { ...this.#line(), epochOf };
     const anomalies = createAnomalies({ ...{ config, clock, epochOf, time, state, events, queue, notifications, ledger, log }, ...line });
-    const executor = new Executor({
-      clock,
-      retryMs: config.commandRetryMs,
-      deadlineMs: config.commandDeadlineMs,
-      settleMs: SETTLE_MS,
-      send: (host, frame) => this.ingest.send(host, frame),
-      onPending: (vm, resource, target) => state.setPending(vm, resource, target),
-      onSent: (step) => {
-        state.noteChange(step.vm, step.host, nowMs());
-        anomalies.noteSent(step, nowMs());
-      },
-      onOutcome: (outcome) => {
-        decisions.addOutcome(outcome);
-        this.#recommendations.ended(outcome.step);
-        if (outcome.step.loan !== undefined) state.loans.outcome(outcome.step.loan, outcome.outcome, outcome.reason);
-        anomalies.noteOutcome(outcome.step, outcome.result === null ? null : outcome.outcome === 'applied', nowMs());
-        reporter.outcome(outcome);
-      },
-    });
+    const executor = this.#createExecutor({ state, anomalies, decisions, reporter }, nowMs);
     this.#killSwitches = new KillSwitchDesk({
       ...{ kills, state, executor, reporter, time },
       hosts: () => this.ingest.hosts(),
@@ -234,6 +216,33 @@ export class Aggregator {
     this.#recommendations = new RecommendationDesk(this.#parts, () => void this.planNow());
     this.#loops = this.#turning();
     this.service = this.#face();
+  }
+
+  /** What is decided is sent, and what comes of it is noted wherever it matters. */
+  #createExecutor(
+    { state, anomalies, decisions, reporter }: Pick<Parts, 'state' | 'anomalies' | 'decisions' | 'reporter'>,
+    nowMs: () => number,
+  ): Executor {
+    const { clock, config } = this.#options;
+    return new Executor({
+      clock,
+      retryMs: config.commandRetryMs,
+      deadlineMs: config.commandDeadlineMs,
+      settleMs: SETTLE_MS,
+      send: (host, frame) => this.ingest.send(host, frame),
+      onPending: (vm, resource, target) => state.setPending(vm, resource, target),
+      onSent: (step) => {
+        state.noteChange(step.vm, step.host, nowMs());
+        anomalies.noteSent(step, nowMs());
+      },
+      onOutcome: (outcome) => {
+        decisions.addOutcome(outcome);
+        this.#recommendations.ended(outcome.step);
+        if (outcome.step.loan !== undefined) state.loans.outcome(outcome.step.loan, outcome.outcome, outcome.reason);
+        anomalies.noteOutcome(outcome.step, outcome.result === null ? null : outcome.outcome === 'applied', nowMs());
+        reporter.outcome(outcome);
+      },
+    });
   }
 
   /** As people and programs see and steer it. */

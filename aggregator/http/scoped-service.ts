@@ -38,6 +38,21 @@ function scopedRecommendations(
   };
 }
 
+/** The policy is the whole fleet's. */
+function scopedPolicies(
+  service: AggregatorService,
+  all: () => boolean,
+  refuse: (what: string) => never,
+  named: (by: string) => string,
+): Pick<AggregatorService, 'policies' | 'applyPolicies' | 'policyVersions' | 'policyVersion'> {
+  return {
+    policies: () => (all() ? service.policies() : refuse('the policy')),
+    applyPolicies: async (source, by, options) => (all() ? service.applyPolicies(source, named(by), options) : refuse('the policy')),
+    policyVersions: async (limit) => (all() ? service.policyVersions(limit) : refuse('the policy')),
+    policyVersion: async (version) => (all() ? service.policyVersion(version) : refuse('the policy')),
+  };
+}
+
 /** `whose`: asked at each call. */
 export function scopedService(service: AggregatorService, whose: () => Principal, tenantLabel: string): AggregatorService {
   const sees = (vm: VmView | null): vm is VmView => vm !== null && inScope(whose(), vm.labels, tenantLabel);
@@ -68,10 +83,7 @@ export function scopedService(service: AggregatorService, whose: () => Principal
     },
     plans: (limit) => (all() ? service.plans(limit) : []),
     plan: (id) => (all() ? service.plan(id) : null),
-    policies: () => (all() ? service.policies() : refuse('the policy')),
-    applyPolicies: async (source, by, options) => (all() ? service.applyPolicies(source, named(by), options) : refuse('the policy')),
-    policyVersions: async (limit) => (all() ? service.policyVersions(limit) : refuse('the policy')),
-    policyVersion: async (version) => (all() ? service.policyVersion(version) : refuse('the policy')),
+    ...scopedPolicies(service, all, refuse, named),
     ...scopedRecommendations(service, (vm) => all() || seesId(vm), refuse, named),
     incidents: () => (all() ? service.incidents() : service.incidents().filter(({ vm }) => seesId(vm as VmId))),
     judgeIncident(id, feedback, by) {
