@@ -17,6 +17,8 @@ function scopedSpawning(spawning: SpawnService, named: (by: string) => string): 
     applyTemplate: (name, source, by, options) => spawning.applyTemplate(name, source, named(by), options),
     setGroupBounds: (name, bounds, by) => spawning.setGroupBounds(name, bounds, named(by)),
     undoMember: (name, vm, by) => spawning.undoMember(name, vm, named(by)),
+    handOver: (name, vm, by) => spawning.handOver(name, vm, named(by)),
+    giveBack: (name, vm, by) => spawning.giveBack(name, vm, named(by)),
   };
 }
 

@@ -52,6 +52,8 @@ const GOOD: [url: string, path: string][] = [
   [`/v1/vms/${WEB}/series?resource=memory&resolution=5m`, '/v1/vms/{id}/series'],
   ['/v1/plans', '/v1/plans'],
   ['/v1/plans/plan-41', '/v1/plans/{id}'],
+  ['/v1/recommendations', '/v1/recommendations'],
+  ['/v1/reports/savings', '/v1/reports/savings'],
   ['/v1/policies', '/v1/policies'],
   ['/v1/policies/versions', '/v1/policies/versions'],
   ['/v1/policies/versions/1', '/v1/policies/versions/{version}'],
@@ -91,6 +93,8 @@ const SAID = [
   '/v1/anomalies/{id}/feedback',
   '/v1/known-events',
   '/v1/vms/{id}/isolation',
+  '/v1/recommendations/{id}/approve',
+  '/v1/vms/{id}/rollback',
   '/v1/templates/{name}/check',
   '/v1/groups/{name}/bounds',
   '/v1/groups/{name}/members/{vm}',
@@ -352,6 +356,25 @@ t.test('suspension: ordered for a VM by name or UUID, also one known by its snap
   t.equal((await order('POST', 'desktop-9', 'snapshot/verify')).status, 202);
   t.equal((await order('POST', 'nobody', 'suspend')).status, 404);
   t.match((await ask('POST', '/v1/suspensions/collect', '/v1/suspensions/collect', { payload: {} })).json.items, [{ action: 'collect' }]);
+});
+
+t.test('recommendations: approved as they were seen, tried first; a shrink is given back, what was none is not', async (t) => {
+  const { ask } = await world(t);
+  const waiting = async () => (await ask('GET', '/v1/recommendations', '/v1/recommendations')).json.items;
+  const [seen] = await waiting();
+  const approve = (id: string, payload: object, query = '') =>
+    ask('POST', `/v1/recommendations/${encodeURIComponent(id)}/approve${query}`, '/v1/recommendations/{id}/approve', { payload });
+  t.equal((await approve(seen.id, { to: { resource: 'cpu', weight: 100, capCores: -1 } })).status, 400);
+  t.equal((await approve('nothing.cpu', {})).status, 404);
+  t.match(await approve(seen.id, { to: seen.to }, '?dryRun=true'), { status: 200, json: { id: seen.id, approval: { to: seen.to } } });
+  t.equal((await waiting()).length, 1, 'a dry run approves nothing');
+  t.equal((await approve(seen.id, { to: seen.to })).status, 200);
+  t.same(await waiting(), []);
+  const rollback = (vm: string, payload: object) => ask('POST', `/v1/vms/${vm}/rollback`, '/v1/vms/{id}/rollback', { payload });
+  t.match(await rollback('shop-web', { resource: 'cpu' }), { status: 200, json: { vm: WEB, from: { capCores: 0.41 }, dryRun: false } });
+  t.equal((await rollback('shop-web', { resource: 'memory' })).status, 409);
+  t.equal((await rollback('shop-web', {})).status, 400);
+  t.equal((await rollback('nobody', { resource: 'cpu' })).status, 404);
 });
 
 t.test('logins: asked for, looked at, refused with what to do', async (t) => {

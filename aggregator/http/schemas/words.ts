@@ -8,16 +8,18 @@ export const ModeName = Type.Enum(MODES);
 export const VmStateName = Type.Enum(VM_STATES);
 export const UtcMs = Type.Number({ description: 'UTC milliseconds' });
 
+const Amount = Type.Number({ minimum: 0 });
+
 export const Setting = Type.Union(
   [
-    Type.Object({ resource: Type.Literal('cpu'), weight: Type.Number(), capCores: Nullable(Type.Number()) }),
-    Type.Object({ resource: Type.Literal('memory'), memoryMiB: Type.Number() }),
+    Type.Object({ resource: Type.Literal('cpu'), weight: Amount, capCores: Nullable(Amount) }),
+    Type.Object({ resource: Type.Literal('memory'), memoryMiB: Amount }),
     Type.Object({
       resource: Type.Literal('network'),
-      inboundBytesPerSecond: Nullable(Type.Number()),
-      outboundBytesPerSecond: Nullable(Type.Number()),
+      inboundBytesPerSecond: Nullable(Amount),
+      outboundBytesPerSecond: Nullable(Amount),
     }),
-    Type.Object({ resource: Type.Literal('disk'), bytesPerSecond: Nullable(Type.Number()), iops: Nullable(Type.Number()) }),
+    Type.Object({ resource: Type.Literal('disk'), bytesPerSecond: Nullable(Amount), iops: Nullable(Amount) }),
   ],
   { description: 'What the hypervisor enforces; null = no limit' },
 );
