@@ -1,6 +1,6 @@
 /**
  * Goal: what is only recommended is done after a person's leave, as far as they saw and no farther, never the other way round, not
- * after the leave lapsed; and the lint by itself strikes out what nobody gave leave for.
+ * after the leave lapsed; a shrink that did harm is undone without asking; and the lint by itself strikes out what nobody gave leave for.
  */
 import t from 'tap';
 import { lintPlan } from '../../aggregator/core/lint/lint.ts';
@@ -61,5 +61,24 @@ t.test('the lint strikes out what goes farther than the leave, or has none', asy
   for (const approvals of [[], [leave({ to: cap(1.05) })], [leave({ untilMs: NOW_MS })], [leave({ direction: 'shrink' })]]) {
     const rules = lintPlan(made, { ...snapshot, approvals }, policy).map(({ rule }) => rule);
     t.ok(rules.includes('mode'), JSON.stringify(approvals));
+  }
+});
+
+t.test('a shrink that did harm is undone without asking again, as far as it went; more still needs leave', async (t) => {
+  const harmed = { ...vm, rollback: { cpu: { to: cap(1.2), reason: 'it was throttled' } } };
+  const calm = { ...harmed, demand: { ...vm.demand, cpu: demandOf(0.5, forecastOf([0.5, 0.6, 0.6, 0.6, 0.6, 0.6])) } };
+  const stepOf = (one: typeof harmed) => {
+    const snapshot = { ...snapshotOf([one]), approvals: [] };
+    const made = plan(snapshot, policy, { epoch: 1 }, createPrng(1)).plan;
+    return { made, snapshot, step: made.steps.find(({ resource }) => resource === 'cpu') };
+  };
+  t.match(stepOf(calm).step, { to: { capCores: 1.2 }, reason: /whoever approved the shrink: .*did harm: it was throttled/ });
+  const { made, snapshot, step } = stepOf(harmed);
+  t.match(step, { mode: 'auto', direction: 'grow', approvedBy: 'whoever approved the shrink' });
+  t.equal(capOf(step?.to), 1.2, 'not as far as the forecast would go');
+  t.same(lintPlan(made, snapshot, policy), []);
+  for (const rollback of [{}, { cpu: { to: cap(1.1), reason: 'it was throttled' } }]) {
+    const rules = lintPlan(made, { ...snapshot, vms: [{ ...harmed, rollback }] }, policy).map(({ rule }) => rule);
+    t.ok(rules.includes('mode'), JSON.stringify(rollback));
   }
 });

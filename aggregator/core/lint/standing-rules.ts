@@ -3,7 +3,7 @@
  * and knows nothing of how the planner came to its step.
  */
 import { sameSetting } from '../../../shared/resources.ts';
-import type { FleetSnapshot, PlanStep } from '../plan/plan.ts';
+import type { FleetSnapshot, PlanStep, VmSnapshot } from '../plan/plan.ts';
 import { gives, type StepRule, takes } from './lint-rule.ts';
 
 export const eligible: StepRule = ({ step, vm }) => {
@@ -14,11 +14,17 @@ export const eligible: StepRule = ({ step, vm }) => {
 export const noOtherBalloonManager: StepRule = ({ step, host }) =>
   step.resource === 'memory' && host.balloonManager !== null ? `${host.balloonManager} manages the balloons of ${host.id}` : null;
 
-export const modeAuto: StepRule = ({ step, policy }, { snapshot }) => {
+export const modeAuto: StepRule = ({ step, vm, policy }, { snapshot }) => {
   if (step.mode === 'auto' && policy.mode === 'auto') return null;
-  if (step.mode === 'auto' && policy.mode === 'recommend') return beyondApproval(step, snapshot);
+  if (step.mode === 'auto' && policy.mode === 'recommend') return undoesHarm(step, vm) ? null : beyondApproval(step, snapshot);
   return `the policy's mode is ${policy.mode}, the step's ${step.mode}: only auto acts`;
 };
+
+/** Gives back what a shrink of ours took, and no more. */
+function undoesHarm(step: PlanStep, vm: VmSnapshot): boolean {
+  const back = vm.rollback[step.resource];
+  return back !== undefined && step.direction === 'grow' && !gives(back.to, step.to);
+}
 
 /** Where a person decides, what goes farther than they gave leave for. */
 function beyondApproval(step: PlanStep, { approvals = [], nowMs }: FleetSnapshot): string | null {

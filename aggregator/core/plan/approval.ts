@@ -1,6 +1,7 @@
 /**
  * A person's leave for one recommended change. Input: a proposal, the approvals in force; output: what of the proposal they cover.
- * Whatever the forecast wants by now, no more is done than the person saw, and never the other way round. Pure.
+ * Whatever the forecast wants by now, no more is done than the person saw, and never the other way round; but for a shrink that did
+ * harm, which is undone without asking again. Pure.
  */
 import type { VmId } from '../../../shared/ids.ts';
 import type { Resource, Setting } from '../../../shared/resources.ts';
@@ -20,13 +21,24 @@ export interface Approval {
   untilMs: number;
 }
 
+/** Who stands for giving back what a shrink took: leave to take is leave to undo. */
+const WITH_THE_SHRINK = 'whoever approved the shrink';
+
 /** The proposal as far as it is approved; null = nobody approved of it. */
-export function approvedPart(proposal: Proposal, { approvals = [], nowMs }: FleetSnapshot): Proposal | null {
+export function approvedPart(proposal: Proposal, snapshot: FleetSnapshot): Proposal | null {
   const { subject, direction, target } = proposal;
-  const approval = approvals.find(({ vm, resource }) => vm === subject.vm.id && resource === subject.resource);
-  if (approval === undefined || approval.direction !== direction || approval.untilMs <= nowMs) return null;
-  const limit = amountOf(approval.to, subject.vm, subject.form);
+  const leave = leaveFor(proposal, snapshot);
+  if (leave === null) return null;
+  const limit = amountOf(leave.to, subject.vm, subject.form);
   const within = direction === 'grow' ? Math.min(target, limit) : Math.max(target, limit);
   const changes = direction === 'grow' ? within > subject.amount || subject.capToLift : within < subject.amount;
-  return changes ? { ...proposal, target: within, approvedBy: approval.by } : null;
+  return changes ? { ...proposal, target: within, approvedBy: leave.by } : null;
+}
+
+function leaveFor({ subject, direction }: Proposal, { approvals = [], nowMs }: FleetSnapshot): Pick<Approval, 'to' | 'by'> | null {
+  const approval = approvals.find(({ vm, resource }) => vm === subject.vm.id && resource === subject.resource);
+  if (approval !== undefined && approval.direction === direction && approval.untilMs > nowMs) return approval;
+  // A shrink that did harm is not left to do more until somebody is awake.
+  const back = direction === 'grow' ? subject.vm.rollback[subject.resource] : undefined;
+  return back === undefined ? null : { to: back.to, by: WITH_THE_SHRINK };
 }
