@@ -3001,11 +3001,14 @@ export interface operations {
                             available: number | null;
                             now: number | null;
                             quantiles: number[];
-                            /** @enum {unknown} */
-                            resource: "cpu" | "memory" | "network";
+                            /**
+                             * @description gpu: only where guests tell of theirs, busy devices
+                             * @enum {unknown}
+                             */
+                            resource: "cpu" | "memory" | "network" | "gpu";
                             soon: number | null;
                             /** @enum {unknown} */
-                            unit: "cores" | "MiB" | "bytes/s";
+                            unit: "cores" | "MiB" | "bytes/s" | "devices";
                             /** @description [aheadMs × quantiles], row-major; empty = nothing is known yet */
                             values: number[];
                         }[];

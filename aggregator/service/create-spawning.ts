@@ -68,6 +68,6 @@ export function createSpawning(parts: SpawningParts): SpawnDesk {
     },
     ...{ epoch, prng: parts.prng.stream('spawn'), periodMs: spawnPeriodMs(config) },
   });
-  const demand = new DemandDesk({ state, demands, templates, records: () => spawner.records, snapshot, stepMs });
+  const demand = new DemandDesk({ state, demands, templates, records: () => spawner.records, snapshot, stepMs, nowMs: () => time.nowMs() });
   return new SpawnDesk({ time, state, queue, templates, checks, spawner, demands, demand, makesVms, takesVms });
 }

@@ -7,6 +7,7 @@ import { GROUP_RESOURCES, type GroupPolicy, type GroupResource } from '../core/p
 import type { FleetSnapshot } from '../core/plan/plan.ts';
 import {
   DEMAND_QUANTILES,
+  type DemandResource,
   type DemandView,
   demandHorizons,
   type ResourceDemand,
@@ -17,6 +18,7 @@ import { fleetTotal } from '../core/spawn/fleet-total.ts';
 import { unitsOf } from '../core/spawn/group-sizing.ts';
 import type { SpawnPhase, SpawnRecord } from '../core/spawn/spawn-record.ts';
 import type { FleetState } from '../core/state/fleet-state.ts';
+import type { VmRecord } from '../core/state/vm-record.ts';
 import type { GroupDemands } from './group-demand.ts';
 import type { TemplateKeeper } from './template-keeper.ts';
 
@@ -27,6 +29,7 @@ export interface DemandDeskOptions {
   records: () => readonly SpawnRecord[];
   snapshot: () => FleetSnapshot;
   stepMs: number;
+  nowMs: () => number;
 }
 
 /** No group is called so: names of groups are plain. */
@@ -37,6 +40,9 @@ const UNKNOWN: Supply = { now: null, soon: null };
 
 export class DemandDesk {
   readonly #options: DemandDeskOptions;
+
+  /** Devices of those that told of them in the newest step. */
+  readonly #gpus = new Map<string, number>();
 
   constructor(options: DemandDeskOptions) {
     this.#options = options;
@@ -53,21 +59,58 @@ export class DemandDesk {
       const { startMs, total } = fleetTotal(steps, resource);
       await demands.learn(FLEET, resource, startMs, total);
     }
+    await this.#learnGpus(there);
+  }
+
+  /** Sums over the VMs that tell of GPUs: of others nothing is made up. */
+  async #learnGpus(there: readonly VmRecord[]): Promise<void> {
+    const { state, demands, nowMs } = this.#options;
+    const startMs = Math.max(...there.map(({ latestStep }) => latestStep?.startMs ?? Number.NEGATIVE_INFINITY));
+    const told = there.flatMap((vm) => {
+      const use = vm.takeGpuUse(nowMs());
+      return use === null ? [] : [{ vm, use }];
+    });
+    this.#gpus.clear();
+    const groups = state.policy.groups ?? [];
+    for (const [name, uses] of [
+      [FLEET, told] as const,
+      ...groups.map((group) => [group.name, told.filter(({ vm }) => group.matches(vm.matched))] as const),
+    ]) {
+      if (uses.length === 0) continue;
+      this.#gpus.set(
+        name,
+        uses.reduce((sum, { use }) => sum + use.devices, 0),
+      );
+      await demands.learn(
+        name,
+        'gpu',
+        startMs,
+        uses.reduce((sum, { use }) => sum + use.busy, 0),
+      );
+    }
   }
 
   /** Null: the fleet. Throws NOT_FOUND. */
   view(group: string | null): DemandView {
     if (group === null) {
       const supplies = this.#fleetSupplies();
-      return { group, resources: GROUP_RESOURCES.map((resource) => this.#resource(FLEET, resource, supplies[resource])) };
+      const resources = GROUP_RESOURCES.map((resource) => this.#resource(FLEET, resource, supplies[resource]));
+      return { group, resources: [...resources, ...this.#gpu(FLEET)] };
     }
     const policy = this.#options.state.policy.groups?.find(({ name }) => name === group);
     if (policy === undefined) throw new HeadroomError('NOT_FOUND', `the policy has no group "${group}"; GET /v1/groups lists them`);
     const sized = GROUP_RESOURCES.filter((resource) => policy.target[resource] !== undefined);
-    return { group, resources: sized.map((resource) => this.#resource(group, resource, this.#groupSupply(policy, resource))) };
+    const resources = sized.map((resource) => this.#resource(group, resource, this.#groupSupply(policy, resource)));
+    return { group, resources: [...resources, ...this.#gpu(group)] };
   }
 
-  #resource(name: string, resource: GroupResource, supply: Supply): ResourceDemand {
+  /** Nothing where nobody tells of a GPU. What is coming brings is not known: it has told nothing yet. */
+  #gpu(name: string): ResourceDemand[] {
+    const devices = this.#gpus.get(name);
+    return devices === undefined ? [] : [this.#resource(name, 'gpu', { now: devices, soon: null })];
+  }
+
+  #resource(name: string, resource: DemandResource, supply: Supply): ResourceDemand {
     const { demands, stepMs } = this.#options;
     const forecast = demands.forecast(name, resource, demandHorizons(stepMs), DEMAND_QUANTILES);
     return resourceDemand(resource, stepMs, demands.now(name, resource), forecast, supply);

@@ -9,6 +9,7 @@ import type { Logger } from '../../shared/log.ts';
 import type { Forecast, Forecaster } from '../core/forecast/forecaster.ts';
 import { AGGREGATE, forecasterFactory } from '../core/forecast/registry.ts';
 import type { GroupResource } from '../core/plan/group-policy.ts';
+import type { DemandResource } from '../core/spawn/demand-view.ts';
 import { groupTotal } from '../core/spawn/group-total.ts';
 import type { FleetState } from '../core/state/fleet-state.ts';
 import type { LedgerStore } from '../store/ledger-store.ts';
@@ -34,7 +35,7 @@ interface Learnt {
   now: number | null;
 }
 
-const blobName = (group: string, resource: GroupResource): string => `group/${group}/${resource}`;
+const blobName = (group: string, resource: DemandResource): string => `group/${group}/${resource}`;
 
 export class GroupDemands {
   readonly #options: GroupDemandOptions;
@@ -60,7 +61,7 @@ export class GroupDemands {
   }
 
   /** One step's total; NaN = not known. Answers whether it is known and was not learnt before. */
-  async learn(group: string, resource: GroupResource, startMs: number, total: number): Promise<boolean> {
+  async learn(group: string, resource: DemandResource, startMs: number, total: number): Promise<boolean> {
     const learnt = await this.#of(group, resource);
     if (!Number.isFinite(startMs) || startMs <= learnt.stepMs || Number.isNaN(total)) return false;
     learnt.stepMs = startMs;
@@ -69,12 +70,12 @@ export class GroupDemands {
     return true;
   }
 
-  now(group: string, resource: GroupResource): number | null {
+  now(group: string, resource: DemandResource): number | null {
     return this.#learnt.get(blobName(group, resource))?.now ?? null;
   }
 
   /** Null while there is nothing to say. */
-  forecast(group: string, resource: GroupResource, horizons: readonly number[], quantiles: readonly number[]): Forecast | null {
+  forecast(group: string, resource: DemandResource, horizons: readonly number[], quantiles: readonly number[]): Forecast | null {
     return this.#learnt.get(blobName(group, resource))?.forecaster.forecast(horizons, quantiles) ?? null;
   }
 
@@ -88,7 +89,7 @@ export class GroupDemands {
     for (const [name, { forecaster }] of this.#learnt) await this.#options.ledger.putBlob(name, forecaster.serialise());
   }
 
-  async #of(group: string, resource: GroupResource): Promise<Learnt> {
+  async #of(group: string, resource: DemandResource): Promise<Learnt> {
     const name = blobName(group, resource);
     const known = this.#learnt.get(name);
     if (known !== undefined) return known;

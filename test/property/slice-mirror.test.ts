@@ -74,8 +74,8 @@ const step = fc.oneof(
       fc.nat(8),
     ),
   },
-  { weight: 1, arbitrary: fc.tuple(fc.constant('refill' as const)) },
-  { weight: 1, arbitrary: fc.tuple(fc.constant('wait' as const)) },
+  { weight: 2, arbitrary: fc.tuple(fc.constant('refill' as const)) },
+  { weight: 4, arbitrary: fc.tuple(fc.constant('wait' as const)) },
 );
 
 t.test('never a stale byte', async (t) => {
@@ -108,7 +108,7 @@ t.test('never a stale byte', async (t) => {
       assertSame(await mirror.read(0, BYTES), expected, 0);
       assertSame(local.memory, expected, 0);
     }),
-    { numRuns: 400 },
+    { numRuns: 1000 },
   );
   t.notOk(done.failed, done.failed ? `seed ${done.seed}: ${JSON.stringify(done.counterexample)} ${String(done.errorInstance)}` : 'none');
   t.ok(lost > 100, `${lost} lenders were lost`);

@@ -3,11 +3,15 @@
  * ahead, beside what serves and what soon will. Input: a way to forecast, amounts; output: plain data. Pure.
  */
 import type { Forecast } from '../forecast/forecaster.ts';
-import type { GroupResource } from '../plan/group-policy.ts';
+import { GROUP_RESOURCES } from '../plan/group-policy.ts';
+
+/** GPUs are seen and not sized by: a guest's word alone makes no VM. */
+export const DEMAND_RESOURCES = [...GROUP_RESOURCES, 'gpu'] as const;
+export type DemandResource = (typeof DEMAND_RESOURCES)[number];
 
 export interface ResourceDemand {
-  resource: GroupResource;
-  unit: 'cores' | 'MiB' | 'bytes/s';
+  resource: DemandResource;
+  unit: 'cores' | 'MiB' | 'bytes/s' | 'devices';
   /** Of all together in the newest step; null = unknown. */
   now: number | null;
   quantiles: readonly number[];
@@ -33,7 +37,9 @@ export interface Supply {
   soon: number | null;
 }
 
-const UNITS: Readonly<Record<GroupResource, ResourceDemand['unit']>> = { cpu: 'cores', memory: 'MiB', network: 'bytes/s' };
+const UNITS: Readonly<Record<DemandResource, ResourceDemand['unit']>> = {
+  ...{ cpu: 'cores', memory: 'MiB', network: 'bytes/s', gpu: 'devices' },
+};
 const EVERY_MS = 300_000;
 const AHEAD_MS = 48 * 3_600_000;
 export const DEMAND_QUANTILES = [0.5, 0.9, 0.96] as const;
@@ -45,7 +51,7 @@ export function demandHorizons(stepMs: number): number[] {
 }
 
 export function resourceDemand(
-  resource: GroupResource,
+  resource: DemandResource,
   stepMs: number,
   now: number | null,
   forecast: Forecast | null,

@@ -18,6 +18,7 @@ import { type Contention, ContentionScore } from './contention-score.ts';
 import { DemandAccumulator, type DemandFacts, type DemandOptions, type DemandPoint, type DemandStep } from './demand.ts';
 import { DemandModels, type ModelOptions } from './demand-models.ts';
 import { fieldPlan } from './field-plan.ts';
+import { type GpuUse, GpuWatch } from './gpu-use.ts';
 import { GuestSignals } from './guest-signals.ts';
 import { Hints } from './hints.ts';
 import { KeptWatch } from './kept-watch.ts';
@@ -77,6 +78,8 @@ export class VmRecord {
   readonly #learning: LearningGate;
   readonly #peaks: WorkingSetPeaks;
   readonly #contention = new ContentionScore();
+  /** Null: it never told of a GPU. */
+  #gpu: GpuWatch | null = null;
   readonly #workload: Workload;
   readonly hints = new Hints();
   readonly guestSignals = new GuestSignals();
@@ -171,6 +174,10 @@ export class VmRecord {
 
   /** Rows of this VM, times already ours. */
   addBlock(block: TelemetryBlock, nowMs: number, nowMonoMs: number): void {
+    if (block.source === 'guest' && GpuWatch.tells(block)) {
+      this.#gpu ??= new GpuWatch();
+      this.#gpu.add(block);
+    }
     const columns = recordColumns(block.fields);
     if (!columns.tellsDemand) {
       this.#workload.addBlock(block);
@@ -263,6 +270,11 @@ export class VmRecord {
   }
 
   /** Null: nothing is known of late. */
+  /** Null: nothing is known of its GPUs. The highest of its use starts anew: asked once a step. */
+  takeGpuUse(nowMs: number): GpuUse | null {
+    return this.#gpu?.take(nowMs) ?? null;
+  }
+
   contention(nowMs: number): Contention | null {
     return this.#contention.view(nowMs);
   }

@@ -1,6 +1,6 @@
 /** Demand of the fleet and of groups, as the API tells it. */
 import Type from 'typebox';
-import { GROUP_RESOURCES } from '../../core/plan/group-policy.ts';
+import { DEMAND_RESOURCES } from '../../core/spawn/demand-view.ts';
 import { Nullable } from './words.ts';
 
 export const Demand = Type.Object(
@@ -8,8 +8,8 @@ export const Demand = Type.Object(
     group: Nullable(Type.String({ description: 'null = the fleet' })),
     resources: Type.Array(
       Type.Object({
-        resource: Type.Enum(GROUP_RESOURCES),
-        unit: Type.Enum(['cores', 'MiB', 'bytes/s']),
+        resource: Type.Enum(DEMAND_RESOURCES, { description: 'gpu: only where guests tell of theirs, busy devices' }),
+        unit: Type.Enum(['cores', 'MiB', 'bytes/s', 'devices']),
         now: Nullable(Type.Number({ description: 'Of all together, newest step' })),
         quantiles: Type.Array(Type.Number()),
         aheadMs: Type.Array(Type.Number({ description: 'Every five minutes (or a step, where that is longer) to 48 hours' })),
