@@ -43,6 +43,8 @@ interface UnderWay {
   toldMs: number;
   doneBytes: number;
   totalBytes: number;
+  /** A release came after it. */
+  cancelled: boolean;
 }
 
 export class SuspendDesk {
@@ -50,7 +52,6 @@ export class SuspendDesk {
   readonly #answers = new Map<string, SuspendResult>();
   readonly #underWay = new Map<string, UnderWay>();
   readonly #holds = new Map<VmId, Timer>();
-  readonly #cancelled = new Set<VmId>();
 
   constructor(options: SuspendDeskOptions) {
     this.#options = options;
@@ -69,11 +70,10 @@ export class SuspendDesk {
     }
     const { clock, enqueue } = this.#options;
     const receivedAtMs = clock.bootMs();
-    const began: UnderWay = { asked, beganMs: clock.monotonicMs(), toldMs: 0, doneBytes: 0, totalBytes: 0 };
+    const began: UnderWay = { asked, beganMs: clock.monotonicMs(), toldMs: 0, doneBytes: 0, totalBytes: 0, cancelled: false };
     this.#underWay.set(asked.orderId, began);
     const vm = vmOf(asked);
-    // A prefetch under way is what it ends.
-    if (asked.order.action === 'release' && vm !== null) this.#cancelled.add(vm);
+    if (asked.order.action === 'release') this.#cancelPrefetches(vm);
     const queued = enqueue(vm ?? HOST_QUEUE, async () => {
       const ended = await this.#carryOut(began, receivedAtMs).catch((error: unknown) => failed(error));
       this.#answer(asked, ended);
@@ -115,10 +115,9 @@ export class SuspendDesk {
         this.#endHold(order.vm as VmId);
         return applied(await suspender.resume(order.vm as VmId, onProgress));
       case 'prefetch':
-        return this.#prefetch(order.vm as VmId, order.holdMs, paced(clock, order.bytesPerSecondMax, onProgress));
+        return this.#prefetch(order.vm as VmId, order.holdMs, underWay, paced(clock, order.bytesPerSecondMax, onProgress));
       case 'release':
         this.#endHold(order.vm as VmId);
-        this.#cancelled.delete(order.vm as VmId);
         return applied(await suspender.release(order.vm as VmId));
       case 'verify':
         return applied(await suspender.verify(order.vm as VmId));
@@ -127,9 +126,16 @@ export class SuspendDesk {
     }
   }
 
-  async #prefetch(vm: VmId, holdMs: number, onProgress: OnProgress): Promise<Ended> {
+  /** What came before the release only: a later prefetch is wished for. */
+  #cancelPrefetches(vm: VmId | null): void {
+    for (const earlier of this.#underWay.values()) {
+      if (earlier.asked.order.action === 'prefetch' && vmOf(earlier.asked) === vm) earlier.cancelled = true;
+    }
+  }
+
+  async #prefetch(vm: VmId, holdMs: number, underWay: UnderWay, onProgress: OnProgress): Promise<Ended> {
     const { suspender, clock, enqueue, log } = this.#options;
-    const done = await suspender.prepare(vm, onProgress, () => this.#cancelled.has(vm));
+    const done = await suspender.prepare(vm, onProgress, () => underWay.cancelled);
     this.#endHold(vm);
     const release = (): void => {
       enqueue(vm, async () => {

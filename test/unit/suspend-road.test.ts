@@ -15,7 +15,7 @@ import { Suspender } from '../../agent/loops/suspender.ts';
 import type { SnapshotStore } from '../../agent/snapshot/snapshot-store.ts';
 import { openSuspendJournal } from '../../agent/suspend-journal.ts';
 import { SuspendOrders } from '../../aggregator/execute/suspend-orders.ts';
-import { hostId, vmId } from '../../shared/ids.ts';
+import { hostId, type VmId, vmId } from '../../shared/ids.ts';
 import { createLogger } from '../../shared/log.ts';
 import { createPrng } from '../../shared/prng.ts';
 import { SUSPEND_PHASES } from '../../shared/protocol/suspend-frames.ts';
@@ -132,6 +132,55 @@ t.test('a save that fails leaves the VM as it was', async (t) => {
   t.match(await give({ action: 'suspend', vm: VM }), /^failed no space left/);
   t.equal(suspender.phase(VM), null);
   t.same(journal.load().records, []);
+});
+
+t.test('a release ends the prefetches before it and none after it', async (t) => {
+  const clock = new NodeClock(new SimulatedTime(createPrng(1), Date.UTC(2026, 0, 5)));
+  const seen: string[] = [];
+  let work = Promise.resolve();
+  const record: SuspendRecord = {
+    ...{
+      vm: VM,
+      name: 'web-1',
+      tenant: 'default',
+      phase: 'suspended',
+      recipe: 'memory-file',
+      reason: '',
+      snapshot: 'a'.repeat(64),
+      older: [],
+    },
+    ...{ sinceMs: 0, memoryBytes: MIB, filledBytes: MIB, file: null, touches: null, score: null, problems: [] },
+  };
+  const suspender = {
+    recover: async () => undefined,
+    records: () => [record],
+    async prepare(_vm: VmId, _onProgress: unknown, cancelled: () => boolean) {
+      seen.push(cancelled() ? 'cancelled' : 'whole');
+      return { reason: '', measured: {} };
+    },
+  } as unknown as Suspender;
+  const desk = new SuspendDesk({
+    ...{ suspender, clock, log: createLogger(() => undefined, clock, 'info'), tenants: () => [], storedBytes: () => 0 },
+    ...{
+      changed: () => undefined,
+      ground: async () => ({ ...GROUND, phase: 'suspended' as const }),
+      about: () => ({ name: 'web-1', tenant: 'default' }),
+      send: () => undefined,
+    },
+    enqueue(_vm, task) {
+      work = work.then(task);
+      return true;
+    },
+  });
+  t.teardown(() => desk.stop());
+  const ask = (orderId: string, order: SuspendAsked['order'], epoch = 5): void =>
+    desk.receive({ type: 'suspend', orderId, epoch, leaseMs: 1000, order });
+  const prefetch = { action: 'prefetch', vm: VM, roomMiB: null, holdMs: 1000, bytesPerSecondMax: null } as const;
+  ask('1', prefetch);
+  ask('2', { action: 'release', vm: VM }, 4);
+  ask('3', prefetch);
+  await work;
+  t.same(seen, ['cancelled', 'whole'], 'and one of an outdated aggregator, which is refused, leaves nothing behind');
 });
 
 t.test('what the host itself refuses', (t) => {

@@ -269,12 +269,12 @@ export class VmRecord {
     return this.#workload.classification(this.#workloadFacts());
   }
 
-  /** Null: nothing is known of late. */
   /** Null: nothing is known of its GPUs. The highest of its use starts anew: asked once a step. */
   takeGpuUse(nowMs: number): GpuUse | null {
     return this.#gpu?.take(nowMs) ?? null;
   }
 
+  /** Null: nothing is known of late. */
   contention(nowMs: number): Contention | null {
     return this.#contention.view(nowMs);
   }
