@@ -37,7 +37,7 @@ import { createCredentials } from './service/create-credentials.ts';
 import { createSpawning, spawnPeriodMs } from './service/create-spawning.ts';
 import { createSuspending } from './service/create-suspending.ts';
 import { DecisionLog } from './service/decision-log.ts';
-import { demandHistory } from './service/demand-history.ts';
+import { demandHistories } from './service/demand-history.ts';
 import { EventLog } from './service/event-log.ts';
 import { FromHosts } from './service/from-hosts.ts';
 import { HostOwnership } from './service/host-ownership.ts';
@@ -257,7 +257,7 @@ export class Aggregator {
     const { ledger, log, clock, series, ownership, config } = this.#options;
     const { stepMs, modelsKeptMs: keptMs } = config;
     const successor = {
-      history: (vm: VmId, sinceMs: number | null) => demandHistory(series, vm, { stepMs, nowMs: nowMs(), sinceMs }),
+      histories: (vms: Parameters<typeof demandHistories>[1]) => demandHistories(series, vms, { stepMs, nowMs: nowMs() }),
       rest: (workedMs: number) => sleep(clock, RELEARN_RESTS * workedMs),
       monotonicMs: () => clock.monotonicMs(),
     };

@@ -14,8 +14,10 @@ import { GoneModels } from './gone-models.ts';
 
 /** VMs written at a stretch before others have their turn. */
 const BATCH = 16;
-/** Restores under way at once: a host that connects may bring hundreds of VMs. */
+/** Restores that wait: a host that connects may bring hundreds of VMs. */
 const RESTORES_MAX = 10_000;
+/** VMs whose past is asked for in one query: alone, each costs the series' server as much as all of them (planning, not rows). */
+const RELEARN_BATCH = 50;
 /** Written in one period: a thousand VMs with all their models, a second or two of an old disk; the others have the next turn. */
 const BYTES_PER_PERIOD = 64 * 1024 * 1024;
 
@@ -39,8 +41,8 @@ export interface ModelKeeperOptions {
   /** How long models of a VM that is gone are kept, ms. */
   keptMs: number;
   bytesPerPeriod?: number;
-  /** What a VM wanted since then, as another aggregator wrote it down; null = as far back as is of use. Absent: there is no other. */
-  history?: (vm: VmId, sinceMs: number | null) => Promise<DemandHistory>;
+  /** What each VM wanted since then, as another aggregator wrote it down; null = as far back as is of use. Absent: there is no other. */
+  histories?: (vms: readonly { vm: VmId; sinceMs: number | null }[]) => Promise<DemandHistory[]>;
   /** Waits after so much work: a successor has hundreds of VMs to learn about, and must look after their hosts meanwhile. */
   rest?: (workedMs: number) => Promise<void>;
   monotonicMs?: () => number;
@@ -52,8 +54,8 @@ export class ModelKeeper {
   /** Whose models are in the ledger; null until the ledger was asked. */
   #kept: Set<VmId> | null = null;
   readonly #writtenAtMs = new Map<VmId, number>();
-  #restores = Promise.resolve();
-  #waiting = 0;
+  #restores: Promise<void> | null = null;
+  #waiting: VmId[] = [];
   restored = 0;
   /** Steps that models learnt from the series. */
   relearntSteps = 0;
@@ -77,39 +79,68 @@ export class ModelKeeper {
 
   /** A VM seen for the first time: its models, if there are any, come soon. */
   seen(vm: VmId): void {
-    if (this.#waiting >= RESTORES_MAX) {
+    if (this.#waiting.length >= RESTORES_MAX) {
       this.dropped++;
       return;
     }
-    this.#waiting++;
-    this.#restores = this.#restores.then(async () => {
-      this.#waiting--;
-      await this.#restore(vm);
+    this.#waiting.push(vm);
+    this.#restores ??= this.#restoreAll().finally(() => {
+      this.#restores = null;
     });
   }
 
-  async #restore(vm: VmId): Promise<void> {
-    const { ledger, state, log } = this.#options;
-    try {
-      const bytes = await ledger.getBlob(PREFIX + vm);
-      if (bytes !== null) this.restored += state.vm(vm)?.restore(bytes, state.policy) ?? 0;
-      await this.#relearn(vm);
-    } catch (error) {
-      this.refused++;
-      log.warn('models of a VM could not be restored and start anew', { vm, problem: errorText(error) });
+  async #restoreAll(): Promise<void> {
+    // The rest of the same inventory is about to be seen.
+    await Promise.resolve();
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting.splice(0, RELEARN_BATCH);
+      for (const vm of batch) await this.#restore(vm);
+      await this.#relearn(batch);
     }
   }
 
-  async #relearn(vm: VmId): Promise<void> {
-    const { history, rest, state, monotonicMs = () => 0 } = this.#options;
-    if (history === undefined) return;
-    const record = state.vm(vm);
-    if (record === undefined) return;
-    const beganMs = monotonicMs();
-    const wanted = await history(vm, record.models.knownUntilMs);
-    const steps = state.vm(vm)?.relearn(wanted, state.policy) ?? 0;
-    this.relearntSteps += steps;
-    await rest?.(monotonicMs() - beganMs);
+  async #restore(vm: VmId): Promise<void> {
+    const { ledger, state } = this.#options;
+    try {
+      const bytes = await ledger.getBlob(PREFIX + vm);
+      if (bytes !== null) this.restored += state.vm(vm)?.restore(bytes, state.policy) ?? 0;
+    } catch (error) {
+      this.#refuse([vm], error);
+    }
+  }
+
+  async #relearn(vms: readonly VmId[]): Promise<void> {
+    const { histories, rest, state, monotonicMs = () => 0 } = this.#options;
+    if (histories === undefined) return;
+    const present = vms.flatMap((vm) => {
+      const record = state.vm(vm);
+      return record === undefined ? [] : [{ vm, sinceMs: record.models.knownUntilMs }];
+    });
+    if (present.length === 0) return;
+    let beganMs = monotonicMs();
+    const worked = async (): Promise<void> => {
+      await rest?.(monotonicMs() - beganMs);
+      beganMs = monotonicMs();
+    };
+    try {
+      const wanted = await histories(present);
+      await worked();
+      for (const [i, { vm }] of present.entries()) {
+        this.relearntSteps += state.vm(vm)?.relearn(wanted[i]!, state.policy) ?? 0;
+        await worked();
+      }
+    } catch (error) {
+      this.#refuse(
+        present.map(({ vm }) => vm),
+        error,
+      );
+    }
+  }
+
+  #refuse(vms: readonly VmId[], error: unknown): void {
+    this.refused += vms.length;
+    const of = { vm: vms[0], vms: vms.length };
+    this.#options.log.warn('models of VMs could not be restored and start anew', { ...of, problem: errorText(error) });
   }
 
   /**

@@ -6,8 +6,8 @@ import t from 'tap';
 import { forecasterFactory } from '../../aggregator/core/forecast/registry.ts';
 import { DemandModels } from '../../aggregator/core/state/demand-models.ts';
 import { soleOwnership } from '../../aggregator/ownership/sole-ownership.ts';
-import { demandHistory } from '../../aggregator/service/demand-history.ts';
-import type { SeriesQuery } from '../../aggregator/store/series-store.ts';
+import { type DemandHistory, demandHistories } from '../../aggregator/service/demand-history.ts';
+import type { SeriesQueryMany } from '../../aggregator/store/series-store.ts';
 import { createMemoryLedgerStore } from '../../aggregator/store/sqlite/memory-ledger-store.ts';
 import type { VmId } from '../../shared/ids.ts';
 import { AggregatorWorld, DAY_MS } from '../support/aggregator-world.ts';
@@ -41,16 +41,26 @@ t.test('what it saw before counts once: a checkpoint is continued, a few steps o
 });
 
 t.test('asked for: a week of five-minute bins and two days as they came, each step once; only what is new', async (t) => {
-  const asked: SeriesQuery[] = [];
+  const asked: SeriesQueryMany[] = [];
   const series = {
-    async query(query: SeriesQuery) {
+    async queryMany(query: SeriesQueryMany) {
       asked.push(query);
       const timesMs = Float64Array.of(query.fromMs);
-      return { timesMs, columns: { 'vm_cpu.demandCores': Float64Array.of(1), 'vm_memory.demandMiB': Float64Array.of(Number.NaN) } };
+      const columns = { 'vm_cpu.demandCores': Float64Array.of(1), 'vm_memory.demandMiB': Float64Array.of(Number.NaN) };
+      return query.subjects.map(() => ({ timesMs, columns }));
     },
   };
   const nowMs = 30 * 86_400_000;
-  const history = await demandHistory(series, testVmId(1) as VmId, { stepMs: STEP_MS, nowMs, sinceMs: null });
+  const vm = testVmId(1) as VmId;
+  const histories = await demandHistories(
+    series,
+    [
+      { vm, sinceMs: null },
+      { vm: testVmId(2) as VmId, sinceMs: nowMs - 60_000 },
+    ],
+    { stepMs: STEP_MS, nowMs },
+  );
+  const [history] = histories as [DemandHistory, DemandHistory];
   t.same(
     asked.map(({ resolution, fromMs, toMs }) => [resolution, (nowMs - fromMs) / 3_600_000, (nowMs - toMs) / 3_600_000]),
     [
@@ -60,8 +70,13 @@ t.test('asked for: a week of five-minute bins and two days as they came, each st
   );
   t.equal(history.cpu?.length, 2);
   t.equal(history.memory?.length, 0, 'unknown is not zero');
+  t.same(
+    histories[1]?.cpu,
+    [],
+    'asked for together, each has what is new to it alone',
+  );
   asked.length = 0;
-  await demandHistory(series, testVmId(1) as VmId, { stepMs: 5000, nowMs, sinceMs: nowMs - 60_000 });
+  await demandHistories(series, [{ vm, sinceMs: nowMs - 60_000 }], { stepMs: 5000, nowMs });
   t.same(
     asked.map(({ resolution, fromMs }) => [resolution, nowMs - fromMs]),
     [['raw', 60_000]],

@@ -130,3 +130,36 @@ t.test('thousands that come and go: the longest gone make room after a day; a ju
   await checkpoint(w);
   t.equal((await names(w)).length, 4800);
 });
+
+t.test('the past of many VMs is asked for together, in the order they came; one query that fails costs its own VMs alone', async (t) => {
+  const asked: number[] = [];
+  const learnt: string[] = [];
+  let failing = 1;
+  const keeper = new ModelKeeper({
+    ledger: createMemoryLedgerStore(),
+    log: createLogger(() => undefined, systemClock, 'error'),
+    ...{ nowMs: () => 0, keptMs: KEPT_MS },
+    state: {
+      policy: undefined as never,
+      vmIds: () => [],
+      vm: (id) => ({
+        models: { stateBytes: BYTES, knownUntilMs: null },
+        ...{ checkpoint: () => new Uint8Array(BYTES), restore: () => 0, relearn: ({ cpu = [] }) => (learnt.push(id), cpu.length) },
+      }),
+    },
+    histories: async (vms) => {
+      asked.push(vms.length);
+      if (failing-- > 0) throw new Error('the store is away');
+      return vms.map(() => ({ cpu: [{ startMs: 0, value: 1 }] }));
+    },
+  });
+  for (let n = 0; n < 120; n++) keeper.seen(vm(n) as VmId);
+  await keeper.checkpoint(() => Promise.resolve());
+  t.same(asked, [50, 50, 20]);
+  t.equal(keeper.refused, 50);
+  t.equal(keeper.relearntSteps, 70);
+  t.same(
+    learnt,
+    Array.from({ length: 70 }, (_, n) => vm(n + 50)),
+  );
+});
