@@ -25,7 +25,7 @@ import { createIngest, type DownFrame, type Ingest, type IngestOptions } from '.
 import type { IngestLimits } from './ingest/peer-state.ts';
 import { runFits } from './loops/fit-loop.ts';
 import { Loops } from './loops/loops.ts';
-import { storeOwnRows } from './loops/own-rows.ts';
+import { OwnRows, storeOwnRows } from './loops/own-rows.ts';
 import { DECIDERS, type Deciders, type PlanMade, runPlan } from './loops/plan-loop.ts';
 import { runStep } from './loops/step-loop.ts';
 import type { Notifier } from './notify/notifier.ts';
@@ -148,6 +148,7 @@ export class Aggregator {
   readonly #recommendations: RecommendationDesk;
   readonly #pools: Pools;
   readonly #loops: Loops;
+  readonly #planRows: OwnRows;
   readonly #counters: AggregatorCounters = { lintFindings: 0, rowsNotStored: 0, fits: 0 };
   #stopping = false;
   /** A plan out of turn that is to come. */
@@ -212,6 +213,7 @@ export class Aggregator {
     this.executor = executor;
     this.ingest = ingest;
     this.#pools = this.#createPools();
+    this.#planRows = new OwnRows(series, this.#notStored);
     this.#policyDesk = new PolicyDesk(this.#parts);
     this.#recommendations = new RecommendationDesk(this.#parts, () => void this.planNow());
     this.#loops = this.#turning();
@@ -397,6 +399,7 @@ export class Aggregator {
     this.#stopping = true;
     this.#extraPlan?.timer.cancel();
     await this.#loops.stop();
+    await this.#planRows.end();
     this.#parts.hosts.stop();
     this.executor.stop();
     this.#parts.anomalies.stop();
@@ -435,10 +438,10 @@ export class Aggregator {
   }
 
   async #plan(): Promise<void> {
-    const { clock, prng, ledger, series, time, epoch, version, state, executor, ingest, decisions, reporter, ownership } = this.#parts;
+    const { clock, prng, ledger, time, epoch, version, state, executor, ingest, decisions, reporter, ownership } = this.#parts;
     await runPlan({
       ...(this.#options.deciders ?? DECIDERS),
-      ...{ prng, epoch, state, executor, ledger, series },
+      ...{ prng, epoch, state, executor, ledger },
       epochOf: (host) => ownership.epochOf(host),
       share: (policy) => budgetShare(policy, ownership.members().length),
       nowMs: () => time.nowMs(),
@@ -456,7 +459,7 @@ export class Aggregator {
         this.#fromHosts.takeNews();
         this.#pools.tell(snapshot, state.policy);
       },
-      onStoreError: this.#notStored,
+      onRows: (blocks) => this.#planRows.hand(blocks),
     });
   }
 

@@ -1,10 +1,11 @@
 /**
  * One API for the hosts of all aggregators. Input: requests, the others' addresses; output: lists of hosts and VMs with those of the
  * others, and what is about a host or VM that is not here answered by whoever has it, reads and changes alike. An aggregator that does not
- * answer is left out, and named in a header: a part is better than nothing while one is down.
+ * answer is left out, and named in a header: a part is better than nothing while one is down. Names of VMs are looked up at all: one
+ * that two have is refused, and nothing is changed by a name while somebody who might have it too does not answer.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { isHeadroomError } from '../../shared/errors.ts';
+import { HeadroomError, isHeadroomError } from '../../shared/errors.ts';
 import { type AskPeer, PASSED_HEADER, type Passed, type PeerAnswer } from './peer-client.ts';
 import { findVm } from './routes/route-options.ts';
 import type { AggregatorService } from './service.ts';
@@ -44,15 +45,68 @@ export function addPeers(app: FastifyInstance, service: AggregatorService, { ori
   });
 
   app.addHook('preHandler', async (request, reply) => {
+    const asked = others(request);
+    if (asked.length === 0) return;
+    const name = vmNameOf(request);
+    if (name !== null) return answerByName(service, { asked, ask }, { request, reply, name });
     if (isHere(service, request)) return;
-    for (const origin of others(request)) {
+    for (const origin of asked) {
       const answer = await ask(origin, passedOf(request)).catch(() => null);
       if (answer !== null && answer.status !== 404) return answerWith(reply, answer);
     }
   });
 }
 
-/** What is about no single host or VM is everybody's own. */
+const UUID = /^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$/;
+
+/** Null: it is about no VM, or names it by its UUID, which no two have. */
+function vmNameOf({ routeOptions, params }: FastifyRequest): string | null {
+  const { id } = (params ?? {}) as { id?: string };
+  return id !== undefined && (routeOptions.url ?? '').startsWith('/v1/vms/') && !UUID.test(id) ? id : null;
+}
+
+interface NamedRequest {
+  request: FastifyRequest;
+  reply: FastifyReply;
+  name: string;
+}
+
+/** Undefined: it is here, or nowhere, and answered as if there were nobody else. Throws CONFLICT, UNAVAILABLE. */
+async function answerByName(
+  service: AggregatorService,
+  { asked, ask }: { asked: readonly string[]; ask: AskPeer },
+  { request, reply, name }: NamedRequest,
+): Promise<FastifyReply | undefined> {
+  const found = new Map(service.vms().flatMap((vm) => (vm.name === name ? [[vm.id as string, { host: vm.host as string, at: '' }]] : [])));
+  const look = { ...passedOf(request), method: 'GET', path: `/v1/vms/${encodeURIComponent(name)}`, body: null };
+  const answers = await Promise.allSettled(asked.map((origin) => ask(origin, look)));
+  const missing: string[] = [];
+  for (const [i, answer] of answers.entries()) {
+    const at = asked[i]!;
+    if (answer.status === 'rejected' || ![200, 404, 409].includes(answer.value.status)) missing.push(at);
+    // Several of that name there alone: said in its words.
+    else if (answer.value.status === 409) return answerWith(reply, answer.value);
+    else if (answer.value.status === 200) {
+      const { id, host } = JSON.parse(answer.value.body.toString()) as { id: string; host: string };
+      // One that is on its way from there to here is one.
+      if (!found.has(id)) found.set(id, { host, at });
+    }
+  }
+  if (found.size > 1) {
+    const each = [...found].map(([id, { host }]) => `${id} on ${host}`).join(', ');
+    throw new HeadroomError('CONFLICT', `several VMs are called "${name}": ${each}; use the UUID`);
+  }
+  if (missing.length > 0) {
+    const changes = request.method !== 'GET' && request.method !== 'HEAD';
+    if (changes)
+      throw new HeadroomError('UNAVAILABLE', `${missing.join(', ')} may have a VM "${name}" too and does not answer; use the UUID`);
+    reply.header(MISSING_HEADER, missing.join(', '));
+  }
+  const [only] = found.values();
+  return only === undefined || only.at === '' ? undefined : answerWith(reply, await ask(only.at, passedOf(request)));
+}
+
+/** By its UUID; what is about no single host or VM is everybody's own. */
 function isHere(service: AggregatorService, { routeOptions, params }: FastifyRequest): boolean {
   const { id } = (params ?? {}) as { id?: string };
   const { url = '' } = routeOptions;
@@ -63,7 +117,6 @@ function isHere(service: AggregatorService, { routeOptions, params }: FastifyReq
     findVm(service, id);
     return true;
   } catch (error) {
-    // Several of that name: said here, at once.
     return !isHeadroomError(error, 'NOT_FOUND');
   }
 }

@@ -1,11 +1,13 @@
 /**
  * One plan: snapshot → plan → lint → ledger → leases and commands. Input: live state, policy, executor, ledger; output: what
  * was planned and what was struck out. Nothing is sent that is not on record; a ledger that fails ends the plan before. It
- * gives way between its parts: with thousands of hosts each takes tenths of a second, and connections wait meanwhile.
+ * gives way between its parts: with thousands of hosts each takes tenths of a second, and connections wait meanwhile. The rows
+ * that tell of a plan are handed over and not waited for: leases and growth must not hang on a series store that is slow.
  */
 import type { HostId } from '../../shared/ids.ts';
 import type { Prng } from '../../shared/prng.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
+import type { TelemetryBlock } from '../../shared/telemetry.ts';
 import { lintPlan, withoutFindings } from '../core/lint/lint.ts';
 import type { FleetSnapshot, HostGrant, LintFinding, Plan } from '../core/plan/plan.ts';
 import { type PlanReport, plan } from '../core/plan/planner.ts';
@@ -16,8 +18,6 @@ import { planBlocks } from '../core/state/plan-rows.ts';
 import { decisionBlock } from '../core/state/series-rows.ts';
 import type { Executor } from '../execute/executor.ts';
 import type { LedgerBody, LedgerStore } from '../store/ledger-store.ts';
-import type { SeriesStore } from '../store/series-store.ts';
-import { storeOwnRows } from './own-rows.ts';
 
 /** Who decides and who checks: two pure functions of one snapshot. */
 export interface Deciders {
@@ -41,11 +41,11 @@ export interface PlanLoopOptions extends Deciders {
   state: FleetState;
   executor: Executor;
   ledger: LedgerStore;
-  series: SeriesStore;
   send: (host: HostId, frame: FrameOf<'lease'>) => boolean;
   entryOf: (plan: Plan, findings: readonly LintFinding[], snapshot: FleetSnapshot) => LedgerBody | null;
   onPlan: (made: PlanMade, snapshot: FleetSnapshot) => void;
-  onStoreError: (error: unknown, rows: number) => void;
+  /** Takes the rows that tell of the plan; whether they are stored is not our concern. */
+  onRows: (blocks: TelemetryBlock[]) => void;
 }
 
 export interface PlanMade {
@@ -83,7 +83,7 @@ export async function runPlan(options: PlanLoopOptions): Promise<void> {
       held: (host) => options.epochOf(host) === holds.get(host),
     });
   }
-  await storeDecisions(options, snapshot, policy, carriedOut);
+  options.onRows(rowsOf(snapshot, policy, carriedOut));
 }
 
 /** Leases sent at once: some 10 ms of work. */
@@ -110,15 +110,7 @@ async function grantLeases(
   }
 }
 
-/** Blocks handed to the store at once. */
-const BLOCKS_PER_APPEND = 1000;
-
-async function storeDecisions(
-  { series, onStoreError }: PlanLoopOptions,
-  snapshot: FleetSnapshot,
-  policy: FleetPolicy,
-  plan: Plan,
-): Promise<void> {
+function rowsOf(snapshot: FleetSnapshot, policy: FleetPolicy, plan: Plan): TelemetryBlock[] {
   const byVm = Map.groupBy(plan.steps, (step) => step.vm);
   const decisions = [...byVm].map(([vm, own]) =>
     decisionBlock(
@@ -127,15 +119,5 @@ async function storeDecisions(
       own.map(({ resource, predictedDemand, to }) => ({ resource, predicted: predictedDemand, to })),
     ),
   );
-  const blocks = [...planBlocks(snapshot, policy, plan), ...decisions];
-  for (let i = 0; i < blocks.length; i += BLOCKS_PER_APPEND) {
-    const part = blocks.slice(i, i + BLOCKS_PER_APPEND);
-    try {
-      await storeOwnRows(series, part);
-    } catch (error) {
-      // A store that is away takes its time to say so: the next plan does not wait for each part.
-      onStoreError(error, blocks.length - i);
-      return;
-    }
-  }
+  return [...planBlocks(snapshot, policy, plan), ...decisions];
 }

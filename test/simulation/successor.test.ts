@@ -70,11 +70,7 @@ t.test('asked for: a week of five-minute bins and two days as they came, each st
   );
   t.equal(history.cpu?.length, 2);
   t.equal(history.memory?.length, 0, 'unknown is not zero');
-  t.same(
-    histories[1]?.cpu,
-    [],
-    'asked for together, each has what is new to it alone',
-  );
+  t.same(histories[1]?.cpu, [], 'asked for together, each has what is new to it alone');
   asked.length = 0;
   await demandHistories(series, [{ vm, sinceMs: nowMs - 60_000 }], { stepMs: 5000, nowMs });
   t.same(

@@ -12,7 +12,6 @@ import { type InfluxDb, influxQuery, startInfluxDb } from './influxdb.ts';
 
 const MAIN = join(import.meta.dirname, '../../aggregator/main.ts');
 const START_MS_MAX = 60_000;
-export const PLAN_PERIOD_MS = 1000;
 const POLICY = `version: 1
 fleet:
   lease: 10s
@@ -23,6 +22,14 @@ defaults:
   cpu: {mode: auto, enforcement: cap-always, marginFraction: 0.1, lead: 4s, shrinkHorizon: 6s, cooldownShrink: 2s, stepLimitShrinkFraction: 1, stepLimitGrowFraction: 10}
   memory: {mode: auto, lead: 4s, shrinkHorizon: 6s, cooldownShrink: 2s, stepLimitShrinkFraction: 0.3, stepLimitGrowFraction: 10, workingSetWindow: 10s}
 `;
+
+export interface ClusterPace {
+  planPeriodMs: number;
+  stepMs: number;
+}
+
+/** Everything within seconds: for a few VMs. */
+const QUICK: ClusterPace = { planPeriodMs: 1000, stepMs: 2000 };
 
 export interface Node {
   name: string;
@@ -35,8 +42,13 @@ export interface Node {
 export class Cluster {
   readonly folder = mkdtempSync(join(tmpdir(), 'headroom-cluster-'));
   readonly nodes: Node[] = [];
+  readonly #pace: ClusterPace;
   etcd!: EtcdCluster;
   influx!: InfluxDb;
+
+  constructor(pace: ClusterPace = QUICK) {
+    this.#pace = pace;
+  }
 
   async start(aggregators: number, etcdMembers: number): Promise<void> {
     process.once('exit', this.#killAll);
@@ -127,7 +139,7 @@ export class Cluster {
       listen: { host: '127.0.0.1', port },
       dataDir: join(this.folder, name),
       policyFile: join(this.folder, 'policy.yaml'),
-      ...{ stepMs: 2000, planPeriodMs: PLAN_PERIOD_MS, seasonsMs: [30_000], logLevel: 'info' },
+      ...{ ...this.#pace, seasonsMs: [30_000], logLevel: 'info' },
       store: { kind: 'influxdb', url: this.influx.url },
       cluster: { name, agentsUrl, etcd: { endpoints: this.etcd.endpoints } },
     };

@@ -23,11 +23,10 @@ async function planned(turn: number, change: (state: { policy: object; killSwitc
     },
     executor: { execute: () => did.push('carried out') },
     ledger: { append: async () => did.push('written') },
-    series: { append: async () => undefined },
     send: () => true,
     entryOf: () => ({ kind: 'plan' }),
     onPlan: () => undefined,
-    onStoreError: () => undefined,
+    onRows: () => undefined,
   } as unknown as PlanLoopOptions);
   return did;
 }
