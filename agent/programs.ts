@@ -346,7 +346,7 @@ async function runForgetKey(args: readonly string[]): Promise<number> {
 function help(name: string | undefined): string {
   const command = name === undefined ? undefined : COMMANDS[name];
   if (command) return `headroom-agent ${name}: ${command.help}\n\n${optionHelp(command.options)}`;
-  const rows = Object.entries(COMMANDS).map(([key, { help: text }]) => `  ${key.padEnd(10)}${text}`);
+  const rows = Object.entries(COMMANDS).map(([key, { help: text }]) => `  ${key.padEnd(12)}${text}`);
   return [
     `headroom-agent ${VERSION}: tells what this machine needs and carries out what the aggregator decides.`,
     '',

@@ -1,6 +1,7 @@
 /** What a command of `headroom` is, and what it is given. */
 import type { Clock } from '../../shared/clock.ts';
 import type { ApiClient } from './api-client.ts';
+import type { SettingsFile } from './settings-file.ts';
 
 /** The world outside, so that tests can be that world. */
 export interface CliIo {
@@ -10,6 +11,8 @@ export interface CliIo {
   env: Readonly<Record<string, string | undefined>>;
   /** The whole of a file, or of standard input for `-`. */
   read: (path: string) => Promise<string>;
+  /** Where profiles are kept. */
+  settings: SettingsFile;
   fetch: typeof fetch;
   clock: Clock;
   /** Aborted when the user wants to end a command that goes on. */
@@ -18,6 +21,8 @@ export interface CliIo {
   catchInterrupts: () => void;
   /** Standard output is a terminal: a watched table may be drawn over. */
   terminal: boolean;
+  /** Lines of the terminal, as it is now. */
+  rows: () => number;
 }
 
 export interface OptionSpec {
@@ -51,8 +56,8 @@ export interface ApiCommand extends Described {
   /** Names of the arguments, in order; `[NAME]` may be left out. */
   args: readonly string[];
   options?: Readonly<Record<string, OptionSpec>>;
-  /** How it watches: again and again (default), by itself, or not at all. */
-  watches?: 'repeated' | 'itself' | 'never';
+  /** How it watches: again and again (default), by itself, on a terminal without being asked, or not at all. */
+  watches?: 'repeated' | 'itself' | 'live' | 'never';
   details?: string;
   /** Returns the exit code. */
   run(context: CommandContext): Promise<number>;

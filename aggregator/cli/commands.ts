@@ -10,17 +10,19 @@ import { backup, restore } from './commands/backup.ts';
 import { capacityList } from './commands/capacity-list.ts';
 import { completionOf } from './commands/completion.ts';
 import { demandShow } from './commands/demand.ts';
+import { describe } from './commands/describe.ts';
 import { detect } from './commands/detect.ts';
 import { events } from './commands/events.ts';
 import { groupGiveBack, groupHandOver, groupList, groupShow, groupUndo } from './commands/group.ts';
 import { hostList } from './commands/host-list.ts';
-import { killSwitchOff, killSwitchOn, killSwitchStatus } from './commands/kill-switch.ts';
+import { freeze, killSwitchOff, killSwitchOn, killSwitchStatus, unfreeze } from './commands/kill-switch.ts';
 import { loanList, shortageList } from './commands/loan-list.ts';
 import { lookCommand } from './commands/look.ts';
 import { mapCommand } from './commands/map.ts';
 import { planList, planShow } from './commands/plan.ts';
 import { policyApply, policyDiff, policyGet, policyShow } from './commands/policy.ts';
 import { policyHistory, policyRollback } from './commands/policy-history.ts';
+import { profileList, profileRemove, profileSet, profileUse } from './commands/profile.ts';
 import { reportSavings } from './commands/report.ts';
 import { simulate } from './commands/simulate.ts';
 import { slaList } from './commands/sla-list.ts';
@@ -38,6 +40,7 @@ import {
 import { templateApply, templateCheck, templateList, templateShow } from './commands/template.ts';
 import { tls } from './commands/tls.ts';
 import { tokenList, tokenMake, tokenRevoke } from './commands/token.ts';
+import { top } from './commands/top.ts';
 import { vmCredentials } from './commands/vm-credentials.ts';
 import { vmExplain } from './commands/vm-explain.ts';
 import { vmList } from './commands/vm-list.ts';
@@ -46,10 +49,12 @@ import { vmShow } from './commands/vm-show.ts';
 export const COMMANDS: readonly Command[] = [
   lookCommand,
   status,
+  top,
   hostList,
   vmList,
   vmShow,
   vmExplain,
+  describe,
   vmCredentials,
   planList,
   planShow,
@@ -91,6 +96,8 @@ export const COMMANDS: readonly Command[] = [
   anomalyFeedback,
   anomalyExpect,
   anomalyRelease,
+  freeze,
+  unfreeze,
   killSwitchOn,
   killSwitchOff,
   killSwitchStatus,
@@ -104,6 +111,10 @@ export const COMMANDS: readonly Command[] = [
   tokenRevoke,
   backup,
   restore,
+  profileList,
+  profileSet,
+  profileUse,
+  profileRemove,
   tls,
   backtest,
   detect,

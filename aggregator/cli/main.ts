@@ -6,6 +6,7 @@ import { errorText, HeadroomError } from '../../shared/errors.ts';
 import { packageVersion } from '../package-version.ts';
 import { COMMANDS } from './commands.ts';
 import { runCli } from './run.ts';
+import { settingsFile } from './settings-file.ts';
 
 async function read(path: string): Promise<string> {
   if (path === '-') return text(process.stdin);
@@ -20,6 +21,9 @@ async function read(path: string): Promise<string> {
 // `headroom … | head` closes the pipe: that is the end of the work, not a failure.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1));
 
+/** Of a terminal that does not say. */
+const ROWS_DEFAULT = 24;
+
 const interrupt = new AbortController();
 function catchInterrupts(): void {
   // Once: whoever interrupts again means it.
@@ -31,10 +35,12 @@ process.exitCode = await runCli({ commands: COMMANDS, version: packageVersion() 
   err: (chunk) => process.stderr.write(chunk),
   env: process.env,
   read,
+  settings: settingsFile(process.env),
   fetch,
   clock: systemClock,
   stop: interrupt.signal,
   catchInterrupts,
   terminal: process.stdout.isTTY === true,
+  rows: () => process.stdout.rows ?? ROWS_DEFAULT,
 });
 if (interrupt.signal.aborted) process.exit();

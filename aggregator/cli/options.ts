@@ -9,11 +9,14 @@ export const COMMON_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   output: { type: 'string', short: 'o', value: 'FORMAT', help: 'table (default), wide, json or yaml' },
   watch: { type: 'boolean', short: 'w', help: 'go on showing it until interrupted' },
   interval: { type: 'string', value: 'SECONDS', help: 'how often --watch looks again (default 2)' },
-  url: { type: 'string', value: 'URL', help: `the aggregator (default HEADROOM_URL, else ${URL_DEFAULT})` },
+  url: { type: 'string', value: 'URL', help: `the aggregator (default HEADROOM_URL, else the profile in use, else ${URL_DEFAULT})` },
+  profile: { type: 'string', value: 'NAME', help: 'the aggregator that has this name here (default HEADROOM_PROFILE)' },
   'token-file': { type: 'string', value: 'FILE', help: 'holds the API token to show (default HEADROOM_TOKEN_FILE, else none)' },
   'ca-file': { type: 'string', value: 'FILE', help: 'certificates (PEM) to trust besides the usual ones (default HEADROOM_CA_FILE)' },
   help: { type: 'boolean', short: 'h', help: 'tell about this command' },
 };
+
+const ONCE: OptionSpec = { type: 'boolean', help: 'only once, also on a terminal' };
 
 const OUTPUTS: readonly Output[] = ['table', 'wide', 'json', 'yaml'];
 
@@ -30,6 +33,7 @@ export function optionsOf(command: ApiCommand): Readonly<Record<string, OptionSp
   const { watch, interval, ...rest } = COMMON_OPTIONS as Record<'watch' | 'interval', OptionSpec> & Record<string, OptionSpec>;
   const own = command.options ?? {};
   if (command.watches === 'never') return { ...own, ...rest };
+  if (command.watches === 'live') return { ...own, once: ONCE, interval, ...rest };
   return command.watches === 'itself' ? { ...own, watch, ...rest } : { ...own, watch, interval, ...rest };
 }
 

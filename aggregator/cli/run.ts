@@ -3,13 +3,14 @@
  * options, runs it once or again and again, and turns failures into one line that says what to do.
  */
 import { errorText, HeadroomError, isHeadroomError } from '../../shared/errors.ts';
-import { createApiClient, URL_DEFAULT } from './api-client.ts';
+import { createApiClient } from './api-client.ts';
 import type { ApiCommand, CliIo, Command, CommandContext } from './command.ts';
 import { EXIT, exitCodeOf } from './exit-codes.ts';
 import { commandHelp, generalHelp, TOPICS } from './help.ts';
 import { type Parsed, parseOptions } from './options.ts';
 import { printable } from './output.ts';
 import { pause } from './pause.ts';
+import { wanted } from './profiles.ts';
 import { fetchAs } from './show-identity.ts';
 import { nearest } from './suggest.ts';
 
@@ -96,9 +97,11 @@ async function runApi(command: ApiCommand, argv: readonly string[], io: CliIo): 
     io.out(commandHelp(command));
     return EXIT.ok;
   }
-  const { values, positionals, output, watch } = parsed;
-  const address = values.url ?? io.env.HEADROOM_URL;
-  const api = createApiClient(typeof address === 'string' && address !== '' ? address : URL_DEFAULT, await fetchAs(io, values), io.stop);
+  const { values, positionals, output } = parsed;
+  const watch =
+    parsed.watch || (command.watches === 'live' && io.terminal && output !== 'json' && output !== 'yaml' && values.once !== true);
+  const profile = await wanted(io, values);
+  const api = createApiClient(profile.url, await fetchAs(io, profile), io.stop);
   const context: CommandContext = { io, values, positionals, output, watch, api };
   if (watch) io.catchInterrupts();
   return watch && command.watches !== 'itself' ? repeat(command, context, parsed) : command.run(context);

@@ -3982,7 +3982,10 @@ export interface operations {
     };
     putKillSwitch: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -4023,6 +4026,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
+                        dryRun: boolean;
                         engaged: boolean;
                         scope: string;
                     };
@@ -4032,7 +4036,10 @@ export interface operations {
     };
     deleteKillSwitch: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -4073,6 +4080,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
+                        dryRun: boolean;
                         engaged: boolean;
                         scope: string;
                     };

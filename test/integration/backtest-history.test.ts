@@ -9,6 +9,7 @@ import type { CliIo } from '../../aggregator/cli/command.ts';
 import type { Trace } from '../../aggregator/core/backtest/trace.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { headroom } from '../support/cli.ts';
+import { keptSettings } from '../support/cli-world.ts';
 import { influxQuery, startInfluxDb } from '../support/influxdb.ts';
 import { startVictoriaMetrics } from '../support/victoria-metrics.ts';
 
@@ -63,6 +64,8 @@ const io: CliIo = {
   stop: new AbortController().signal,
   catchInterrupts: () => undefined,
   terminal: false,
+  rows: () => 24,
+  settings: keptSettings(),
 };
 
 /** Every bin of the trace against the minutes it was made of. */

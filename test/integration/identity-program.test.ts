@@ -10,6 +10,7 @@ import t from 'tap';
 import { COMMANDS } from '../../aggregator/cli/commands.ts';
 import { runCli } from '../../aggregator/cli/run.ts';
 import { systemClock } from '../../shared/clock.ts';
+import { keptSettings } from '../support/cli-world.ts';
 import { testAgent } from '../support/identity-world.ts';
 import { rowsOf, until, vmUuid } from '../support/wire-world.ts';
 
@@ -35,6 +36,8 @@ async function headroom(...argv: string[]): Promise<{ code: number; out: string;
     stop: new AbortController().signal,
     catchInterrupts: () => undefined,
     terminal: false,
+    rows: () => 24,
+    settings: keptSettings(),
   });
   return { code, ...printed };
 }

@@ -4,6 +4,7 @@
  */
 import { COMMANDS } from '../../aggregator/cli/commands.ts';
 import { runCli } from '../../aggregator/cli/run.ts';
+import type { SettingsFile } from '../../aggregator/cli/settings-file.ts';
 import { createHttpApp } from '../../aggregator/http/app.ts';
 import type { AggregatorService } from '../../aggregator/http/service.ts';
 import { systemClock } from '../../shared/clock.ts';
@@ -25,6 +26,22 @@ export interface CliWorldOptions {
   onOut?: (text: string, interrupt: () => void) => void;
   terminal?: boolean;
   fetch?: typeof fetch;
+  /** Besides USER. */
+  env?: Record<string, string>;
+  /** Lines of the terminal. */
+  rows?: number;
+}
+
+/** A settings file in memory. */
+export function keptSettings(): SettingsFile {
+  let kept: string | null = null;
+  return {
+    path: '~/.config/headroom/config.yaml',
+    read: async () => kept,
+    async write(text) {
+      kept = text;
+    },
+  };
 }
 
 export async function cliWorld(service: AggregatorService, options: CliWorldOptions = {}): Promise<CliWorld> {
@@ -39,6 +56,7 @@ export async function cliWorld(service: AggregatorService, options: CliWorldOpti
     });
     return new Response(payload, { status: statusCode, headers: { 'content-type': String(headers['content-type']) } });
   }) as typeof fetch;
+  const settings = keptSettings();
   return {
     async run(line, files = {}) {
       const printed = { out: '', err: '' };
@@ -51,7 +69,8 @@ export async function cliWorld(service: AggregatorService, options: CliWorldOpti
         err: (text) => {
           printed.err += text;
         },
-        env: { USER: 'ada' },
+        env: { USER: 'ada', ...options.env },
+        settings,
         read: async (path) => {
           const text = files[path];
           if (text === undefined) throw new HeadroomError('NOT_FOUND', `${path}: no such file`);
@@ -62,6 +81,7 @@ export async function cliWorld(service: AggregatorService, options: CliWorldOpti
         stop: interrupt.signal,
         catchInterrupts: () => undefined,
         terminal: options.terminal ?? false,
+        rows: () => options.rows ?? 24,
       });
       return { code, ...printed };
     },

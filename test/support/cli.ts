@@ -2,6 +2,7 @@
 import { COMMANDS } from '../../aggregator/cli/commands.ts';
 import { runCli } from '../../aggregator/cli/run.ts';
 import { type Clock, systemClock } from '../../shared/clock.ts';
+import { keptSettings } from './cli-world.ts';
 
 export interface CliSetting {
   clock?: Clock;
@@ -22,11 +23,13 @@ export async function headroom(line: string, setting: CliSetting = {}): Promise<
     },
     env: {},
     read: async () => '',
+    settings: keptSettings(),
     fetch,
     clock: setting.clock ?? systemClock,
     stop: setting.stop ?? new AbortController().signal,
     catchInterrupts: () => undefined,
     terminal: setting.terminal ?? false,
+    rows: () => 24,
   });
   return { code, ...printed };
 }

@@ -11,6 +11,7 @@ import { prometheusSource } from '../../aggregator/cli/backtest/sources/promethe
 import { proxmoxSource } from '../../aggregator/cli/backtest/sources/proxmox-source.ts';
 import type { CliIo } from '../../aggregator/cli/command.ts';
 import { systemClock } from '../../shared/clock.ts';
+import { keptSettings } from '../support/cli-world.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'headroom-history-'));
 t.teardown(() => rmSync(directory, { recursive: true, force: true }));
@@ -45,6 +46,8 @@ function world(answer: (asked: Asked) => string | Response, env: Record<string, 
     stop: new AbortController().signal,
     catchInterrupts: () => undefined,
     terminal: false,
+    rows: () => 24,
+    settings: keptSettings(),
   };
   return { io, asked, told };
 }

@@ -3,7 +3,7 @@ import { HeadroomError } from '../../../shared/errors.ts';
 import { RESOURCES, type Resource } from '../../../shared/resources.ts';
 import type { ItemOf } from '../../client/words.ts';
 import { settingWords } from '../../core/plan/words.ts';
-import type { ApiCommand } from '../command.ts';
+import type { ApiCommand, CommandContext } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { type Column, printable, table } from '../output.ts';
 import { show } from './show.ts';
@@ -28,6 +28,18 @@ function resourceOf(command: string, text: string | undefined): Resource {
   return found;
 }
 
+/** What was asked for, or done: one change, in words. */
+function tellChange(context: CommandContext, done: Pick<Recommendation, 'vmName' | 'resource' | 'from' | 'to'>, verb: string): number {
+  const words = `${done.vmName}: ${done.resource} ${settingWords(done.from)} → ${settingWords(done.to)}`;
+  show(context, done, () => `${isDryRun(context) ? `not ${verb} (--dry-run)` : verb}: ${printable(words)}\n`);
+  return EXIT.ok;
+}
+
+const isDryRun = ({ values }: CommandContext): boolean => values['dry-run'] === true;
+
+/** What approve and rollback have in common: one VM, one resource, once. */
+const ONE_CHANGE = { kind: 'api', args: ['VM', 'RESOURCE'], watches: 'never', options: DRY_RUN } as const;
+
 export const recommendList: ApiCommand = {
   kind: 'api',
   name: 'recommend list',
@@ -43,12 +55,9 @@ export const recommendList: ApiCommand = {
 };
 
 export const approve: ApiCommand = {
-  kind: 'api',
+  ...ONE_CHANGE,
   name: 'approve',
   summary: 'have a recommended change done, as far as it is recommended now',
-  args: ['VM', 'RESOURCE'],
-  watches: 'never',
-  options: DRY_RUN,
   details: 'The next plan makes it, at once and within every safety rule. What cannot be made within ten minutes lapses.',
   async run(context) {
     const [name, wanted] = context.positionals;
@@ -63,29 +72,28 @@ export const approve: ApiCommand = {
     if (found.length > 1)
       throw new HeadroomError('CONFLICT', `several VMs are called "${name}"; use the UUID: ${found.map(({ vm }) => vm).join(', ')}`);
     const { id, to } = found[0]!;
-    const dryRun = context.values['dry-run'] === true;
-    const done = await context.api.send('post', '/v1/recommendations/{id}/approve', { path: { id }, query: { dryRun }, body: { to } });
-    const words = `${done.vmName}: ${resource} ${settingWords(done.from)} → ${settingWords(done.to)}`;
-    show(context, done, () => `${dryRun ? 'not approved (--dry-run): ' : 'approved: '}${printable(words)}\n`);
-    return EXIT.ok;
+    const query = { dryRun: isDryRun(context) };
+    return tellChange(
+      context,
+      await context.api.send('post', '/v1/recommendations/{id}/approve', { path: { id }, query, body: { to } }),
+      'approved',
+    );
   },
 };
 
 export const rollback: ApiCommand = {
-  kind: 'api',
+  ...ONE_CHANGE,
   name: 'rollback',
   summary: 'give back what the last shrink of a VM took',
-  args: ['VM', 'RESOURCE'],
-  watches: 'never',
-  options: DRY_RUN,
   details: 'It is given back by the next plan, where its host has room, and the resource then rests as after harm.',
   async run(context) {
     const [name = '', wanted] = context.positionals;
     const resource = resourceOf('rollback', wanted);
-    const dryRun = context.values['dry-run'] === true;
-    const done = await context.api.send('post', '/v1/vms/{id}/rollback', { path: { id: name }, query: { dryRun }, body: { resource } });
-    const words = `${done.vmName}: ${resource} ${settingWords(done.from)} → ${settingWords(done.to)}`;
-    show(context, done, () => `${dryRun ? 'not taken back (--dry-run): ' : 'taken back: '}${printable(words)}\n`);
-    return EXIT.ok;
+    const query = { dryRun: isDryRun(context) };
+    return tellChange(
+      context,
+      await context.api.send('post', '/v1/vms/{id}/rollback', { path: { id: name }, query, body: { resource } }),
+      'taken back',
+    );
   },
 };

@@ -37,7 +37,7 @@ function resourceLines(name: Resource, state: ResourceAnswer): string[] {
   return lines;
 }
 
-function text(vm: VmAnswer): string {
+export function vmText(vm: VmAnswer): string {
   const labels = Object.entries(vm.labels).map(([key, value]) => `${key}=${value}`);
   const lines = [
     `${vm.name} (${vm.id}) on ${vm.host}: ${vm.state}`,
@@ -57,7 +57,7 @@ export const vmShow: ApiCommand = {
   details: 'NAME is the name of the VM, or its UUID when several have that name.',
   async run(context) {
     const vm = await context.api.get('/v1/vms/{id}', { path: { id: context.positionals[0]! } });
-    show(context, vm, () => text(vm));
+    show(context, vm, () => vmText(vm));
     return EXIT.ok;
   },
 };

@@ -3,10 +3,10 @@ import Type, { type Static } from 'typebox';
 import { HeadroomError } from '../../../shared/errors.ts';
 import { KillSwitchBody } from '../schemas/decisions.ts';
 import type { AggregatorService } from '../service.ts';
-import { answers, knownHost, knownVm, type Routes } from './route-options.ts';
+import { answers, DryRunQuery, isDryRun, knownHost, knownVm, type Routes } from './route-options.ts';
 
 type Body = Static<typeof KillSwitchBody>;
-const Answer = Type.Object({ scope: Type.String(), engaged: Type.Boolean() });
+const Answer = Type.Object({ scope: Type.String(), engaged: Type.Boolean(), dryRun: Type.Boolean() });
 
 function scopeOf(service: AggregatorService, { host, vm }: Body): Parameters<AggregatorService['setKillSwitch']>[0] {
   if (host !== undefined && vm !== undefined) throw new HeadroomError('USAGE', 'name a host or a VM, not both');
@@ -37,15 +37,16 @@ export const killSwitchRoutes: Routes = (app, service) => {
     ['PUT', true, 'Engage the kill switch: no change any more, what is in force stays'],
     ['DELETE', false, 'Release the kill switch'],
   ] as const) {
-    app.route<{ Body: Body }>({
+    app.route<{ Body: Body; Querystring: Static<typeof DryRunQuery> }>({
       method,
       url: '/v1/kill-switch',
       config: { role: 'operator' },
-      schema: { summary, tags: ['operations'], body: KillSwitchBody, response: answers(Answer) },
+      schema: { summary, tags: ['operations'], querystring: DryRunQuery, body: KillSwitchBody, response: answers(Answer) },
       handler: async (request) => {
         const scope = scopeOf(service, request.body);
-        await service.setKillSwitch(scope, engaged, `http ${request.ip}`, request.body.reason);
-        return { scope: scope.kind, engaged };
+        const dryRun = isDryRun(request);
+        if (!dryRun) await service.setKillSwitch(scope, engaged, `http ${request.ip}`, request.body.reason);
+        return { scope: scope.kind, engaged, dryRun };
       },
     });
   }

@@ -5,10 +5,9 @@
 import Type, { type Static } from 'typebox';
 import { ApproveBody, Recommendation, TakeBackBody, TakenBackSchema } from '../schemas/recommendations.ts';
 import { Page, PageQuery } from '../schemas/words.ts';
-import { answers, knownVm, pageOf, type Routes } from './route-options.ts';
+import { answers, DryRunQuery, isDryRun, knownVm, pageOf, type Routes } from './route-options.ts';
 
 const Params = Type.Object({ id: Type.String({ maxLength: 256 }) });
-const DryRun = Type.Object({ dryRun: Type.Optional(Type.Boolean({ default: false, description: 'only tell what would be done' })) });
 const tags = ['decisions'];
 const operator = { role: 'operator' } as const;
 
@@ -25,7 +24,7 @@ export const recommendationRoutes: Routes = (app, service) => {
     },
     ({ query }) => pageOf(service.recommendations(), ({ id }) => id, query),
   );
-  app.post<{ Params: Static<typeof Params>; Querystring: Static<typeof DryRun>; Body: Static<typeof ApproveBody> }>(
+  app.post<{ Params: Static<typeof Params>; Querystring: Static<typeof DryRunQuery>; Body: Static<typeof ApproveBody> }>(
     '/v1/recommendations/:id/approve',
     {
       config: operator,
@@ -33,14 +32,14 @@ export const recommendationRoutes: Routes = (app, service) => {
         summary: 'Have it done, as far as it was seen; 409 when the other way round is recommended by now',
         tags,
         params: Params,
-        querystring: DryRun,
+        querystring: DryRunQuery,
         body: ApproveBody,
         response: answers(Recommendation),
       },
     },
-    ({ params, query, body, ip }) => service.approve(params.id, body.to ?? null, `http ${ip}`, query.dryRun ?? false),
+    (request) => service.approve(request.params.id, request.body.to ?? null, `http ${request.ip}`, isDryRun(request)),
   );
-  app.post<{ Params: Static<typeof Params>; Querystring: Static<typeof DryRun>; Body: Static<typeof TakeBackBody> }>(
+  app.post<{ Params: Static<typeof Params>; Querystring: Static<typeof DryRunQuery>; Body: Static<typeof TakeBackBody> }>(
     '/v1/vms/:id/rollback',
     {
       config: operator,
@@ -48,11 +47,11 @@ export const recommendationRoutes: Routes = (app, service) => {
         summary: 'Give back what the last shrink took; 409 when the last change was none',
         tags,
         params: Params,
-        querystring: DryRun,
+        querystring: DryRunQuery,
         body: TakeBackBody,
         response: answers(TakenBackSchema),
       },
     },
-    ({ params, query, body, ip }) => service.takeBack(knownVm(service, params.id), body.resource, `http ${ip}`, query.dryRun ?? false),
+    (request) => service.takeBack(knownVm(service, request.params.id), request.body.resource, `http ${request.ip}`, isDryRun(request)),
   );
 };

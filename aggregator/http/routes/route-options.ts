@@ -1,6 +1,6 @@
 /** What every route is given, and the helpers that all share. */
 import type { FastifyInstance } from 'fastify';
-import type Type from 'typebox';
+import Type, { type Static } from 'typebox';
 import { HeadroomError } from '../../../shared/errors.ts';
 import { type HostId, hostId, type VmId, vmId } from '../../../shared/ids.ts';
 import { PROBLEM } from '../problem.ts';
@@ -13,6 +13,13 @@ export function answers(ok: Type.TSchema, description = 'OK'): Record<string, un
   const problem = { description: 'Problem', content: { 'application/problem+json': { schema: PROBLEM } } };
   return { 200: { ...ok, description }, '4xx': problem, '5xx': problem };
 }
+
+/** For changes that can be tried: everything is checked as for the change itself, and nothing is done. */
+export const DryRunQuery = Type.Object({
+  dryRun: Type.Optional(Type.Boolean({ default: false, description: 'only tell what would be done' })),
+});
+
+export const isDryRun = ({ query }: { query: Static<typeof DryRunQuery> }): boolean => query.dryRun ?? false;
 
 /** A VM by UUID or by name (names are unique per host only: an ambiguous one is refused). */
 export function findVm(service: AggregatorService, idOrName: string): VmView {
