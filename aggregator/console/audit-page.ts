@@ -87,12 +87,17 @@ export function auditPage(): Page {
       el('section', { class: 'panel' }, el('div', { class: 'tools' }, el('h2', {}, 'Ledger'), picker), none.element, rows.element, more),
     ),
     update(state) {
+      names = new Map(state.vms.map(({ id, name }) => [id, name]));
       latest.update(newest(state));
       chain.update('');
     },
     remove() {},
   };
 }
+
+/** Of the guests that are there: the ledger knows them by UUID. */
+let names: ReadonlyMap<string, string> = new Map();
+const nameOf = (vm: string): string => names.get(vm) ?? vm;
 
 function cells({ index, timeMs, body, hash }: LedgerEntry): (string | HTMLElement)[] {
   const [who, what] = wordsOf(body);
@@ -111,13 +116,13 @@ function wordsOf(body: LedgerEntry['body']): [string, string] {
       ];
     case 'outcome':
       return [
-        body.vm,
+        nameOf(body.vm),
         `${RESOURCE_NAMES[body.resource]}: ${settingText(body.before)} → ${settingText(body.after)}, ${body.outcome}: ${body.reason}`,
       ];
     case 'verdict':
-      return [body.vm, `${RESOURCE_NAMES[body.resource]}: ${body.verdict}, ${body.reason}`];
+      return [nameOf(body.vm), `${RESOURCE_NAMES[body.resource]}: ${body.verdict}, ${body.reason}`];
     case 'event':
-      return [body.vm ?? body.host, body.message];
+      return [body.vm === null ? body.host : nameOf(body.vm), body.message];
     case 'loan':
       return [body.loan.lenderName, `lends ${RESOURCE_NAMES[body.loan.resource]} to ${body.loan.borrowerName}: ${body.loan.state}`];
     case 'policy':
@@ -127,7 +132,7 @@ function wordsOf(body: LedgerEntry['body']): [string, string] {
     case 'security':
       return [body.by, `${body.event} ${body.subject}: ${body.reason}`];
     case 'spawn':
-      return [body.group, `${body.vm} on ${body.host}: ${body.phase}, ${body.reason}`];
+      return [body.group, `${nameOf(body.vm)} on ${body.host}: ${body.phase}, ${body.reason}`];
     case 'operator':
       return [body.by, `${body.action} ${body.target}: ${body.reason}`];
   }

@@ -9,6 +9,7 @@ import { mapPage } from './map-page.ts';
 import type { Page } from './page.ts';
 import { planPage } from './plan-page.ts';
 import { policyPage } from './policy-page.ts';
+import { resumePage } from './resume-page.ts';
 import { savingsPage } from './savings-page.ts';
 import { fitWindow } from './time-window.ts';
 import { vmPage } from './vm-page.ts';
@@ -31,6 +32,7 @@ const PAGES: Readonly<Record<string, () => Page>> = {
   '#/plan': planPage,
   '#/policies': policyPage,
   '#/savings': savingsPage,
+  '#/resume': resumePage,
   '#/map': mapPage,
   '#/audit': auditPage,
 };

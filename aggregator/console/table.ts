@@ -18,6 +18,8 @@ export function table(caption: string, heads: readonly string[], numeric: readon
     { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption },
     el('table', { class: 'listing' }, el('caption', { class: 'unseen' }, caption), el('thead', {}, head), body),
   );
+  // Heads without rows would only be in the way.
+  element.hidden = true;
   let shown = '';
   return {
     element,

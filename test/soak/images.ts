@@ -9,6 +9,7 @@ import { basename, join } from 'node:path';
 import { buildPackages } from '../../scripts/packaging/packages.ts';
 import { ROOT, sourceVersion } from '../../scripts/packaging/release.ts';
 import { ensurePackages, HYPERVISOR_PACKAGES, IMAGE_PACKAGES } from '../../scripts/system-packages.ts';
+import { errorText } from '../../shared/errors.ts';
 import { freePort } from '../support/free-port.ts';
 import { privateLibvirtd } from '../support/libvirtd.ts';
 import { debianRoot } from './rollout/debian-root.ts';
@@ -17,6 +18,8 @@ import type { Soak } from './soak.ts';
 
 const BASE = 'localhost/headroom-base:debootstrap';
 const IMAGES = { aggregator: 'headroom-aggregator', agent: 'headroom-host-agent' } as const;
+/** As the Dockerfiles have it. */
+const IMAGE_USER = '10001';
 const READY_MS_MAX = 60_000;
 
 interface Store {
@@ -80,10 +83,11 @@ async function runBoth(store: Store, folder: string): Promise<Record<string, unk
   writeFileSync(join(etc, 'aggregator.yaml'), `dataDir: /var/lib/headroom-aggregator\nlisten: { host: 127.0.0.1, port: ${port} }\n`);
   const libvirt = "'test:///default?socket=/run/libvirt/libvirt-sock'";
   writeFileSync(join(etc, 'agent.yaml'), `host: from-an-image\naggregator: ws://127.0.0.1:${port}/v1/agents\nconnect: ${libvirt}\n`);
+  const forgetUser = userOnHost();
   const libvirtd = await privateLibvirtd();
   try {
     // By the group of its socket: here the container's own.
-    runChecked('chgrp', ['10001', libvirtd.socket]);
+    runChecked('chgrp', [IMAGE_USER, libvirtd.socket]);
     chmodSync(libvirtd.socket, 0o770);
     start(
       store,
@@ -111,11 +115,10 @@ async function runBoth(store: Store, folder: string): Promise<Record<string, unk
     await eventually('the aggregator hears of the agent', async () => (await hosts()).includes('from-an-image'));
     const page = await (await fetch(base)).text();
     if (!page.includes('<title>')) throw new Error('the console is not served');
-    const healthy = (name: string): boolean => store.podman('healthcheck', 'run', name).status === 0;
     // An agent may be heard before it has looked around and is ready.
-    for (const name of ['aggregator', 'agent']) await eventually(`${name} is healthy`, () => healthy(name));
+    for (const name of ['aggregator', 'agent']) await healthy(store, name);
     const users = ['aggregator', 'agent'].map((name) => store.podman('inspect', '--format', '{{.Config.User}}', name).output.trim());
-    if (users.some((user) => user !== '10001:10001')) throw new Error(`they must not be root: ${users.join(', ')}`);
+    if (users.some((user) => user !== `${IMAGE_USER}:${IMAGE_USER}`)) throw new Error(`they must not be root: ${users.join(', ')}`);
     const exits = ['agent', 'aggregator'].map((name) => {
       store.podman('stop', '--time', '25', name);
       return Number(store.podman('inspect', '--format', '{{.State.ExitCode}}', name).output.trim());
@@ -125,7 +128,28 @@ async function runBoth(store: Store, folder: string): Promise<Record<string, unk
   } finally {
     for (const name of ['agent', 'aggregator']) store.podman('rm', '--force', '--time', '0', name);
     await libvirtd.stop();
+    forgetUser();
   }
+}
+
+/** libvirt wants to know whoever speaks to it by name: a host must have a user of the image's number. */
+function userOnHost(): () => void {
+  if (runToEnd('getent', ['passwd', IMAGE_USER]).status === 0) return () => undefined;
+  runChecked('useradd', ['--system', '--uid', IMAGE_USER, '--no-create-home', '--shell', '/usr/sbin/nologin', 'headroom-image']);
+  return () => void runToEnd('userdel', ['headroom-image']);
+}
+
+/** Rejects with what the check and the program said last. */
+async function healthy(store: Store, name: string): Promise<void> {
+  let last: Done = { status: -1, output: 'never asked' };
+  const asks = (): boolean => {
+    last = store.podman('healthcheck', 'run', name);
+    return last.status === 0;
+  };
+  await eventually(`${name} is healthy`, asks).catch((error: unknown) => {
+    const { output } = store.podman('logs', '--tail', '20', name);
+    throw new Error(`${errorText(error)}; its check ended with ${last.status}: ${last.output.trim()}\n${output}`);
+  });
 }
 
 export const images: Soak = {

@@ -47,7 +47,16 @@ export function madeSuspending(nowMs: number, empty: boolean): SuspendService {
     },
   });
   return {
-    suspensions: () => (empty ? [] : [{ ...SUSPENDED, sinceMs: nowMs }]),
+    suspensions: () =>
+      empty
+        ? []
+        : [
+            {
+              ...SUSPENDED,
+              sinceMs: nowMs,
+              prediction: { ...SUSPENDED.prediction!, likeliestAtMs: nowMs + SUSPENDED.prediction!.withinMs },
+            },
+          ],
     orders: () => orders,
     order: (id) => orders.filter((order) => order.id === id).map(asked)[0] ?? null,
     suspend: (vm, by) => give('suspend', vm, by),

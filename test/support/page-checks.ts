@@ -87,10 +87,17 @@ export async function groundBrightness(page: Page): Promise<number> {
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-/** What axe finds against WCAG 2.2, A and AA, and its best practices: rule, and where. Run in the page without its policy's leave. */
-export async function axeViolations(page: Page): Promise<string[]> {
+/** Rules whose verdict hangs on colours. */
+const COLOUR_RULES = { runOnly: { type: 'rule', values: ['color-contrast', 'link-in-text-block'] } };
+
+/**
+ * What axe finds against WCAG 2.2, A and AA, and its best practices: rule, and where. Run in the page without its policy's leave.
+ * `colours`: only what may differ between two themes of one layout.
+ */
+export async function axeViolations(page: Page, rules: 'all' | 'colours' = 'all'): Promise<string[]> {
   await page.evaluate(AXE);
-  return page.evaluate(`axe.run(document, { resultTypes: ['violations'] }).then(({ violations, passes }) => {
+  const options = JSON.stringify({ resultTypes: ['violations'], ...(rules === 'colours' ? COLOUR_RULES : {}) });
+  return page.evaluate(`axe.run(document, ${options}).then(({ violations, passes }) => {
     if (passes.length === 0) return ['axe looked at nothing'];
     return violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => id + ' ' + target.join(' ') + ' ' + failureSummary.slice(0, 160)));
   })`);
