@@ -15,6 +15,8 @@ const HEAD_MIB = 1 / 64;
 /** A guest takes up to some seconds to let go of a device. */
 const GONE_MS_MAX = 30_000;
 const POLL_MS = 200;
+/** The serving program tells every two seconds; one that has not by then hangs. */
+const TELLS_MS_MAX = 10_000;
 
 export interface ReturnOptions {
   vm: VmId;
@@ -29,9 +31,8 @@ export async function returnSlice({ vm, stateFolder, disks, clock, unused }: Ret
   const state = readState(stateFolder, borrowedName(vm));
   const disk = await disks.look(vm);
   if (disk.target === null && state === null) throw new HeadroomError('NOT_FOUND', `VM ${vm} has no borrowed slice`);
-  const usedMiB = state?.kind === 'borrowed' ? state.writtenMiB : Number.POSITIVE_INFINITY;
   if (disk.running && disk.target !== null) {
-    if (!unused && usedMiB > HEAD_MIB) {
+    if (!unused && (await writtenMiB({ vm, stateFolder, clock })) > HEAD_MIB) {
       throw new HeadroomError(
         'CONFLICT',
         `the guest has written to ${disk.target} and may have pages there still; \`swapoff\` it in the guest, then return it with --unused`,
@@ -48,6 +49,19 @@ export async function returnSlice({ vm, stateFolder, disks, clock, unused }: Ret
   await leftTo(state.pid, { vm, stateFolder, clock });
   await clearAway({ vm, stateFolder, store: state.store, socket: state.socket });
   return `${state.target} is detached, ${state.sizeMiB} MiB are returned`;
+}
+
+/** What the guest has written there until now; infinite = nobody can tell. */
+async function writtenMiB({ vm, stateFolder, clock }: Pick<ReturnOptions, 'vm' | 'stateFolder' | 'clock'>): Promise<number> {
+  const askedBootMs = clock.bootMs();
+  for (let waitedMs = 0; waitedMs <= TELLS_MS_MAX; waitedMs += POLL_MS) {
+    const found = findSlices(stateFolder).find(({ state }) => state.kind === 'borrowed' && state.vm === vm);
+    if (found?.state.kind !== 'borrowed') break;
+    // What a living program told before we asked may be outdated; without one nothing is written any more.
+    if (!found.alive || found.state.bootMs >= askedBootMs) return found.state.writtenMiB;
+    await sleep(clock, POLL_MS);
+  }
+  return Number.POSITIVE_INFINITY;
 }
 
 /** The serving program clears away itself when it sees that the disk is gone. */

@@ -16,8 +16,8 @@ export interface Schedule {
   lengthMs: number;
 }
 
-/** Requests a second, in the two halves of each cycle. */
-const RATES = [1, 4] as const;
+/** Requests a second, in the two halves of each cycle: so many in all that the slowest hundredth is more than one of them. */
+const RATES = [4, 16] as const;
 const CYCLE_MS = 20_000;
 const BURST_MS = 5000;
 const BURST_EVERY_MS = 12_000;

@@ -23,16 +23,18 @@ import { memoryOf } from './process-cost.ts';
 const SEED = 7;
 const MODES = ['neverCap', 'static', 'reactive', 'headroom'] as const;
 type Mode = (typeof MODES)[number];
-const PLAYED_MS = 50_000;
+const PLAYED_MS = 70_000;
 /** Load that does not count, until models are trusted to shrink (some ninety steps) and have; the control trusts the last value at once. */
 const LEARNT_MS = { reactive: 20_000, headroom: 150_000 } as const;
 const GUEST_MIB = 320;
 const STEP_MS = 1000;
 /** One request at full speed. */
-const REQUEST_MS = 40;
+const REQUEST_MS = 20;
 /** A burst has its CPU when its cap allows so much. */
 const BURST_CORES = 0.9;
 const WATCH_MS = 100;
+/** What a guest's kernel tells of its memory before it kills. */
+const KILL_LINES = 60;
 
 const NAMES = ['web', 'burst', 'memory'] as const;
 type Guests = Record<(typeof NAMES)[number], TinyGuest>;
@@ -70,12 +72,14 @@ class HostView {
   readonly caps: { atMs: number; cores: number | null }[] = [];
   readonly #rssMiB: number[] = [];
   readonly #timer: NodeJS.Timeout;
-  readonly #before: { throttledSeconds: number; majorFaults: number; oomKills: number };
+  readonly #before: { throttledSeconds: number; majorFaults: number };
+  readonly #killedBefore: number;
 
   constructor(world: World) {
     this.#world = world;
     this.#folders = NAMES.map((name) => vcpuGroup(world.options[name].name));
     this.#before = this.#counts();
+    this.#killedBefore = this.#killed().length;
     this.#timer = setInterval(() => this.#look(), WATCH_MS);
   }
 
@@ -84,9 +88,9 @@ class HostView {
     this.#rssMiB.push(rssOf(this.#world));
   }
 
-  #counts(): { throttledSeconds: number; majorFaults: number; oomKills: number } {
-    const { daemon, options, folder } = this.#world;
-    let [throttledSeconds, majorFaults, oomKills] = [0, 0, 0];
+  #counts(): { throttledSeconds: number; majorFaults: number } {
+    const { daemon, options } = this.#world;
+    let [throttledSeconds, majorFaults] = [0, 0];
     for (const path of this.#folders) {
       const stat = readFileSync(join(path, 'cpu.stat'), 'utf8');
       throttledSeconds +=
@@ -94,18 +98,28 @@ class HostView {
     }
     for (const name of NAMES) {
       majorFaults += Number(/major_fault (\d+)/.exec(virsh(daemon.socket, 'dommemstat', options[name].name))?.[1] ?? 0);
-      oomKills += readFileSync(join(folder, `${options[name].name}.console`), 'utf8').split('Out of memory: Killed').length - 1;
     }
-    return { throttledSeconds, majorFaults, oomKills };
+    return { throttledSeconds, majorFaults };
   }
 
-  end(): { throttledSeconds: number; majorFaults: number; oomKills: number; rssMiB: number } {
+  /** Of each kill by a guest's own OOM killer, what its console said before and of it. */
+  #killed(): string[] {
+    const { options, folder } = this.#world;
+    return NAMES.flatMap((name) => {
+      const lines = readFileSync(join(folder, `${options[name].name}.console`), 'utf8').split('\n');
+      return lines.flatMap((line, at) =>
+        line.includes('Out of memory: Killed') ? [`${name}:\n${lines.slice(Math.max(0, at - KILL_LINES), at + 1).join('\n')}`] : [],
+      );
+    });
+  }
+
+  end(): { throttledSeconds: number; majorFaults: number; killed: string[]; rssMiB: number } {
     clearInterval(this.#timer);
     const now = this.#counts();
     return {
       throttledSeconds: rounded(now.throttledSeconds - this.#before.throttledSeconds),
       majorFaults: now.majorFaults - this.#before.majorFaults,
-      oomKills: now.oomKills - this.#before.oomKills,
+      killed: this.#killed().slice(this.#killedBefore),
       rssMiB: this.#rssMiB.reduce((sum, value) => sum + value, 0) / Math.max(1, this.#rssMiB.length),
     };
   }
@@ -209,7 +223,12 @@ async function unset({ daemon, options }: World): Promise<void> {
   await eventually('all memory to be back', () => NAMES.every((name) => actual(options[name].name) > GUEST_MIB - 2));
 }
 
-async function playMode(mode: Mode, world: World, loops: number, schedule: Schedule): Promise<Record<string, number>> {
+interface Outcome {
+  figures: Record<string, number>;
+  killed: string[];
+}
+
+async function playMode(mode: Mode, world: World, loops: number, schedule: Schedule): Promise<Outcome> {
   const { daemon, folder, guests } = world;
   const players: Players = { ...guests, loops };
   await touchAll(world);
@@ -234,7 +253,7 @@ async function playMode(mode: Mode, world: World, loops: number, schedule: Sched
   } else await pause(3000);
   const view = new HostView(world);
   const played = await play(players, schedule);
-  const { rssMiB, ...counted } = view.end();
+  const { rssMiB, killed, ...counted } = view.end();
   if (stack !== null) {
     await stack.stop();
     await stack.agentCommand('restore', '--all', '--state-dir', stack.stateDir);
@@ -242,7 +261,8 @@ async function playMode(mode: Mode, world: World, loops: number, schedule: Sched
   await unset(world);
   const reclaimedMiB = rounded(Math.max(0, spentMiB - rssMiB));
   const granted = NAMES.length * GUEST_MIB;
-  return { ...statistics(played, view), ...counted, reclaimedMiB, reclaimedFraction: rounded(reclaimedMiB / granted) };
+  const reclaimed = { reclaimedMiB, reclaimedFraction: rounded(reclaimedMiB / granted) };
+  return { figures: { ...statistics(played, view), ...counted, oomKills: killed.length, ...reclaimed }, killed };
 }
 
 export const harm: Benchmark = {
@@ -259,8 +279,10 @@ export const harm: Benchmark = {
       for (const mode of MODES) {
         // The same seed for each: the same load to the millisecond.
         const schedule = scheduleOf(createPrng(SEED, 'played'), PLAYED_MS);
-        modes[mode] = await playMode(mode, world, loops, schedule);
-        tell(`${mode}: ${JSON.stringify(modes[mode])}`);
+        const { figures, killed } = await playMode(mode, world, loops, schedule);
+        modes[mode] = figures;
+        tell(`${mode}: ${JSON.stringify(figures)}`);
+        for (const words of killed) tell(`killed in ${words}`);
       }
       for (const name of NAMES) world.guests[name].close();
     } finally {

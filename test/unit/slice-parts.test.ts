@@ -146,6 +146,13 @@ t.test('a slice is returned only by one who knows that it is unused', async (t) 
   writeState(states, `borrowed-${VM}.json`, { ...borrowed, startTicks: 1, store, socket: join(folder, 's') });
   await t.rejects(returnSlice({ ...options, unused: false }), { code: 'CONFLICT', message: /swapoff/ });
   t.same(detached, []);
+  const living = { ...borrowed, pid: process.pid, startTicks: startTicks('self') ?? 0, store, socket: join(folder, 's') };
+  writeState(states, `borrowed-${VM}.json`, { ...living, bootMs: systemClock.bootMs() - 1, writtenMiB: 0 });
+  const told = setTimeout(() => writeState(states, `borrowed-${VM}.json`, { ...living, bootMs: systemClock.bootMs(), writtenMiB: 1 }), 300);
+  t.teardown(() => clearTimeout(told));
+  await t.rejects(returnSlice({ ...options, unused: false }), { code: 'CONFLICT' }, 'the guest wrote after the program last told');
+  t.same(detached, []);
+  writeState(states, `borrowed-${VM}.json`, { ...borrowed, startTicks: 1, store, socket: join(folder, 's') });
   t.match(await returnSlice({ ...options, unused: true }), /256 MiB are returned/);
   t.same(detached, ['vdb']);
   t.same(findSlices(states), []);

@@ -4,7 +4,7 @@
  */
 import { createReadStream, createWriteStream } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { finished } from 'node:stream/promises';
+import { pipeline } from 'node:stream/promises';
 import { HeadroomError } from '../../../shared/errors.ts';
 import type { EtcdConnection } from '../../etcd/connection.ts';
 import { EPOCH_BASE_KEY, epochBase } from '../../etcd/epoch-base.ts';
@@ -24,18 +24,18 @@ const EPOCHS_SINCE_MAX = 10_000_000_000;
 export async function saveShared(connection: EtcdConnection, prefix: string, file: string): Promise<{ keys: number; epochsBelow: number }> {
   const keys = new EtcdKeys(connection, prefix);
   const base = await epochBase(keys);
-  const out = createWriteStream(file, { mode: 0o640 });
   let [count, revision] = [0, 0];
-  for await (const page of keys.pages(PAGE_KEYS)) {
-    revision = page.revision;
-    for (const { key, value, leased } of page.found) {
-      if (leased || key === RESTORED_KEY) continue;
-      count++;
-      out.write(`${JSON.stringify([key, value.toString('base64')])}\n`);
+  async function* lines(): AsyncGenerator<string> {
+    for await (const page of keys.pages(PAGE_KEYS)) {
+      revision = page.revision;
+      for (const { key, value, leased } of page.found) {
+        if (leased || key === RESTORED_KEY) continue;
+        count++;
+        yield `${JSON.stringify([key, value.toString('base64')])}\n`;
+      }
     }
   }
-  out.end();
-  await finished(out);
+  await pipeline(lines, createWriteStream(file, { mode: 0o640 }));
   return { keys: count, epochsBelow: base + revision + 1 };
 }
 
