@@ -1,7 +1,7 @@
 /**
  * `npm test [-- FILE ...]`: runs the tests with tap and closes with `N passed, N failed`, counted in test files. Prepares
- * what tap needs once (`tap build`), and installs the Debian packages whose real programs the integration tests drive. Files
- * run two at a time; integration tests share one libvirt and run one at a time.
+ * what tap needs once (`tap build`), and installs the Debian packages whose real programs the tests drive. Files run two at a
+ * time; those with real guests, whose emulation takes all there is, run one at a time.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, globSync } from 'node:fs';
@@ -73,13 +73,15 @@ if (files.length === 0) {
   console.error('no test file was found');
   process.exit(1);
 }
-const alone = files.filter((file) => /(^|\/)test\/(integration|e2e)\/|contract\/.*libvirt/.test(file));
+const alone = files.filter((file) => /(^|\/)test\/guests\/|contract\/.*libvirt/.test(file));
+const onPrograms = files.filter((file) => /(^|\/)test\/(integration|e2e)\//.test(file));
 const onServers = files.filter((file) => /series-store-(influxdb|victoria)|store-influxdb|grafana/.test(file));
 const onEtcd = files.filter((file) => /etcd|several-aggregators/.test(file));
 const together = files.filter((file) => !alone.includes(file));
 prepare();
 const packages = [
-  ...(alone.length > 0 ? [...HYPERVISOR_PACKAGES, ...BUILD_PACKAGES, ...BROWSER_PACKAGES, ...PACKAGING_PACKAGES] : []),
+  ...(alone.length > 0 ? [...HYPERVISOR_PACKAGES, ...BUILD_PACKAGES, ...PACKAGING_PACKAGES] : []),
+  ...(onPrograms.length > 0 ? [...HYPERVISOR_PACKAGES, ...BROWSER_PACKAGES, ...PACKAGING_PACKAGES] : []),
   ...(onServers.length > 0 ? STORE_PACKAGES : []),
   ...(onEtcd.length > 0 ? CLUSTER_PACKAGES : []),
 ];
