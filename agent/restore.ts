@@ -84,7 +84,7 @@ async function restoreVm(
   }
   const processId = await hypervisor.processId(id);
   const xml = await hypervisor.readMetadata(id);
-  const record = recordInForce(kept, xml, processId);
+  const record = await recordInForce(hypervisor, { id, processId }, kept, xml);
   if (record === null) return [];
   const lines: RestoreLine[] = [];
   for (const resource of RESOURCES) {
@@ -109,12 +109,21 @@ async function restoreVm(
 /** Live values are in force while there is a process, paused or not. */
 const holdsProcess = (summary: VmSummary): boolean => !['shutoff', 'crashed'].includes(summary.power);
 
-/** The journal that speaks of this very process: the state directory's, else the metadata's copy; null = there is none. */
-function recordInForce(kept: VmRecord | undefined, xml: string | null, processId: number | null): VmRecord | null {
+/**
+ * The journal that speaks of this very process: the state directory's, else the metadata's copy, also that of a guest which came here
+ * alive and was not taken up yet; null = there is none.
+ */
+async function recordInForce(
+  hypervisor: Hypervisor,
+  { id, processId }: { id: VmId; processId: number | null },
+  kept: VmRecord | undefined,
+  xml: string | null,
+): Promise<VmRecord | null> {
   if (kept && hasEntries(kept) && kept.processId === processId) return kept;
   const text = recordTextInMetadata(xml);
   const check = text === null ? null : checkRecord(text);
-  return check?.ok && check.record.processId === processId ? check.record : null;
+  if (!check?.ok || check.record.vm !== id) return null;
+  return check.record.processId === processId || (await hypervisor.cameAlive(id)) ? check.record : null;
 }
 
 async function restoreNetwork(

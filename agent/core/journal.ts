@@ -133,6 +133,29 @@ export function withoutEntries(record: VmRecord, processId: number | null): VmRe
   return { ...rest, processId, entries: {}, statsPeriodSecondsBefore: null, adopted: {} };
 }
 
+/**
+ * The VM came here alive, and its record with it: what is in force is what was last written there, so it is ours to restore from here.
+ * Of its metadata only originals are sure (later writes are not copied into it), so what is in force is told anew. A resource
+ * whose values are its originals has nothing of ours. `kept`: what is known here of an earlier stay.
+ */
+export function arrived(
+  carried: VmRecord,
+  kept: VmRecord,
+  processId: number | null,
+  inForce: ReadonlyMap<Resource, { setting: Setting; native: NativeValues }>,
+): VmRecord {
+  const entries: VmRecord['entries'] = {};
+  for (const [resource, entry] of Object.entries(carried.entries) as [Resource, JournalEntry][]) {
+    const now = inForce.get(resource);
+    if (now === undefined || sameJson(now.native.values, entry.original.values)) continue;
+    const { original, originalSetting } = entry;
+    entries[resource] = { original, originalSetting, intended: now.setting, written: now.setting, writtenNative: now.native };
+  }
+  const holds = { ...kept.holds, ...carried.holds };
+  const record: VmRecord = { ...carried, processId, entries, holds };
+  return (Object.entries(kept.pairs) as [Resource, Pair][]).reduce((known, [resource, pair]) => withPair(known, resource, pair), record);
+}
+
 /** Value by value, as deep as they are grouped: one that still is as we left it keeps its original, any other is theirs. */
 function mergeForeign(
   original: Readonly<Record<string, unknown>>,

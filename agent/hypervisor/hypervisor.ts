@@ -117,6 +117,11 @@ export interface Hypervisor {
   baseline(id: VmId): Promise<Setting[]>;
   /** A migration, backup or save is running: no writes now. */
   jobActive(id: VmId): Promise<boolean>;
+  /**
+   * The guest was alive before this process of its began: it migrated here, or was restored from saved memory. Its live definition came
+   * along, and what was written to it elsewhere is in force. False also where nobody can tell any more.
+   */
+  cameAlive(id: VmId): Promise<boolean>;
   /** Headroom's own live metadata element of the domain, null when absent. */
   readMetadata(id: VmId): Promise<string | null>;
   writeMetadata(id: VmId, xml: string | null): Promise<void>;

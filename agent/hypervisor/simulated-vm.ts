@@ -70,6 +70,8 @@ export interface SimulatedVm {
   links: readonly Link[];
   counters: VmCounters;
   metadata: string | null;
+  /** It was alive before this process: migrated here, or restored. */
+  cameAlive: boolean;
   stuck: boolean;
   job: boolean;
   /** Times the guest had to kill for memory, and core-ms of demand never met: for oracles. */
@@ -147,6 +149,7 @@ export function createSimulatedVm(options: SimulatedVmOptions, processId: number
     links: LINKS,
     counters: { vcpus: options.vcpus, ...zeros, rssMiB: 0, ...pressure },
     metadata: null,
+    cameAlive: false,
     stuck: false,
     job: false,
     guestOoms: 0,
@@ -163,6 +166,7 @@ export const holdsMemory = (vm: SimulatedVm): boolean => !['shutoff', 'crashed']
 /** Power-on or guest reboot: full boot memory until the balloon driver is loaded. */
 export function boot(vm: SimulatedVm, nowMs: number): void {
   vm.power = 'running';
+  vm.cameAlive = false;
   vm.balloonMiB = vm.options.bootMemoryMiB;
   vm.touchedMiB = Math.max(vm.touchedMiB, vm.options.bootMemoryMiB * BOOT_TOUCHED_SHARE);
   vm.driverLoadsAtMs = nowMs + (vm.options.bootMs ?? BOOT_MS);

@@ -86,6 +86,8 @@ export interface SimulatedHypervisor extends Hypervisor {
   setSharedMiB(sharedMiB: number): void;
   addVm(options: SimulatedVmOptions): void;
   removeVm(id: VmId): void;
+  /** A guest arrives alive, by migration or from saved memory, with all that is live of it. */
+  takeIn(guest: Readonly<SimulatedVm>): void;
   /** Power changes as an administrator or guest would cause them. */
   setPower(id: VmId, power: PowerState): void;
   /** The guest reboots: full boot memory until its balloon driver loads. */
@@ -270,6 +272,10 @@ class SimulatedLibrary implements SimulatedHypervisor {
     return this.#call({ method: 'other', id, setting: null }, (vm) => vm.job);
   }
 
+  cameAlive(id: VmId): Promise<boolean> {
+    return this.#call({ method: 'other', id, setting: null }, (vm) => vm.cameAlive && executes(vm));
+  }
+
   readMetadata(id: VmId): Promise<string | null> {
     return this.#call({ method: 'metadata', id, setting: null }, (vm) => vm.metadata);
   }
@@ -326,6 +332,14 @@ class SimulatedLibrary implements SimulatedHypervisor {
     if (executes(vm)) boot(vm, this.#movedToMs);
     this.#emit({ kind: 'defined', id: options.id, name: options.name });
     this.#emit({ kind: 'lifecycle', id: options.id, name: options.name, power: vm.power, detail: 'started' });
+  }
+
+  takeIn(guest: Readonly<SimulatedVm>): void {
+    this.#advance();
+    const { id, name } = guest.options;
+    const processId = this.#nextProcessId++;
+    this.#vms.set(id, { ...guest, counters: { ...guest.counters }, processId, cameAlive: true, job: false });
+    this.#emit({ kind: 'lifecycle', id, name, power: guest.power, detail: 'resumed: migrated' });
   }
 
   removeVm(id: VmId): void {

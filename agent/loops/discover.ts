@@ -9,8 +9,6 @@ import { RESOURCES } from '../../shared/resources.ts';
 import { eligibility } from '../core/eligibility.ts';
 import { watchReboot, watchWrite } from '../core/foreign-writer.ts';
 import { hasEntries, type VmRecord, withoutEntries } from '../core/journal.ts';
-import { checkRecord } from '../core/journal-check.ts';
-import { recordTextInMetadata } from '../core/journal-metadata.ts';
 import { createMemoryTrend } from '../core/memory-trend.ts';
 import { matchesAny } from '../core/name-pattern.ts';
 import { NO_COUNTERS } from '../core/vm-counters.ts';
@@ -19,6 +17,7 @@ import { type HostContext, tell } from './host-context.ts';
 import { type CounterSource, ratesAt } from './look.ts';
 import { refreshSetting } from './settings.ts';
 import { askForStatistics } from './stats-period.ts';
+import { takeUp } from './taken-up.ts';
 import { createVmEntry, holdsMemory, isUp, NO_SLOW_READINGS, type VmEntry } from './vm-table.ts';
 
 export interface DiscoveryLoop {
@@ -123,12 +122,18 @@ async function update(context: HostContext, counters: CounterSource, entry: VmEn
   if (!entry.managed) return;
   if (Object.keys(entry.baseline).length === 0) {
     const baseline = await hypervisor.baseline(entry.id);
-    entry.baseline = { ...Object.fromEntries(baseline.map((setting) => [setting.resource, setting])), ...entry.record.adopted };
+    const granted = Object.fromEntries(baseline.map((setting) => [setting.resource, setting]));
+    entry.baseline = { ...granted, ...(facts.persistent ? {} : originals(entry.record)), ...entry.record.adopted };
   }
   if (!isUp(entry)) return;
   entry.jobActive = await hypervisor.jobActive(entry.id);
   await Promise.all(RESOURCES.map((resource) => refreshSetting(context, entry, resource)));
   await askForStatistics(context, entry);
+}
+
+/** Of a VM without a persistent definition the live one is all there is, and tells what we wrote. */
+function originals({ entries }: VmRecord): VmEntry['baseline'] {
+  return Object.fromEntries(Object.entries(entries).map(([resource, { originalSetting }]) => [resource, originalSetting]));
 }
 
 /** The power state is taken over last: a start that could not be followed to its end is followed again. */
@@ -138,7 +143,11 @@ async function followPower(context: HostContext, counters: CounterSource, entry:
     // Where the hypervisor is far away no process is known; then a VM counts as the same until it is seen off.
     const processId = await context.hypervisor.processId(entry.id);
     if (!wasHolding || processId !== entry.processId) await started(context, counters, entry, processId);
-    else if (power === 'running' && !isUp(entry)) entry.runningSinceMs = context.clock.monotonicMs();
+    else if (power === 'running' && !isUp(entry)) {
+      entry.runningSinceMs = context.clock.monotonicMs();
+      // Paused until all of it was here: only now does it tell that it came alive.
+      if (!hasEntries(entry.record)) await watchOurs(context, entry, processId);
+    }
   } else if (wasHolding || hasEntries(entry.record)) {
     stopped(context, counters, entry);
   }
@@ -181,40 +190,25 @@ function stopped(context: HostContext, counters: CounterSource, entry: VmEntry):
 async function started(context: HostContext, counters: CounterSource, entry: VmEntry, processId: number | null): Promise<void> {
   if (entry.processId !== null) stopped(context, counters, entry);
   context.changed();
-  if (!hasEntries(entry.record) && entry.managed) await recoverFromMetadata(context, entry, processId);
   if (hasEntries(entry.record) && entry.record.processId !== processId) {
     entry.record = withoutEntries(entry.record, processId);
     context.files.save(entry.record);
   }
-  for (const resource of RESOURCES) {
-    const journalled = entry.record.entries[resource];
-    if (!journalled) continue;
-    const { originalSetting, before, intended, written } = journalled;
-    // A write whose end was not recorded may have left what was in force before it, wherever the write before that had got to.
-    entry.watches[resource] = before ? watchWrite(before, intended, null) : watchWrite(originalSetting, intended, written);
-  }
+  await watchOurs(context, entry, processId);
   entry.processId = processId;
   entry.runningSinceMs = context.clock.monotonicMs();
 }
 
-/** The state directory was lost, the VM still carries our record: originals must not be taken from our own values. */
-async function recoverFromMetadata(context: HostContext, entry: VmEntry, processId: number | null): Promise<void> {
-  const text = await recordText(context, entry);
-  if (text === null) return;
-  const check = checkRecord(text);
-  if (!check.ok || check.record.processId !== processId || check.record.vm !== entry.id) return;
-  entry.record = check.record;
-  context.files.save(entry.record);
-  context.log.warn("the journal was recovered from the VM's metadata", { vm: entry.id });
-}
-
-/** A VM whose metadata cannot be read is still watched; it is not written to, since writing needs the metadata too. */
-async function recordText(context: HostContext, entry: VmEntry): Promise<string | null> {
-  try {
-    return recordTextInMetadata(await context.hypervisor.readMetadata(entry.id));
-  } catch (error) {
-    context.log.warn('could not read the journal in the metadata', { vm: entry.id, error: errorText(error) });
-    return null;
+/** What was written to this process before, by its own record or the one it carries, is watched as ours. */
+async function watchOurs(context: HostContext, entry: VmEntry, processId: number | null): Promise<void> {
+  const cameAlive = await takeUp(context, entry, processId);
+  for (const resource of RESOURCES) {
+    const journalled = entry.record.entries[resource];
+    // A balloon that came alive is first told at the size its definition had when it left: as after a boot, it is looked at once it rests.
+    if (!journalled || (cameAlive && resource === 'memory')) continue;
+    const { originalSetting, before, intended, written } = journalled;
+    // A write whose end was not recorded may have left what was in force before it, wherever the write before that had got to.
+    entry.watches[resource] = before ? watchWrite(before, intended, null) : watchWrite(originalSetting, intended, written);
   }
 }
 

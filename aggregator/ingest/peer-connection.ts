@@ -440,8 +440,11 @@ export class PeerConnection implements PeerLink {
     if (peer.kind === 'guest') return vm === peer.vm ? 'own' : 'foreign';
     if (peer.reported.has(vm)) return 'own';
     if (this.#contested.has(vm)) return 'contested';
-    const reporter = this.#owner.options.ownsVm(vm as VmId);
-    return reporter === null || reporter === peer.host ? 'unknown' : 'foreign';
+    const { ownsVm, mayMove } = this.#owner.options;
+    const reporter = ownsVm(vm as VmId);
+    if (reporter === null || reporter === peer.host) return 'unknown';
+    // One that has just come over by a live migration is heard of before the inventory that lists it.
+    return mayMove?.(vm as VmId, peer.host) === true ? 'unknown' : 'foreign';
   }
 
   /** Events and results: false and counted when the VM is unknown; another host's VM costs the connection. */

@@ -1,21 +1,24 @@
 /**
- * Writes to the ledger that nothing waits for: outcomes, events, the map. In order, one at a time; bounded, and what does not
- * fit or fails is counted and told. The map keeps only the newest row per VM and resource while it waits.
+ * Writes to the ledger that nothing waits for: outcomes, events, the map. In order, as many at once as the ledger takes together (a
+ * shared one needs as long for one as for all of them); bounded, and what does not fit or fails is counted and told. The map keeps
+ * only the newest row per VM and resource while it waits.
  */
 import { isHeadroomError } from '../../shared/errors.ts';
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { Setting } from '../../shared/resources.ts';
-import type { LedgerBody, LedgerStore } from '../store/ledger-store.ts';
+import type { Allocation, LedgerBody, LedgerStore } from '../store/ledger-store.ts';
 
 /** Entries waiting: minutes of a fleet in uproar. */
 const ENTRIES_MAX = 20_000;
+/** Handed over together: one transaction of a ledger on other machines takes a hundred operations. */
+const AT_ONCE = 64;
 
 export class LedgerQueue {
   readonly #ledger: LedgerStore;
   readonly #onError: (error: unknown) => void;
   readonly #pause: () => Promise<void>;
   #entries: { timeMs: number; body: LedgerBody }[] = [];
-  #rows = new Map<string, { vm: VmId; host: HostId; setting: Setting; sinceMs: number }>();
+  #rows = new Map<string, Allocation>();
   readonly #written = new Map<string, string>();
   #gone = new Set<VmId>();
   #running: Promise<void> | null = null;
@@ -78,34 +81,56 @@ export class LedgerQueue {
 
   async #drain(): Promise<void> {
     for (;;) {
-      const entry = this.#entries.shift();
-      const row = entry ? undefined : this.#rows.entries().next().value;
-      const gone = entry || row ? undefined : this.#gone.values().next().value;
-      if (entry) {
-        if (!(await this.#try(() => this.#ledger.append(entry.timeMs, entry.body)))) this.#entries.unshift(entry);
-      } else if (row) {
-        this.#rows.delete(row[0]);
-        const written = await this.#try(() => this.#ledger.putAllocation(row[1]));
-        if (!written && !this.#rows.has(row[0])) this.#rows.set(row[0], row[1]);
-      } else if (gone) {
-        this.#gone.delete(gone);
-        if (!(await this.#try(() => this.#ledger.removeVm(gone)))) this.#gone.add(gone);
-      } else return;
+      if (this.#entries.length > 0) await this.#writeEntries(this.#entries.splice(0, AT_ONCE));
+      else if (this.#rows.size > 0) await this.#writeRows(firstOf(this.#rows));
+      else if (this.#gone.size > 0) await this.#removeGone(firstOf(this.#gone));
+      else return;
     }
   }
 
-  /** False: a ledger on other machines is away; it is tried again. */
+  /** In this order, also those that are tried again. */
+  async #writeEntries(entries: readonly { timeMs: number; body: LedgerBody }[]): Promise<void> {
+    const written = await this.#tryAll(entries, ({ timeMs, body }) => this.#ledger.append(timeMs, body));
+    this.#entries.unshift(...entries.filter((_, i) => !written[i]));
+  }
+
+  async #writeRows(rows: readonly [string, Allocation][]): Promise<void> {
+    for (const [key] of rows) this.#rows.delete(key);
+    const written = await this.#tryAll(rows, ([, row]) => this.#ledger.putAllocation(row));
+    for (const [i, [key, row]] of rows.entries()) if (!written[i] && !this.#rows.has(key)) this.#rows.set(key, row);
+  }
+
+  async #removeGone(vms: readonly VmId[]): Promise<void> {
+    for (const vm of vms) this.#gone.delete(vm);
+    const removed = await this.#tryAll(vms, (vm) => this.#ledger.removeVm(vm));
+    for (const [i, vm] of vms.entries()) if (!removed[i]) this.#gone.add(vm);
+  }
+
+  /** By item, false: the ledger on other machines is away, it is tried again after a pause. */
+  async #tryAll<T>(items: readonly T[], write: (item: T) => Promise<unknown>): Promise<boolean[]> {
+    const written = await Promise.all(items.map((item) => this.#try(() => write(item))));
+    if (written.includes(false)) await this.#pause();
+    return written;
+  }
+
+  /** False: a ledger on other machines is away. */
   async #try(write: () => Promise<unknown>): Promise<boolean> {
     try {
       await write();
     } catch (error) {
-      if (isHeadroomError(error, 'UNAVAILABLE') && !this.#ending) {
-        await this.#pause();
-        return false;
-      }
+      if (isHeadroomError(error, 'UNAVAILABLE') && !this.#ending) return false;
       this.failed++;
       this.#onError(error);
     }
     return true;
   }
+}
+
+function firstOf<T>(items: Iterable<T>): T[] {
+  const first: T[] = [];
+  for (const item of items) {
+    first.push(item);
+    if (first.length === AT_ONCE) break;
+  }
+  return first;
 }

@@ -10,6 +10,7 @@ import { openEtcdLedgerStore } from '../../aggregator/etcd/etcd-ledger-store.ts'
 import type { LedgerBody, LedgerStore } from '../../aggregator/store/ledger-store.ts';
 import { createMemoryLedgerStore } from '../../aggregator/store/sqlite/memory-ledger-store.ts';
 import { systemClock } from '../../shared/clock.ts';
+import { isHeadroomError } from '../../shared/errors.ts';
 import { type HostId, type VmId, vmId } from '../../shared/ids.ts';
 import { startEtcd } from '../support/etcd.ts';
 import { vmUuid } from '../support/wire-world.ts';
@@ -24,6 +25,7 @@ const PLANS_PER_HOUR = 60;
 /** Growth is told from here on: by then the file has the size of what it keeps between two compactions. */
 const WARM_HOURS = 3;
 const PUTS_AT_ONCE = 64;
+const TRIES_MAX = 20;
 const MIB = 1024 * 1024;
 /** A policy of some length, kept with each of its versions. */
 const POLICY_BYTES = 4096;
@@ -85,10 +87,24 @@ function outcomeOf(planId: string, n: number): LedgerBody {
   } as unknown as LedgerBody;
 }
 
+/** A busy machine keeps etcd from answering in time; what is measured is what it keeps, not how soon. */
+async function patiently<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isHeadroomError(error, 'UNAVAILABLE') || tries >= TRIES_MAX) throw error;
+    }
+  }
+}
+
 async function eachOf(count: number, work: (n: number) => Promise<unknown>): Promise<void> {
   let next = 0;
   const worker = async (): Promise<void> => {
-    while (next < count) await work(next++);
+    while (next < count) {
+      const n = next++;
+      await patiently(() => work(n));
+    }
   };
   await Promise.all(Array.from({ length: PUTS_AT_ONCE }, worker));
 }

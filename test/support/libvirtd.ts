@@ -49,7 +49,7 @@ async function waitFor(socket: string): Promise<void> {
 /** What a libvirtd keeps on disk: each is covered by a folder of the private one. */
 const COVERED = ['/run/libvirt', '/var/lib/libvirt', '/etc/libvirt', '/var/log/libvirt', '/var/cache/libvirt'] as const;
 
-function privateFolders(folder: string): string {
+function privateFolders(folder: string, hostUuid: string | null): string {
   const binds = COVERED.map((path) => {
     const own = join(folder, path.replaceAll('/', '_').slice(1));
     mkdirSync(own, { recursive: true });
@@ -58,18 +58,24 @@ function privateFolders(folder: string): string {
   });
   const etc = join(folder, 'etc_libvirt');
   if (existsSync('/etc/libvirt/nwfilter')) cpSync('/etc/libvirt/nwfilter', join(etc, 'nwfilter'), { recursive: true });
-  writeFileSync(join(etc, 'libvirtd.conf'), 'auth_unix_ro = "none"\nauth_unix_rw = "none"\nunix_sock_rw_perms = "0700"\n');
+  const identity = hostUuid === null ? '' : `host_uuid = "${hostUuid}"\n`;
+  writeFileSync(join(etc, 'libvirtd.conf'), `auth_unix_ro = "none"\nauth_unix_rw = "none"\nunix_sock_rw_perms = "0700"\n${identity}`);
   writeFileSync(join(etc, 'qemu.conf'), 'user = "root"\ngroup = "root"\nnamespaces = []\nstdio_handler = "file"\n');
   return binds.join(' && ');
 }
 
 /**
  * @param ownNetwork interfaces, bridges and packet filters of its own too, apart from the machine's
+ * @param hostUuid what it calls its machine, where two are to take each other for two; absent: the machine's own
  * @param seesMounts what is mounted later in folders that are shared (see `sharedFolder`) is seen by its guests too
  */
-export async function privateLibvirtd({ ownNetwork = false, seesMounts = false } = {}): Promise<PrivateLibvirtd> {
+export async function privateLibvirtd({
+  ownNetwork = false,
+  seesMounts = false,
+  hostUuid = null as string | null,
+} = {}): Promise<PrivateLibvirtd> {
   const folder = mkdtempSync(join(tmpdir(), 'headroom-private-'));
-  const binds = privateFolders(folder);
+  const binds = privateFolders(folder, hostUuid);
   const holder = spawn(
     'unshare',
     [

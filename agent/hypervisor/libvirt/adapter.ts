@@ -21,7 +21,7 @@ import { defineQuarantine, readLinks, setFilters, setLinks } from './cut-off.ts'
 import { settingsFromXml } from './definition.ts';
 import { LABELS_NAMESPACE, labelsFromElement, STATE_NAMESPACE } from './domain-metadata.ts';
 import { channelByAlias, factsFromXml } from './domain-xml.ts';
-import { powerOf, type RawEvent } from './events.ts';
+import { isCameAlive, powerOf, type RawEvent } from './events.ts';
 import { cgroupVersion, processIdOf } from './local-host.ts';
 import { type DomainRef, type LibvirtApi, STATS_ACTIVE, STATS_NOWAIT, XML_INACTIVE } from './procedures.ts';
 import { readNativeResource, readResource, restoreNative, type Tuning, writeResource } from './resource-tuning.ts';
@@ -263,6 +263,12 @@ class LibvirtHypervisor implements Hypervisor {
       const type = await unlessUnsupported(api.jobType(domain));
       return type === 1 || type === 2;
     });
+  }
+
+  async cameAlive(id: VmId): Promise<boolean> {
+    const [record] = await this.#session.control().allStats(groupBits(['state']), STATS_NOWAIT, [await this.#domain(id)]);
+    if (record === undefined) return false;
+    return isCameAlive(numberOf(record.params, 'state.state') ?? -1, numberOf(record.params, 'state.reason') ?? -1);
   }
 
   readMetadata(id: VmId): Promise<string | null> {

@@ -34,6 +34,12 @@ export function powerOf(state: number, reason: number | null = null): PowerState
   return power === 'shutoff' && (reason === SHUTOFF_CRASHED || reason === SHUTOFF_FAILED) ? 'crashed' : power;
 }
 
+const RUNNING = 1;
+/** virDomainRunningReason: migrated, restored, from a snapshot. Gone once somebody pauses it. */
+const CAME_ALIVE = [2, 3, 4];
+
+export const isCameAlive = (state: number, reason: number): boolean => state === RUNNING && CAME_ALIVE.includes(reason);
+
 /** virDomainEventType → state afterwards; definitions come and go apart. */
 const LIFECYCLE_POWER: Record<number, PowerState> = {
   2: 'running',
@@ -56,8 +62,11 @@ const LIFECYCLE_WORDS = [
   'crashed',
 ];
 
+const STARTED = 2;
 const STOPPED = 5;
 const CRASHED = 8;
+/** virDomainEventStartedDetailType: its memory is still on the way, and it is paused until all of it is here. */
+const STARTED_MIGRATED = 1;
 /** virDomainEventStoppedDetailType, virDomainEventCrashedDetailType. */
 const STOPPED_WORDS = [
   'shut down',
@@ -110,8 +119,13 @@ function lifecycle(domain: DomainRef, event: number, detail: number): Hypervisor
   if (event === 1) return { kind: 'undefined', id, name };
   const why = event === STOPPED ? STOPPED_WORDS[detail] : event === CRASHED ? CRASHED_WORDS[detail] : undefined;
   const words = `${LIFECYCLE_WORDS[event] ?? `event ${event}`}: ${why ?? `detail ${detail}`}`;
-  const failed = event === STOPPED && STOPPED_FAILED.includes(detail);
-  return { kind: 'lifecycle', id, name, power: failed ? 'crashed' : (LIFECYCLE_POWER[event] ?? 'unknown'), detail: words };
+  return { kind: 'lifecycle', id, name, power: powerAfter(event, detail), detail: words };
+}
+
+function powerAfter(event: number, detail: number): PowerState {
+  if (event === STOPPED && STOPPED_FAILED.includes(detail)) return 'crashed';
+  if (event === STARTED && detail === STARTED_MIGRATED) return 'paused';
+  return LIFECYCLE_POWER[event] ?? 'unknown';
 }
 
 function tunables(reader: XdrReader): Record<string, number | string> {
