@@ -3,9 +3,8 @@
  * shown lazily. Input: an open snapshot, a folder in RAM; output: the same as a lazy place, with nothing left to come.
  */
 import { mkdir, open, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { CHUNK_BYTES } from '../snapshot/chunk.ts';
-import { FOLDER_MODE, type MemoryPlace, type OnFetched, readRange } from '../snapshot/memory-place.ts';
+import { FOLDER_MODE, type MemoryPlace, memoryAt, type OnFetched, readRange } from '../snapshot/memory-place.ts';
 import type { OpenSnapshot } from '../snapshot/snapshot-store.ts';
 
 /** Throws STORE_CORRUPT when a chunk is not what was written; nothing is left behind then. */
@@ -14,7 +13,7 @@ export async function placeWhole(
   folder: string,
   { owner, onProgress = () => undefined }: { owner?: { uid: number; gid: number }; onProgress?: OnFetched } = {},
 ): Promise<MemoryPlace> {
-  const path = join(folder, 'memory');
+  const path = memoryAt(folder);
   const remove = (): Promise<void> => rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
   try {

@@ -18,7 +18,7 @@ export interface SuspendDeps {
   /** Memory read and saved so far, bytes. */
   onProgress?(doneBytes: number, totalBytes: number): void;
   /** The snapshot is whole and the VM stands still: written down before it is ended. */
-  onSaved?(saved: SavedSnapshot): void;
+  onSaved?(saved: SavedSnapshot, memoryPath: string): void;
   /** Saved by the hypervisor's own way from here on. */
   onFallBack?(reason: string): void;
 }
@@ -39,7 +39,11 @@ export async function suspendVm(deps: SuspendDeps, vm: VmId, residence: Residenc
   const support = await snapshotter.inspect(vm);
   if (support.recipe === 'managed-save') return byManagedSave(deps, vm, support.reason, residence);
   try {
-    return await intoStore(deps, vm, support, residence);
+    // One that was ended and started anew lies on its own file again.
+    const onPlace = residence !== null && residence.place.path === support.memoryPath;
+    const suspended = await intoStore(deps, vm, support, onPlace ? residence : null);
+    await residence?.leave();
+    return suspended;
   } catch (error) {
     if ((await snapshotter.power(vm)) === 'off') throw error;
     await snapshotter.goOn(vm);
@@ -73,9 +77,8 @@ async function intoStore(
     await store.remove(saved.manifest.id);
     throw new HeadroomError('STORE_CORRUPT', `the snapshot could not be read back: ${problems[0]}`);
   }
-  onSaved?.(saved);
+  onSaved?.(saved, memoryPath);
   await snapshotter.end(vm);
-  await residence?.leave();
   return { recipe: 'memory-file', saved, stoppedMs, endedMs: clock.monotonicMs() - beganMs };
 }
 

@@ -25,6 +25,8 @@ export interface SuspendRecord {
   sinceMs: number;
   memoryBytes: number;
   filledBytes: number;
+  /** Where its own definition puts its memory; null = not known. The file is gone while it is suspended, and each start makes it. */
+  ownMemory: string | null;
   /** Of the memory's file that is shown: device and inode; null = none is. */
   file: { dev: number; ino: number } | null;
   touches: TouchState | null;
@@ -48,7 +50,7 @@ export type Remedy =
   /** It is no longer where it was left: its snapshot is of the past. */
   | { kind: 'let-go'; why: string };
 
-const NOBODYS = 'it was started by somebody else: its snapshot is out of date';
+export const NOBODYS = 'it was started by somebody else: its snapshot is out of date';
 const ENDED = 'it ended while nobody looked: as after a power cut it boots from its disk';
 
 /**
@@ -88,7 +90,7 @@ export function readSuspendRecord(text: string): SuspendRecord {
   const known =
     (value.phase === null || SUSPEND_PHASES.includes(value.phase)) && SUSPEND_RECIPES.includes(value.recipe) && Array.isArray(value.older);
   if (!known) throw new HeadroomError('STORE_CORRUPT', 'a record of a suspended VM is not one that this program writes');
-  return { ...value, vm: vmId(value.vm) };
+  return { ...value, vm: vmId(value.vm), ownMemory: value.ownMemory ?? null };
 }
 
 /** Snapshots that nothing may remove. */

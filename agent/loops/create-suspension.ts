@@ -94,7 +94,10 @@ export function createSuspension(
       for (const problem of await suspender.recover()) log.error('a suspended VM could not be found again', { problem });
     },
     onEvent(event) {
-      if (event.kind !== 'lifecycle' || (event.power !== 'shutoff' && event.power !== 'crashed')) return;
+      if (event.kind !== 'lifecycle') return;
+      // Of a resume of ours it is long on its snapshot by the time of our turn.
+      if (event.power === 'running') queues.add(event.id, async () => void (await suspender.startedElsewhere(event.id)));
+      if (event.power !== 'shutoff' && event.power !== 'crashed') return;
       // Of a suspension of ours it is the end we gave it: by the time of our turn the VM is suspended.
       queues.add(event.id, () => suspender.ended(event.id));
     },

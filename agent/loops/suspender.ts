@@ -4,21 +4,25 @@
  * figures. Callers let one VM's calls follow one another; those of different VMs may run side by side.
  */
 import { join } from 'node:path';
-import { type Clock, sleep } from '../../shared/clock.ts';
+import type { Clock } from '../../shared/clock.ts';
 import { errorText, HeadroomError, isHeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
 import type { SuspendPhase } from '../../shared/protocol/suspend-frames.ts';
-import { type PreparedResume, prepareResume, type Residence, residenceOn } from '../actuators/resume-vm.ts';
+import { prepareResume } from '../actuators/resume-vm.ts';
 import { suspendVm } from '../actuators/suspend-vm.ts';
-import { neededSnapshots, remedyFor, type SuspendRecord } from '../core/suspend-record.ts';
-import { createTouchModel, isProbe, PREDICTED_CHUNKS_MAX, scoreProbed } from '../core/touch-model.ts';
+import { NOBODYS, neededSnapshots, type SuspendRecord } from '../core/suspend-record.ts';
+import { createTouchModel, isProbe, PREDICTED_CHUNKS_MAX } from '../core/touch-model.ts';
 import type { VmSnapshotter } from '../hypervisor/snapshotter.ts';
 import { CHUNK_BYTES } from '../snapshot/chunk.ts';
-import { clearPlace, takeOverPlace } from '../snapshot/memory-place.ts';
-import type { SnapshotStore } from '../snapshot/snapshot-store.ts';
-import { qemuProcess, touchedChunks } from '../snapshot/touched-chunks.ts';
+import { clearPlace } from '../snapshot/memory-place.ts';
+import { freeOwnMemory } from '../snapshot/own-memory.ts';
+import type { SavedSnapshot, SnapshotStore } from '../snapshot/snapshot-store.ts';
 import type { SuspendJournal } from '../suspend-journal.ts';
+import { type Live, ResumeLearner } from './resume-learner.ts';
+import { signOfLife } from './sign-of-life.ts';
+import { SuspendBook } from './suspend-book.ts';
+import { SuspendRecovery } from './suspend-recovery.ts';
 
 type Measured = FrameOf<'suspend-result'>['measured'];
 
@@ -52,42 +56,40 @@ export interface Done {
 /** What it answers is waited for before the next bytes are fetched. */
 export type OnProgress = (doneBytes: number, totalBytes: number) => unknown;
 
-const ALIVE_POLL_MS = 50;
 /** A guest that does nothing at all still takes this much to come back. */
 const ALIVE_CPU_MS = 10;
 const PROBLEMS_MAX = 16;
 const PROBLEM_MAX = 512;
-const NO_RECORD = {
-  ...{ phase: null, recipe: 'memory-file' as const, reason: '', snapshot: null, older: [], sinceMs: 0, memoryBytes: 0, filledBytes: 0 },
-  ...{ file: null, touches: null, score: null, problems: [] },
-};
-
-interface Live {
-  prepared: PreparedResume | null;
-  residence: Residence | null;
-  predicted: readonly number[];
-  inPlace: ReadonlySet<number>;
-}
 
 export class Suspender {
   readonly #options: SuspenderOptions;
-  readonly #records = new Map<VmId, SuspendRecord>();
+  readonly #book: SuspendBook;
   readonly #live = new Map<VmId, Live>();
-  readonly #learning = new Map<VmId, { cancel(): void }>();
+  readonly #learner: ResumeLearner;
+  readonly #recovery: SuspendRecovery;
   #suspending = 0;
   /** Not looked after yet; null = nobody began. */
   #left: Set<VmId> | null = null;
 
   constructor(options: SuspenderOptions) {
+    const { clock, journal, learnMs, tell, changed } = options;
     this.#options = options;
+    this.#book = new SuspendBook(journal, clock);
+    this.#learner = new ResumeLearner({ book: this.#book, clock, learnMs, tell, changed, liveOf: (vm) => this.#live.get(vm) });
+    this.#recovery = new SuspendRecovery({
+      ...options,
+      book: this.#book,
+      onTakenOver: (vm, residence) => this.#live.set(vm, { prepared: null, residence, predicted: [], inPlace: new Set() }),
+      onStuck: (vm, chunk, problem) => this.#stuck(vm, chunk, problem),
+    });
   }
 
   records(): SuspendRecord[] {
-    return [...this.#records.values()];
+    return this.#book.all();
   }
 
   phase(vm: VmId): SuspendPhase | null {
-    return this.#records.get(vm)?.phase ?? null;
+    return this.#book.phase(vm);
   }
 
   /**
@@ -97,56 +99,19 @@ export class Suspender {
   async recover(): Promise<string[]> {
     const problems: string[] = [];
     if (this.#left === null) {
-      const loaded = this.#options.journal.load();
-      problems.push(...loaded.problems);
-      for (const record of loaded.records) this.#records.set(record.vm, record);
-      this.#left = new Set(loaded.records.map(({ vm }) => vm));
+      problems.push(...this.#book.load());
+      this.#left = new Set(this.records().map(({ vm }) => vm));
     }
     for (const vm of this.#left) {
       try {
-        await this.recoverVm(vm);
+        if (!this.#live.has(vm)) await this.#recovery.recover(vm);
         this.#left.delete(vm);
+        this.#options.changed();
       } catch (error) {
-        problems.push(`${this.#records.get(vm)?.name ?? vm}: ${errorText(error)}`);
+        problems.push(`${this.#book.find(vm)?.name ?? vm}: ${errorText(error)}`);
       }
     }
     return problems;
-  }
-
-  async recoverVm(vm: VmId, again = false): Promise<void> {
-    const { snapshotter, tell, folder } = this.#options;
-    const record = this.#records.get(vm);
-    if (record === undefined || record.phase === null || (this.#live.has(vm) && !again)) return;
-    const [power, saved] = [await snapshotter.power(vm), await snapshotter.hasSaved(vm)];
-    const remedy = remedyFor(record, power, saved);
-    if (power !== 'off' && record.phase === 'suspending') await snapshotter.calmDown(vm);
-    switch (remedy.kind) {
-      case 'none':
-        await this.#clear(vm, power);
-        this.#note(vm, { phase: remedy.phase, recipe: saved ? 'managed-save' : record.recipe, file: null });
-        break;
-      case 'go-on':
-        await snapshotter.goOn(vm);
-        this.#forget(vm);
-        tell(vm, 'its suspension was under way when the agent ended; it goes on as it was');
-        break;
-      case 'end':
-      case 'begin-anew':
-        // First what shows its memory: a process that waits for a chunk cannot be ended, and nobody is there to give it one.
-        await clearPlace(join(folder, vm));
-        await this.#endIfUp(vm);
-        this.#note(vm, { phase: 'suspended', file: null });
-        break;
-      case 'take-over':
-        await this.#takeOver(vm, remedy.goOn);
-        break;
-      case 'let-go':
-        await this.#clear(vm, power);
-        this.#forget(vm);
-        tell(vm, remedy.why);
-        break;
-    }
-    this.#options.changed();
   }
 
   /** Throws when neither way worked; the VM then runs as before. */
@@ -154,19 +119,19 @@ export class Suspender {
     const { snapshotter, clock } = this.#options;
     if (this.phase(vm) === 'suspended' || this.phase(vm) === 'prepared') return { reason: 'it is suspended', measured: {} };
     const store = await this.#options.store(tenant);
-    const before: SuspendRecord = this.#records.get(vm) ?? { ...NO_RECORD, vm, name, tenant };
-    this.#records.set(vm, before);
-    this.#learning.get(vm)?.cancel();
+    const before = this.#book.begin(vm, name, tenant);
+    this.#learner.cancel(vm);
     const residence = this.#live.get(vm)?.residence ?? null;
     this.#note(vm, { name, phase: 'suspending', recipe: 'memory-file', reason: '' });
     this.#suspending++;
     try {
       const deps = {
         ...{ snapshotter, store, clock, onProgress },
-        onSaved: ({ manifest, filledBytes }: { manifest: { id: string; facts: { memoryBytes: number } }; filledBytes: number }): void => {
+        onSaved: ({ manifest, filledBytes }: SavedSnapshot, memoryPath: string): void => {
           const older = before.snapshot === null || before.snapshot === manifest.id ? before.older : [...before.older, before.snapshot];
           const { memoryBytes } = manifest.facts;
-          this.#note(vm, { phase: 'ending', snapshot: manifest.id, older, memoryBytes, filledBytes, problems: [] });
+          const ownMemory = residence?.place.path === memoryPath ? before.ownMemory : memoryPath;
+          this.#book.note(vm, { phase: 'ending', snapshot: manifest.id, older, memoryBytes, filledBytes, ownMemory, problems: [] });
         },
         // A memory that was read for nothing is of no use to the other way.
         onFallBack: (reason: string): void =>
@@ -174,6 +139,8 @@ export class Suspender {
       };
       const done = await suspendVm(deps, vm, residence);
       this.#live.delete(vm);
+      const { phase, ownMemory } = this.#book.find(vm) as SuspendRecord;
+      if (phase === 'ending' && ownMemory !== null) await freeOwnMemory(ownMemory);
       this.#note(vm, { phase: 'suspended', file: null });
       if (done.recipe === 'managed-save')
         return { reason: `by the hypervisor's own saving: ${done.reason}`, measured: { recipe: done.recipe } };
@@ -182,12 +149,10 @@ export class Suspender {
       return { reason: '', measured };
     } catch (error) {
       if (this.phase(vm) === 'ending' && (await snapshotter.power(vm)) === 'off') {
-        await this.recoverVm(vm, true);
+        await this.#recovery.recover(vm);
         return { reason: `it was ended, though not as it should have been: ${errorText(error)}`, measured: { recipe: 'memory-file' } };
       }
-      this.#records.set(vm, before);
-      if (before.phase === null) this.#forget(vm);
-      else this.#note(vm, {});
+      this.#book.revert(before);
       throw error;
     } finally {
       this.#suspending--;
@@ -199,6 +164,7 @@ export class Suspender {
   async prepare(vm: VmId, onProgress: OnProgress, cancelled: () => boolean = () => false, whole = false): Promise<Done> {
     const record = this.#suspended(vm);
     if (record.phase === 'prepared') return { reason: 'it is ready', measured: {} };
+    if (await this.startedElsewhere(vm)) throw new HeadroomError('CONFLICT', `${record.name}: ${NOBODYS}`);
     if (record.recipe === 'managed-save' || record.snapshot === null) {
       return { reason: "the hypervisor's own saving holds it: nothing can be fetched ahead", measured: { recipe: record.recipe } };
     }
@@ -264,7 +230,8 @@ export class Suspender {
     if (aliveMs === null)
       this.#options.tell(vm, `it runs, and gave no sign of life within ${this.#options.aliveMs} ms: its older snapshots are kept`);
     else await this.#retireOlder(vm);
-    this.#learnLater(vm);
+    this.#learner.later(vm);
+    await this.#tellDamage(vm);
     this.#options.changed();
     return {
       reason: before.reason,
@@ -274,7 +241,7 @@ export class Suspender {
 
   /** What is wrong with its snapshot; none = every byte is as it was written. */
   async verify(vm: VmId): Promise<Done> {
-    const record = this.#records.get(vm);
+    const record = this.#book.find(vm);
     if (record?.snapshot == null) throw new HeadroomError('NOT_FOUND', `there is no snapshot of VM ${vm} on this host`);
     const problems = await (await this.#options.store(record.tenant)).verify(record.snapshot);
     this.#note(vm, { problems: problems.slice(0, PROBLEMS_MAX).map((problem) => problem.slice(0, PROBLEM_MAX)) });
@@ -297,18 +264,32 @@ export class Suspender {
 
   /** The process ends; guests stay as they are and wait for the next one where they need it. */
   async handOver(): Promise<void> {
-    for (const { cancel } of this.#learning.values()) cancel();
+    this.#learner.cancelAll();
     for (const { prepared, residence } of this.#live.values()) await (residence ?? prepared)?.place.handOver();
   }
 
   /** A guest that was brought back ended by itself or by others: nothing of it is needed any more. */
   async ended(vm: VmId): Promise<void> {
     if (this.phase(vm) !== 'running') return;
-    this.#learning.get(vm)?.cancel();
+    this.#learner.cancel(vm);
     await this.#live.get(vm)?.residence?.leave();
     this.#live.delete(vm);
-    this.#forget(vm);
+    this.#book.forget(vm);
     this.#options.changed();
+  }
+
+  /** Whether others started a VM that is suspended or on a snapshot here, now or at any time since: its snapshot is given up then. */
+  async startedElsewhere(vm: VmId): Promise<boolean> {
+    if (!(await this.#recovery.letGoIfMoved(vm))) return false;
+    this.#learner.cancel(vm);
+    await this.#live.get(vm)?.residence?.leave();
+    this.#live.delete(vm);
+    this.#options.changed();
+    return true;
+  }
+
+  learn(vm: VmId): Promise<void> {
+    return this.#learner.learn(vm);
   }
 
   /** Ready, by the quickest way that works. */
@@ -317,7 +298,7 @@ export class Suspender {
       return await this.prepare(vm, onProgress);
     } catch (error) {
       // A broken chunk stays broken the other way; what this host lacks for showing memory lazily it need not have.
-      if (isHeadroomError(error) && error.code === 'STORE_CORRUPT') throw error;
+      if (isHeadroomError(error) && (error.code === 'STORE_CORRUPT' || error.code === 'CONFLICT')) throw error;
       const done = await this.prepare(vm, onProgress, undefined, true);
       return { ...done, reason: `all of its memory was fetched first: ${errorText(error)}` };
     }
@@ -327,86 +308,38 @@ export class Suspender {
     const { snapshotter, clock } = this.#options;
     await snapshotter.restore(vm);
     const { reason } = this.#suspended(vm);
-    this.#forget(vm);
+    this.#book.forget(vm);
     this.#options.changed();
     const ranMs = clock.monotonicMs() - beganMs;
     return { reason: `by the hypervisor's own saving: ${reason}`, measured: { recipe: 'managed-save', ranMs } };
   }
 
-  async #takeOver(vm: VmId, goOn: boolean): Promise<void> {
-    const { snapshotter, folder, clock, tell } = this.#options;
-    const { snapshot: id, file, tenant } = this.#records.get(vm) as SuspendRecord;
-    if (id === null || file === null) throw new HeadroomError('STORE_CORRUPT', `the record of VM ${vm} does not say what it lies on`);
-    const snapshot = await (await this.#options.store(tenant)).open(id);
-    const onStuck = (chunk: number, problem: unknown): void => this.#stuck(vm, chunk, problem);
-    const place = await takeOverPlace({ snapshot, folder: join(folder, vm), clock, onStuck }, file);
-    this.#live.set(vm, { prepared: null, residence: residenceOn(snapshot, place), predicted: [], inPlace: new Set() });
-    if (goOn) await snapshotter.goOn(vm);
-    this.#note(vm, { phase: 'running' });
-    tell(vm, 'its memory is served again after the agent had ended');
-  }
-
   async #alive(vm: VmId, cpuMsBefore: number, beganMs: number): Promise<number | null> {
     const { snapshotter, clock, aliveMs, speaks } = this.#options;
-    for (let waitedMs = 0; waitedMs < aliveMs; waitedMs += ALIVE_POLL_MS) {
-      const word = speaks(vm) ?? (await snapshotter.cpuMs(vm)) - cpuMsBefore >= ALIVE_CPU_MS;
-      if (word) return clock.monotonicMs() - beganMs;
-      await sleep(clock, ALIVE_POLL_MS);
-    }
-    return null;
+    const look = async (): Promise<boolean> => speaks(vm) ?? (await snapshotter.cpuMs(vm)) - cpuMsBefore >= ALIVE_CPU_MS;
+    return (await signOfLife(look, clock, aliveMs)) ? clock.monotonicMs() - beganMs : null;
   }
 
   async #retireOlder(vm: VmId): Promise<void> {
-    const { tenant, older } = this.#records.get(vm) as SuspendRecord;
+    const { tenant, older } = this.#book.find(vm) as SuspendRecord;
     const store = await this.#options.store(tenant);
     for (const id of older) await store.remove(id);
     this.#note(vm, { older: [] });
   }
 
-  #learnLater(vm: VmId): void {
-    const timer = this.#options.clock.setTimeout(() => {
-      void this.learn(vm).catch((error: unknown) => this.#options.tell(vm, `what it touched could not be learnt: ${errorText(error)}`));
-    }, this.#options.learnMs);
-    this.#learning.set(vm, timer);
-  }
-
-  /** What a guest has touched since it was brought back, into its model. Needs the right to read its process's page map. */
-  async learn(vm: VmId): Promise<void> {
-    this.#learning.delete(vm);
-    const live = this.#live.get(vm);
-    const place = live?.residence?.place;
-    const record = this.#records.get(vm);
-    if (live === undefined || place === undefined || record?.phase !== 'running') return;
-    const pid = await qemuProcess(vm, place.identity);
-    const present = pid === null ? null : await touchedChunks(pid, place.identity).catch(() => null);
-    const seen = (present ?? place.order).filter((chunk) => !live.inPlace.has(chunk));
-    const turn = new Map(place.order.map((chunk, index) => [chunk, index]));
-    const touched = seen.toSorted((a, b) => (turn.get(a) ?? 0) - (turn.get(b) ?? 0));
-    if (touched.length === 0 && live.inPlace.size === 0) return;
-    const model = createTouchModel(record.touches);
-    const score = scoreProbed(live.predicted, live.inPlace, touched);
-    model.observe(touched, live.inPlace);
-    this.#note(vm, { touches: model.state(), ...(score === null ? {} : { score }) });
-    this.#options.changed();
+  async #tellDamage(vm: VmId): Promise<void> {
+    const { tenant } = this.#book.find(vm) as SuspendRecord;
+    const { damagedFiles } = await this.#options.store(tenant);
+    if (damagedFiles === 0) return;
+    const words = `${damagedFiles} damaged files of the snapshot store were mended as they were read: look after the disk`;
+    this.#options.tell(vm, `${words}; a collection (headroom snapshot gc) writes them anew`);
   }
 
   /** Throws CONFLICT unless it is suspended. */
   #suspended(vm: VmId): SuspendRecord {
-    const record = this.#records.get(vm);
+    const record = this.#book.find(vm);
     if (record?.phase === 'suspended' || record?.phase === 'prepared') return record;
     throw new HeadroomError('CONFLICT', `VM ${vm} is not suspended on this host`);
-  }
-
-  async #endIfUp(vm: VmId): Promise<void> {
-    const { snapshotter } = this.#options;
-    if ((await snapshotter.power(vm)) === 'off') return;
-    await snapshotter.end(vm).catch(async (error: unknown) => {
-      if ((await snapshotter.power(vm)) !== 'off') throw error;
-    });
-  }
-
-  async #clear(vm: VmId, power: 'running' | 'paused' | 'off'): Promise<void> {
-    if (power === 'off') await clearPlace(join(this.#options.folder, vm));
   }
 
   #stuck(vm: VmId, chunk: number, problem: unknown): void {
@@ -418,19 +351,6 @@ export class Suspender {
   }
 
   #note(vm: VmId, change: Partial<SuspendRecord>): void {
-    const before = this.#records.get(vm) as SuspendRecord;
-    const moved = change.phase !== undefined && change.phase !== before.phase;
-    const record = { ...before, ...change, ...(moved ? { sinceMs: this.#options.clock.wallMs() } : {}) };
-    this.#options.journal.save(record);
-    this.#records.set(vm, record);
-  }
-
-  /** What was learnt of it stays. */
-  #forget(vm: VmId): void {
-    const record = this.#records.get(vm);
-    if (record?.touches == null) {
-      this.#options.journal.remove(vm);
-      this.#records.delete(vm);
-    } else this.#note(vm, { phase: null, snapshot: null, older: [], file: null, problems: [] });
+    this.#book.note(vm, change);
   }
 }

@@ -80,7 +80,7 @@ export async function takeOverPlace(options: PlaceOptions, identity: FileIdentit
 
 /** Whatever is left of a place. The guest must be gone. */
 export async function clearPlace(folder: string): Promise<void> {
-  const path = join(folder, MEMORY);
+  const path = memoryAt(folder);
   await endDaemons(path);
   await takeAwayMount(path);
   await rm(folder, { recursive: true, force: true });
@@ -97,6 +97,9 @@ async function takeAwayMount(path: string): Promise<void> {
 
 const SOCKET = 'nbd';
 const MEMORY = 'memory';
+
+/** The guest's memory within a place. */
+export const memoryAt = (folder: string): string => join(folder, MEMORY);
 
 function serveChunks({ snapshot, folder, clock, onStuck }: PlaceOptions, { chunk, given }: Ahead): Promise<NbdServer> {
   return serveNbd({ path: join(folder, SOCKET), bytes: snapshot.manifest.facts.memoryBytes, clock, chunk, given, onStuck });
@@ -191,7 +194,7 @@ class LazyPlace implements MemoryPlace {
   }
 
   get path(): string {
-    return join(this.#folder, MEMORY);
+    return memoryAt(this.#folder);
   }
 
   get touchedChunks(): number {

@@ -1,10 +1,12 @@
 /**
  * Sealed records of one tenant by digest, in packs. Input: `StoreFiles`, the tenant's folder and seal; output: records written
- * once however often they are added, read only as they were written. What was added is durable, and found, once `flush` has
+ * once however often they are added, read only as they were written, if need be with the help of their pack's parity. What was added is durable, and found, once `flush` has
  * resolved; a crash before that leaves nothing but an unfinished file, which the next opening removes. Callers take turns at
  * adding, flushing and sweeping; reading needs no turn.
  */
-import { createPackDraft, indexBytes, type PackDraft, readIndex, TRAILER_BYTES } from './pack.ts';
+import { CHUNK_BYTES } from './chunk.ts';
+import { createPackDraft, type PackDraft, readIndex } from './pack.ts';
+import { groupsOf, mended } from './parity.ts';
 import type { Seal } from './seal.ts';
 import { isUnfinished, putDurably, type StoreFiles } from './store-files.ts';
 
@@ -30,8 +32,10 @@ export interface RecordStore {
   /** Packs that could not be read when the store was opened, in words. */
   readonly problems: readonly string[];
   readonly storedBytes: number;
+  /** Packs found damaged, and mended as they are read; the next sweep writes them anew. */
+  readonly damaged: ReadonlySet<string>;
   has(digest: string): boolean;
-  /** Null: not there, or not as it was written. */
+  /** Null: not there, or neither as it was written nor to be mended. */
   read(digest: string, bytesMax: number): Promise<Buffer | null>;
   /** Answers the bytes it takes, 0 when it is there already. Writes a pack when enough has been added. */
   add(digest: string, bytes: Buffer): Promise<number>;
@@ -48,6 +52,7 @@ export async function openRecordStore(files: StoreFiles, folder: string, seal: S
 
 class PackedRecords implements RecordStore {
   readonly problems: string[] = [];
+  readonly damaged = new Set<string>();
   readonly #files: StoreFiles;
   readonly #folder: string;
   readonly #seal: Seal;
@@ -84,10 +89,31 @@ class PackedRecords implements RecordStore {
     const sealed = await this.#files.read(this.#path(location.pack), location.offset, location.length);
     // A sweep may have moved it meanwhile.
     if (sealed === null && this.#locations.get(digest) !== location) return this.read(digest, bytesMax);
-    const bytes = sealed === null ? null : this.#seal.open(Buffer.from(digest, 'hex'), sealed, bytesMax);
+    const open = (record: Buffer): Buffer | null => this.#seal.open(Buffer.from(digest, 'hex'), record, bytesMax);
+    const bytes = sealed === null ? null : open(sealed);
+    if (bytes !== null) return bytes;
+    const repaired = await this.#mended(location);
+    const found = repaired === null ? null : open(repaired);
     // Whoever adds it again must not be told that it is here.
-    if (bytes === null) this.#locations.delete(digest);
-    return bytes;
+    if (found === null) this.#locations.delete(digest);
+    else this.damaged.add(location.pack);
+    return found;
+  }
+
+  /** A record as its neighbours and their parity say it was; null = they are not there. */
+  async #mended({ pack, offset, length }: Location): Promise<Buffer | null> {
+    const path = this.#path(pack);
+    const total = this.#packs.get(pack) ?? 0;
+    const parts: Buffer[] = [];
+    for (const group of groupsOf(offset, length, total)) {
+      const guarded = await this.#files.read(path, group.offset, group.length);
+      const parity = await this.#files.read(path, total + group.parityOffset, group.parityLength);
+      if (guarded?.length !== group.length || parity?.length !== group.parityLength) return null;
+      const from = Math.max(0, offset - group.offset);
+      const to = Math.min(group.length, offset + length - group.offset);
+      parts.push(mended(guarded, parity, { from, to }).subarray(from, to));
+    }
+    return Buffer.concat(parts);
   }
 
   async add(digest: string, bytes: Buffer): Promise<number> {
@@ -110,10 +136,15 @@ class PackedRecords implements RecordStore {
     for (const [pack, wanted] of this.#wantedByPack(live)) {
       const bytes = this.#packs.get(pack) ?? 0;
       const wantedBytes = wanted.reduce((sum, { length }) => sum + length, 0);
-      if (wantedBytes >= bytes * LIVE_SHARE_MIN && wantedBytes > 0) continue;
+      const stays = wantedBytes >= bytes * LIVE_SHARE_MIN && !this.damaged.has(pack);
+      if (stays && wantedBytes > 0) continue;
       if (wanted.length > 0) {
-        if (!(await this.#rewrite(pack, wanted))) continue;
+        const anew = await this.#rewrite(pack, wanted);
+        if (anew === null) continue;
         report.packsRewritten++;
+        this.damaged.delete(pack);
+        // One that was damaged, of which all is needed, has been replaced by itself as it was.
+        if (anew === pack) continue;
       } else report.packsRemoved++;
       await this.#drop(pack);
     }
@@ -129,19 +160,23 @@ class PackedRecords implements RecordStore {
     return wanted;
   }
 
-  /** Copies records as they are sealed. False: one could not be read, so the pack stays as evidence. */
-  async #rewrite(pack: string, wanted: readonly (Location & { digest: string })[]): Promise<boolean> {
+  /** Copies records as they are sealed, each as it was written. Null: one could not be had, so the pack stays as evidence. */
+  async #rewrite(pack: string, wanted: readonly (Location & { digest: string })[]): Promise<string | null> {
     const draft = createPackDraft();
     for (const { digest, offset, length } of wanted) {
-      const sealed = await this.#files.read(this.#path(pack), offset, length);
-      if (sealed?.length !== length) return false;
+      const location = { pack, offset, length };
+      const name = Buffer.from(digest, 'hex');
+      const isRight = (sealed: Buffer | null): boolean => sealed !== null && this.#seal.open(name, sealed, CHUNK_BYTES) !== null;
+      const asItIs = await this.#files.read(this.#path(pack), offset, length);
+      const sealed = isRight(asItIs) ? asItIs : await this.#mended(location);
+      if (sealed === null || !isRight(sealed)) return null;
       draft.add(digest, sealed);
     }
-    await this.#write(draft);
-    return true;
+    return this.#write(draft);
   }
 
-  async #write(draft: PackDraft): Promise<void> {
+  /** Answers the pack's name. */
+  async #write(draft: PackDraft): Promise<string> {
     const { parts, entries } = draft.finish();
     // The first record's nonce is random: no two packs are called the same, although they may hold the same.
     const [first = Buffer.alloc(0), ...others] = parts;
@@ -149,36 +184,31 @@ class PackedRecords implements RecordStore {
     await putDurably(this.#files, this.#folder, pack, parts);
     this.#packs.set(pack, draft.bytes);
     for (const { digest, offset, length } of entries) this.#locations.set(digest, { pack, offset, length });
+    return pack;
   }
 
   async #drop(pack: string): Promise<void> {
     this.#packs.delete(pack);
+    this.damaged.delete(pack);
     for (const [digest, location] of this.#locations) if (location.pack === pack) this.#locations.delete(digest);
     await this.#files.remove(this.#path(pack));
   }
 
   async #loadPack(name: string): Promise<void> {
-    const entries = await this.#readPackIndex(name);
-    if (entries === null) {
+    const path = this.#path(name);
+    const bytes = (await this.#files.size(path)) ?? 0;
+    const index = await readIndex(async (length) => (length > bytes ? null : this.#files.read(path, bytes - length, length)));
+    if (index === null) {
       this.problems.push(`pack ${name} has no readable index: what lies in it alone is lost`);
       return;
     }
-    this.#packs.set(
-      name,
-      entries.reduce((sum, { length }) => sum + length, 0),
-    );
-    for (const { digest, offset, length } of entries) this.#locations.set(digest, { pack: name, offset, length });
-  }
-
-  async #readPackIndex(name: string): Promise<ReturnType<typeof readIndex>> {
-    const path = this.#path(name);
-    const bytes = (await this.#files.size(path)) ?? 0;
-    if (bytes < TRAILER_BYTES) return null;
-    const trailer = await this.#files.read(path, bytes - TRAILER_BYTES, TRAILER_BYTES);
-    const length = trailer === null ? null : indexBytes(trailer);
-    if (trailer === null || length === null || length > bytes - TRAILER_BYTES) return null;
-    const index = await this.#files.read(path, bytes - TRAILER_BYTES - length, length);
-    return index === null ? null : readIndex(index, trailer);
+    if (!index.whole) this.damaged.add(name);
+    let sum = 0;
+    for (const { digest, offset, length } of index.entries) {
+      this.#locations.set(digest, { pack: name, offset, length });
+      sum += length;
+    }
+    this.#packs.set(name, sum);
   }
 
   #path(name: string): string {

@@ -1,7 +1,8 @@
 /**
  * Snapshots of one tenant's VMs: written with everything they need before their manifest, read back verified chunk by chunk,
  * removed without touching what another names. Input: `StoreFiles`, the tenant's folder and key; output: as below. A crash at
- * any step leaves the snapshots that were complete, each whole. Work on the store takes turns; reading does not wait.
+ * any step leaves the snapshots that were complete, each whole. A manifest has a copy, and records have parity: damage is mended as it
+ * is read, and gone after the next collection. Work on the store takes turns; reading does not wait.
  */
 import { errorText, HeadroomError } from '../../shared/errors.ts';
 import { applyPatch, CHUNK_BYTES, chunkCount, chunkLength, isZero, patchOf } from './chunk.ts';
@@ -20,6 +21,7 @@ import { createSeal, type Seal } from './seal.ts';
 import { isUnfinished, putDurably, readWhole, type StoreFiles } from './store-files.ts';
 
 const MANIFEST_NAME = /^([0-9a-f]{64})\.manifest$/;
+const COPY_NAME = /^([0-9a-f]{64})\.copy$/;
 /** Table of a guest of 300 GiB. */
 const MANIFEST_BYTES_MAX = 512 * 1024 * 1024;
 /** Chunks between two turns for others: about two milliseconds of work. */
@@ -56,6 +58,8 @@ export interface OpenSnapshot {
 export interface SnapshotStore {
   readonly problems: readonly string[];
   readonly storedBytes: number;
+  /** Files found damaged and read nonetheless; a collection writes them anew. */
+  readonly damagedFiles: number;
   save(draft: SnapshotDraft): Promise<SavedSnapshot>;
   /** Ids, sorted. */
   list(): Promise<string[]>;
@@ -73,7 +77,13 @@ export async function openSnapshotStore(files: StoreFiles, folder: string, tenan
   const seal = createSeal(tenantKey);
   const manifests = `${folder}/manifests`;
   await files.makeFolder(manifests);
-  for (const name of await files.list(manifests)) if (isUnfinished(name)) await files.remove(`${manifests}/${name}`);
+  const names = await files.list(manifests);
+  // A copy is written before its manifest, and removed after it.
+  const unfinished = (name: string): boolean => {
+    const id = COPY_NAME.exec(name)?.[1];
+    return isUnfinished(name) || (id !== undefined && !names.includes(`${id}.manifest`));
+  };
+  for (const name of names) if (unfinished(name)) await files.remove(`${manifests}/${name}`);
   return new Store(files, manifests, seal, await openRecordStore(files, `${folder}/packs`, seal));
 }
 
@@ -83,6 +93,8 @@ class Store implements SnapshotStore {
   readonly #seal: Seal;
   readonly #records: RecordStore;
   readonly #open = new Set<Manifest>();
+  /** Manifests of which one of the two is not as it was written. */
+  readonly #damaged = new Set<string>();
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(files: StoreFiles, folder: string, seal: Seal, records: RecordStore) {
@@ -98,6 +110,10 @@ class Store implements SnapshotStore {
 
   get storedBytes(): number {
     return this.#records.storedBytes;
+  }
+
+  get damagedFiles(): number {
+    return this.#damaged.size + this.#records.damaged.size;
   }
 
   save(draft: SnapshotDraft): Promise<SavedSnapshot> {
@@ -121,8 +137,7 @@ class Store implements SnapshotStore {
       await this.#records.flush();
       const facts = { ...draft.facts, stateBytes: draft.state.length, parent: draft.parent?.manifest.id ?? null };
       const manifest = createManifest(this.#seal, facts, memory, state);
-      const sealed = this.#seal.seal(Buffer.from(manifest.id, 'hex'), encodeManifest(manifest));
-      await putDurably(this.#files, this.#folder, `${manifest.id}.manifest`, [sealed]);
+      await this.#writeManifest(manifest.id, this.#sealed(manifest));
       const filledBytes = memory.filter(({ kind }) => kind !== 'zero').length * CHUNK_BYTES;
       return { manifest, filledBytes, newBytes: ingest.newBytes(), newRecords: ingest.newRecords() };
     });
@@ -171,7 +186,9 @@ class Store implements SnapshotStore {
   remove(id: string): Promise<void> {
     return this.#inTurn(async () => {
       await this.#files.remove(this.#path(id));
+      await this.#files.remove(this.#copyPath(id));
       await this.#files.syncFolder(this.#folder);
+      this.#damaged.delete(id);
     });
   }
 
@@ -179,18 +196,31 @@ class Store implements SnapshotStore {
     return this.#inTurn(async () => {
       const live = new Set<string>();
       for (const id of await this.list()) for (const digest of recordsOf(await this.#manifest(id))) live.add(digest);
+      for (const id of this.#damaged) await this.#writeManifest(id, this.#sealed(await this.#manifest(id)));
+      this.#damaged.clear();
       for (const manifest of this.#open) for (const digest of recordsOf(manifest)) live.add(digest);
       return this.#records.sweep(live);
     });
   }
 
   async #manifest(id: string): Promise<Manifest> {
-    const sealed = await readWhole(this.#files, this.#path(id));
+    const [sealed, copy] = [await readWhole(this.#files, this.#path(id)), await readWhole(this.#files, this.#copyPath(id))];
     if (sealed === null) throw new HeadroomError('NOT_FOUND', `there is no snapshot ${id}`);
-    const bytes = this.#seal.open(Buffer.from(id, 'hex'), sealed, MANIFEST_BYTES_MAX);
+    const open = (bytes: Buffer): Buffer | null => this.#seal.open(Buffer.from(id, 'hex'), bytes, MANIFEST_BYTES_MAX);
+    const bytes = open(sealed) ?? (copy === null ? null : open(copy));
     if (bytes === null)
       throw new HeadroomError('STORE_CORRUPT', `the manifest of snapshot ${id} is not what was written, or not this key's`);
+    if (copy?.equals(sealed) !== true) this.#damaged.add(id);
     return decodeManifest(this.#seal, id, bytes);
+  }
+
+  #sealed(manifest: Manifest): Buffer {
+    return this.#seal.seal(Buffer.from(manifest.id, 'hex'), encodeManifest(manifest));
+  }
+
+  async #writeManifest(id: string, sealed: Buffer): Promise<void> {
+    await putDurably(this.#files, this.#folder, `${id}.copy`, [sealed]);
+    await putDurably(this.#files, this.#folder, `${id}.manifest`, [sealed]);
   }
 
   async #chunk({ id }: Manifest, entries: readonly ChunkEntry[], index: number, length: number): Promise<Buffer> {
@@ -212,6 +242,10 @@ class Store implements SnapshotStore {
 
   #path(id: string): string {
     return `${this.#folder}/${id}.manifest`;
+  }
+
+  #copyPath(id: string): string {
+    return `${this.#folder}/${id}.copy`;
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

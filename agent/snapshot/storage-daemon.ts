@@ -5,11 +5,14 @@
 import { spawn } from 'node:child_process';
 import { open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { HeadroomError } from '../../shared/errors.ts';
 
 const PROGRAM = 'qemu-storage-daemon';
 const GONE_POLL_MS = 5;
 /** One that does not end when asked to within this time waits for a guest or an agent that is gone. */
 const TERM_MS_MAX = 5000;
+/** One that is not gone so long after it was killed hangs in the kernel, which nobody can end from here. */
+const KILL_MS_MAX = 15_000;
 
 /** @param log what it says goes there: a pipe would end with us. Rejects when there is no such program. */
 export async function startDaemon(log: string, args: readonly string[]): Promise<{ ended(): boolean }> {
@@ -27,14 +30,23 @@ export async function startDaemon(log: string, args: readonly string[]): Promise
   }
 }
 
-/** Those that show something at this path; their mounts go with them. */
-export async function endDaemons(path: string, procfs = '/proc'): Promise<void> {
+/** Those that show something at this path; their mounts go with them. Throws ENVIRONMENT when one cannot be ended. */
+export async function endDaemons(path: string, procfs = '/proc', { termMs = TERM_MS_MAX, killMs = KILL_MS_MAX } = {}): Promise<void> {
   for (const pid of await daemonsAt(path, procfs)) {
+    const gone = async (withinMs: number): Promise<boolean> => {
+      const untilMs = performance.now() + withinMs;
+      while (await isOf(pid, path, procfs)) {
+        if (performance.now() >= untilMs) return false;
+        await new Promise((resolve) => setTimeout(resolve, GONE_POLL_MS));
+      }
+      return true;
+    };
     signal(pid, 'SIGTERM');
-    for (let waitedMs = 0; await isOf(pid, path, procfs); waitedMs += GONE_POLL_MS) {
-      if (waitedMs === TERM_MS_MAX) signal(pid, 'SIGKILL');
-      await new Promise((resolve) => setTimeout(resolve, GONE_POLL_MS));
-    }
+    if (await gone(termMs)) continue;
+    signal(pid, 'SIGKILL');
+    if (await gone(killMs)) continue;
+    const words = `${PROGRAM} (process ${pid}) at ${path} does not end, though it was killed ${killMs} ms ago`;
+    throw new HeadroomError('ENVIRONMENT', `${words}: it hangs in the kernel; what waits for it ends with a restart of the host`);
   }
 }
 

@@ -65,7 +65,7 @@ export async function suspendWorld(diskFolder: string): Promise<SuspendWorld> {
     deps: { snapshotter, store, clock: systemClock, folder: join(ram.path, 'resumed'), onStuck },
     store,
     stuck,
-    boot: (options) => boot(daemon, ram.path, options),
+    boot: (options) => bootSuspendable(daemon, ram.path, options),
     async close() {
       await snapshotter.close();
       await daemon.stop();
@@ -75,7 +75,8 @@ export async function suspendWorld(diskFolder: string): Promise<SuspendWorld> {
   };
 }
 
-async function boot(
+/** Defines, starts and waits until it has booted; its files are in the folder. */
+export async function bootSuspendable(
   { socket }: PrivateLibvirtd,
   folder: string,
   { name, number, memoryMiB, memoryFile = true }: { name: string; number: number; memoryMiB: number; memoryFile?: boolean },

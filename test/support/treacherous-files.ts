@@ -35,10 +35,19 @@ export class TreacherousFiles implements StoreFiles {
   }
 
   flipBit(path: string, bit: number): void {
+    const at = bit % (this.bytesOf(path) * 8);
+    this.#spoil(path, at >> 3, 1, 1 << (at & 7));
+  }
+
+  /** Every bit of a range; done twice, nothing happened. */
+  invert(path: string, from: number, length: number): void {
+    this.#spoil(path, from, length, 0xff);
+  }
+
+  #spoil(path: string, from: number, length: number, mask: number): void {
     const inode = this.#names.get(path)!;
     const bytes = Buffer.from(inode.written);
-    const at = bit % (bytes.length * 8);
-    bytes[at >> 3]! ^= 1 << (at & 7);
+    for (let at = from; at < from + length; at++) bytes[at]! ^= mask;
     inode.written = bytes;
   }
 

@@ -2,7 +2,8 @@
  * Goal: an order to suspend or resume a VM goes from the aggregator to the host agent and is carried out once however often it comes,
  * refused where it should be, told to ledger and owner; and after the agent died at any moment what is done fits what is true.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -10,11 +11,14 @@ import { refusalOfSuspend, type SuspendAsked, type SuspendGround, type SuspendRe
 import { remedyFor, type SuspendRecord } from '../../agent/core/suspend-record.ts';
 import { createTouchModel, isProbe, scoreProbed } from '../../agent/core/touch-model.ts';
 import type { VmSnapshotter } from '../../agent/hypervisor/snapshotter.ts';
+import { signOfLife } from '../../agent/loops/sign-of-life.ts';
 import { SuspendDesk } from '../../agent/loops/suspend-desk.ts';
 import { Suspender } from '../../agent/loops/suspender.ts';
 import type { SnapshotStore } from '../../agent/snapshot/snapshot-store.ts';
+import { endDaemons } from '../../agent/snapshot/storage-daemon.ts';
 import { openSuspendJournal } from '../../agent/suspend-journal.ts';
 import { SuspendOrders } from '../../aggregator/execute/suspend-orders.ts';
+import { sleep } from '../../shared/clock.ts';
 import { hostId, type VmId, vmId } from '../../shared/ids.ts';
 import { createLogger } from '../../shared/log.ts';
 import { createPrng } from '../../shared/prng.ts';
@@ -149,7 +153,7 @@ t.test('a release ends the prefetches before it and none after it', async (t) =>
       snapshot: 'a'.repeat(64),
       older: [],
     },
-    ...{ sinceMs: 0, memoryBytes: MIB, filledBytes: MIB, file: null, touches: null, score: null, problems: [] },
+    ...{ sinceMs: 0, memoryBytes: MIB, filledBytes: MIB, ownMemory: null, file: null, touches: null, score: null, problems: [] },
   };
   const suspender = {
     recover: async () => undefined,
@@ -183,6 +187,58 @@ t.test('a release ends the prefetches before it and none after it', async (t) =>
   t.same(seen, ['cancelled', 'whole'], 'and one of an outdated aggregator, which is refused, leaves nothing behind');
 });
 
+t.test('a suspended VM that others started since is never brought back onto its snapshot', async (t) => {
+  const ownMemory = join(folder, 'web-1.ram');
+  const left: SuspendRecord = {
+    ...{ vm: VM, name: 'web-1', tenant: 'default', phase: 'suspended', recipe: 'memory-file', reason: '', snapshot: 'ab'.repeat(32) },
+    ...{ older: [], sinceMs: 0, memoryBytes: MIB, filledBytes: MIB, ownMemory, file: null, touches: null, score: null, problems: [] },
+  };
+  // Off again by now, while no agent looked, or while one did.
+  for (const looked of [false, true]) {
+    const { state, journal, suspender, told, give, ground } = road(`started-elsewhere-${looked}`);
+    Object.assign(state, { power: 'off' });
+    ground.phase = 'suspended';
+    journal.load();
+    journal.save(left);
+    if (looked) t.same(await suspender.recover(), []);
+    if (looked) t.equal(suspender.phase(VM), 'suspended', 'its memory is not there: nobody started it');
+    writeFileSync(ownMemory, 'memory of a guest that ran');
+    t.match(await give({ action: 'resume', vm: VM, roomMiB: null }), looked ? /started by somebody else/ : /not suspended on this host/);
+    t.same(told, ['it was started by somebody else: its snapshot is out of date']);
+    t.equal(suspender.phase(VM), null);
+    t.same(journal.load().records, []);
+    rmSync(ownMemory);
+  }
+});
+
+t.test('a sign of life is waited for no longer than that, however long a look takes', async (t) => {
+  const time = new SimulatedTime(createPrng(1), Date.UTC(2026, 0, 5));
+  const clock = new NodeClock(time);
+  const beganMs = time.nowMs;
+  const never = signOfLife(() => sleep(clock, 10_000).then(() => false), clock, 15_000);
+  await time.runUntil(beganMs + 60_000);
+  t.equal(await never, false);
+  let looks = 0;
+  const third = signOfLife(() => ++looks === 3, clock, 15_000);
+  await time.runUntil(time.nowMs + 60_000);
+  t.equal(await third, true);
+  let late = 0;
+  const slow = signOfLife(() => sleep(clock, 10_000).then(() => ++late > 2), clock, 15_000);
+  await time.runUntil(time.nowMs + 60_000);
+  t.equal(await slow, false);
+  t.equal(late, 2, 'the deadline holds for looks as for waiting');
+});
+
+t.test('a process that cannot be ended is waited for no longer than that', async (t) => {
+  const child = spawn('sleep', ['60'], { stdio: 'ignore' });
+  t.teardown(() => child.kill('SIGKILL'));
+  const procfs = join(folder, 'proc');
+  mkdirSync(join(procfs, String(child.pid)), { recursive: true });
+  // As of one that hangs in the kernel: still there after it was killed.
+  writeFileSync(join(procfs, String(child.pid), 'cmdline'), 'qemu-storage-daemon\0--export\0type=fuse,mountpoint=/run/x/memory,\0');
+  await t.rejects(endDaemons('/run/x/memory', procfs, { termMs: 20, killMs: 20 }), { code: 'ENVIRONMENT', message: /does not end/ });
+});
+
 t.test('what the host itself refuses', (t) => {
   const ask = (order: SuspendAsked['order'], ground: Partial<SuspendGround>, epoch = 5): string | undefined =>
     refusalOfSuspend({ type: 'suspend', orderId: 'o', epoch, leaseMs: 1000, order }, { ...GROUND, ...ground })?.reason;
@@ -211,7 +267,7 @@ t.test('what the host itself refuses', (t) => {
 t.test('after the agent died: never back onto a snapshot that the guest may have left', (t) => {
   const record = (phase: SuspendRecord['phase'], file: boolean, recipe: SuspendRecord['recipe'] = 'memory-file'): SuspendRecord => ({
     ...{ vm: VM, name: 'web-1', tenant: 'default', phase, recipe, reason: '', snapshot: 'ab', older: [], sinceMs: 0, memoryBytes: MIB },
-    ...{ filledBytes: MIB, file: file ? { dev: 1, ino: 1 } : null, touches: null, score: null, problems: [] },
+    ...{ filledBytes: MIB, ownMemory: null, file: file ? { dev: 1, ino: 1 } : null, touches: null, score: null, problems: [] },
   });
   const after = (phase: SuspendRecord['phase'], power: 'running' | 'paused' | 'off', file = true): string => {
     const remedy = remedyFor(record(phase, file), power, false);
