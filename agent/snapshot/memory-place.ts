@@ -118,7 +118,8 @@ async function showFile(folder: string, bytes: number, clock: Clock): Promise<Fi
     ...['--export', `type=fuse,id=memory,node-name=memory,mountpoint=${path},writable=on,allow-other=on`],
   ]);
   const words = async (): Promise<string> => (await readFile(log, 'utf8').catch(() => '')).trim().slice(-1000);
-  for (let waitedMs = 0; waitedMs < READY_MS_MAX; waitedMs += POLL_MS) {
+  const untilMs = clock.monotonicMs() + READY_MS_MAX;
+  while (clock.monotonicMs() < untilMs) {
     if (daemon.ended()) throw new Error(`qemu-storage-daemon ended: ${await words()}`);
     const now = await stat(path);
     if (now.dev !== before.dev) {

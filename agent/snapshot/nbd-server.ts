@@ -71,16 +71,16 @@ interface ServerState {
 async function respond(request: NbdRequest, options: NbdOptions, state: ServerState): Promise<Buffer> {
   const { offset, length } = request;
   if (request.command !== COMMAND.read) return answer(request, ERROR.none);
-  const parts: Buffer[] = [];
-  for (let at = offset; at < offset + length; ) {
-    const index = Math.floor(at / CHUNK_BYTES);
-    const from = at - index * CHUNK_BYTES;
-    const bytes = await fetched(index, options, state);
-    const part = bytes.subarray(from, Math.min(bytes.length, from + offset + length - at));
-    parts.push(part);
-    options.given?.(index, part.length);
-    at += part.length;
-  }
+  const first = Math.floor(offset / CHUNK_BYTES);
+  const last = Math.floor((offset + length - 1) / CHUNK_BYTES);
+  // Side by side: one chunk is read from the disk while another is decrypted.
+  const chunks = await Promise.all(Array.from({ length: last - first + 1 }, (_, place) => fetched(first + place, options, state)));
+  const parts = chunks.map((bytes, place) => {
+    const start = (first + place) * CHUNK_BYTES;
+    const part = bytes.subarray(Math.max(0, offset - start), Math.min(bytes.length, offset + length - start));
+    options.given?.(first + place, part.length);
+    return part;
+  });
   return answer(request, 0, parts);
 }
 

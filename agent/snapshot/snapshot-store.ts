@@ -228,7 +228,9 @@ class Store implements SnapshotStore {
     if (entry === undefined) throw new HeadroomError('INVARIANT_BROKEN', `snapshot ${id} has no chunk ${index}`);
     if (entry.kind === 'zero') return Buffer.alloc(length);
     const bytes = await this.#contents(entry);
-    if (bytes?.length !== length || this.#seal.digest(bytes).toString('hex') !== entry.digest) {
+    // A whole record was opened under its digest's name: its seal has said already that it is the one.
+    const isIt = entry.kind === 'whole' || (bytes !== null && this.#seal.digest(bytes).toString('hex') === entry.digest);
+    if (bytes?.length !== length || !isIt) {
       throw new HeadroomError('STORE_CORRUPT', `chunk ${index} of snapshot ${id} is not what was written`);
     }
     return bytes;

@@ -25,6 +25,15 @@ const RETRY_MS = 2;
 const GREET_MS = 50;
 const GREETED = 'answer hello-';
 
+export interface SuspendableGuest {
+  name: string;
+  number: number;
+  memoryMiB: number;
+  memoryFile?: boolean;
+  /** Of a disk of what nothing else holds; else it is small and empty. */
+  diskMiB?: number;
+}
+
 export interface SuspendWorld {
   daemon: PrivateLibvirtd;
   /** In RAM, with what is shown there seen by guests. */
@@ -33,7 +42,7 @@ export interface SuspendWorld {
   store: SnapshotStore;
   stuck: string[];
   /** Defines, starts and waits until it has booted. */
-  boot(options: { name: string; number: number; memoryMiB: number; memoryFile?: boolean }): Promise<WorldGuest>;
+  boot(options: SuspendableGuest): Promise<WorldGuest>;
   close(): Promise<void>;
 }
 
@@ -79,11 +88,11 @@ export async function suspendWorld(diskFolder: string): Promise<SuspendWorld> {
 export async function bootSuspendable(
   { socket }: PrivateLibvirtd,
   folder: string,
-  { name, number, memoryMiB, memoryFile = true }: { name: string; number: number; memoryMiB: number; memoryFile?: boolean },
+  { name, number, memoryMiB, memoryFile = true, diskMiB }: SuspendableGuest,
 ): Promise<WorldGuest> {
   const vm = vmId(`6f1b0000-0000-4000-8009-${String(number).padStart(12, '0')}`);
   const options = {
-    ...{ name, uuid: vm, folder, memoryMiB, vcpus: 2, disk: true },
+    ...{ name, uuid: vm, folder, memoryMiB, vcpus: 2, disk: diskMiB ?? true },
     devices: `<interface type='user'><model type='virtio'/></interface>`,
   };
   const memory = memoryFile ? memoryFileXml(join(folder, `${name}.ram`), memoryMiB * MIB) : '';

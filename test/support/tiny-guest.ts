@@ -74,8 +74,8 @@ export interface TinyGuestOptions {
   vcpus?: number;
   /** Seconds between balloon statistics; 0 = the element is left out. */
   statsPeriodSeconds?: number;
-  /** One disk of 16 MiB. */
-  disk?: boolean;
+  /** One disk of 16 MiB, empty, or of so many MiB that nothing else holds. */
+  disk?: boolean | number;
   /** XML of interfaces, or other devices. */
   devices?: string;
   /** XML inside <domain>, e.g. <cputune>, <metadata>, <memoryBacking>. */
@@ -91,7 +91,8 @@ const consolePath = (options: TinyGuestOptions): string => join(options.folder, 
 export function tinyGuestXml(options: TinyGuestOptions): string {
   const image = tinyGuestImage();
   const disk = join(options.folder, `${options.name}.img`);
-  if (options.disk) writeFileSync(disk, Buffer.alloc(16 << 20));
+  if (options.disk === true) writeFileSync(disk, Buffer.alloc(16 << 20));
+  else if (options.disk) run('dd', ['if=/dev/urandom', `of=${disk}`, 'bs=1M', `count=${options.disk}`], options.folder);
   const period = options.statsPeriodSeconds ? `<stats period='${options.statsPeriodSeconds}'/>` : '';
   const balloon = options.balloon === false ? `<memballoon model='none'/>` : `<memballoon model='virtio'>${period}</memballoon>`;
   return `<domain type='qemu'>

@@ -11,12 +11,11 @@ import type { PowerState } from '../hypervisor.ts';
 import type { LibvirtOptions } from './adapter.ts';
 import { type BuildApi, createBuildApi, POOL_RUNNING, SHUTDOWN_ACPI, SHUTDOWN_GUEST_AGENT } from './build-procedures.ts';
 import { builtDomainXml, domainTypesOf, HAND_KEY, HAND_NAMESPACE, handOf, handXml, markOf, volumeXml } from './build-xml.ts';
-import { parseConnectUri } from './connect-uri.ts';
 import { powerOf } from './events.ts';
 import { macsOf, neighboursOf, readNeighbours } from './neighbours.ts';
+import { type OwnSession, openOwnSession } from './own-session.ts';
 import { type DomainRef, type LibvirtApi, XML_INACTIVE } from './procedures.ts';
 import { LibvirtError } from './rpc-errors.ts';
-import { createSession, type Session } from './session.ts';
 
 /** As it runs. */
 const XML_LIVE = 0;
@@ -25,28 +24,17 @@ const NO_POOL = 49;
 const NO_VOLUME = 50;
 /** The first question after the daemon's start makes it probe its emulators. */
 const CAPABILITIES_DEADLINE_MS = 20_000;
-const CALL_DEADLINE_MS = 10_000;
 
 export function createLibvirtBuilder(options: LibvirtOptions): VmBuilder {
   return new LibvirtBuilder(options);
 }
 
 class LibvirtBuilder implements VmBuilder {
-  readonly #session: Session;
-  readonly #deadlineMs: number;
-  #connecting: Promise<void> | null = null;
+  readonly #session: OwnSession;
   #domainTypes: string[] | null = null;
 
   constructor(options: LibvirtOptions) {
-    this.#deadlineMs = options.callDeadlineMs ?? CALL_DEADLINE_MS;
-    this.#session = createSession({
-      target: parseConnectUri(options.uri, false),
-      readOnly: false,
-      clock: options.clock,
-      prng: options.prng,
-      callDeadlineMs: this.#deadlineMs,
-      onEvent: () => undefined,
-    });
+    this.#session = openOwnSession(options);
   }
 
   async poolFreeBytes(pool: string): Promise<number | null> {
@@ -196,14 +184,8 @@ class LibvirtBuilder implements VmBuilder {
   }
 
   async #api(): Promise<{ build: BuildApi; read: LibvirtApi }> {
-    if (!this.#session.connected) {
-      this.#connecting ??= this.#session.connect().finally(() => {
-        this.#connecting = null;
-      });
-      await this.#connecting;
-    }
-    const read = this.#session.control();
-    return { read, build: createBuildApi(read.connection, this.#deadlineMs) };
+    const read = await this.#session.api();
+    return { read, build: createBuildApi(read.connection, this.#session.callDeadlineMs) };
   }
 
   /** Its persistent definition. */

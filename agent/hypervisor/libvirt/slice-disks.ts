@@ -6,9 +6,8 @@ import type { VmId } from '../../../shared/ids.ts';
 import { SLICE_NAME } from '../../core/slice-state.ts';
 import type { SliceDisk, SliceDisks } from '../slice-disks.ts';
 import type { LibvirtOptions } from './adapter.ts';
-import { parseConnectUri } from './connect-uri.ts';
+import { openOwnSession } from './own-session.ts';
 import { type DomainRef, type LibvirtApi, readDomain, uuidBytes } from './procedures.ts';
-import { createSession } from './session.ts';
 import { createXdrWriter, type XdrWriter } from './xdr.ts';
 import { xmlText } from './xml-text.ts';
 import { at, attribute, childrenOf, parseXml, type XmlElement } from './xml-tree.ts';
@@ -27,24 +26,8 @@ const DEVICE_DEADLINE_MS = 30_000;
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz';
 
 export function createLibvirtSliceDisks(options: LibvirtOptions): SliceDisks {
-  const session = createSession({
-    target: parseConnectUri(options.uri, false),
-    readOnly: false,
-    clock: options.clock,
-    prng: options.prng,
-    callDeadlineMs: options.callDeadlineMs ?? CALL_DEADLINE_MS,
-    onEvent: () => undefined,
-  });
-  let connecting: Promise<void> | null = null;
-  const api = async (): Promise<LibvirtApi> => {
-    if (!session.connected) {
-      connecting ??= session.connect().finally(() => {
-        connecting = null;
-      });
-      await connecting;
-    }
-    return session.control();
-  };
+  const session = openOwnSession(options);
+  const { api } = session;
   const domainOf = async ({ connection }: LibvirtApi, vm: VmId): Promise<DomainRef> => {
     const payload = createXdrWriter().opaque(uuidBytes(vm)).bytes();
     return readDomain(await connection.call({ procedure: PROCEDURE.lookupByUuid, payload, deadlineMs: CALL_DEADLINE_MS }));

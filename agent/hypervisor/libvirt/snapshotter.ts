@@ -10,16 +10,14 @@ import { HeadroomError } from '../../../shared/errors.ts';
 import type { VmId } from '../../../shared/ids.ts';
 import type { GuestMachine, SnapshotSupport, VmSnapshotter } from '../snapshotter.ts';
 import type { LibvirtOptions } from './adapter.ts';
-import { parseConnectUri } from './connect-uri.ts';
 import { incomingXml, machineTypeOf, memoryFileOf } from './memory-file-xml.ts';
+import { type OwnSession, openOwnSession } from './own-session.ts';
 import type { DomainRef, LibvirtApi } from './procedures.ts';
-import { createSession, type Session } from './session.ts';
 import { createSnapshotApi, type SnapshotApi } from './snapshot-procedures.ts';
 import { receiveState, sendState } from './state-stream.ts';
 
 /** virDomainXMLFlags: secrets too, and in the form libvirt starts from elsewhere. */
 const XML_TO_START = 1 + 8;
-const CALL_DEADLINE_MS = 10_000;
 const STREAM_DEADLINE_MS = 30_000;
 const POLL_MS = 2;
 /** virDomainState. */
@@ -42,24 +40,14 @@ interface Apis {
 }
 
 class LibvirtSnapshotter implements VmSnapshotter {
-  readonly #session: Session;
+  readonly #session: OwnSession;
   readonly #clock: Clock;
   readonly #socketFolder: string;
-  readonly #deadlineMs: number;
-  #connecting: Promise<void> | null = null;
 
   constructor(options: LibvirtSnapshotterOptions) {
     this.#clock = options.clock;
     this.#socketFolder = options.socketFolder;
-    this.#deadlineMs = options.callDeadlineMs ?? CALL_DEADLINE_MS;
-    this.#session = createSession({
-      target: parseConnectUri(options.uri, false),
-      readOnly: false,
-      clock: options.clock,
-      prng: options.prng,
-      callDeadlineMs: this.#deadlineMs,
-      onEvent: () => undefined,
-    });
+    this.#session = openOwnSession(options);
   }
 
   async inspect(id: VmId): Promise<SnapshotSupport> {
@@ -204,7 +192,8 @@ class LibvirtSnapshotter implements VmSnapshotter {
   }
 
   async #streamEnded(snapshot: SnapshotApi, domain: DomainRef): Promise<void> {
-    for (let waitedMs = 0; waitedMs < STREAM_DEADLINE_MS; waitedMs += POLL_MS) {
+    const untilMs = this.#clock.monotonicMs() + STREAM_DEADLINE_MS;
+    while (this.#clock.monotonicMs() < untilMs) {
       const answer = (await snapshot.monitor(domain, 'query-migrate')) as { status?: string; 'error-desc'?: string };
       if (answer.status === 'completed') return;
       if (answer.status === 'failed' || answer.status === 'cancelled') {
@@ -216,14 +205,8 @@ class LibvirtSnapshotter implements VmSnapshotter {
   }
 
   async #apis(): Promise<Apis> {
-    if (!this.#session.connected) {
-      this.#connecting ??= this.#session.connect().finally(() => {
-        this.#connecting = null;
-      });
-      await this.#connecting;
-    }
-    const read = this.#session.control();
-    return { read, snapshot: createSnapshotApi(read.connection, this.#deadlineMs) };
+    const read = await this.#session.api();
+    return { read, snapshot: createSnapshotApi(read.connection, this.#session.callDeadlineMs) };
   }
 }
 
