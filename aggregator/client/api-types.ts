@@ -284,7 +284,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One of them */
+        /** One of them; the ETag is that of its bounds */
         get: operations["getGroupsName"];
         put?: never;
         post?: never;
@@ -2434,7 +2434,10 @@ export interface operations {
     postAgentKeysRotate: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -2489,6 +2492,8 @@ export interface operations {
     getAnomalies: {
         parameters: {
             query?: {
+                /** @description as the page before answered it */
+                cursor?: string;
                 limit?: number;
                 /** @description Only what goes on */
                 open?: boolean;
@@ -2524,6 +2529,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
+                        cursor: string | null;
                         items: components["schemas"]["Incident"][];
                     };
                 };
@@ -2533,7 +2539,10 @@ export interface operations {
     postAnomaliesIdFeedback: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -2673,7 +2682,10 @@ export interface operations {
     postApiTokens: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3067,7 +3079,10 @@ export interface operations {
     postEnrolmentTokens: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -3300,7 +3315,10 @@ export interface operations {
     putGroupsNameBounds: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description the ETag of what was looked at; 412 when it is another by now, `*`: whatever it is */
+                "if-match"?: string;
+            };
             path: {
                 name: string;
             };
@@ -3393,7 +3411,10 @@ export interface operations {
     deleteGroupsNameBounds: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description the ETag of what was looked at; 412 when it is another by now, `*`: whatever it is */
+                "if-match"?: string;
+            };
             path: {
                 name: string;
             };
@@ -3653,7 +3674,10 @@ export interface operations {
     postGroupsNameMembersVmDrained: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
+                "idempotency-key"?: string;
+            };
             path: {
                 name: string;
                 vm: string;
@@ -3740,7 +3764,10 @@ export interface operations {
     postGroupsNameMembersVmUndo: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
+                "idempotency-key"?: string;
+            };
             path: {
                 name: string;
                 vm: string;
@@ -4090,8 +4117,14 @@ export interface operations {
     };
     postKnownEvents: {
         parameters: {
-            query?: never;
-            header?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
+            header?: {
+                /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4674,6 +4707,8 @@ export interface operations {
     getPoliciesVersions: {
         parameters: {
             query?: {
+                /** @description as the page before answered it */
+                cursor?: number;
                 limit?: number;
             };
             header?: never;
@@ -4707,6 +4742,7 @@ export interface operations {
                 };
                 content: {
                     "application/json": {
+                        cursor: number | null;
                         items: components["schemas"]["PolicyVersion"][];
                     };
                 };
@@ -4812,7 +4848,10 @@ export interface operations {
                 /** @description only tell what would be done */
                 dryRun?: boolean;
             };
-            header?: never;
+            header?: {
+                /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -5091,7 +5130,10 @@ export interface operations {
     postSession: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -5475,7 +5517,10 @@ export interface operations {
     postSuspensionsCollect: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
+                "idempotency-key"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -5712,7 +5757,10 @@ export interface operations {
                 /** @description this host only */
                 host?: string;
             };
-            header?: never;
+            header?: {
+                /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
+                "idempotency-key"?: string;
+            };
             path: {
                 name: string;
             };
@@ -6413,7 +6461,10 @@ export interface operations {
     postVmsIdCredentials: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
+                "idempotency-key"?: string;
+            };
             path: {
                 /** @description UUID, or the name where it is unique */
                 id: string;
@@ -6864,7 +6915,10 @@ export interface operations {
     postVmsIdResume: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
+                "idempotency-key"?: string;
+            };
             path: {
                 /** @description UUID, or the name where it is unique */
                 id: string;
@@ -6933,7 +6987,10 @@ export interface operations {
                 /** @description only tell what would be done */
                 dryRun?: boolean;
             };
-            header?: never;
+            header?: {
+                /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
+                "idempotency-key"?: string;
+            };
             path: {
                 id: string;
             };
@@ -7093,7 +7150,10 @@ export interface operations {
     postVmsIdSnapshotVerify: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
+                "idempotency-key"?: string;
+            };
             path: {
                 /** @description UUID, or the name where it is unique */
                 id: string;
@@ -7159,7 +7219,10 @@ export interface operations {
     postVmsIdSuspend: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
+                "idempotency-key"?: string;
+            };
             path: {
                 /** @description UUID, or the name where it is unique */
                 id: string;

@@ -13,6 +13,7 @@ import { loadAssets } from './assets.ts';
 import { docsPage, type OpenApiDocument } from './docs-page.ts';
 import { addGuard, SECURITY_HEADERS } from './guard.ts';
 import { guidePages } from './guide-pages.ts';
+import { addIdempotency } from './idempotency.ts';
 import { metricsText } from './metrics.ts';
 import { addPeers, type Peers } from './peers.ts';
 import { currentPrincipal } from './principal.ts';
@@ -136,6 +137,8 @@ export async function createHttpApp(whole: AggregatorService, options: HttpAppOp
   });
   await app.register(async (scope) => {
     if (options.peers !== undefined) addPeers(scope, service, options.peers);
+    // After the peers: what is answered elsewhere is remembered there.
+    addIdempotency(scope, () => service.nowMs());
     for (const routes of [...SERVICE_ROUTES, notificationRoutes(streaming), eventRoutes(streaming)]) routes(scope, service);
     if (access !== undefined) for (const routes of [sessionRoutes, apiTokenRoutes, agentKeyRoutes]) routes(scope, access);
   });

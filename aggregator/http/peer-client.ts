@@ -26,8 +26,8 @@ export type AskPeer = (origin: string, passed: Passed) => Promise<PeerAnswer>;
 /** In a request that was passed on once: it goes no further. */
 export const PASSED_HEADER = 'x-headroom-passed';
 const ANSWER_MS_MAX = 3000;
-const ASKED_WITH = ['authorization', 'cookie', 'origin', 'accept', 'content-type', 'if-match', 'if-none-match'];
-const ANSWERED_WITH = ['content-type', 'etag', 'retry-after', 'www-authenticate', 'x-request-id'];
+const ASKED_WITH = ['authorization', 'cookie', 'origin', 'accept', 'content-type', 'if-match', 'if-none-match', 'idempotency-key'];
+const ANSWERED_WITH = ['content-type', 'etag', 'retry-after', 'www-authenticate', 'x-request-id', 'idempotent-replayed'];
 
 /** `ca`: of those that have a certificate by an authority of one's own, PEM. */
 export function peerClient(ca?: string): AskPeer {

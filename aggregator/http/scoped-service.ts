@@ -50,7 +50,7 @@ function scopedPolicies(
   return {
     policies: () => (all() ? service.policies() : refuse('the policy')),
     applyPolicies: async (source, by, options) => (all() ? service.applyPolicies(source, named(by), options) : refuse('the policy')),
-    policyVersions: async (limit) => (all() ? service.policyVersions(limit) : refuse('the policy')),
+    policyVersions: async (limit, before) => (all() ? service.policyVersions(limit, before) : refuse('the policy')),
     policyVersion: async (version) => (all() ? service.policyVersion(version) : refuse('the policy')),
   };
 }

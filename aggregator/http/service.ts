@@ -211,7 +211,8 @@ export interface AggregatorService {
   /** Validates and (unless dryRun) takes into force; throws POLICY_INVALID naming line and field, VERSION_CHANGED. */
   applyPolicies(source: string, by: string, options: { dryRun: boolean; ifVersion: number | null }): Promise<PolicyApplied>;
   /** Newest first, without their texts. */
-  policyVersions(limit: number): Promise<PolicyVersionView[]>;
+  /** `before`: only versions older than that one; null = from the newest. */
+  policyVersions(limit: number, before: number | null): Promise<PolicyVersionView[]>;
   /** What waits for somebody's leave. */
   recommendations(): RecommendationView[];
   /** `to`: as far as this, null = as recommended now. Throws NOT_FOUND, CONFLICT when the other way round is recommended by now. */

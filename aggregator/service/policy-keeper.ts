@@ -169,11 +169,17 @@ export class PolicyKeeper {
   }
 
   /** Newest first. */
-  async versions(limit: number): Promise<PolicyVersion[]> {
-    const entries = await this.#ledger.entries({ kind: 'policy', newestFirst: true, limit: Math.min(limit, VERSIONS_READ_MAX) });
-    return entries.flatMap(({ timeMs, body }) =>
-      body.kind === 'policy' ? [{ version: body.version, atMs: timeMs, by: body.by, digest: body.digest, source: null }] : [],
-    );
+  async versions(limit: number, before: number | null = null): Promise<PolicyVersion[]> {
+    const entries = await this.#ledger.entries({
+      ...{ kind: 'policy', newestFirst: true },
+      limit: before === null ? Math.min(limit, VERSIONS_READ_MAX) : VERSIONS_READ_MAX,
+    });
+    return entries
+      .flatMap(({ timeMs, body }) =>
+        body.kind === 'policy' ? [{ version: body.version, atMs: timeMs, by: body.by, digest: body.digest, source: null }] : [],
+      )
+      .filter(({ version }) => before === null || version < before)
+      .slice(0, limit);
   }
 
   /** Null: there was no such version. Throws LEDGER_BROKEN when the kept text is not the one the chain speaks of. */

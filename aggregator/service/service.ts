@@ -65,7 +65,7 @@ export function createService(parts: Parts, desks: Desks): AggregatorService {
     plan: (id) => decisions.plan(id),
     policies: () => policies.view(),
     applyPolicies: (source, by, applying) => desks.policies.apply(source, by, applying),
-    policyVersions: (limit) => policies.versions(limit),
+    policyVersions: (limit, before) => policies.versions(limit, before),
     policyVersion: (wanted) => policies.version(wanted),
     recommendations: () => desks.recommendations.current(),
     approve: (id, to, by, dryRun) => desks.recommendations.approve(id, to, by, dryRun),

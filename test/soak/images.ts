@@ -132,10 +132,12 @@ async function runBoth(store: Store, folder: string): Promise<Record<string, unk
   }
 }
 
-/** libvirt wants to know whoever speaks to it by name: a host must have a user of the image's number. */
+/** libvirt wants to know whoever speaks to it by name: a host must have a user and a group of the image's number. */
 function userOnHost(): () => void {
   if (runToEnd('getent', ['passwd', IMAGE_USER]).status === 0) return () => undefined;
-  runChecked('useradd', ['--system', '--uid', IMAGE_USER, '--no-create-home', '--shell', '/usr/sbin/nologin', 'headroom-image']);
+  const group = ['--gid', IMAGE_USER];
+  runChecked('groupadd', ['--system', ...group, 'headroom-image']);
+  runChecked('useradd', ['--system', '--uid', IMAGE_USER, ...group, '--no-create-home', '--shell', '/usr/sbin/nologin', 'headroom-image']);
   return () => void runToEnd('userdel', ['headroom-image']);
 }
 

@@ -378,7 +378,11 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
     ],
     loans: () => (options.empty ? [] : [madeLoan(MADE_VMS[1]!.id, MADE_VMS[0]!.id, startedAtMs)]),
     shortages: () => (options.empty ? [] : [madeShortage(MADE_VMS[0]!.id, startedAtMs)]),
-    policyVersions: async (limit) => versions.slice(0, limit).map((each) => ({ ...each, source: null })),
+    policyVersions: async (limit, before) =>
+      versions
+        .filter(({ version }) => before === null || version < before)
+        .slice(0, limit)
+        .map((each) => ({ ...each, source: null })),
     policyVersion: async (version) => versions.find((each) => each.version === version) ?? null,
     async setKillSwitch(scope, engaged, by, reason) {
       const target = scope.kind === 'fleet' ? 'fleet' : scope.kind === 'host' ? scope.host : scope.vm;

@@ -393,12 +393,12 @@ t.test('logins: asked for, looked at, refused with what to do', async (t) => {
 t.test('kill switch: fleet, host and VM by name, on and off', async (t) => {
   const { ask, service } = await world(t);
   const set = (method: 'PUT' | 'DELETE', payload: object) => ask(method, '/v1/kill-switch', '/v1/kill-switch', { payload });
-  t.same((await set('PUT', { reason: 'drill' })).json, { scope: 'fleet', engaged: true });
+  t.same((await set('PUT', { reason: 'drill' })).json, { scope: 'fleet', engaged: true, dryRun: false });
   t.same((await ask('GET', '/v1/kill-switch', '/v1/kill-switch')).json, { fleet: true, hosts: [], vms: [] });
   t.equal((await ask('GET', '/v1/status', '/v1/status')).json.killSwitch, true);
-  t.same((await set('PUT', { host: 'rack1-kvm02', reason: 'drill' })).json, { scope: 'host', engaged: true });
+  t.same((await set('PUT', { host: 'rack1-kvm02', reason: 'drill' })).json, { scope: 'host', engaged: true, dryRun: false });
   t.same((await ask('GET', '/v1/kill-switch', '/v1/kill-switch')).json, { fleet: true, hosts: ['rack1-kvm02'], vms: [] });
-  t.same((await set('DELETE', { vm: 'shop-web', reason: 'over' })).json, { scope: 'vm', engaged: false });
+  t.same((await set('DELETE', { vm: 'shop-web', reason: 'over' })).json, { scope: 'vm', engaged: false, dryRun: false });
   t.match(service.killSwitchCalls, [
     { scope: 'fleet', engaged: true, by: /^http /, reason: 'drill' },
     { scope: 'rack1-kvm02', engaged: true },

@@ -88,7 +88,7 @@ export const agentKeyRoutes: IdentityRoutes = (app, access) => {
   app.post<{ Body: Static<typeof Wish> }>(
     '/v1/enrolment-tokens',
     {
-      config,
+      config: { ...config, secret: true },
       schema: {
         summary: 'A single-use token by which one agent enrols its key; the answer is the only time it is shown',
         tags: TAGS,

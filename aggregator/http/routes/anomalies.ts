@@ -5,11 +5,12 @@
 import Type, { type Static } from 'typebox';
 import { HeadroomError } from '../../../shared/errors.ts';
 import { FeedbackBody, Incident, KnownEvent, KnownEventBody, Released } from '../schemas/anomalies.ts';
-import { answers, knownVm, type Routes } from './route-options.ts';
+import { Page, PageQuery } from '../schemas/words.ts';
+import { answers, DryRunQuery, isDryRun, knownVm, newestFirst, type Routes } from './route-options.ts';
 
 const Query = Type.Object({
   open: Type.Optional(Type.Boolean({ description: 'Only what goes on' })),
-  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 100 })),
+  ...PageQuery.properties,
 });
 const tags = ['anomalies'];
 /** A known event that never ends would hide everything. */
@@ -23,12 +24,12 @@ export const anomalyRoutes: Routes = (app, service) => {
         summary: 'Incidents: what is or was wrong with VMs, newest first',
         tags,
         querystring: Query,
-        response: answers(Type.Object({ items: Type.Array(Incident) })),
+        response: answers(Page(Incident)),
       },
     },
     ({ query }) => {
       const wanted = service.incidents().filter(({ endMs }) => !query.open || endMs === null);
-      return { items: wanted.slice(0, query.limit ?? 100) };
+      return newestFirst(wanted, ({ id }) => id, query);
     },
   );
   app.post<{ Params: { id: string }; Body: Static<typeof FeedbackBody> }>(
@@ -44,22 +45,24 @@ export const anomalyRoutes: Routes = (app, service) => {
     },
     ({ params, body, ip }) => service.judgeIncident(params.id, body.feedback, `http ${ip}`),
   );
-  app.post<{ Body: Static<typeof KnownEventBody> }>(
+  app.post<{ Body: Static<typeof KnownEventBody>; Querystring: Static<typeof DryRunQuery> }>(
     '/v1/known-events',
     {
       schema: {
         summary: 'Announce a deployment or a load test: it explains itself',
         tags,
+        querystring: DryRunQuery,
         body: KnownEventBody,
         response: answers(KnownEvent),
       },
     },
-    ({ body, ip }) => {
+    (request) => {
+      const { body, ip } = request;
       const { vm, fromMs = service.nowMs(), toMs, why } = body;
       if (toMs <= fromMs || toMs - fromMs > EVENT_MS_MAX)
         throw new HeadroomError('USAGE', `an event from ${fromMs} to ${toMs} lasts no time, or more than 30 days`);
       const event = { vm: vm === undefined ? null : knownVm(service, vm), fromMs, toMs, why };
-      service.addKnownEvent(event, `http ${ip}`);
+      if (!isDryRun(request)) service.addKnownEvent(event, `http ${ip}`);
       return event;
     },
   );

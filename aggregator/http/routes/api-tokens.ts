@@ -49,7 +49,7 @@ export const apiTokenRoutes: IdentityRoutes = (app, access) => {
   app.post<{ Body: Static<typeof Body> }>(
     '/v1/api-tokens',
     {
-      config,
+      config: { ...config, secret: true },
       schema: {
         summary: 'Make one; the answer is the only time it is shown',
         tags: TAGS,

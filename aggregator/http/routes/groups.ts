@@ -1,9 +1,11 @@
 /** /v1/groups: how many members each group should have and has, bounds set by others, members drained or taken back. */
 import Type, { type Static } from 'typebox';
 import { HeadroomError } from '../../../shared/errors.ts';
-import { vmId } from '../../../shared/ids.ts';
+import { type VmId, vmId } from '../../../shared/ids.ts';
 import { PLAIN_NAME_PATTERN } from '../../../shared/vm-build.ts';
 import { GroupSchema } from '../schemas/groups.ts';
+import type { GroupView } from '../spawn-service.ts';
+import { contentTag, IfMatch, mustMatch } from './etag.ts';
 import { answers, type Routes } from './route-options.ts';
 
 const Params = Type.Object({ name: Type.String({ pattern: PLAIN_NAME_PATTERN }) });
@@ -15,7 +17,15 @@ const Bounds = Type.Object({ min: Type.Integer({ minimum: 1 }), max: Type.Intege
 const tags = ['groups'];
 const operator = { role: 'operator' } as const;
 
+/** What others may edit of a group. */
+const tagOf = ({ bounds }: GroupView): string => contentTag(bounds);
+
 export const groupRoutes: Routes = (app, service) => {
+  const groupOf = (name: string): GroupView => {
+    const found = service.spawning.groups().find((each) => each.name === name);
+    if (found === undefined) throw new HeadroomError('NOT_FOUND', `the policy has no group "${name}"; GET /v1/groups lists them`);
+    return found;
+  };
   app.get(
     '/v1/groups',
     {
@@ -29,87 +39,73 @@ export const groupRoutes: Routes = (app, service) => {
   );
   app.get<{ Params: Static<typeof Params> }>(
     '/v1/groups/:name',
-    { schema: { summary: 'One of them', tags, params: Params, response: answers(GroupSchema) } },
-    (request) => {
-      const found = service.spawning.groups().find(({ name }) => name === request.params.name);
-      if (found === undefined)
-        throw new HeadroomError('NOT_FOUND', `the policy has no group "${request.params.name}"; GET /v1/groups lists them`);
+    { schema: { summary: 'One of them; the ETag is that of its bounds', tags, params: Params, response: answers(GroupSchema) } },
+    (request, reply) => {
+      const found = groupOf(request.params.name);
+      reply.header('etag', tagOf(found));
       return found;
     },
   );
-  app.put<{ Params: Static<typeof Params>; Body: Static<typeof Bounds> }>(
-    '/v1/groups/:name/bounds',
-    {
+  for (const [method, summary] of [
+    ['PUT', "Bounds on its size within the policy's, for others that scale it"],
+    ['DELETE', "The policy's bounds again"],
+  ] as const) {
+    app.route<{ Params: Static<typeof Params>; Headers: Static<typeof IfMatch>; Body: Static<typeof Bounds> }>({
+      method,
+      url: '/v1/groups/:name/bounds',
       config: operator,
       schema: {
-        summary: "Bounds on its size within the policy's, for others that scale it",
+        summary,
         tags,
         params: Params,
-        body: Bounds,
+        headers: IfMatch,
+        ...(method === 'PUT' ? { body: Bounds } : {}),
         response: answers(GroupSchema),
       },
-    },
-    (request) => service.spawning.setGroupBounds(request.params.name, request.body, `http ${request.ip}`),
-  );
-  app.delete<{ Params: Static<typeof Params> }>(
-    '/v1/groups/:name/bounds',
-    { config: operator, schema: { summary: "The policy's bounds again", tags, params: Params, response: answers(GroupSchema) } },
-    (request) => service.spawning.setGroupBounds(request.params.name, null, `http ${request.ip}`),
-  );
+      handler: async (request, reply) => {
+        const { name } = request.params;
+        const ifMatch = request.headers['if-match'];
+        if (ifMatch !== undefined) mustMatch(ifMatch, tagOf(groupOf(name)), `the tag of the bounds of group ${name}`);
+        const set = await service.spawning.setGroupBounds(name, method === 'PUT' ? request.body : null, `http ${request.ip}`);
+        reply.header('etag', tagOf(set));
+        return set;
+      },
+    });
+  }
   memberRoutes(app, service);
 };
 
-const memberRoutes: Routes = (app, service) => {
-  app.put<{ Params: Static<typeof MemberParams> }>(
-    '/v1/groups/:name/members/:vm',
-    {
+const memberRoutes: Routes = (app, { spawning }) => {
+  const onMember = (
+    method: 'PUT' | 'DELETE' | 'POST',
+    act: '' | '/drained' | '/undo',
+    summary: string,
+    done: (group: string, vm: VmId, by: string) => Promise<GroupView> | GroupView,
+  ): void => {
+    app.route<{ Params: Static<typeof MemberParams> }>({
+      method,
+      url: `/v1/groups/:name/members/:vm${act}`,
       config: operator,
-      schema: {
-        summary: 'Hands a VM made by others over to its group: from then on it may be drained, stopped and started, and is never removed',
-        tags,
-        params: MemberParams,
-        response: answers(GroupSchema),
-      },
-    },
-    (request) => service.spawning.handOver(request.params.name, vmId(request.params.vm), `http ${request.ip}`),
+      schema: { summary, tags, params: MemberParams, response: answers(GroupSchema) },
+      handler: async ({ params, ip }) => done(params.name, vmId(params.vm), `http ${ip}`),
+    });
+  };
+  onMember(
+    'PUT',
+    '',
+    'Hands a VM made by others over to its group: from then on it may be drained, stopped and started, and is never removed',
+    (group, vm, by) => spawning.handOver(group, vm, by),
   );
-  app.delete<{ Params: Static<typeof MemberParams> }>(
-    '/v1/groups/:name/members/:vm',
-    {
-      config: operator,
-      schema: {
-        summary: 'Gives such a VM back, as it is now; 409 for one that Headroom made',
-        tags,
-        params: MemberParams,
-        response: answers(GroupSchema),
-      },
-    },
-    (request) => service.spawning.giveBack(request.params.name, vmId(request.params.vm), `http ${request.ip}`),
+  onMember('DELETE', '', 'Gives such a VM back, as it is now; 409 for one that Headroom made', (group, vm, by) =>
+    spawning.giveBack(group, vm, by),
   );
-  app.post<{ Params: Static<typeof MemberParams> }>(
-    '/v1/groups/:name/members/:vm/drained',
-    {
-      config: operator,
-      schema: {
-        summary: 'Whoever drains a member says that nothing uses it any more: it need not wait for its deadline',
-        tags,
-        params: MemberParams,
-        response: answers(GroupSchema),
-      },
-    },
-    (request) => service.spawning.memberDrained(request.params.name, vmId(request.params.vm)),
+  onMember(
+    'POST',
+    '/drained',
+    'Whoever drains a member says that nothing uses it any more: it need not wait for its deadline',
+    (group, vm) => spawning.memberDrained(group, vm),
   );
-  app.post<{ Params: Static<typeof MemberParams> }>(
-    '/v1/groups/:name/members/:vm/undo',
-    {
-      config: operator,
-      schema: {
-        summary: 'Takes back a member that drains or is stopped; 409 when it is too late',
-        tags,
-        params: MemberParams,
-        response: answers(GroupSchema),
-      },
-    },
-    (request) => service.spawning.undoMember(request.params.name, vmId(request.params.vm), `http ${request.ip}`),
+  onMember('POST', '/undo', 'Takes back a member that drains or is stopped; 409 when it is too late', (group, vm, by) =>
+    spawning.undoMember(group, vm, by),
   );
 };

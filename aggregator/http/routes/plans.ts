@@ -3,8 +3,7 @@ import Type, { type Static } from 'typebox';
 import { HeadroomError } from '../../../shared/errors.ts';
 import { Plan } from '../schemas/decisions.ts';
 import { Page } from '../schemas/words.ts';
-import type { PlanView } from '../service.ts';
-import { answers, type Routes } from './route-options.ts';
+import { answers, newestFirst, type Routes } from './route-options.ts';
 
 const Params = Type.Object({ id: Type.String({ maxLength: 128 }) });
 const Query = Type.Object({
@@ -13,11 +12,6 @@ const Query = Type.Object({
 });
 /** More plans than are remembered: all of them. */
 const REMEMBERED_MAX = 10_000;
-
-function page(plans: readonly PlanView[], limit: number): { items: PlanView[]; cursor: string | null } {
-  const items = plans.slice(0, limit);
-  return { items, cursor: plans.length > limit ? (items.at(-1)?.id ?? null) : null };
-}
 
 export const planRoutes: Routes = (app, service) => {
   app.get<{ Querystring: Static<typeof Query> }>(
@@ -32,11 +26,8 @@ export const planRoutes: Routes = (app, service) => {
     },
     (request) => {
       const { limit = 20, cursor } = request.query;
-      if (cursor === undefined) return page(service.plans(limit + 1), limit);
-      const all = service.plans(REMEMBERED_MAX);
-      const at = all.findIndex(({ id }) => id === cursor);
       // A plan that is no longer remembered: everything older is gone as well.
-      return at < 0 ? { items: [], cursor: null } : page(all.slice(at + 1), limit);
+      return newestFirst(service.plans(cursor === undefined ? limit + 1 : REMEMBERED_MAX), ({ id }) => id, { ...request.query, limit });
     },
   );
   app.get<{ Params: Static<typeof Params> }>(

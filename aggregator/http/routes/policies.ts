@@ -2,6 +2,7 @@
 import Type, { type Static } from 'typebox';
 import { HeadroomError } from '../../../shared/errors.ts';
 import { Policies, PolicyChange, PolicyVersion } from '../schemas/decisions.ts';
+import { Nullable } from '../schemas/words.ts';
 import { etagOf, versionOf } from './etag.ts';
 import { answers, type Routes } from './route-options.ts';
 
@@ -11,7 +12,10 @@ const PutHeaders = Type.Object({
     Type.String({ maxLength: 64, description: 'the ETag of the policy that was looked at; 412 when another is in force by now' }),
   ),
 });
-const ListQuery = Type.Object({ limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 100 })) });
+const ListQuery = Type.Object({
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: 100 })),
+  cursor: Type.Optional(Type.Integer({ minimum: 1, description: 'as the page before answered it' })),
+});
 const VersionParams = Type.Object({ version: Type.Integer({ minimum: 1 }) });
 
 export const policyRoutes: Routes = (app, service) => {
@@ -52,10 +56,15 @@ export const policyRoutes: Routes = (app, service) => {
         summary: 'Every policy that was in force, newest first',
         tags: ['policies'],
         querystring: ListQuery,
-        response: answers(Type.Object({ items: Type.Array(PolicyVersion) })),
+        response: answers(Type.Object({ items: Type.Array(PolicyVersion), cursor: Nullable(Type.Integer()) })),
       },
     },
-    async (request) => ({ items: await service.policyVersions(request.query.limit ?? 100) }),
+    async ({ query: { limit = 100, cursor } }) => {
+      // One more than asked for tells whether there is more.
+      const found = await service.policyVersions(limit + 1, cursor ?? null);
+      const items = found.slice(0, limit);
+      return { items, cursor: found.length > limit ? (items.at(-1)?.version ?? null) : null };
+    },
   );
   app.get<{ Params: Static<typeof VersionParams> }>(
     '/v1/policies/versions/:version',

@@ -49,6 +49,18 @@ export function finiteOrNull(value: number | null): number | null {
   return value !== null && Number.isFinite(value) ? value : null;
 }
 
+/** For lists whose order tells something: as they are; the cursor is the last id given. What it names is gone: so is all after it. */
+export function newestFirst<T>(
+  items: readonly T[],
+  idOf: (item: T) => string,
+  { limit = 100, cursor }: { limit?: number; cursor?: string },
+): { items: T[]; cursor: string | null } {
+  const start = cursor === undefined ? 0 : items.findIndex((item) => idOf(item) === cursor) + 1;
+  const page = cursor !== undefined && start === 0 ? [] : items.slice(start, start + limit);
+  const last = page.at(-1);
+  return { items: page, cursor: last !== undefined && start + page.length < items.length ? idOf(last) : null };
+}
+
 /** Lists are sorted by id; the cursor is the last id given. */
 export function pageOf<T>(
   items: readonly T[],

@@ -70,7 +70,7 @@ export const sessionRoutes: IdentityRoutes = (app, access: Access) => {
   app.post<{ Body: Static<typeof Body> }>(
     '/v1/session',
     {
-      config: { role: 'everybody' },
+      config: { role: 'everybody', secret: true },
       schema: { summary: 'Log in to the console with a token', tags: ['access'], body: Body, response: answers(Who) },
     },
     async (request, reply) => {

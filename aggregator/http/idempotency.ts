@@ -1,0 +1,127 @@
+/**
+ * POSTs that are sent again. Input: requests with an `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header); output: the first
+ * answer once more, with nothing done a second time. A key belongs to who sent it and to what was asked: the same key for something else
+ * is refused, and so is a second one while the first is under way. Answers are kept in memory for a day, so many at most, by this
+ * aggregator alone: after a restart a key is new again.
+ */
+import { createHash } from 'node:crypto';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import Type from 'typebox';
+import { HeadroomError } from '../../shared/errors.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Its answer holds a secret that is shown once: it is not kept, and a second request is told that it was done. */
+    secret?: true;
+  }
+}
+
+export const KEY_HEADER = 'idempotency-key';
+/** In an answer that is given once more. */
+export const REPLAYED_HEADER = 'idempotent-replayed';
+
+const KEPT_MS = 24 * 60 * 60_000;
+const KEPT_MAX = 10_000;
+/** All of them together: an answer of usual size is a kilobyte. */
+const KEPT_BYTES_MAX = 16 * 1024 * 1024;
+const HEADERS_KEPT = ['content-type', 'etag', 'location'] as const;
+
+interface Kept {
+  fingerprint: string;
+  atMs: number;
+  /** Null: under way. */
+  answer: { status: number; headers: Record<string, string>; body: string | null } | null;
+}
+
+const KeyHeaders = Type.Object({
+  [KEY_HEADER]: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 128,
+      pattern: '^[\\x21-\\x7e]+$',
+      description: 'a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once',
+    }),
+  ),
+});
+
+const kept = Symbol('kept');
+type Marked = FastifyRequest & { [kept]?: string };
+
+/** Who asks: where nobody is asked who they are, the machine. */
+const askerOf = (request: FastifyRequest): string => JSON.stringify((request as Partial<FastifyRequest>).principal ?? request.ip);
+
+/** `nowMs` only judges age. Routes that are added after it have it. */
+export function addIdempotency(app: FastifyInstance, nowMs: () => number): void {
+  const answers = new Map<string, Kept>();
+  let bytes = 0;
+  const forget = (key: string): void => {
+    bytes -= answers.get(key)?.answer?.body?.length ?? 0;
+    answers.delete(key);
+  };
+  /** Oldest first: a map keeps the order in which its keys came. What is under way is never forgotten. */
+  const makeRoom = (): void => {
+    for (const [key, { atMs, answer }] of answers) {
+      const over = answers.size > KEPT_MAX || bytes > KEPT_BYTES_MAX;
+      if (!over && nowMs() - atMs < KEPT_MS) break;
+      if (answer !== null) forget(key);
+    }
+  };
+
+  app.addHook('onRoute', (route) => {
+    if (route.method === 'POST' && route.schema?.hide !== true) route.schema = { ...route.schema, headers: KeyHeaders };
+  });
+  app.addHook('preHandler', async (request: Marked, reply) => {
+    const given = request.headers[KEY_HEADER];
+    if (request.method !== 'POST' || typeof given !== 'string') return;
+    makeRoom();
+    const key = JSON.stringify([askerOf(request), given]);
+    const fingerprint = fingerprintOf(request);
+    const before = answers.get(key);
+    if (before === undefined) {
+      answers.set(key, { fingerprint, atMs: nowMs(), answer: null });
+      request[kept] = key;
+      return;
+    }
+    if (before.fingerprint !== fingerprint)
+      throw new HeadroomError('USAGE', `the ${KEY_HEADER} "${given}" was used for another request; take a new one for each`);
+    if (before.answer === null)
+      throw new HeadroomError('CONFLICT', `the request with the ${KEY_HEADER} "${given}" is still under way; ask again in a moment`);
+    return again(reply, before.answer, given);
+  });
+  app.addHook('onSend', async (request: Marked, reply, payload) => {
+    const key = request[kept];
+    const entry = key === undefined ? undefined : answers.get(key);
+    if (key === undefined || entry === undefined) return payload;
+    // What failed on our side, or was refused for now, may well go the next time.
+    if (reply.statusCode >= 500 || reply.statusCode === 429 || typeof payload !== 'string') {
+      forget(key);
+      return payload;
+    }
+    const secret = request.routeOptions.config.secret === true && reply.statusCode < 400;
+    const headers = Object.fromEntries(
+      HEADERS_KEPT.flatMap((name) => (reply.hasHeader(name) ? [[name, String(reply.getHeader(name))]] : [])),
+    );
+    entry.answer = { status: reply.statusCode, headers, body: secret ? null : payload };
+    bytes += entry.answer.body?.length ?? 0;
+    return payload;
+  });
+}
+
+function again(reply: FastifyReply, { status, headers, body }: NonNullable<Kept['answer']>, given: string): FastifyReply {
+  if (body === null)
+    throw new HeadroomError(
+      'CONFLICT',
+      `what was asked for with the ${KEY_HEADER} "${given}" was made; its secret was shown then, and only then`,
+    );
+  return reply
+    .code(status)
+    .headers({ ...headers, [REPLAYED_HEADER]: 'true' })
+    .serializer(String)
+    .send(body);
+}
+
+function fingerprintOf({ url, body }: FastifyRequest): string {
+  return createHash('sha256')
+    .update(JSON.stringify([url, body ?? null]))
+    .digest('base64');
+}
