@@ -16,9 +16,9 @@ declare module 'fastify' {
   }
 }
 
-export const KEY_HEADER = 'idempotency-key';
+const KEY_HEADER = 'idempotency-key';
 /** In an answer that is given once more. */
-export const REPLAYED_HEADER = 'idempotent-replayed';
+const REPLAYED_HEADER = 'idempotent-replayed';
 
 const KEPT_MS = 24 * 60 * 60_000;
 const KEPT_MAX = 10_000;
