@@ -41,6 +41,8 @@ export async function noteSeen(context: HostContext, entry: VmEntry, seen: Setti
     if (resource !== 'memory' || upMs > Math.max(settings.bootDeadlineMs, REBOOT_REST_MS)) {
       entry.watches[resource] = watchWrite(seen, seen, seen);
     }
+    // The first value of a VM that has just come is told at once.
+    if (entry.current[resource] === undefined) context.changed();
     noteInForce(entry, seen);
     return;
   }

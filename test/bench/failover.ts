@@ -1,7 +1,7 @@
 /**
  * `bench failover`: three aggregators, three members of etcd and InfluxDB as processes on loopback, simulated host agents over real
  * sockets. In each round one of them (an owner, who decides for the fleet, etcd's leader) is killed or stopped at a random
- * moment and comes back later. Judged by the agents' own records: how long hosts were without an owner, whether two acted in one
+ * moment, or an owner is cut off from etcd or from its agents, and comes back later. Judged by the agents' own records: how long hosts were without an owner, whether two acted in one
  * epoch, and by ledger and store: whether anything acknowledged is lost. HEADROOM_FAILOVER_AGENTS, _ROUNDS and _SEED.
  */
 import { join } from 'node:path';
@@ -15,11 +15,17 @@ import { type Benchmark, median, rounded } from './benchmark.ts';
 const AGENTS = Number(process.env.HEADROOM_FAILOVER_AGENTS ?? 100);
 const ROUNDS = Number(process.env.HEADROOM_FAILOVER_ROUNDS ?? 20);
 const SEED = Number(process.env.HEADROOM_FAILOVER_SEED ?? 1);
-const FAULTS = ['owner killed', 'decider killed', 'leader killed', 'owner stopped', 'decider stopped', 'leader stopped'] as const;
+const FAULTS = [
+  ...(['owner killed', 'decider killed', 'leader killed', 'owner stopped', 'decider stopped', 'leader stopped'] as const),
+  // A member of etcd that is stopped is one that nobody reaches: its sockets stay open, and nothing comes.
+  ...(['owner cut off from etcd', 'owner cut off from its agents'] as const),
+] as const;
 type Fault = (typeof FAULTS)[number];
 
 /** What was killed or stopped stays away for so long: leases end and hosts move meanwhile. */
 const AWAY_MS = 8000;
+/** An owner gives hosts back whose agents stay away for fifteen seconds. */
+const AWAY_FROM_AGENTS_MS = 25_000;
 /**
  * Aggregators, etcd, InfluxDB and all agents share one machine: plans a second and steps of two, as for a few VMs, are work for tens of
  * thousands of VMs at the usual minute and five, and what would be measured is how late a process comes that waits for its turn.
@@ -138,6 +144,24 @@ async function aggregatorFault(cluster: Cluster, node: Node, stop: boolean): Pro
   return { atMs, heal: () => cluster.launch(node) };
 }
 
+/** Nothing passes, and nobody is told. */
+function partition({ wires }: Node, fault: Fault): { atMs: number; heal: () => Promise<void> } {
+  const cut = fault.endsWith('etcd') ? wires.etcd : [wires.agents];
+  for (const wire of cut) wire.cut();
+  return {
+    atMs: Date.now(),
+    async heal() {
+      for (const wire of cut) wire.mend();
+    },
+  };
+}
+
+async function strike(cluster: Cluster, victim: Node | null, fault: Fault): Promise<{ atMs: number; heal: () => Promise<void> }> {
+  const stop = fault.endsWith('stopped');
+  if (victim === null) return etcdFault(cluster, stop);
+  return fault.includes('cut off') ? partition(victim, fault) : aggregatorFault(cluster, victim, stop);
+}
+
 async function etcdFault(cluster: Cluster, stop: boolean): Promise<{ atMs: number; heal: () => Promise<void> }> {
   let leader = await cluster.etcd.leader();
   while (leader < 0) {
@@ -157,15 +181,15 @@ async function etcdFault(cluster: Cluster, stop: boolean): Promise<{ atMs: numbe
 
 async function oneRound(cluster: Cluster, agents: readonly ClusterAgent[], fault: Fault, random: Prng): Promise<Round> {
   await pause(1000 + random.next() * 4000);
-  const stop = fault.endsWith('stopped');
   let victim: Node | null = null;
   if (fault.startsWith('owner')) {
     const { owner } = agents[random.below(agents.length)]!;
     victim = cluster.nodes.find(({ agentsUrl }) => agentsUrl === owner)!;
   } else if (fault.startsWith('decider')) victim = await decider(cluster);
   const before = new Map(agents.map((agent) => [agent, agent.acts.length]));
-  const { atMs, heal } = victim === null ? await etcdFault(cluster, stop) : await aggregatorFault(cluster, victim, stop);
-  await pause(AWAY_MS);
+  const { atMs, heal } = await strike(cluster, victim, fault);
+  // Whom its agents alone cannot reach keeps their hosts for a while, for it might be they who are gone.
+  await pause(fault === 'owner cut off from its agents' ? AWAY_FROM_AGENTS_MS : AWAY_MS);
   await heal();
   await settled(cluster, agents);
   const ownedAgainSeconds: number[] = [];
@@ -255,7 +279,7 @@ const rotated = <T>(values: readonly T[], by: number): T[] => [...values.slice(b
 const p95 = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.ceil(0.95 * values.length) - 1] ?? 0;
 
 export const failover: Benchmark = {
-  about: 'several aggregators: killed, stopped, etcd killed and stopped, by the agents’ records',
+  about: 'several aggregators: killed, stopped, cut off, etcd killed and stopped, by the agents’ records',
   async run(tell) {
     const random = createPrng(SEED, 'failover');
     const cluster = new Cluster(PACE);
@@ -293,6 +317,10 @@ export const failover: Benchmark = {
       for (const { url } of cluster.nodes) await fetch(`${url}/v1/audit/verify`);
       await Promise.all(cluster.nodes.map((node) => cluster.kill(node, 'SIGTERM')));
       const all = rounds.flatMap(({ ownedAgainSeconds }) => ownedAgainSeconds);
+      const byFault = Map.groupBy(rounds, ({ fault }) => fault);
+      const p95ByFault = Object.fromEntries(
+        [...byFault].map(([fault, same]) => [fault, rounded(p95(same.flatMap(({ ownedAgainSeconds }) => ownedAgainSeconds)))]),
+      );
       return {
         ...{ rounds: rounds.length, ownedAgainSecondsP95: rounded(p95(all)), doubleOwners: doubleOwners(agents) },
         ...{ lostEntries: await lostEntries(cluster, agents, writer.acknowledged), lostBatches },
@@ -302,6 +330,7 @@ export const failover: Benchmark = {
           takeovers: all.length,
           ownedAgainSecondsP50: rounded(median(all)),
           ownedAgainSecondsMax: rounded(Math.max(0, ...all)),
+          ownedAgainSecondsP95ByFault: p95ByFault,
         },
         roundsRepeated: repeated,
         overcommittedHosts: agents.filter(({ overcommitted }) => overcommitted > 0).length,

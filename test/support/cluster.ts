@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { type EtcdCluster, startEtcd } from './etcd.ts';
 import { freePort } from './free-port.ts';
 import { type InfluxDb, influxQuery, startInfluxDb } from './influxdb.ts';
+import { TcpWire } from './tcp-wire.ts';
 
 const MAIN = join(import.meta.dirname, '../../aggregator/main.ts');
 const START_MS_MAX = 60_000;
@@ -37,6 +38,8 @@ export interface Node {
   agentsUrl: string;
   child: ChildProcess | null;
   stopped: boolean;
+  /** To be cut: its own to all of etcd, and that of its agents to it. */
+  wires: { etcd: TcpWire[]; agents: TcpWire };
 }
 
 export class Cluster {
@@ -57,12 +60,17 @@ export class Cluster {
     writeFileSync(join(this.folder, 'policy.yaml'), POLICY);
     for (let i = 0; i < aggregators; i++) {
       const port = await freePort();
-      const node = {
+      const wires = {
+        etcd: await Promise.all(this.etcd.endpoints.map((endpoint) => TcpWire.to(Number(new URL(endpoint).port)))),
+        agents: await TcpWire.to(port),
+      };
+      const node: Node = {
         name: `agg${i}`,
         url: `http://127.0.0.1:${port}`,
-        agentsUrl: `ws://127.0.0.1:${port}/v1/agents`,
+        agentsUrl: `ws://127.0.0.1:${wires.agents.port}/v1/agents`,
         child: null,
         stopped: false,
+        wires,
       };
       this.nodes.push(node);
       this.#configure(node, port);
@@ -124,6 +132,7 @@ export class Cluster {
   async stop(): Promise<void> {
     for (const node of this.nodes) if (node.stopped) node.child?.kill('SIGCONT');
     await Promise.all(this.nodes.map((node) => this.kill(node, 'SIGKILL')));
+    for (const { wires } of this.nodes) for (const wire of [wires.agents, ...wires.etcd]) wire.close();
     await this.influx.stop();
     await this.etcd.stop();
     process.off('exit', this.#killAll);
@@ -134,14 +143,14 @@ export class Cluster {
     for (const { child } of this.nodes) child?.kill('SIGKILL');
   };
 
-  #configure({ name, agentsUrl }: Node, port: number): void {
+  #configure({ name, agentsUrl, wires }: Node, port: number): void {
     const config = {
       listen: { host: '127.0.0.1', port },
       dataDir: join(this.folder, name),
       policyFile: join(this.folder, 'policy.yaml'),
       ...{ ...this.#pace, seasonsMs: [30_000], logLevel: 'info' },
       store: { kind: 'influxdb', url: this.influx.url },
-      cluster: { name, agentsUrl, etcd: { endpoints: this.etcd.endpoints } },
+      cluster: { name, agentsUrl, etcd: { endpoints: wires.etcd.map((wire) => `http://127.0.0.1:${wire.port}`) } },
     };
     writeFileSync(join(this.folder, `${name}.json`), JSON.stringify(config));
   }

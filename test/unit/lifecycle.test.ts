@@ -123,7 +123,8 @@ t.test("libvirt's reasons: off because it failed is an error, with its cause", a
   t.match(event(5, 2), { power: 'crashed', detail: 'stopped: crashed' });
   t.match(event(5, 1), { power: 'shutoff', detail: 'stopped: destroyed' });
   t.match(event(8, 0), { power: 'crashed', detail: 'crashed: the guest panicked' });
-  t.match(event(2, 0), { power: 'running', detail: /^started/ });
+  t.match(event(2, 0), { power: 'running', detail: 'started: booted' });
+  t.match(event(2, 2), { power: 'paused', detail: 'started: restored' });
   t.match(event(2, 1), { power: 'paused' }, 'a live migration is on its way here: it does not run yet');
   t.equal(powerOf(5, 3), 'crashed');
   t.equal(powerOf(5, 1), 'shutoff');

@@ -65,9 +65,10 @@ const LIFECYCLE_WORDS = [
 const STARTED = 2;
 const STOPPED = 5;
 const CRASHED = 8;
-/** virDomainEventStartedDetailType: its memory is still on the way, and it is paused until all of it is here. */
-const STARTED_MIGRATED = 1;
-/** virDomainEventStoppedDetailType, virDomainEventCrashedDetailType. */
+/** Migrated here, restored: its memory is still on the way, and it is paused until all of it is here and "resumed" is told. */
+const STARTED_INCOMING = [1, 2];
+/** virDomainEventStartedDetailType, virDomainEventStoppedDetailType, virDomainEventCrashedDetailType. */
+const STARTED_WORDS = ['booted', 'migrated here', 'restored', 'from a snapshot', 'woken'];
 const STOPPED_WORDS = [
   'shut down',
   'destroyed',
@@ -117,14 +118,14 @@ function lifecycle(domain: DomainRef, event: number, detail: number): Hypervisor
   const { uuid: id, name } = domain;
   if (event === 0) return { kind: 'defined', id, name };
   if (event === 1) return { kind: 'undefined', id, name };
-  const why = event === STOPPED ? STOPPED_WORDS[detail] : event === CRASHED ? CRASHED_WORDS[detail] : undefined;
+  const why = { [STARTED]: STARTED_WORDS, [STOPPED]: STOPPED_WORDS, [CRASHED]: CRASHED_WORDS }[event]?.[detail];
   const words = `${LIFECYCLE_WORDS[event] ?? `event ${event}`}: ${why ?? `detail ${detail}`}`;
   return { kind: 'lifecycle', id, name, power: powerAfter(event, detail), detail: words };
 }
 
 function powerAfter(event: number, detail: number): PowerState {
   if (event === STOPPED && STOPPED_FAILED.includes(detail)) return 'crashed';
-  if (event === STARTED && detail === STARTED_MIGRATED) return 'paused';
+  if (event === STARTED && STARTED_INCOMING.includes(detail)) return 'paused';
   return LIFECYCLE_POWER[event] ?? 'unknown';
 }
 
