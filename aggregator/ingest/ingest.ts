@@ -140,6 +140,10 @@ export class Ingest implements ConnectionOwner {
     return this.limits.backlogRowsPerSecond / Math.max(4, this.#connections.size);
   }
 
+  left(vm: VmId): void {
+    for (const connection of this.#connections) connection.settle(vm);
+  }
+
   /** Says goodbye to all, commits and acknowledges what has arrived, closes. */
   async stop(): Promise<void> {
     this.#draining = true;

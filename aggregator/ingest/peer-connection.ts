@@ -58,9 +58,13 @@ export interface ConnectionOwner {
   readonly pace: FlushPace;
   readonly epoch: number;
   backlogShare(): number;
+  /** A host said that this VM has left it alive: whoever reported it meanwhile may have it. */
+  left(vm: VmId): void;
   register(connection: PeerLink, hello: FrameOf<'hello'>, known: boolean): PeerState;
   unregister(connection: PeerConnection, peer: PeerState | undefined): void;
 }
+
+type VmInventory = FrameOf<'inventory'>['vms'][number];
 
 /** May a peer speak of a VM: its own, one that nobody reports (just started, or long gone), one it reports while another host has it, or another host's. */
 type Standing = 'own' | 'unknown' | 'contested' | 'foreign';
@@ -90,8 +94,9 @@ export class PeerConnection implements PeerLink {
   #placing = false;
   /** Who it said it is, when it was refused. */
   #agent: PeerKey | null = null;
-  /** VMs of its latest inventory that other hosts have. */
-  #contested: ReadonlySet<string> = new Set();
+  /** VMs of its latest inventory that other hosts have, as it told of them. */
+  #contested: ReadonlyMap<string, VmInventory> = new Map();
+  #inventoryHost: FrameOf<'inventory'>['host'] | undefined;
   #inventorySeen = false;
   #leaving = false;
   /** Batches committed and not yet acknowledged, per lane: one commit ends many at once. */
@@ -184,7 +189,7 @@ export class PeerConnection implements PeerLink {
         this.#inventory(frame, peer);
         break;
       case 'event':
-        if (frame.vm === null || this.#mayReport(frame.vm, peer)) this.#owner.options.sink.onEvent?.(peer.host, frame);
+        this.#event(frame, peer);
         break;
       case 'result':
         if (this.#mayReport(frame.vm, peer)) this.#owner.options.sink.onResult?.(peer.host, frame);
@@ -213,6 +218,25 @@ export class PeerConnection implements PeerLink {
         this.relieved();
         break;
     }
+  }
+
+  #event(frame: FrameOf<'event'>, peer: PeerState): void {
+    if (frame.vm !== null && !this.#mayReport(frame.vm, peer)) return;
+    this.#owner.options.sink.onEvent?.(peer.host, frame);
+    // Before it is reported gone there: what was learnt of it goes with it.
+    if (frame.kind === 'migrated' && frame.vm !== null) this.#owner.left(frame.vm as VmId);
+  }
+
+  /** Takes what this agent told of a VM that another host had then, and may have left since; waits for no further inventory. */
+  settle(vm: VmId): void {
+    const { mayMove, ownsVm, sink } = this.#owner.options;
+    const [peer, held, host] = [this.#peer, this.#contested.get(vm), this.#inventoryHost];
+    if (peer === undefined || held === undefined || host === undefined) return;
+    const owner = ownsVm(vm);
+    if (owner !== null && owner !== peer.host && mayMove?.(vm, peer.host) === false) return;
+    this.#contested = new Map([...this.#contested].filter(([other]) => other !== vm));
+    peer.remember([vm]);
+    sink.onInventory?.(peer.host, { type: 'inventory', full: false, host, vms: [held], gone: [] });
   }
 
   #hello(hello: FrameOf<'hello'>): void {
@@ -310,19 +334,25 @@ export class PeerConnection implements PeerLink {
   #inventory(frame: FrameOf<'inventory'>, peer: PeerState): void {
     const { mayMove, ownsVm, sink } = this.#owner.options;
     const { counters } = this.#owner;
-    const contested = new Set<string>();
-    for (const { vm } of frame.vms) {
-      const owner = ownsVm(vm as VmId);
-      if (owner !== null && owner !== peer.host && mayMove?.(vm as VmId, peer.host) === false) contested.add(vm);
+    const contested = new Map<string, VmInventory>();
+    for (const told of frame.vms) {
+      const owner = ownsVm(told.vm as VmId);
+      if (owner !== null && owner !== peer.host && mayMove?.(told.vm as VmId, peer.host) === false) contested.set(told.vm, told);
     }
-    for (const vm of contested) {
+    for (const vm of contested.keys()) {
       counters.dropped['contested-vm']++;
       if (!this.#contested.has(vm)) this.#tellContested(vm, peer);
     }
+    if (!frame.full) {
+      // What it does not speak of now is as it was.
+      const spokenOf = new Set([...frame.gone, ...frame.vms.map(({ vm }) => vm)]);
+      for (const [vm, told] of this.#contested) if (!spokenOf.has(vm)) contested.set(vm, told);
+    }
     this.#contested = contested;
+    this.#inventoryHost = frame.host;
     const vms = contested.size === 0 ? frame.vms : frame.vms.filter(({ vm }) => !contested.has(vm));
     peer.remember(vms.map(({ vm }) => vm));
-    for (const vm of contested) peer.reported.delete(vm);
+    for (const vm of contested.keys()) peer.reported.delete(vm);
     this.#inventorySeen = true;
     sink.onInventory?.(peer.host, contested.size === 0 ? frame : { ...frame, vms });
   }
@@ -356,6 +386,7 @@ export class PeerConnection implements PeerLink {
         `${peer.pending[lane].size} ${lane} batches are not acknowledged yet; the window is ${limits.window}`,
       );
     }
+    for (const vm of this.#contested.keys()) this.settle(vm as VmId);
     const { blocks, foreign } = this.#sift(decoded, peer);
     const rows = rowsOf(blocks);
     counters.rowsReceived += rows;

@@ -35,7 +35,7 @@ interface Running {
   problems: string[];
 }
 
-async function aggregator(store: MemoryStore, port = 0): Promise<Running> {
+async function aggregator(store: MemoryStore, port = 0, mayMove?: () => boolean): Promise<Running> {
   const sink = new RecordingSink();
   const problems: string[] = [];
   const ingest = createIngest({
@@ -44,6 +44,7 @@ async function aggregator(store: MemoryStore, port = 0): Promise<Running> {
     sink,
     epoch: 7,
     ownsVm: (vm) => sink.owners.get(vm) ?? null,
+    ...(mayMove ? { mayMove } : {}),
     onProblem: (_peer, error) => problems.push(error.code),
   });
   return { ingest, server: await serveAgents(ingest, { port }), sink, problems };
@@ -65,6 +66,31 @@ function agent(url: string, host: string, vms: readonly string[], handlers: Upli
   uplink.start();
   return { uplink, buffer };
 }
+
+t.test('a VM that another host has is taken over the moment it is free, without a further inventory', async (t) => {
+  const store = new MemoryStore();
+  let free = false;
+  const { ingest, server, sink, problems } = await aggregator(store, 0, () => free);
+  const [moving, other] = [vmUuid(1), vmUuid(2)];
+  const from = agent(server.url, 'host-a', [moving, other]);
+  await until(() => sink.log.includes('inventory host-a 2'), 'the first inventory');
+  const to = agent(server.url, 'host-b', [moving, other]);
+  await until(() => sink.log.includes('inventory host-b 0'), 'the second, without them');
+  from.uplink.send(eventFrame('still here', moving));
+  await until(() => sink.events.length === 1, 'an event that changes nothing');
+  t.equal(sink.owners.get(moving), 'host-a');
+  free = true;
+  from.uplink.send({ ...eventFrame('migrated away', moving), kind: 'migrated' });
+  await until(() => sink.owners.get(moving) === 'host-b', 'the take-over at the word of the first');
+  t.equal(sink.owners.get(other), 'host-a', 'of this VM alone');
+  to.buffer.append(rowsOf(other, [1000]), systemClock.monotonicMs());
+  await until(() => store.times(other).length === 1, 'the rows of the other');
+  t.equal(sink.owners.get(other), 'host-b', 'the next that is heard of one shows that it is free');
+  t.same(new Set(problems), new Set(['PERMISSION']), 'two were told, and nobody lost his connection');
+  t.equal(ingest.hosts().length, 2);
+  for (const { uplink } of [from, to]) await uplink.stop();
+  await server.close();
+});
 
 t.test('commands down, results and events up, telemetry to live state and store', async (t) => {
   const store = new MemoryStore();
