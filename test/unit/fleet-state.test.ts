@@ -115,6 +115,26 @@ t.test('nothing told is unknown, never zero', async (t) => {
   t.match(host, { availableMiB: null, usageCores: null, cpuPressureFraction: null, swapping: false, connected: true });
 });
 
+t.test('nobody is forecast more cores than there are vCPUs', async (t) => {
+  const state = stateWith();
+  // Nearly idle, then all of both at once: what the models make of it knows no ceiling.
+  const bursts = (second: number): Record<string, number> => ({
+    ...{
+      'vm_cpu.usageCores': second % 60 < 20 ? 2 : 0.02,
+      'vm_cpu.vcpusOnline': 2,
+      'vm_cpu.throttledFraction': 0,
+      'vm_cpu.stealFraction': 0,
+    },
+    ...MEMORY,
+  });
+  let highest = 0;
+  for (let atMs = NOW_MS, n = 0; n < 100; n++) {
+    atMs = feed(state, atMs, 5, (second) => bursts(n * 5 + second));
+    for (const value of vmNow(state, atMs, atMs - NOW_MS + 2000).demand.cpu.forecast?.values ?? []) highest = Math.max(highest, value);
+  }
+  t.equal(highest, 2, 'and all of them where it may want them');
+});
+
 t.test('inventories: new, changed, gone, moved; a full one forgets what it does not name', async (t) => {
   const state = stateWith();
   state.takeNews();

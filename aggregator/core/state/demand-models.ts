@@ -140,6 +140,11 @@ function isFitting(forecaster: Forecaster): forecaster is Forecaster & Fitting {
   return 'fitWanted' in forecaster;
 }
 
+/** The forecast with no value above `most`, in its resource's unit. */
+export function atMost(forecast: ForecastView, most: number): ForecastView {
+  return { ...forecast, values: forecast.values.map((value) => Math.min(value, most)) };
+}
+
 /** Horizons that cover this far ahead, and a little more. */
 export function horizonsFor(aheadMs: number, stepMs: number): number[] {
   const last = Math.ceil(aheadMs / stepMs) + SPARE_STEPS;

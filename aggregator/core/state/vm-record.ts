@@ -16,7 +16,7 @@ import { Attainment, type Kept } from './attainment.ts';
 import { packCheckpoint, unpackCheckpoint } from './checkpoint.ts';
 import { type Contention, ContentionScore } from './contention-score.ts';
 import { DemandAccumulator, type DemandFacts, type DemandOptions, type DemandPoint, type DemandStep } from './demand.ts';
-import { DemandModels, type ModelOptions } from './demand-models.ts';
+import { atMost, DemandModels, type ModelOptions } from './demand-models.ts';
 import { fieldPlan } from './field-plan.ts';
 import { type GpuUse, GpuWatch } from './gpu-use.ts';
 import { GuestSignals } from './guest-signals.ts';
@@ -231,7 +231,7 @@ export class VmRecord {
         const forecast = this.models.forecast(resource, wishes);
         if (!forecast) continue;
         const mends = resource === 'cpu' || resource === 'memory';
-        this.#forecasts[resource] = mends ? this.#workload.mend(resource, forecast, value, facts) : forecast;
+        this.#foresee(resource, mends ? this.#workload.mend(resource, forecast, value, facts) : forecast);
       }
       this.#noteAgreements(step.startMs, step.points, policy);
       const { id, current } = this;
@@ -239,6 +239,11 @@ export class VmRecord {
       if (block) blocks.push(block);
     }
     return blocks;
+  }
+
+  /** Models know the past only; that nobody computes on more than all vCPUs is known here. */
+  #foresee(resource: Resource, forecast: ForecastView | null): void {
+    if (forecast) this.#forecasts[resource] = resource === 'cpu' ? atMost(forecast, this.inventory.vcpus) : forecast;
   }
 
   /** Was what is granted enough in this step? Counted where both are known. */
@@ -329,8 +334,7 @@ export class VmRecord {
     for (const { resource, name, lastMs, bytes: state } of models) {
       if (!this.models.restore(resource, name, lastMs, state)) continue;
       restored++;
-      const forecast = this.models.forecast(resource, policy.resolve(this.matched, resource));
-      if (forecast) this.#forecasts[resource] = forecast;
+      this.#foresee(resource, this.models.forecast(resource, policy.resolve(this.matched, resource)));
     }
     if (restored > 0) this.#learning.open();
     return restored;
@@ -343,8 +347,7 @@ export class VmRecord {
       const wishes = policy.resolve(this.matched, resource);
       if (wishes.mode === 'off') continue;
       learnt += this.models.relearn(resource, wishes.forecaster, steps);
-      const forecast = this.models.forecast(resource, wishes);
-      if (forecast) this.#forecasts[resource] = forecast;
+      this.#foresee(resource, this.models.forecast(resource, wishes));
     }
     if (learnt > 0) this.#learning.open();
     return learnt;
