@@ -5,6 +5,7 @@
  * nothing is written.
  */
 import { writeFileSync, writeSync } from 'node:fs';
+import { errorText } from './errors.ts';
 
 export interface ServiceNotifier {
   /** The service does its work: called once. From here on the event loop's pulse is told, until it stops. */
@@ -42,11 +43,14 @@ export function serviceNotifier(environment: Environment, write: (fd: number, li
 }
 
 function beat(file: string): void {
+  let told = false;
   const write = (): void => {
     try {
       writeFileSync(file, `${process.pid}\n`);
-    } catch {
-      // A pulse that cannot be written is one that is missed.
+    } catch (error) {
+      // A pulse that cannot be written is one that is missed; whoever then wonders should find out why.
+      if (!told) process.emitWarning(`no pulse can be written: ${errorText(error)}`);
+      told = true;
     }
   };
   write();

@@ -150,7 +150,8 @@ async function healthy(store: Store, name: string): Promise<void> {
   };
   await eventually(`${name} is healthy`, asks).catch((error: unknown) => {
     const { output } = store.podman('logs', '--tail', '20', name);
-    throw new Error(`${errorText(error)}; its check ended with ${last.status}: ${last.output.trim()}\n${output}`);
+    const health = store.podman('inspect', '--format', '{{json .State.Health}}', name).output.trim();
+    throw new Error(`${errorText(error)}; its check ended with ${last.status}: ${last.output.trim()} ${health.slice(-1500)}\n${output}`);
   });
 }
 

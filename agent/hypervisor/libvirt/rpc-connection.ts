@@ -75,6 +75,18 @@ export async function openRpcConnection(options: RpcOptions): Promise<RpcConnect
   return new Connection(socket, options);
 }
 
+function whatToDo(cause: unknown): string {
+  switch ((cause as { code?: string } | undefined)?.code) {
+    case 'ENOENT':
+    case 'ECONNREFUSED':
+      return '; nobody listens there: is libvirtd installed and running? --connect URI names another';
+    case 'EACCES':
+      return "; who asks may not open it: join the group of that socket (libvirt's), or ask as root";
+    default:
+      return '';
+  }
+}
+
 function openSocket({ socketPath, clock, connectDeadlineMs }: RpcOptions): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ path: socketPath });
@@ -82,7 +94,9 @@ function openSocket({ socketPath, clock, connectDeadlineMs }: RpcOptions): Promi
     const fail = (why: string, cause?: unknown): void => {
       timer.cancel();
       socket.destroy();
-      reject(new HeadroomError('HYPERVISOR_UNAVAILABLE', `cannot connect to libvirt at ${socketPath}: ${why}`, { cause }));
+      reject(
+        new HeadroomError('HYPERVISOR_UNAVAILABLE', `cannot connect to libvirt at ${socketPath}: ${why}${whatToDo(cause)}`, { cause }),
+      );
     };
     socket.once('connect', () => {
       timer.cancel();

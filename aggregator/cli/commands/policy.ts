@@ -86,7 +86,7 @@ export async function applyText({ api, io, output }: CommandContext, { text, fil
     const header = ifVersion === null ? {} : { header: { 'if-match': `"${ifVersion}"` } };
     const done = await api.send('put', '/v1/policies', { query: { dryRun }, ...header, body: text });
     const head = dryRun ? 'not applied (--dry-run); it would change:' : `policy version ${done.version} is in force:`;
-    const changes = done.changes.length === 0 ? ['nothing'] : done.changes;
+    const changes = done.changes.length === 0 ? ['nothing for the VMs that are known now'] : done.changes;
     const lines = [head, ...changes.map((change) => `  ${change}`), ...planLines(done)];
     io.out(render(output, done, () => lines.map((line) => `${printable(line)}\n`).join(''), false));
     return EXIT.ok;
