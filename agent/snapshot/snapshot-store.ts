@@ -194,6 +194,8 @@ class Store implements SnapshotStore {
 
   collect(): Promise<SweepReport> {
     return this.#inTurn(async () => {
+      // A manifest that was removed and not synced could be back after a power cut, without its records.
+      await this.#files.syncFolder(this.#folder);
       const live = new Set<string>();
       for (const id of await this.list()) for (const digest of recordsOf(await this.#manifest(id))) live.add(digest);
       for (const id of this.#damaged) await this.#writeManifest(id, this.#sealed(await this.#manifest(id)));
