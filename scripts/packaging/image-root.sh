@@ -16,6 +16,5 @@ if [ -f /etc/ssl/certs/ca-certificates.crt ]; then
 fi
 printf 'root:x:0:0:root:/:/usr/sbin/nologin\nheadroom:x:10001:10001:headroom:/var/lib/%s:/usr/sbin/nologin\n' "$home" > /image/etc/passwd
 printf 'root:x:0:\nheadroom:x:10001:\n' > /image/etc/group
-# Podman lays a directory's mode over the tmpfs that is mounted there, and not its owner: the agent's pulse could not be written.
-chmod 1777 /image/tmp /image/run/headroom
+chmod 1777 /image/tmp
 chown -R 10001:10001 "/image/var/lib/$home" /image/run/headroom
