@@ -11,7 +11,7 @@ export interface StateEvidence {
   guestAgent: boolean;
   /** This host saw it serve; absent = nobody looked. */
   serves?: boolean;
-  /** Time since it was first seen running, ms. */
+  /** How long the guest has lived, ms. */
   runningMs: number;
   /** What the application says of itself; absent = nobody asks it. */
   probe?: Probe;

@@ -88,6 +88,8 @@ export interface Hypervisor {
   facts(id: VmId): Promise<VmFacts>;
   /** Process id of the VM's hypervisor process, for cgroup and /proc collectors; null when it does not run. */
   processId(id: VmId): Promise<number | null>;
+  /** How long that process has been there, ms; null when it does not run, or not on this machine. */
+  processAgeMs(id: VmId): Promise<number | null>;
   /**
    * Statistics of all running VMs (or of `ids`). VMs that do not answer by the deadline are named in `stuck`, the others
    * are returned.

@@ -78,6 +78,8 @@ export interface SimulatedVm {
   guestOoms: number;
   unmetCoreMs: number;
   processId: number;
+  /** When that process began, by the host's monotonic clock. */
+  processSinceMs: number;
 }
 
 const OVERHEAD_MIB = 60;
@@ -155,6 +157,7 @@ export function createSimulatedVm(options: SimulatedVmOptions, processId: number
     guestOoms: 0,
     unmetCoreMs: 0,
     processId,
+    processSinceMs: nowMs,
   };
 }
 

@@ -175,6 +175,12 @@ class SimulatedLibrary implements SimulatedHypervisor {
     return this.#call({ method: 'facts', id, setting: null }, (vm) => simulatedFacts(vm));
   }
 
+  processAgeMs(id: VmId): Promise<number | null> {
+    return this.#call({ method: 'other', id, setting: null }, (vm) =>
+      vm.power === 'shutoff' ? null : this.#clock.monotonicMs() - vm.processSinceMs,
+    );
+  }
+
   processId(id: VmId): Promise<number | null> {
     return this.#call({ method: 'other', id, setting: null }, (vm) => (vm.power === 'shutoff' ? null : vm.processId));
   }
@@ -338,7 +344,8 @@ class SimulatedLibrary implements SimulatedHypervisor {
     this.#advance();
     const { id, name } = guest.options;
     const processId = this.#nextProcessId++;
-    this.#vms.set(id, { ...guest, counters: { ...guest.counters }, processId, cameAlive: true, job: false });
+    const processSinceMs = this.#clock.monotonicMs();
+    this.#vms.set(id, { ...guest, counters: { ...guest.counters }, processId, processSinceMs, cameAlive: true, job: false });
     this.#emit({ kind: 'lifecycle', id, name, power: guest.power, detail: 'resumed: migrated' });
   }
 
@@ -351,8 +358,10 @@ class SimulatedLibrary implements SimulatedHypervisor {
   setPower(id: VmId, power: PowerState): void {
     this.#advance();
     const vm = this.#vm(id);
-    if (power === 'running' && vm.power !== 'paused') boot(vm, this.#movedToMs);
-    else if (power === 'shutoff' || power === 'crashed') powerOff(vm, power);
+    if (power === 'running' && vm.power !== 'paused') {
+      boot(vm, this.#movedToMs);
+      vm.processSinceMs = this.#clock.monotonicMs();
+    } else if (power === 'shutoff' || power === 'crashed') powerOff(vm, power);
     else vm.power = power;
     this.#emit({ kind: 'lifecycle', id, name: vm.options.name, power, detail: `now ${power}` });
   }

@@ -145,6 +145,7 @@ async function followPower(context: HostContext, counters: CounterSource, entry:
     if (!wasHolding || processId !== entry.processId) await started(context, counters, entry, processId);
     else if (power === 'running' && !isUp(entry)) {
       entry.runningSinceMs = context.clock.monotonicMs();
+      entry.aliveSinceMs = await aliveSince(context, entry);
       // Paused until all of it was here: only now does it tell that it came alive.
       if (!hasEntries(entry.record)) await watchOurs(context, entry, processId);
     }
@@ -197,6 +198,13 @@ async function started(context: HostContext, counters: CounterSource, entry: VmE
   await watchOurs(context, entry, processId);
   entry.processId = processId;
   entry.runningSinceMs = context.clock.monotonicMs();
+  entry.aliveSinceMs = await aliveSince(context, entry);
+}
+
+/** A guest that was here before we were, or that was moved here, does not boot. Where nobody can tell, it lives since now. */
+async function aliveSince({ hypervisor, clock }: HostContext, { id }: VmEntry): Promise<number> {
+  if (await hypervisor.cameAlive(id).catch(() => false)) return Number.NEGATIVE_INFINITY;
+  return clock.monotonicMs() - ((await hypervisor.processAgeMs(id).catch(() => null)) ?? 0);
 }
 
 /** What was written to this process before, by its own record or the one it carries, is watched as ours. */

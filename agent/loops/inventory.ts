@@ -104,7 +104,7 @@ function vmInventory(context: HostContext, entry: VmEntry, slices: readonly Foun
     guestAgent: entry.guestAgent,
     serves: entry.serves,
     ...(asksForProbe(facts?.labels ?? {}) ? { probe: entry.applicationReady } : {}),
-    runningMs: clock.monotonicMs() - entry.runningSinceMs,
+    runningMs: clock.monotonicMs() - entry.aliveSinceMs,
     bootDeadlineMs: settings.bootDeadlineMs,
   };
   return {

@@ -59,7 +59,10 @@ export interface VmEntry {
   pendingMiB: number;
   record: VmRecord;
   results: CommandResult[];
+  /** Since when we know it to run, by our monotonic clock. */
   runningSinceMs: number;
+  /** Since when the guest lives, by our monotonic clock: before we were there, or minus infinity where it came here alive. */
+  aliveSinceMs: number;
   guestAgent: boolean;
   /** A guest agent spoke since it was started: Headroom's runs on Linux only. */
   guestAgentSeen: boolean;
@@ -130,6 +133,7 @@ export function createVmEntry(
     record: record ?? emptyRecord(id, name, null),
     results: [],
     runningSinceMs: Number.NaN,
+    aliveSinceMs: Number.NaN,
     guestAgent: false,
     guestAgentSeen: false,
     applicationReady: null,

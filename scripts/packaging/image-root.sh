@@ -3,7 +3,7 @@
 # usual authorities where the base has them, and one user. Run in the first stage of an image's build.
 set -eu
 home=$1
-mkdir -p /image /image/tmp /image/run/headroom /image/etc/headroom "/image/var/lib/$home"
+mkdir -p /image /image/tmp /image/etc/headroom "/image/var/lib/$home"
 for package in /package/*.deb; do dpkg-deb -x "$package" /image; done
 rm -rf /image/usr/share /image/usr/lib/systemd /image/etc/headroom/*
 ldd "/image/usr/lib/$home/node" | sed -n 's|.* \(/[^ ]*\) (.*|\1|p; s|^\t\(/[^ ]*\) (.*|\1|p' | sort -u | while read -r library; do
@@ -17,4 +17,4 @@ fi
 printf 'root:x:0:0:root:/:/usr/sbin/nologin\nheadroom:x:10001:10001:headroom:/var/lib/%s:/usr/sbin/nologin\n' "$home" > /image/etc/passwd
 printf 'root:x:0:\nheadroom:x:10001:\n' > /image/etc/group
 chmod 1777 /image/tmp
-chown -R 10001:10001 "/image/var/lib/$home" /image/run/headroom
+chown -R 10001:10001 "/image/var/lib/$home"

@@ -79,6 +79,10 @@ export function hypervisorContract(t: Test, adapter: HypervisorAdapter): void {
     t.equal(await hypervisor.jobActive(vm), false);
     const pid = await hypervisor.processId(vm);
     t.ok(adapter.real ? Number(pid) > 1 : pid === null);
+    const ageMs = await hypervisor.processAgeMs(vm);
+    t.equal(ageMs === null, pid === null);
+    await passTime(STEP_MS);
+    if (ageMs !== null) t.ok(Number(await hypervisor.processAgeMs(vm)) > ageMs, 'it grows older');
   });
 
   for (const resource of RESOURCES) {

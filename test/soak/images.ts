@@ -103,8 +103,6 @@ async function runBoth(store: Store, folder: string): Promise<Record<string, unk
       store,
       'agent',
       '--pid=host',
-      '--tmpfs',
-      '/run/headroom:mode=1777',
       '-v',
       `${libvirtd.runFolder}:/run/libvirt`,
       '-v',

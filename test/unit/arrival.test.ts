@@ -80,6 +80,34 @@ t.test('paused until all of it is here: looked at before it came alive', async (
   await Promise.all([here.stop(), source.stop()]);
 });
 
+t.test('a guest that lived before its agent came, or before it came here, does not boot; one that is started does', async (t) => {
+  const here = await agentWorld([calmVm(A)], { bootDeadlineMs: 60_000 });
+  const stateOf = (vm = A) => here.inventory(vm)?.state;
+  await here.run(30);
+  t.equal(stateOf(), 'launching');
+  await here.run(60);
+  t.equal(stateOf(), 'ready');
+  await here.restart();
+  await here.run(10);
+  t.equal(stateOf(), 'ready', 'the agent began anew, and not the guest');
+  here.hypervisor.setPower(A, 'paused');
+  await here.run(10);
+  here.hypervisor.setPower(A, 'running');
+  await here.run(10);
+  t.equal(stateOf(), 'ready', 'it goes on where it was');
+  const elsewhere = await agentWorld([calmVm(B)]);
+  await elsewhere.run(5);
+  here.hypervisor.takeIn(elsewhere.hypervisor.truth(B));
+  await here.run(10);
+  t.equal(stateOf(B), 'ready', 'it moved');
+  here.hypervisor.setPower(A, 'shutoff');
+  await here.run(10);
+  here.hypervisor.setPower(A, 'running');
+  await here.run(10);
+  t.equal(stateOf(), 'launching');
+  await Promise.all([here.stop(), elsewhere.stop()]);
+});
+
 t.test('started anew with an old record in its definition: what it was started with is its own', async (t) => {
   const source = await managedElsewhere();
   const { metadata } = source.hypervisor.truth(A);

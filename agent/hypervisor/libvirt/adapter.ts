@@ -22,7 +22,7 @@ import { settingsFromXml } from './definition.ts';
 import { LABELS_NAMESPACE, labelsFromElement, STATE_NAMESPACE } from './domain-metadata.ts';
 import { channelByAlias, factsFromXml } from './domain-xml.ts';
 import { isCameAlive, powerOf, type RawEvent } from './events.ts';
-import { cgroupVersion, processIdOf } from './local-host.ts';
+import { cgroupVersion, processAgeMsOf, processIdOf } from './local-host.ts';
 import { type DomainRef, type LibvirtApi, STATS_ACTIVE, STATS_NOWAIT, XML_INACTIVE } from './procedures.ts';
 import { readNativeResource, readResource, restoreNative, type Tuning, writeResource } from './resource-tuning.ts';
 import { LIBVIRT_NO_METADATA, LibvirtError } from './rpc-errors.ts';
@@ -160,6 +160,11 @@ class LibvirtHypervisor implements Hypervisor {
 
   async processId(id: VmId): Promise<number | null> {
     return processIdOf(this.#root, this.#stateFolder, await this.#domain(id));
+  }
+
+  async processAgeMs(id: VmId): Promise<number | null> {
+    const pid = await this.processId(id);
+    return pid === null ? null : processAgeMsOf(this.#root, pid);
   }
 
   async stats(groups: readonly StatsGroup[], ids?: readonly VmId[]): Promise<{ stats: VmStats[]; stuck: VmId[] }> {
