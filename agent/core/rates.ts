@@ -37,11 +37,12 @@ export function createRate(options: RateOptions): Rate {
   };
 }
 
-/** Growth of a counter between two readings; NaN when it was reset or the earlier reading is unknown. */
+/** Growth of a counter between two readings; NaN when it was reset or the earlier reading is unknown. One that was beyond `wrapsAt` does not wrap there. */
 export function counterDifference(before: number, after: number, wrapsAt?: number): number {
   if (after >= before) return after - before;
-  if (wrapsAt !== undefined && before >= wrapsAt * (1 - WRAP_SHARE) && after <= wrapsAt * WRAP_SHARE) return wrapsAt - before + after;
-  return Number.NaN;
+  if (wrapsAt === undefined || before >= wrapsAt) return Number.NaN;
+  const wrapped = before >= wrapsAt * (1 - WRAP_SHARE) && after <= wrapsAt * WRAP_SHARE;
+  return wrapped ? wrapsAt - before + after : Number.NaN;
 }
 
 /** Rates of a fixed set of named counters, all read at the same moment. */

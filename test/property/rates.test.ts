@@ -41,6 +41,18 @@ t.test('anything at all in: never negative, never infinite', async () => {
         return Number.isNaN(result) || (result >= 0 && result < Number.POSITIVE_INFINITY);
       });
     }),
+    // A counter that was a little beyond where it was said to wrap.
+    {
+      examples: [
+        [
+          [
+            { value: 2 ** 32 + 1e-6, nowMs: 0 },
+            { value: 0, nowMs: 20 },
+          ],
+          true,
+        ],
+      ],
+    },
   );
 });
 
