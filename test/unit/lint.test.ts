@@ -64,6 +64,22 @@ t.test("an administrator's own cap is gone back to, whatever caps of ours would 
   t.end();
 });
 
+t.test('a claim raises a VM to what no cap may go below, whatever is guaranteed, and no hundredth more', (t) => {
+  const c = cleanCase();
+  const vm = c.snapshot.vms[0]!;
+  vm.current.cpu = { resource: 'cpu', weight: 100, capCores: 0.3 };
+  vm.demand.cpu.vouched = false;
+  c.resources.cpu.guaranteedFraction = 0;
+  const least = 0.2 * vm.vcpus;
+  const found = (cores: number): boolean => {
+    c.plan.steps[1] = cpuStep(vm, cores);
+    return lint(c).some(({ rule }) => rule === 'claimed');
+  };
+  t.notOk(found(least));
+  t.ok(found(least + 0.02));
+  t.end();
+});
+
 /** Steps of the clean case: 0 shrinks memory of VM 2, 1 grows CPU of VM 1, 2 grows memory of VM 3. */
 const BREAK: Record<string, [rule: string, change: (c: Case) => void][]> = {
   eligibility: [['eligibility', (c) => (c.snapshot.vms[1]!.eligibility.memory = { allowed: false, reason: 'locked memory' })]],
@@ -162,6 +178,13 @@ const BREAK: Record<string, [rule: string, change: (c: Case) => void][]> = {
       (c) => {
         c.snapshot.vms[2]!.demand.memory.vouched = false;
         c.resources.memory.guaranteedFraction = 0.5;
+      },
+    ],
+    [
+      'claimed',
+      (c) => {
+        c.snapshot.vms[0]!.demand.cpu.vouched = false;
+        c.resources.cpu.guaranteedFraction = 0.5;
       },
     ],
   ],

@@ -108,29 +108,37 @@ export const takenOnGoodGrounds: StepRule = ({ step, vm }) => {
   return forecast.confidence < CONFIDENCE_MIN ? `the forecast's confidence is ${forecast.confidence}` : null;
 };
 
-/** A tenant's claim raises a VM to its guaranteed share at most. */
+/** A tenant's claim raises a VM to its guaranteed share at most; what no cap may go below is everybody's. */
 export const claimedWithinGuarantee: StepRule = ({ step, vm, policy }) => {
   if (vm.demand[step.resource].vouched || !gives(step.from, step.to) || releasesCap(step, vm)) return null;
   const share = guaranteed({ step, vm, policy });
   if (share === null) return null;
-  const [amount, unit] = claimedAmount(step, vm);
-  return amount > share + ROUNDING.mib ? `claimed demand would raise it to ${amount} ${unit}, its guarantee is ${share}` : null;
+  const [amount, unit, rounding] = claimedAmount(step, vm);
+  return amount > share + rounding ? `claimed demand would raise it to ${amount} ${unit}, its guarantee is ${share}` : null;
 };
 
 /** Where the cap stays, a weight is what is given: as many weights as the baseline has stand for one core. */
-function claimedAmount(step: LintedStep['step'], vm: LintedStep['vm']): [number, string] {
+function claimedAmount(step: LintedStep['step'], vm: LintedStep['vm']): [number, string, rounding: number] {
   const from = settingOf(step.from, 'cpu');
   const to = settingOf(step.to, 'cpu');
-  if (!from || !to || from.capCores !== to.capCores) return amountOf(step.to);
-  return [to.weight / (settingOf(vm.baseline.cpu, 'cpu')?.weight ?? 100), 'cores'];
+  if (!from || !to) return [...amountOf(step.to), ROUNDING.mib];
+  if (from.capCores !== to.capCores) return [...amountOf(step.to), 2 * ROUNDING.cores];
+  // Weights are whole.
+  const perCore = settingOf(vm.baseline.cpu, 'cpu')?.weight ?? 100;
+  return [to.weight / perCore, 'cores', 1 / perCore + ROUNDING.cores];
 }
 
+/** A share of the ceiling: of CPU all its vCPUs where the policy has no lower one, of the others what the baseline grants. */
 function guaranteed({ step, vm, policy }: Pick<LintedStep, 'step' | 'vm' | 'policy'>): number | null {
+  const floor = policy.floor ?? 0;
+  if (step.resource === 'cpu') {
+    const ceiling = Math.min(policy.ceiling ?? vm.vcpus, vm.vcpus);
+    return Math.max(ceiling * policy.guaranteedFraction, floor, CAP_PER_VCPU_MIN * vm.vcpus);
+  }
   const baseline = vm.baseline[step.resource];
   const [granted] = baseline ? amountOf(baseline) : [Number.POSITIVE_INFINITY];
-  const fallback = policy.ceiling ?? (step.resource === 'cpu' ? vm.vcpus : null);
-  const base = Number.isFinite(granted) ? granted : fallback;
-  return base === null ? null : Math.max(base * policy.guaranteedFraction, policy.floor ?? 0);
+  const ceiling = Number.isFinite(granted) ? granted : policy.ceiling;
+  return ceiling === null ? null : Math.max(ceiling * policy.guaranteedFraction, floor);
 }
 
 function amountOf(setting: LintedStep['step']['to']): [number, string] {
