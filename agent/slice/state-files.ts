@@ -7,6 +7,7 @@ import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync
 import { join } from 'node:path';
 import { errorText, HeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
+import { startTicksIn } from '../core/proc-stat.ts';
 import { type FoundSlice, parseSliceState, type SliceState } from '../core/slice-state.ts';
 
 const FOR_ALL = { folder: 0o755, file: 0o644 };
@@ -53,11 +54,10 @@ export function findSlices(folder: string): FoundSlice[] {
     .map((state) => ({ state, alive: startTicks(state.pid) === state.startTicks }));
 }
 
-/** When a process began, clock ticks after boot; null = there is none. Field 22 of /proc/PID/stat, counted after the name's bracket. */
+/** When a process began, clock ticks after boot; null = there is none. */
 export function startTicks(pid: number | 'self'): number | null {
   try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return Number(text.slice(text.lastIndexOf(')') + 2).split(' ')[19]);
+    return startTicksIn(readFileSync(`/proc/${pid}/stat`, 'utf8'));
   } catch {
     return null;
   }

@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { startTicksIn, TICKS_PER_SECOND } from '../../core/proc-stat.ts';
 import type { CgroupVersion } from './cpu-tuning.ts';
 import type { DomainRef } from './procedures.ts';
 
@@ -28,15 +29,12 @@ export async function processIdOf(root: string, stateFolder: string, domain: Dom
   return command?.includes(domain.uuid) ? pid : null;
 }
 
-/** Clock ticks a second in which /proc tells times: the same on every Linux that programs run on (`getconf CLK_TCK`). */
-const TICKS_PER_SECOND = 100;
-
-/** Field 22 of /proc/PID/stat, clock ticks after boot, counted behind the name's bracket; against /proc/uptime. Null: there is no such process. */
+/** By /proc/PID/stat and /proc/uptime. Null: there is no such process. */
 export async function processAgeMsOf(root: string, pid: number): Promise<number | null> {
   const stat = await readText(join(root, 'proc', String(pid), 'stat'));
   const uptime = await readText(join(root, 'proc/uptime'));
   if (stat === null || uptime === null) return null;
-  const startedSeconds = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]) / TICKS_PER_SECOND;
+  const startedSeconds = startTicksIn(stat) / TICKS_PER_SECOND;
   const ageMs = (Number.parseFloat(uptime) - startedSeconds) * 1000;
   return Number.isFinite(ageMs) ? Math.max(0, ageMs) : null;
 }
