@@ -101,9 +101,11 @@ t.test('over real sockets', async (t) => {
   };
   round();
   const client = connect(path);
+  // Listened for at once: it may be closed before the first scrape has come.
+  const closed = new Promise((resolve) => client.once('close', resolve));
   client.end('jobs:30|c\ndepth:4|g');
   await until(() => scrapes === 1, 'the first scrape');
-  await new Promise((resolve) => client.on('close', resolve));
+  await closed;
   await new Promise((resolve) => setTimeout(resolve, 100));
   nowMs = 15_000;
   const first = round();
