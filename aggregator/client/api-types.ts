@@ -1655,8 +1655,11 @@ export interface components {
             } | null;
             /** @description What stood in the way, or what was done instead and why */
             reason: string;
-            /** @enum {unknown} */
-            state: "working" | "ended";
+            /**
+             * @description tried: in a dry run; its host would be asked
+             * @enum {unknown}
+             */
+            state: "working" | "ended" | "tried";
             vm: string | null;
             vmName: string | null;
         };
@@ -2377,7 +2380,10 @@ export interface operations {
     };
     deleteAgentKeys: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -2433,7 +2439,10 @@ export interface operations {
     };
     postAgentKeysRotate: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: {
                 /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
                 "idempotency-key"?: string;
@@ -2538,7 +2547,10 @@ export interface operations {
     };
     postAnomaliesIdFeedback: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: {
                 /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
                 "idempotency-key"?: string;
@@ -2681,7 +2693,10 @@ export interface operations {
     };
     postApiTokens: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: {
                 /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
                 "idempotency-key"?: string;
@@ -2742,7 +2757,7 @@ export interface operations {
                         /** @enum {unknown} */
                         role: "viewer" | "operator" | "administrator";
                         tenant: string | null;
-                        token: string;
+                        token: string | null;
                     };
                 };
             };
@@ -2750,7 +2765,10 @@ export interface operations {
     };
     deleteApiTokensId: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: never;
             path: {
                 /** @description Id or name */
@@ -3078,7 +3096,10 @@ export interface operations {
     };
     postEnrolmentTokens: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: {
                 /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
                 "idempotency-key"?: string;
@@ -3124,7 +3145,7 @@ export interface operations {
                         /** @description UTC milliseconds */
                         expiresAtMs: number;
                         id: string;
-                        token: string;
+                        token: string | null;
                     };
                 };
             };
@@ -3314,7 +3335,10 @@ export interface operations {
     };
     putGroupsNameBounds: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: {
                 /** @description the ETag of what was looked at; 412 when it is another by now, `*`: whatever it is */
                 "if-match"?: string;
@@ -3410,7 +3434,10 @@ export interface operations {
     };
     deleteGroupsNameBounds: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: {
                 /** @description the ETag of what was looked at; 412 when it is another by now, `*`: whatever it is */
                 "if-match"?: string;
@@ -3499,7 +3526,10 @@ export interface operations {
     };
     putGroupsNameMembersVm: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: never;
             path: {
                 name: string;
@@ -3586,7 +3616,10 @@ export interface operations {
     };
     deleteGroupsNameMembersVm: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: never;
             path: {
                 name: string;
@@ -3673,7 +3706,10 @@ export interface operations {
     };
     postGroupsNameMembersVmDrained: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: {
                 /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
                 "idempotency-key"?: string;
@@ -3763,7 +3799,10 @@ export interface operations {
     };
     postGroupsNameMembersVmUndo: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: {
                 /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
                 "idempotency-key"?: string;
@@ -4013,7 +4052,10 @@ export interface operations {
                 /** @description only tell what would be done */
                 dryRun?: boolean;
             };
-            header?: never;
+            header?: {
+                /** @description the ETag of what was looked at; 412 when it is another by now, `*`: whatever it is */
+                "if-match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -4067,7 +4109,10 @@ export interface operations {
                 /** @description only tell what would be done */
                 dryRun?: boolean;
             };
-            header?: never;
+            header?: {
+                /** @description the ETag of what was looked at; 412 when it is another by now, `*`: whatever it is */
+                "if-match"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -5516,7 +5561,10 @@ export interface operations {
     };
     postSuspensionsCollect: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: {
                 /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
                 "idempotency-key"?: string;
@@ -6460,7 +6508,10 @@ export interface operations {
     };
     postVmsIdCredentials: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: {
                 /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
                 "idempotency-key"?: string;
@@ -6664,7 +6715,10 @@ export interface operations {
     };
     deleteVmsIdIsolation: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: never;
             path: {
                 id: string;
@@ -6770,7 +6824,10 @@ export interface operations {
     };
     putVmsIdPrefetch: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: never;
             path: {
                 /** @description UUID, or the name where it is unique */
@@ -6837,8 +6894,11 @@ export interface operations {
                         } | null;
                         /** @description What stood in the way, or what was done instead and why */
                         reason: string;
-                        /** @enum {unknown} */
-                        state: "working" | "ended";
+                        /**
+                         * @description tried: in a dry run; its host would be asked
+                         * @enum {unknown}
+                         */
+                        state: "working" | "ended" | "tried";
                         vm: string | null;
                         vmName: string | null;
                     };
@@ -6848,7 +6908,10 @@ export interface operations {
     };
     deleteVmsIdPrefetch: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: never;
             path: {
                 /** @description UUID, or the name where it is unique */
@@ -6903,8 +6966,11 @@ export interface operations {
                         } | null;
                         /** @description What stood in the way, or what was done instead and why */
                         reason: string;
-                        /** @enum {unknown} */
-                        state: "working" | "ended";
+                        /**
+                         * @description tried: in a dry run; its host would be asked
+                         * @enum {unknown}
+                         */
+                        state: "working" | "ended" | "tried";
                         vm: string | null;
                         vmName: string | null;
                     };
@@ -6914,7 +6980,10 @@ export interface operations {
     };
     postVmsIdResume: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: {
                 /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
                 "idempotency-key"?: string;
@@ -6972,8 +7041,11 @@ export interface operations {
                         } | null;
                         /** @description What stood in the way, or what was done instead and why */
                         reason: string;
-                        /** @enum {unknown} */
-                        state: "working" | "ended";
+                        /**
+                         * @description tried: in a dry run; its host would be asked
+                         * @enum {unknown}
+                         */
+                        state: "working" | "ended" | "tried";
                         vm: string | null;
                         vmName: string | null;
                     };
@@ -7149,7 +7221,10 @@ export interface operations {
     };
     postVmsIdSnapshotVerify: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: {
                 /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
                 "idempotency-key"?: string;
@@ -7207,8 +7282,11 @@ export interface operations {
                         } | null;
                         /** @description What stood in the way, or what was done instead and why */
                         reason: string;
-                        /** @enum {unknown} */
-                        state: "working" | "ended";
+                        /**
+                         * @description tried: in a dry run; its host would be asked
+                         * @enum {unknown}
+                         */
+                        state: "working" | "ended" | "tried";
                         vm: string | null;
                         vmName: string | null;
                     };
@@ -7218,7 +7296,10 @@ export interface operations {
     };
     postVmsIdSuspend: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description only tell what would be done */
+                dryRun?: boolean;
+            };
             header?: {
                 /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
                 "idempotency-key"?: string;
@@ -7276,8 +7357,11 @@ export interface operations {
                         } | null;
                         /** @description What stood in the way, or what was done instead and why */
                         reason: string;
-                        /** @enum {unknown} */
-                        state: "working" | "ended";
+                        /**
+                         * @description tried: in a dry run; its host would be asked
+                         * @enum {unknown}
+                         */
+                        state: "working" | "ended" | "tried";
                         vm: string | null;
                         vmName: string | null;
                     };

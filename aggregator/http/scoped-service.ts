@@ -15,10 +15,10 @@ function scopedSpawning(spawning: SpawnService, named: (by: string) => string): 
   return {
     ...spawning,
     applyTemplate: (name, source, by, options) => spawning.applyTemplate(name, source, named(by), options),
-    setGroupBounds: (name, bounds, by) => spawning.setGroupBounds(name, bounds, named(by)),
-    undoMember: (name, vm, by) => spawning.undoMember(name, vm, named(by)),
-    handOver: (name, vm, by) => spawning.handOver(name, vm, named(by)),
-    giveBack: (name, vm, by) => spawning.giveBack(name, vm, named(by)),
+    setGroupBounds: (name, bounds, by, dryRun) => spawning.setGroupBounds(name, bounds, named(by), dryRun),
+    undoMember: (name, vm, by, dryRun) => spawning.undoMember(name, vm, named(by), dryRun),
+    handOver: (name, vm, by, dryRun) => spawning.handOver(name, vm, named(by), dryRun),
+    giveBack: (name, vm, by, dryRun) => spawning.giveBack(name, vm, named(by), dryRun),
   };
 }
 
@@ -88,15 +88,15 @@ export function scopedService(service: AggregatorService, whose: () => Principal
     ...scopedPolicies(service, all, refuse, named),
     ...scopedRecommendations(service, (vm) => all() || seesId(vm), refuse, named),
     incidents: () => (all() ? service.incidents() : service.incidents().filter(({ vm }) => seesId(vm as VmId))),
-    judgeIncident(id, feedback, by) {
+    judgeIncident(id, feedback, by, dryRun) {
       const seen = all() || service.incidents().some((incident) => incident.id === id && seesId(incident.vm as VmId));
-      return seen ? service.judgeIncident(id, feedback, named(by)) : refuse(`incident ${id}`);
+      return seen ? service.judgeIncident(id, feedback, named(by), dryRun) : refuse(`incident ${id}`);
     },
     addKnownEvent(event, by) {
       if (!all() && !seesId(event.vm as VmId | null)) refuse('an event of every VM, or of one elsewhere,');
       service.addKnownEvent(event, named(by));
     },
-    releaseVm: (vm, by) => (all() ? service.releaseVm(vm, named(by)) : refuse('an isolation')),
+    releaseVm: (vm, by, dryRun) => (all() ? service.releaseVm(vm, named(by), dryRun) : refuse('an isolation')),
     slas: () => (all() ? service.slas() : []),
     loans: () => (all() ? service.loans() : []),
     shortages: () => (all() ? service.shortages() : []),
@@ -118,7 +118,8 @@ export function scopedService(service: AggregatorService, whose: () => Principal
       recent: (vm, limit) => (all() || seesId(vm) ? service.notifications.recent(vm, limit) : []),
       subscribe: (vm, listener) => (all() || seesId(vm) ? service.notifications.subscribe(vm, listener) : refuse(`VM ${vm}`)),
     },
-    askForLogin: (vm, publicKey, by) => (all() || seesId(vm) ? service.askForLogin(vm, publicKey, named(by)) : refuse(`VM ${vm}`)),
+    askForLogin: (vm, publicKey, by, dryRun) =>
+      all() || seesId(vm) ? service.askForLogin(vm, publicKey, named(by), dryRun) : refuse(`VM ${vm}`),
     login: (vm, id) => (all() || seesId(vm) ? service.login(vm, id) : null),
     get spawning() {
       return all() ? scopedSpawning(service.spawning, named) : refuse('what VMs are made from');

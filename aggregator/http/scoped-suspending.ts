@@ -23,11 +23,12 @@ export function scopedSuspending({ service, named, own, refuse }: Scope): Suspen
       const found = service.suspending.order(id);
       return found !== null && own(found.vm) ? found : null;
     },
-    suspend: (vm, by) => service.suspending.suspend(must(vm), named(by)),
-    resume: (vm, by) => service.suspending.resume(must(vm), named(by)),
-    prefetch: (vm, holdMs, bytesPerSecondMax, by) => service.suspending.prefetch(must(vm), holdMs, bytesPerSecondMax, named(by)),
-    release: (vm, by) => service.suspending.release(must(vm), named(by)),
-    verify: (vm, by) => service.suspending.verify(must(vm), named(by)),
-    collect: (host, by) => (own(null) ? service.suspending.collect(host, named(by)) : refuse('a snapshot store')),
+    suspend: (vm, by, dryRun) => service.suspending.suspend(must(vm), named(by), dryRun),
+    resume: (vm, by, dryRun) => service.suspending.resume(must(vm), named(by), dryRun),
+    prefetch: (vm, holdMs, bytesPerSecondMax, by, dryRun) =>
+      service.suspending.prefetch(must(vm), holdMs, bytesPerSecondMax, named(by), dryRun),
+    release: (vm, by, dryRun) => service.suspending.release(must(vm), named(by), dryRun),
+    verify: (vm, by, dryRun) => service.suspending.verify(must(vm), named(by), dryRun),
+    collect: (host, by, dryRun) => (own(null) ? service.suspending.collect(host, named(by), dryRun) : refuse('a snapshot store')),
   };
 }

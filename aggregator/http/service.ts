@@ -222,11 +222,11 @@ export interface AggregatorService {
   /** What is or was wrong with VMs, newest first. */
   incidents(): IncidentView[];
   /** A person's word on an incident tunes the VM's detectors; throws NOT_FOUND. */
-  judgeIncident(id: string, feedback: Feedback, by: string): IncidentView;
+  judgeIncident(id: string, feedback: Feedback, by: string, dryRun?: boolean): IncidentView;
   /** A deployment, a load test: what begins while it lasts is explained. */
   addKnownEvent(event: KnownEvent, by: string): void;
   /** Ends an isolation before its time; resolves with how that ended. */
-  releaseVm(vm: VmId, by: string): Promise<{ outcome: string; reason: string }>;
+  releaseVm(vm: VmId, by: string, dryRun?: boolean): Promise<{ outcome: string; reason: string }>;
   /** The policy's agreements on service, and how well they were kept. */
   slas(): SlaState[];
   /** What each host can be sold beyond what its VMs will want together, the roomiest first. */
@@ -250,7 +250,7 @@ export interface AggregatorService {
     subscribe(vm: VmId, listener: (notification: Notification) => void): () => void;
   };
   /** A login for a VM's user, sealed to that key. Throws UNAVAILABLE where it cannot be asked for, CONFLICT while one is made. */
-  askForLogin(vm: VmId, publicKey: PublicKey, by: string): CredentialView;
+  askForLogin(vm: VmId, publicKey: PublicKey, by: string, dryRun?: boolean): CredentialView;
   /** Null: there is no such login, or no longer. */
   login(vm: VmId, id: string): CredentialView | null;
   /** Templates, and groups of VMs made from them. */

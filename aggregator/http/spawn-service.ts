@@ -95,16 +95,16 @@ export interface SpawnService {
   /** Of a group, or null = of the fleet. Throws NOT_FOUND. */
   demand(group: string | null): DemandView;
   groups(): GroupView[];
-  /** Within the policy's; null = the policy's again. Throws NOT_FOUND, USAGE. */
-  setGroupBounds(name: string, bounds: { min: number; max: number } | null, by: string): Promise<GroupView>;
+  /** Within the policy's; null = the policy's again. Throws NOT_FOUND, USAGE. `dryRun` here and below: nothing but that. */
+  setGroupBounds(name: string, bounds: { min: number; max: number } | null, by: string, dryRun?: boolean): Promise<GroupView>;
   /** Takes a member back that drains or is stopped. Throws NOT_FOUND, CONFLICT when it is too late. */
-  undoMember(name: string, vm: VmId, by: string): Promise<GroupView>;
+  undoMember(name: string, vm: VmId, by: string, dryRun?: boolean): Promise<GroupView>;
   /** A VM made by others may be let go like the group's own. Throws NOT_FOUND, CONFLICT, UNAVAILABLE where its host does not allow it. */
-  handOver(name: string, vm: VmId, by: string): Promise<GroupView>;
+  handOver(name: string, vm: VmId, by: string, dryRun?: boolean): Promise<GroupView>;
   /** It is its owner's again, as it is now. Throws NOT_FOUND, CONFLICT for one that Headroom made. */
-  giveBack(name: string, vm: VmId, by: string): Promise<GroupView>;
+  giveBack(name: string, vm: VmId, by: string, dryRun?: boolean): Promise<GroupView>;
   /** Nothing uses it any more. Throws NOT_FOUND. */
-  memberDrained(name: string, vm: VmId): GroupView;
+  memberDrained(name: string, vm: VmId, dryRun?: boolean): GroupView;
 
   templates(): TemplateView[];
   /** Null: there is no such template, or version of it. */

@@ -41,7 +41,8 @@ export interface SuspendOrderView {
   host: HostId;
   by: string;
   askedAtMs: number;
-  state: 'working' | 'ended';
+  /** `tried`: its host would be asked; nothing was. */
+  state: 'working' | 'ended' | 'tried';
   progress: { doneBytes: number; totalBytes: number; restMs: number | null } | null;
   /** Null: it is under way. */
   outcome: string | null;
@@ -58,13 +59,13 @@ export interface SuspendService {
   orders(): SuspendOrderView[];
   /** Null: there is no such order, or no longer. */
   order(id: string): SuspendOrderView | null;
-  /** Throws UNAVAILABLE where the host cannot, CONFLICT while another order for the VM is under way. */
-  suspend(vm: VmId, by: string): SuspendOrderView;
-  resume(vm: VmId, by: string): SuspendOrderView;
+  /** Throws UNAVAILABLE where the host cannot, CONFLICT while another order for the VM is under way. `dryRun`: nothing but that. */
+  suspend(vm: VmId, by: string, dryRun?: boolean): SuspendOrderView;
+  resume(vm: VmId, by: string, dryRun?: boolean): SuspendOrderView;
   /** What it will touch first is fetched, and it waits paused for so long at most. */
-  prefetch(vm: VmId, holdMs: number, bytesPerSecondMax: number | null, by: string): SuspendOrderView;
-  release(vm: VmId, by: string): SuspendOrderView;
-  verify(vm: VmId, by: string): SuspendOrderView;
+  prefetch(vm: VmId, holdMs: number, bytesPerSecondMax: number | null, by: string, dryRun?: boolean): SuspendOrderView;
+  release(vm: VmId, by: string, dryRun?: boolean): SuspendOrderView;
+  verify(vm: VmId, by: string, dryRun?: boolean): SuspendOrderView;
   /** On one host, or on all that keep snapshots. */
-  collect(host: HostId | null, by: string): SuspendOrderView[];
+  collect(host: HostId | null, by: string, dryRun?: boolean): SuspendOrderView[];
 }

@@ -180,13 +180,8 @@ export class AgentRegistry implements AgentIdentities {
 
   /** Answers the token, which is not kept. Throws USAGE. */
   async issueToken(agent: PeerKey, validMs: number, by: string): Promise<{ token: string; id: string; expiresAtMs: number }> {
-    if (!(validMs >= 1000 && validMs <= TOKEN_MS_MAX))
-      throw new HeadroomError('USAGE', `a token is valid from 1 s to ${TOKEN_MS_MAX} ms, not ${validMs}`);
-    const nowMs = this.#nowMs();
-    const open = [...this.#tokens.values()].filter(({ usedAtMs, expiresAtMs }) => usedAtMs === null && expiresAtMs > nowMs);
-    if (open.length >= TOKENS_OPEN_MAX) throw new HeadroomError('CONFLICT', `${TOKENS_OPEN_MAX} tokens wait to be used already`);
+    const expiresAtMs = this.tryToken(validMs);
     const { id, token, hash } = makeSecret(PREFIX);
-    const expiresAtMs = nowMs + validMs;
     this.#tokens.set(id, { id, hash, agent, by, expiresAtMs, usedAtMs: null });
     await this.#save({
       event: 'enrolment-token-made',
@@ -197,15 +192,26 @@ export class AgentRegistry implements AgentIdentities {
     return { token, id, expiresAtMs };
   }
 
+  /** Until when a token would be valid that is made now. Throws what making it would. */
+  tryToken(validMs: number): number {
+    if (!(validMs >= 1000 && validMs <= TOKEN_MS_MAX))
+      throw new HeadroomError('USAGE', `a token is valid from 1 s to ${TOKEN_MS_MAX} ms, not ${validMs}`);
+    const nowMs = this.#nowMs();
+    const open = [...this.#tokens.values()].filter(({ usedAtMs, expiresAtMs }) => usedAtMs === null && expiresAtMs > nowMs);
+    if (open.length >= TOKENS_OPEN_MAX) throw new HeadroomError('CONFLICT', `${TOKENS_OPEN_MAX} tokens wait to be used already`);
+    return nowMs + validMs;
+  }
+
   /** In force first; without hashes. */
   list(): { keys: EnrolledKey[]; tokens: Omit<EnrolmentToken, 'hash'>[] } {
     const keys = [...this.#keys.values()].sort((a, b) => Number(a.revokedAtMs !== null) - Number(b.revokedAtMs !== null));
     return { keys, tokens: [...this.#tokens.values()].map(({ hash: _, ...told }) => told) };
   }
 
-  /** Ends its connections at once. Throws NOT_FOUND. */
-  async revoke(agent: PeerKey, by: string, reason: string): Promise<EnrolledKey> {
+  /** Ends its connections at once. Throws NOT_FOUND. `dryRun` here and below: nothing but that. */
+  async revoke(agent: PeerKey, by: string, reason: string, dryRun = false): Promise<EnrolledKey> {
     const key = this.#inForce(agent);
+    if (dryRun) return key;
     key.revokedAtMs = this.#nowMs();
     this.#enrolled.delete(agent);
     this.#options.evict(agent, revoked(key));
@@ -214,8 +220,9 @@ export class AgentRegistry implements AgentIdentities {
   }
 
   /** The agent connects anew and brings a new key along. Throws NOT_FOUND. */
-  async rotate(agent: PeerKey, by: string): Promise<EnrolledKey> {
+  async rotate(agent: PeerKey, by: string, dryRun = false): Promise<EnrolledKey> {
     const key = this.#inForce(agent);
+    if (dryRun) return key;
     key.rotate = true;
     await this.#save({ event: 'agent-key-to-rotate', subject: agent, by, reason: `key ${key.keyId}` });
     this.#options.evict(agent, new HeadroomError('CONFLICT', 'an operator asks for a new key: connect again'));

@@ -85,27 +85,33 @@ export class ApiTokens {
 
   /** Answers the token, which is not kept. Throws CONFLICT. */
   async make(wish: TokenWish, by: string): Promise<ApiToken & { token: string }> {
-    const nowMs = Math.round(this.#clock.wallMs());
-    for (const [id, { expiresAtMs }] of this.#tokens) if (expiresAtMs !== null && expiresAtMs <= nowMs) this.#tokens.delete(id);
-    if (this.#tokens.size >= TOKENS_MAX) throw new HeadroomError('CONFLICT', `there are ${TOKENS_MAX} tokens already; revoke some`);
-    if (this.list().some(({ name }) => name === wish.name))
-      throw new HeadroomError('CONFLICT', `there is a token called "${wish.name}"; revoke it, or choose another name`);
     const { id, token, hash } = makeSecret(PREFIX);
-    const { validMs, ...given } = wish;
-    const told: ApiToken = { id, ...given, by, madeAtMs: nowMs, expiresAtMs: validMs === null ? null : nowMs + validMs };
+    const told = { ...this.tryToMake(wish, by), id };
     this.#tokens.set(id, { ...told, hash });
     const scope = `${wish.role}${wish.tenant === null ? '' : `, tenant ${wish.tenant}`}${labelsText(wish.labels)}`;
     await this.#save({ event: 'api-token-made', subject: `token ${wish.name}`, by, reason: `${id}: ${scope}` });
     return { ...told, token };
   }
 
+  /** What would be made now. Throws what making it would. */
+  tryToMake(wish: TokenWish, by: string): ApiToken {
+    const nowMs = Math.round(this.#clock.wallMs());
+    for (const [id, { expiresAtMs }] of this.#tokens) if (expiresAtMs !== null && expiresAtMs <= nowMs) this.#tokens.delete(id);
+    if (this.#tokens.size >= TOKENS_MAX) throw new HeadroomError('CONFLICT', `there are ${TOKENS_MAX} tokens already; revoke some`);
+    if (this.list().some(({ name }) => name === wish.name))
+      throw new HeadroomError('CONFLICT', `there is a token called "${wish.name}"; revoke it, or choose another name`);
+    const { validMs, ...given } = wish;
+    return { id: 'none', ...given, by, madeAtMs: nowMs, expiresAtMs: validMs === null ? null : nowMs + validMs };
+  }
+
   /** By id or name. Throws NOT_FOUND. */
-  async revoke(idOrName: string, by: string): Promise<ApiToken> {
+  async revoke(idOrName: string, by: string, dryRun = false): Promise<ApiToken> {
     const found = [...this.#tokens.values()].find(({ id, name }) => id === idOrName || name === idOrName);
     if (found === undefined) throw new HeadroomError('NOT_FOUND', `there is no token "${idOrName.slice(0, 100)}"`);
+    const { hash: _, ...told } = found;
+    if (dryRun) return told;
     this.#tokens.delete(found.id);
     await this.#save({ event: 'api-token-revoked', subject: `token ${found.name}`, by, reason: found.id });
-    const { hash: _, ...told } = found;
     return told;
   }
 

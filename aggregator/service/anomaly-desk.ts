@@ -143,10 +143,12 @@ export class AnomalyDesk {
   }
 
   /** Throws NOT_FOUND for an incident that is not remembered. */
-  judge(id: string, feedback: Feedback, by: string): IncidentView {
+  judge(id: string, feedback: Feedback, by: string, dryRun = false): IncidentView {
     const { time, reporter, state } = this.#options;
-    const judged = this.#watch.judge(id, feedback, time.nowMs());
-    if (judged === null) throw new HeadroomError('NOT_FOUND', `no incident "${id}" is remembered; GET /v1/anomalies lists them`);
+    const known = this.#watch.incident(id);
+    if (known === null) throw new HeadroomError('NOT_FOUND', `no incident "${id}" is remembered; GET /v1/anomalies lists them`);
+    if (dryRun) return { ...known, feedback };
+    const judged = this.#watch.judge(known, feedback, time.nowMs());
     reporter.judged(judged, feedback, by);
     const record = state.vm(judged.vm as VmId);
     if (record) record.incident = this.#incidentOf(judged.vm as VmId);
@@ -154,9 +156,10 @@ export class AnomalyDesk {
   }
 
   /** Ends an isolation before its time. */
-  release(vm: VmId, by: string): Promise<ActionEnded> {
+  async release(vm: VmId, by: string, dryRun = false): Promise<ActionEnded> {
     const record = this.#options.state.vm(vm);
     if (record === undefined) throw new HeadroomError('NOT_FOUND', `no VM ${vm} is known`);
+    if (dryRun) return { outcome: 'skipped', reason: `only tried: host ${record.host} would be asked` };
     return this.#carryOut(record.host, vm, { action: 'release', means: 'link', forMs: 0, reason: `asked by ${by}` });
   }
 

@@ -121,10 +121,13 @@ export class AnomalyWatch {
     return this.#fleet.of(identityOf(vm));
   }
 
-  /** A person's word on one of the incidents remembered. Null: there is no such incident. */
-  judge(id: string, feedback: Feedback, nowMs: number): IncidentView | null {
-    const incident = this.#incidents.get(id);
-    if (incident === undefined) return null;
+  /** Null: it is not remembered. */
+  incident(id: string): IncidentView | null {
+    return this.#incidents.get(id) ?? null;
+  }
+
+  /** A person's word on one of the incidents remembered. */
+  judge(incident: IncidentView, feedback: Feedback, nowMs: number): IncidentView {
     const change = this.#fleet.judge(feedback, incident, nowMs);
     const judged = { ...incident, ...(change?.incident ?? {}), feedback };
     this.#put(judged);

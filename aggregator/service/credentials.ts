@@ -76,8 +76,8 @@ export class Credentials {
     this.#options = options;
   }
 
-  /** Throws UNAVAILABLE where the VM cannot be asked, CONFLICT where one is under way already. */
-  request(vm: VmId, publicKey: PublicKey, by: string): CredentialView {
+  /** Throws UNAVAILABLE where the VM cannot be asked, CONFLICT where one is under way already. `dryRun`: nothing but that. */
+  request(vm: VmId, publicKey: PublicKey, by: string, dryRun = false): CredentialView {
     const { clock, nowMs, epoch, epochOf, record } = this.#options;
     const { host, refusal } = this.#options.host(vm);
     if (refusal !== null) throw new HeadroomError('UNAVAILABLE', refusal);
@@ -99,6 +99,7 @@ export class Credentials {
       ...{ sentMonoMs: null, lastSentMonoMs: Number.NEGATIVE_INFINITY, heardMonoMs: null, lastHeardMonoMs: Number.NEGATIVE_INFINITY },
       ...{ endedMonoMs: null, answer: null, toldCauses: null, causes: null },
     };
+    if (dryRun) return { ...this.#view(login), id: 'none' };
     this.#logins.set(id, login);
     record(login.askedAtMs, { kind: 'operator', action: 'login asked for', by, target: `vm ${vm}`, reason: id });
     this.#tell(login, null, `A login was asked for by ${by}`);

@@ -29,17 +29,18 @@ export function groupService({ state, spawner, takesVms }: GroupServiceOptions):
   };
   return {
     groups: () => (state.policy.groups ?? []).map(view),
-    async setGroupBounds(name, bounds, by) {
+    async setGroupBounds(name, asked, by, dryRun = false) {
       const group = known(name);
-      await spawner.setBounds(group, bounds === null ? null : { least: bounds.min, most: bounds.max, by });
-      return view(group);
+      const bounds = asked === null ? null : { least: asked.min, most: asked.max, by };
+      await spawner.setBounds(group, bounds, dryRun);
+      return { ...view(group), bounds };
     },
-    async undoMember(name, vm, by) {
+    async undoMember(name, vm, by, dryRun = false) {
       checkMember(name, vm);
-      await spawner.undo(vm, by);
+      await spawner.undo(vm, by, dryRun);
       return view(known(name));
     },
-    async handOver(name, vm, by) {
+    async handOver(name, vm, by, dryRun = false) {
       const group = known(name);
       const found = state.vm(vm);
       if (found === undefined) throw new HeadroomError('NOT_FOUND', `no VM ${vm} is known; headroom vm list lists them`);
@@ -56,17 +57,17 @@ export function groupService({ state, spawner, takesVms }: GroupServiceOptions):
       if (!takesVms(host)) {
         throw new HeadroomError('UNAVAILABLE', `the agent of host ${host} takes no VMs: its administrator names them with --hand-over`);
       }
-      await spawner.handOver({ vm, name: called, host, group: name, vcpus, memoryMiB, reason: `handed over by ${by}` });
+      await spawner.handOver({ vm, name: called, host, group: name, vcpus, memoryMiB, reason: `handed over by ${by}` }, dryRun);
       return view(group);
     },
-    async giveBack(name, vm, by) {
+    async giveBack(name, vm, by, dryRun = false) {
       checkMember(name, vm);
-      await spawner.giveBack(vm, by);
+      await spawner.giveBack(vm, by, dryRun);
       return view(known(name));
     },
-    memberDrained(name, vm) {
+    memberDrained(name, vm, dryRun = false) {
       checkMember(name, vm);
-      spawner.drained(vm);
+      spawner.drained(vm, dryRun);
       return view(known(name));
     },
   };

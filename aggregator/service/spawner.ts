@@ -89,48 +89,48 @@ export class Spawner {
     return this.#alone(() => this.#turn());
   }
 
-  /** Takes a member back that drains or is stopped. Throws NOT_FOUND, CONFLICT when it is too late. */
-  undo(vm: VmId, by: string): Promise<void> {
+  /** Takes a member back that drains or is stopped. Throws NOT_FOUND, CONFLICT when it is too late. `dryRun` here and below: only that. */
+  undo(vm: VmId, by: string, dryRun: boolean): Promise<void> {
     return this.#deciding(async () => {
       const before = this.#recordOf(vm);
       const reason = `called back by ${by}`;
       const after = callBack(before, reason, this.#options.time.nowMs());
       if (after === null)
         throw new HeadroomError('CONFLICT', `VM ${before.name} is ${before.phase}: there is nothing to take back, or it is too late`);
-      await this.#commit(withRecord(this.#book, after), [{ before, after, reason }], []);
+      if (!dryRun) await this.#commit(withRecord(this.#book, after), [{ before, after, reason }], []);
     });
   }
 
   /** A VM made by others becomes a member that may be let go like the rest. Throws CONFLICT where it is one already. */
-  handOver(handed: HandedOver): Promise<void> {
+  handOver(handed: HandedOver, dryRun: boolean): Promise<void> {
     return this.#deciding(async () => {
       const { vm, name, reason } = handed;
       if (this.records.some((each) => each.vm === vm)) throw new HeadroomError('CONFLICT', `VM ${name} is in Headroom's hands already`);
       const book = handedOver(this.#book, handed, this.#options.time.nowMs());
       const record = book.records.at(-1) as SpawnRecord;
-      await this.#commit(book, [{ before: record, after: record, reason }], []);
+      if (!dryRun) await this.#commit(book, [{ before: record, after: record, reason }], []);
     });
   }
 
   /** A VM that was handed over is its owner's again. Throws NOT_FOUND, CONFLICT for one that Headroom made. */
-  giveBack(vm: VmId, by: string): Promise<void> {
+  giveBack(vm: VmId, by: string, dryRun: boolean): Promise<void> {
     return this.#deciding(async () => {
       const before = this.#recordOf(vm);
       const reason = `given back by ${by}`;
       const after = giveBack(before, reason, this.#options.time.nowMs());
       if (after === null) throw new HeadroomError('CONFLICT', `VM ${before.name} was made by Headroom: there is nobody to give it back to`);
-      await this.#commit(withRecord(this.#book, after), [{ before, after, reason }], []);
+      if (!dryRun) await this.#commit(withRecord(this.#book, after), [{ before, after, reason }], []);
     });
   }
 
   /** Whoever drains it says that nothing uses it any more. Throws NOT_FOUND. */
-  drained(vm: VmId): void {
+  drained(vm: VmId, dryRun: boolean): void {
     this.#recordOf(vm);
-    this.#sight.noteDrained(vm);
+    if (!dryRun) this.#sight.noteDrained(vm);
   }
 
   /** Null: the policy's again. Throws USAGE for bounds outside the policy's. */
-  setBounds(group: GroupPolicy, bounds: GroupBounds | null): Promise<void> {
+  setBounds(group: GroupPolicy, bounds: GroupBounds | null, dryRun: boolean): Promise<void> {
     return this.#deciding(async () => {
       if (bounds !== null && !(group.least <= bounds.least && bounds.least <= bounds.most && bounds.most <= group.most)) {
         throw new HeadroomError(
@@ -138,7 +138,7 @@ export class Spawner {
           `${bounds.least}..${bounds.most} does not lie within the policy's ${group.least}..${group.most} of group ${group.name}`,
         );
       }
-      await this.#commit(withGroup(this.#book, group.name, { bounds }), [], []);
+      if (!dryRun) await this.#commit(withGroup(this.#book, group.name, { bounds }), [], []);
     });
   }
 

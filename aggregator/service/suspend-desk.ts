@@ -106,38 +106,38 @@ export class SuspendDesk implements SuspendService {
     return underWay === undefined ? (this.#ended.get(id) ?? null) : this.#view(underWay, null);
   }
 
-  suspend(vm: VmId, by: string): SuspendOrderView {
+  suspend(vm: VmId, by: string, dryRun = false): SuspendOrderView {
     const { known, killed } = this.#options;
     const host = known(vm)?.host ?? this.#hostOf(vm);
     const reason = killed(vm, host);
     if (reason !== null) throw new HeadroomError('CONFLICT', `nothing is taken from VM ${vm}: ${reason}`);
-    return this.#give(host, { action: 'suspend', vm }, by);
+    return this.#give(host, { action: 'suspend', vm }, by, dryRun);
   }
 
-  resume(vm: VmId, by: string): SuspendOrderView {
-    return this.#give(this.#hostOf(vm), { action: 'resume', vm, roomMiB: this.#options.expectedMiB(vm) }, by);
+  resume(vm: VmId, by: string, dryRun = false): SuspendOrderView {
+    return this.#give(this.#hostOf(vm), { action: 'resume', vm, roomMiB: this.#options.expectedMiB(vm) }, by, dryRun);
   }
 
-  prefetch(vm: VmId, holdMs: number, bytesPerSecondMax: number | null, by: string): SuspendOrderView {
+  prefetch(vm: VmId, holdMs: number, bytesPerSecondMax: number | null, by: string, dryRun = false): SuspendOrderView {
     const host = this.#hostOf(vm);
     const reason = this.#options.killed(vm, host);
     if (reason !== null) throw new HeadroomError('CONFLICT', `VM ${vm} is not made ready: ${reason}`);
-    return this.#give(host, { action: 'prefetch', vm, holdMs, bytesPerSecondMax }, by);
+    return this.#give(host, { action: 'prefetch', vm, holdMs, bytesPerSecondMax }, by, dryRun);
   }
 
-  release(vm: VmId, by: string): SuspendOrderView {
-    return this.#give(this.#hostOf(vm), { action: 'release', vm }, by);
+  release(vm: VmId, by: string, dryRun = false): SuspendOrderView {
+    return this.#give(this.#hostOf(vm), { action: 'release', vm }, by, dryRun);
   }
 
-  verify(vm: VmId, by: string): SuspendOrderView {
-    return this.#give(this.#hostOf(vm), { action: 'verify', vm }, by);
+  verify(vm: VmId, by: string, dryRun = false): SuspendOrderView {
+    return this.#give(this.#hostOf(vm), { action: 'verify', vm }, by, dryRun);
   }
 
-  collect(host: HostId | null, by: string): SuspendOrderView[] {
+  collect(host: HostId | null, by: string, dryRun = false): SuspendOrderView[] {
     const { hosts, understands } = this.#options;
     const able = hosts().filter(({ id, connected }) => connected && understands(id, SUSPEND_CAPABILITY) && (host === null || id === host));
     if (host !== null && able.length === 0) throw new HeadroomError('UNAVAILABLE', `host ${host} keeps no snapshots, or is not connected`);
-    return able.map(({ id }) => this.#give(id, { action: 'collect' }, by));
+    return able.map(({ id }) => this.#give(id, { action: 'collect' }, by, dryRun));
   }
 
   #predicted({ vm, phase }: Suspended): SuspensionView['prediction'] {
@@ -152,7 +152,7 @@ export class SuspendDesk implements SuspendService {
     return host;
   }
 
-  #give(host: HostId, order: SuspendOrder, by: string): SuspendOrderView {
+  #give(host: HostId, order: SuspendOrder, by: string, dryRun: boolean): SuspendOrderView {
     const { orders, hosts, understands, to } = this.#options;
     const vm = 'vm' in order ? (order.vm as VmId) : null;
     const open = vm === null ? undefined : orders.of(vm);
@@ -169,6 +169,7 @@ export class SuspendDesk implements SuspendService {
       );
     }
     const atMs = to.nowMs();
+    if (dryRun) return { ...this.#view({ id: 'none', host, vm, order, by, askedAtMs: atMs, progress: null }, null), state: 'tried' };
     const given = orders.give(host, order, by, atMs, (ended) => this.#endedWith(given, ended));
     to.queue.append(atMs, {
       ...{ kind: 'operator', action: `${order.action} asked for`, by },

@@ -132,11 +132,15 @@ t.test('undo: one that drains or is stopped is taken back; one that is removed i
   const { vm } = world.group.members.find(({ phase }) => phase === 'draining')!;
   const other = world.group.members.find(({ phase }) => phase === 'serving')!.vm;
   await t.rejects(spawning.undoMember('web', other, 'ada'), { code: 'CONFLICT', message: /is serving/ });
+  t.match(await spawning.undoMember('web', vm, 'ada', true), { serving: 1 }, 'only tried');
   t.match(await spawning.undoMember('web', vm, 'ada'), { serving: 2 });
   t.equal(world.running().length, 2);
   await world.run(4);
   await until('draining');
   const again = world.group.members.find(({ phase }) => phase === 'draining')!.vm;
+  spawning.memberDrained('web', again, true);
+  await world.run(4);
+  t.ok(world.phases.includes('draining'), 'only tried');
   spawning.memberDrained('web', again);
   await world.run(6);
   t.notOk(world.phases.includes('draining'), 'whoever drains it said that it is empty: no more waiting');
@@ -170,6 +174,9 @@ t.test('budgets, bounds, anti-affinity and modes hold', async (t) => {
     message: /does not lie within the policy's 1..6/,
   });
   const bounded = await spawnWorld({ group: 'min: 1\nmax: 6', load: busy });
+  const tried = await bounded.aggregator.service.spawning.setGroupBounds('web', { min: 2, max: 2 }, 'kubernetes', true);
+  t.match(tried.bounds, { least: 2, most: 2 });
+  t.equal(bounded.group.bounds, null, 'only tried');
   await bounded.aggregator.service.spawning.setGroupBounds('web', { min: 2, max: 2 }, 'kubernetes');
   await bounded.run(120);
   t.match(bounded.group, { desired: 2, serving: 2, bounds: { by: 'kubernetes' } });

@@ -345,7 +345,7 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
       return { ...MADE_INCIDENT, feedback };
     },
     addKnownEvent: () => undefined,
-    releaseVm: async () => ({ outcome: 'applied', reason: 'it is not isolated' }),
+    releaseVm: async (_vm, _by, dryRun = false) => ({ outcome: dryRun ? 'skipped' : 'applied', reason: 'it is not isolated' }),
     recommendations: () =>
       options.empty || taken.has('approved')
         ? []
@@ -392,10 +392,11 @@ export async function fakeService(options: FakeServiceOptions = {}): Promise<Fak
     },
     killSwitchCalls: [],
     onLogin: (login) => login,
-    askForLogin(vm, publicKey, by) {
+    askForLogin(vm, publicKey, by, dryRun = false) {
       const blank = { state: 'pending', reason: '', account: null, method: null, expiresAtMs: null, sealed: null, delay: null } as const;
       const times = { totalMs: 0, phases: [], unaccountedMs: 0 };
       const login: CredentialView = { id: `login-3-${logins.size + 1}`, vm, by, askedAtMs: nowMs(), ...blank, ...times };
+      if (dryRun) return { ...login, id: 'none' };
       logins.set(login.id, { login, publicKey });
       return login;
     },

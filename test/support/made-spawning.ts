@@ -54,12 +54,13 @@ export async function madeSpawning(ledger: LedgerStore, nowMs: () => number, emp
       resources: [MADE_DEMAND],
     }),
     groups: () => (empty ? [] : [group()]),
-    async setGroupBounds(name, asked, by) {
+    async setGroupBounds(name, asked, by, dryRun = false) {
       known(name);
       if (asked !== null && (asked.min < 1 || asked.max > 6 || asked.min > asked.max))
         throw new HeadroomError('USAGE', "not within the policy's 1..6");
-      bounds = asked === null ? null : { least: asked.min, most: asked.max, by };
-      return group();
+      const wanted = asked === null ? null : { least: asked.min, most: asked.max, by };
+      if (!dryRun) bounds = wanted;
+      return { ...group(), bounds: wanted };
     },
     async undoMember(name, vm) {
       known(name, vm);

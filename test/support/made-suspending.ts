@@ -25,13 +25,14 @@ const SUSPENDED: SuspensionView = {
 
 export function madeSuspending(nowMs: number, empty: boolean): SuspendService {
   const orders: SuspendOrderView[] = [];
-  const give = (action: SuspendAction, vm: VmId | null, by: string): SuspendOrderView => {
+  const give = (action: SuspendAction, vm: VmId | null, by: string, dryRun = false): SuspendOrderView => {
     if (empty) throw new HeadroomError('UNAVAILABLE', 'no host suspends VMs');
     const progress = { doneBytes: 512 * MIB, totalBytes: 1024 * MIB, restMs: 2000 };
     const order: SuspendOrderView = {
       ...{ id: `${action}/1/${orders.length}`, action, vm, vmName: vm === VM ? SUSPENDED.name : null, host: HOST, by, askedAtMs: nowMs },
       ...{ state: 'working', progress, outcome: null, reason: '', endedAtMs: null, measured: {} },
     };
+    if (dryRun) return { ...order, state: 'tried' };
     orders.push(order);
     return order;
   };
@@ -59,11 +60,11 @@ export function madeSuspending(nowMs: number, empty: boolean): SuspendService {
           ],
     orders: () => orders,
     order: (id) => orders.filter((order) => order.id === id).map(asked)[0] ?? null,
-    suspend: (vm, by) => give('suspend', vm, by),
-    resume: (vm, by) => give('resume', vm, by),
-    prefetch: (vm, _holdMs, _rate, by) => give('prefetch', vm, by),
-    release: (vm, by) => give('release', vm, by),
-    verify: (vm, by) => give('verify', vm, by),
-    collect: (_host, by) => [give('collect', null, by)],
+    suspend: (vm, by, dryRun) => give('suspend', vm, by, dryRun),
+    resume: (vm, by, dryRun) => give('resume', vm, by, dryRun),
+    prefetch: (vm, _holdMs, _rate, by, dryRun) => give('prefetch', vm, by, dryRun),
+    release: (vm, by, dryRun) => give('release', vm, by, dryRun),
+    verify: (vm, by, dryRun) => give('verify', vm, by, dryRun),
+    collect: (_host, by, dryRun) => [give('collect', null, by, dryRun)],
   };
 }

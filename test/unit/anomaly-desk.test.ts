@@ -67,6 +67,11 @@ t.test('announced beforehand: explained, and nothing done', async (t) => {
 t.test('a false alarm closes it and frees the VM; an unknown incident is not found', async (t) => {
   const { desk, records } = await run({ struck: (n) => n === 2, policy: 'version: 1\n' });
   const { id } = desk.incidents().find(({ vm }) => vm === testVmId(2))!;
+  t.match(desk.judge(id, 'false alarm', 'me', true), { feedback: 'false alarm', explainedBy: null }, 'only tried');
+  t.match(
+    desk.incidents().find((incident) => incident.id === id),
+    { feedback: null },
+  );
   t.match(desk.judge(id, 'false alarm', 'me'), { feedback: 'false alarm', explainedBy: 'said to be false alarm' });
   t.equal(records.get(testVmId(2))?.incident, null);
   t.throws(() => desk.judge('none', 'expected', 'me'), { code: 'NOT_FOUND' });

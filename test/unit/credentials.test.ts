@@ -220,7 +220,9 @@ t.test('refused: nobody to ask, one at a time, and what the guest refuses', asyn
   const { credentials, answer, state } = office({ refusal: 'host kvm1 is not connected' });
   t.throws(() => credentials.request(VM, KEY, 'ada'), { code: 'UNAVAILABLE', message: 'host kvm1 is not connected' });
   state.refusal = null;
+  t.match(credentials.request(VM, KEY, 'ada', true), { id: 'none', state: 'pending' }, 'only tried');
   const { id } = credentials.request(VM, KEY, 'ada');
+  t.throws(() => credentials.request(VM, KEY, 'bob', true), { code: 'CONFLICT' });
   t.throws(() => credentials.request(VM, KEY, 'bob'), { code: 'CONFLICT', message: new RegExp(id) });
   answer({ state: 'refused', reason: 'logins are not switched on in this guest', account: null });
   t.match(credentials.view(VM, id), { state: 'failed', reason: /not switched on/, sealed: null });

@@ -3,6 +3,7 @@
  * page by page, whole and in order.
  */
 import t from 'tap';
+import { apiDocument } from '../../aggregator/http/api-document.ts';
 import { createHttpApp } from '../../aggregator/http/app.ts';
 import { newestFirst } from '../../aggregator/http/routes/route-options.ts';
 import { FAKE_POLICY, fakeService } from '../support/fake-service.ts';
@@ -45,6 +46,66 @@ t.test('a kill switch and a known event can be tried: the same answers and refus
   t.same(known, []);
   await ask('POST', '/v1/known-events', event);
   t.equal(known.length, 1);
+});
+
+t.test('whatever changes something can be tried; people who log in and out cannot', async (t) => {
+  const { paths } = await apiDocument('0.0.0');
+  const untried: string[] = [];
+  for (const [path, operations] of Object.entries(
+    paths as Record<string, Record<string, { parameters?: { name: string; in: string }[] }>>,
+  )) {
+    for (const [method, { parameters = [] }] of Object.entries(operations)) {
+      if (method === 'get' || parameters.some((parameter) => parameter.in === 'query' && parameter.name === 'dryRun')) continue;
+      untried.push(`${method} ${path}`);
+    }
+  }
+  // A check of a template makes nothing; a session is one's own.
+  t.same(untried.sort(), ['delete /v1/session', 'post /v1/session', 'post /v1/templates/{name}/check']);
+});
+
+t.test('orders about suspended VMs, members and bounds of groups, words on incidents, logins: tried, nothing is done', async (t) => {
+  const web = MADE_VMS[0]!.id;
+  const incident = service.incidents()[0]!.id;
+  const before = service.suspending.orders().length;
+  for (const [method, url, body] of [
+    ['POST', `/v1/vms/${web}/suspend`],
+    ['POST', `/v1/vms/${web}/resume`],
+    ['POST', `/v1/vms/${web}/snapshot/verify`],
+    ['PUT', `/v1/vms/${web}/prefetch`, { holdSeconds: 60 }],
+    ['DELETE', `/v1/vms/${web}/prefetch`],
+  ] as const) {
+    const { statusCode, ...answer } = await ask(method, `${url}?dryRun=true`, body);
+    t.equal(statusCode, 202, `${method} ${url}`);
+    t.match(answer.json(), { state: 'tried', outcome: null });
+  }
+  t.match((await ask('POST', '/v1/suspensions/collect?dryRun=true', {})).json(), { items: [{ state: 'tried', action: 'collect' }] });
+  t.equal(service.suspending.orders().length, before);
+
+  const tag = (await ask('GET', '/v1/groups/web')).headers.etag;
+  t.match((await ask('PUT', '/v1/groups/web/bounds?dryRun=true', { min: 2, max: 2 })).json().bounds, { least: 2, most: 2 });
+  t.equal((await ask('PUT', '/v1/groups/web/bounds?dryRun=true', { min: 2, max: 99 })).statusCode, 400);
+  t.equal((await ask('GET', '/v1/groups/web')).headers.etag, tag);
+
+  t.match((await ask('POST', `/v1/anomalies/${incident}/feedback?dryRun=true`, { feedback: 'expected' })).json(), { feedback: 'expected' });
+  t.match((await ask('DELETE', `/v1/vms/${web}/isolation?dryRun=true`)).json(), { outcome: 'skipped' });
+});
+
+t.test('the kill switch: only by who saw where it is engaged', async (t) => {
+  const { etag } = (await ask('GET', '/v1/kill-switch')).headers;
+  t.match(etag, /^"[\w-]{22}"$/);
+  const calls = service.killSwitchCalls.length;
+  t.match((await ask('DELETE', '/v1/kill-switch', { reason: 'over' }, { 'if-match': '"another"' })).json(), {
+    status: 412,
+    code: 'VERSION_CHANGED',
+  });
+  t.equal(service.killSwitchCalls.length, calls);
+  t.equal((await ask('PUT', '/v1/kill-switch', { reason: 'drill' }, { 'if-match': String(etag) })).statusCode, 200);
+  t.equal(
+    (await ask('DELETE', '/v1/kill-switch', { reason: 'over' }, { 'if-match': String(etag) })).statusCode,
+    412,
+    'it is engaged by now',
+  );
+  t.equal((await ask('DELETE', '/v1/kill-switch', { reason: 'over' })).statusCode, 200, 'who says nothing is not held to it');
 });
 
 t.test('policy versions: page by page', async (t) => {

@@ -31,6 +31,9 @@ t.test('agents', async (t) => {
   await a.refresh();
   await b.refresh();
   t.same(evicted, [], 'a new key ends nothing');
+  await a.revoke('host/kvm1', 'alice', 'stolen', true);
+  t.equal((await a.rotate('host/kvm1', 'alice', true)).rotate, false);
+  t.match(a.list().keys, [{ revokedAtMs: null, rotate: false }], 'only tried');
   await a.revoke('host/kvm1', 'alice', 'stolen');
   await b.refresh();
   t.same(evicted, ['host/kvm1']);
@@ -58,6 +61,9 @@ t.test('API tokens', async (t) => {
   t.equal(b.principalOf(made.token), null);
   await b.refresh();
   t.match(b.principalOf(made.token), { role: 'viewer' });
+  await b.revoke('grafana', 'bob', true);
+  t.match(b.principalOf(made.token), { role: 'viewer' }, 'only tried');
+  t.throws(() => b.tryToMake({ name: 'grafana', role: 'viewer', tenant: null, labels: {}, validMs: null }, 'bob'), { code: 'CONFLICT' });
   await b.revoke('grafana', 'bob');
   await a.refresh();
   t.equal(a.principalOf(made.token), null);

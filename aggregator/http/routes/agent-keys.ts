@@ -8,7 +8,7 @@ import { TOKEN_MS_DEFAULT, TOKEN_MS_MAX } from '../../identity/agent-registry.ts
 import { isFleetWide } from '../../identity/roles.ts';
 import { byOf } from '../access-guard.ts';
 import { Nullable, UtcMs } from '../schemas/words.ts';
-import { answers } from './route-options.ts';
+import { answers, DryRunQuery, isDryRun } from './route-options.ts';
 
 export type IdentityRoutes = (app: FastifyInstance, access: Access) => void;
 
@@ -40,6 +40,7 @@ const Wish = Type.Object(
   { ...AGENT, validSeconds: Type.Optional(Type.Integer({ minimum: 1, maximum: TOKEN_MS_MAX / 1000 })) },
   { additionalProperties: false },
 );
+type Dry = Static<typeof DryRunQuery>;
 const TAGS = ['access'];
 
 function named({ host, vm }: Static<typeof Agent>): `host/${string}` | `guest/${string}` {
@@ -58,20 +59,38 @@ export const agentKeyRoutes: IdentityRoutes = (app, access) => {
       return { items: agents.list().keys };
     },
   );
-  app.delete<{ Body: Static<typeof Revocation> }>(
+  app.delete<{ Querystring: Dry; Body: Static<typeof Revocation> }>(
     '/v1/agent-keys',
-    { config, schema: { summary: 'Revoke a key; its connection ends at once', tags: TAGS, body: Revocation, response: answers(Key) } },
+    {
+      config,
+      schema: {
+        summary: 'Revoke a key; its connection ends at once',
+        tags: TAGS,
+        querystring: DryRunQuery,
+        body: Revocation,
+        response: answers(Key),
+      },
+    },
     async (request) => {
       fleetAdministrator(request);
-      return agents.revoke(named(request.body), byOf(request), request.body.reason);
+      return agents.revoke(named(request.body), byOf(request), request.body.reason, isDryRun(request));
     },
   );
-  app.post<{ Body: Static<typeof Agent> }>(
+  app.post<{ Querystring: Dry; Body: Static<typeof Agent> }>(
     '/v1/agent-keys/rotate',
-    { config, schema: { summary: 'Have an agent make itself a new key, now', tags: TAGS, body: Agent, response: answers(Key) } },
+    {
+      config,
+      schema: {
+        summary: 'Have an agent make itself a new key, now',
+        tags: TAGS,
+        querystring: DryRunQuery,
+        body: Agent,
+        response: answers(Key),
+      },
+    },
     async (request) => {
       fleetAdministrator(request);
-      return agents.rotate(named(request.body), byOf(request));
+      return agents.rotate(named(request.body), byOf(request), isDryRun(request));
     },
   );
   app.get(
@@ -85,22 +104,28 @@ export const agentKeyRoutes: IdentityRoutes = (app, access) => {
       return { items: agents.list().tokens };
     },
   );
-  app.post<{ Body: Static<typeof Wish> }>(
+  app.post<{ Querystring: Dry; Body: Static<typeof Wish> }>(
     '/v1/enrolment-tokens',
     {
       config: { ...config, secret: true },
       schema: {
         summary: 'A single-use token by which one agent enrols its key; the answer is the only time it is shown',
         tags: TAGS,
+        querystring: DryRunQuery,
         body: Wish,
-        response: answers(Type.Object({ id: Type.String(), token: Type.String(), expiresAtMs: UtcMs })),
+        response: answers(
+          Type.Object({ id: Type.String(), token: Nullable(Type.String({ description: 'null in a dry run' })), expiresAtMs: UtcMs }),
+        ),
       },
     },
     async (request, reply) => {
       fleetAdministrator(request);
       const { validSeconds, ...agent } = request.body;
       reply.header('cache-control', 'no-store');
-      return agents.issueToken(named(agent), validSeconds === undefined ? TOKEN_MS_DEFAULT : validSeconds * 1000, byOf(request));
+      const validMs = validSeconds === undefined ? TOKEN_MS_DEFAULT : validSeconds * 1000;
+      const wanted = named(agent);
+      if (isDryRun(request)) return { id: 'none', token: null, expiresAtMs: agents.tryToken(validMs) };
+      return agents.issueToken(wanted, validMs, byOf(request));
     },
   );
 };

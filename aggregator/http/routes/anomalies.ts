@@ -32,18 +32,19 @@ export const anomalyRoutes: Routes = (app, service) => {
       return newestFirst(wanted, ({ id }) => id, query);
     },
   );
-  app.post<{ Params: { id: string }; Body: Static<typeof FeedbackBody> }>(
+  app.post<{ Params: { id: string }; Querystring: Static<typeof DryRunQuery>; Body: Static<typeof FeedbackBody> }>(
     '/v1/anomalies/:id/feedback',
     {
       schema: {
         summary: "Say what an incident was: tunes that VM's detectors",
         tags,
         params: Type.Object({ id: Type.String({ maxLength: 128 }) }),
+        querystring: DryRunQuery,
         body: FeedbackBody,
         response: answers(Incident),
       },
     },
-    ({ params, body, ip }) => service.judgeIncident(params.id, body.feedback, `http ${ip}`),
+    (request) => service.judgeIncident(request.params.id, request.body.feedback, `http ${request.ip}`, isDryRun(request)),
   );
   app.post<{ Body: Static<typeof KnownEventBody>; Querystring: Static<typeof DryRunQuery> }>(
     '/v1/known-events',
@@ -66,16 +67,17 @@ export const anomalyRoutes: Routes = (app, service) => {
       return event;
     },
   );
-  app.delete<{ Params: { id: string } }>(
+  app.delete<{ Params: { id: string }; Querystring: Static<typeof DryRunQuery> }>(
     '/v1/vms/:id/isolation',
     {
       schema: {
         summary: 'Give an isolated VM its network back before its time',
         tags,
         params: Type.Object({ id: Type.String({ maxLength: 256 }) }),
+        querystring: DryRunQuery,
         response: answers(Released),
       },
     },
-    ({ params, ip }) => service.releaseVm(knownVm(service, params.id), `http ${ip}`),
+    (request) => service.releaseVm(knownVm(service, request.params.id), `http ${request.ip}`, isDryRun(request)),
   );
 };

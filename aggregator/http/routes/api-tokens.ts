@@ -2,9 +2,9 @@
 import Type, { type Static } from 'typebox';
 import { ROLES } from '../../identity/roles.ts';
 import { byOf } from '../access-guard.ts';
-import { UtcMs } from '../schemas/words.ts';
+import { Nullable, UtcMs } from '../schemas/words.ts';
 import { fleetAdministrator, type IdentityRoutes } from './agent-keys.ts';
-import { answers } from './route-options.ts';
+import { answers, DryRunQuery, isDryRun } from './route-options.ts';
 
 const label = Type.String({ minLength: 1, maxLength: 256 });
 const Scope = {
@@ -46,31 +46,43 @@ export const apiTokenRoutes: IdentityRoutes = (app, access) => {
       return { items: tokens.list() };
     },
   );
-  app.post<{ Body: Static<typeof Body> }>(
+  app.post<{ Querystring: Static<typeof DryRunQuery>; Body: Static<typeof Body> }>(
     '/v1/api-tokens',
     {
       config: { ...config, secret: true },
       schema: {
         summary: 'Make one; the answer is the only time it is shown',
         tags: TAGS,
+        querystring: DryRunQuery,
         body: Body,
-        response: answers(Type.Object({ ...Told, token: Type.String() })),
+        response: answers(Type.Object({ ...Told, token: Nullable(Type.String({ description: 'null in a dry run' })) })),
       },
     },
     async (request, reply) => {
       fleetAdministrator(request);
       const { name, role, tenant = null, labels = {}, validSeconds = VALID_SECONDS_DEFAULT } = request.body;
       reply.header('cache-control', 'no-store');
-      return tokens.make({ name, role, tenant, labels, validMs: validSeconds * 1000 }, byOf(request));
+      const wish = { name, role, tenant, labels, validMs: validSeconds * 1000 };
+      return isDryRun(request) ? { ...tokens.tryToMake(wish, byOf(request)), token: null } : tokens.make(wish, byOf(request));
     },
   );
-  app.delete<{ Params: Static<typeof Params> }>(
+  app.delete<{ Params: Static<typeof Params>; Querystring: Static<typeof DryRunQuery> }>(
     '/v1/api-tokens/:id',
-    { config, schema: { summary: 'Revoke one, at once', tags: TAGS, params: Params, response: answers(Type.Object(Told)) } },
+    {
+      config,
+      schema: {
+        summary: 'Revoke one, at once',
+        tags: TAGS,
+        params: Params,
+        querystring: DryRunQuery,
+        response: answers(Type.Object(Told)),
+      },
+    },
     async (request) => {
       fleetAdministrator(request);
-      const revoked = await tokens.revoke(request.params.id, byOf(request));
-      access.endStreams();
+      const dryRun = isDryRun(request);
+      const revoked = await tokens.revoke(request.params.id, byOf(request), dryRun);
+      if (!dryRun) access.endStreams();
       return revoked;
     },
   );

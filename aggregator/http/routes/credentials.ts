@@ -5,7 +5,7 @@ import * as Value from 'typebox/value';
 import { HeadroomError } from '../../../shared/errors.ts';
 import { type PublicKey, PublicKeySchema } from '../../../shared/protocol/frames.ts';
 import { Credential } from '../schemas/credentials.ts';
-import { answers, findVm, type Routes } from './route-options.ts';
+import { answers, DryRunQuery, findVm, isDryRun, type Routes } from './route-options.ts';
 
 const VmParams = Type.Object({ id: Type.String({ maxLength: 256, description: 'UUID, or the name where it is unique' }) });
 const LoginParams = Type.Object({ id: Type.String({ maxLength: 256 }), credentialId: Type.String({ maxLength: 128 }) });
@@ -46,7 +46,7 @@ function publicKeyOf(given: string | object): PublicKey {
 const { 200: asked, ...problems } = answers(Credential, 'Asked of the guest');
 
 export const credentialRoutes: Routes = (app, service) => {
-  app.post<{ Params: Static<typeof VmParams>; Body: Static<typeof Body> }>(
+  app.post<{ Params: Static<typeof VmParams>; Querystring: Static<typeof DryRunQuery>; Body: Static<typeof Body> }>(
     '/v1/vms/:id/credentials',
     {
       config: { role: 'operator' },
@@ -54,13 +54,14 @@ export const credentialRoutes: Routes = (app, service) => {
         summary: "Have a login made in the VM, sealed to the user's key",
         tags: ['fleet'],
         params: VmParams,
+        querystring: DryRunQuery,
         body: Body,
         response: { ...problems, 202: asked },
       },
     },
     (request, reply) => {
       const { id: vm } = findVm(service, request.params.id);
-      const login = service.askForLogin(vm, publicKeyOf(request.body.publicKey), `http ${request.ip}`);
+      const login = service.askForLogin(vm, publicKeyOf(request.body.publicKey), `http ${request.ip}`, isDryRun(request));
       return reply.code(202).send(login);
     },
   );

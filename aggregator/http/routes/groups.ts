@@ -6,7 +6,7 @@ import { PLAIN_NAME_PATTERN } from '../../../shared/vm-build.ts';
 import { GroupSchema } from '../schemas/groups.ts';
 import type { GroupView } from '../spawn-service.ts';
 import { contentTag, IfMatch, mustMatch } from './etag.ts';
-import { answers, type Routes } from './route-options.ts';
+import { answers, DryRunQuery, isDryRun, type Routes } from './route-options.ts';
 
 const Params = Type.Object({ name: Type.String({ pattern: PLAIN_NAME_PATTERN }) });
 const MemberParams = Type.Object({
@@ -14,6 +14,7 @@ const MemberParams = Type.Object({
   vm: Type.String({ pattern: '^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$' }),
 });
 const Bounds = Type.Object({ min: Type.Integer({ minimum: 1 }), max: Type.Integer({ minimum: 1 }) }, { additionalProperties: false });
+type Dry = Static<typeof DryRunQuery>;
 const tags = ['groups'];
 const operator = { role: 'operator' } as const;
 
@@ -50,7 +51,7 @@ export const groupRoutes: Routes = (app, service) => {
     ['PUT', "Bounds on its size within the policy's, for others that scale it"],
     ['DELETE', "The policy's bounds again"],
   ] as const) {
-    app.route<{ Params: Static<typeof Params>; Headers: Static<typeof IfMatch>; Body: Static<typeof Bounds> }>({
+    app.route<{ Params: Static<typeof Params>; Querystring: Dry; Headers: Static<typeof IfMatch>; Body: Static<typeof Bounds> }>({
       method,
       url: '/v1/groups/:name/bounds',
       config: operator,
@@ -58,6 +59,7 @@ export const groupRoutes: Routes = (app, service) => {
         summary,
         tags,
         params: Params,
+        querystring: DryRunQuery,
         headers: IfMatch,
         ...(method === 'PUT' ? { body: Bounds } : {}),
         response: answers(GroupSchema),
@@ -66,7 +68,8 @@ export const groupRoutes: Routes = (app, service) => {
         const { name } = request.params;
         const ifMatch = request.headers['if-match'];
         if (ifMatch !== undefined) mustMatch(ifMatch, tagOf(groupOf(name)), `the tag of the bounds of group ${name}`);
-        const set = await service.spawning.setGroupBounds(name, method === 'PUT' ? request.body : null, `http ${request.ip}`);
+        const bounds = method === 'PUT' ? request.body : null;
+        const set = await service.spawning.setGroupBounds(name, bounds, `http ${request.ip}`, isDryRun(request));
         reply.header('etag', tagOf(set));
         return set;
       },
@@ -80,32 +83,35 @@ const memberRoutes: Routes = (app, { spawning }) => {
     method: 'PUT' | 'DELETE' | 'POST',
     act: '' | '/drained' | '/undo',
     summary: string,
-    done: (group: string, vm: VmId, by: string) => Promise<GroupView> | GroupView,
+    done: (group: string, vm: VmId, by: string, dryRun: boolean) => Promise<GroupView> | GroupView,
   ): void => {
-    app.route<{ Params: Static<typeof MemberParams> }>({
+    app.route<{ Params: Static<typeof MemberParams>; Querystring: Dry }>({
       method,
       url: `/v1/groups/:name/members/:vm${act}`,
       config: operator,
-      schema: { summary, tags, params: MemberParams, response: answers(GroupSchema) },
-      handler: async ({ params, ip }) => done(params.name, vmId(params.vm), `http ${ip}`),
+      schema: { summary, tags, params: MemberParams, querystring: DryRunQuery, response: answers(GroupSchema) },
+      handler: async (request) => {
+        const { params, ip } = request;
+        return done(params.name, vmId(params.vm), `http ${ip}`, isDryRun(request));
+      },
     });
   };
   onMember(
     'PUT',
     '',
     'Hands a VM made by others over to its group: from then on it may be drained, stopped and started, and is never removed',
-    (group, vm, by) => spawning.handOver(group, vm, by),
+    (group, vm, by, dryRun) => spawning.handOver(group, vm, by, dryRun),
   );
-  onMember('DELETE', '', 'Gives such a VM back, as it is now; 409 for one that Headroom made', (group, vm, by) =>
-    spawning.giveBack(group, vm, by),
+  onMember('DELETE', '', 'Gives such a VM back, as it is now; 409 for one that Headroom made', (group, vm, by, dryRun) =>
+    spawning.giveBack(group, vm, by, dryRun),
   );
   onMember(
     'POST',
     '/drained',
     'Whoever drains a member says that nothing uses it any more: it need not wait for its deadline',
-    (group, vm) => spawning.memberDrained(group, vm),
+    (group, vm, _by, dryRun) => spawning.memberDrained(group, vm, dryRun),
   );
-  onMember('POST', '/undo', 'Takes back a member that drains or is stopped; 409 when it is too late', (group, vm, by) =>
-    spawning.undoMember(group, vm, by),
+  onMember('POST', '/undo', 'Takes back a member that drains or is stopped; 409 when it is too late', (group, vm, by, dryRun) =>
+    spawning.undoMember(group, vm, by, dryRun),
   );
 };

@@ -3,6 +3,7 @@ import Type, { type Static } from 'typebox';
 import { HeadroomError } from '../../../shared/errors.ts';
 import { KillSwitchBody } from '../schemas/decisions.ts';
 import type { AggregatorService } from '../service.ts';
+import { contentTag, IfMatch, mustMatch } from './etag.ts';
 import { answers, DryRunQuery, isDryRun, knownHost, knownVm, type Routes } from './route-options.ts';
 
 type Body = Static<typeof KillSwitchBody>;
@@ -20,31 +21,46 @@ const State = Type.Object({
   vms: Type.Array(Type.Object({ id: Type.String(), name: Type.String() }), { description: 'VMs whose own switch is, as their host says' }),
 });
 
+function stateOf(service: AggregatorService): Static<typeof State> {
+  const { killSwitch, hosts, vms } = service.snapshot();
+  return {
+    fleet: killSwitch,
+    hosts: hosts.filter((host) => host.killSwitch).map(({ id }) => id),
+    vms: vms.filter(({ holds }) => holds.some(({ reason }) => reason.startsWith('kill switch'))).map(({ id, name }) => ({ id, name })),
+  };
+}
+
 export const killSwitchRoutes: Routes = (app, service) => {
   app.get(
     '/v1/kill-switch',
     { schema: { summary: 'Where the kill switch is engaged', tags: ['operations'], response: answers(State) } },
-    () => {
-      const { killSwitch, hosts, vms } = service.snapshot();
-      return {
-        fleet: killSwitch,
-        hosts: hosts.filter((host) => host.killSwitch).map(({ id }) => id),
-        vms: vms.filter(({ holds }) => holds.some(({ reason }) => reason.startsWith('kill switch'))).map(({ id, name }) => ({ id, name })),
-      };
+    (_request, reply) => {
+      const state = stateOf(service);
+      reply.header('etag', contentTag(state));
+      return state;
     },
   );
   for (const [method, engaged, summary] of [
     ['PUT', true, 'Engage the kill switch: no change any more, what is in force stays'],
     ['DELETE', false, 'Release the kill switch'],
   ] as const) {
-    app.route<{ Body: Body; Querystring: Static<typeof DryRunQuery> }>({
+    app.route<{ Body: Body; Querystring: Static<typeof DryRunQuery>; Headers: Static<typeof IfMatch> }>({
       method,
       url: '/v1/kill-switch',
       config: { role: 'operator' },
-      schema: { summary, tags: ['operations'], querystring: DryRunQuery, body: KillSwitchBody, response: answers(Answer) },
+      schema: {
+        summary,
+        tags: ['operations'],
+        querystring: DryRunQuery,
+        headers: IfMatch,
+        body: KillSwitchBody,
+        response: answers(Answer),
+      },
       handler: async (request) => {
         const scope = scopeOf(service, request.body);
         const dryRun = isDryRun(request);
+        const ifMatch = request.headers['if-match'];
+        if (ifMatch !== undefined) mustMatch(ifMatch, contentTag(stateOf(service)), 'the tag of where the kill switch is engaged');
         if (!dryRun) await service.setKillSwitch(scope, engaged, `http ${request.ip}`, request.body.reason);
         return { scope: scope.kind, engaged, dryRun };
       },

@@ -7,7 +7,7 @@ import { HOLD_MS_MAX } from '../../../shared/protocol/suspend-frames.ts';
 import { SuspendOrder, Suspension } from '../schemas/suspensions.ts';
 import type { AggregatorService } from '../service.ts';
 import type { SuspendOrderView } from '../suspend-service.ts';
-import { answers, findVm, knownHost, type Routes } from './route-options.ts';
+import { answers, DryRunQuery, findVm, isDryRun, knownHost, type Routes } from './route-options.ts';
 
 const VmParams = Type.Object({ id: Type.String({ maxLength: 256, description: 'UUID, or the name where it is unique' }) });
 const OrderQuery = Type.Object({ id: Type.Optional(Type.String({ maxLength: 128, description: 'This one only' })) });
@@ -19,6 +19,7 @@ const Prefetch = Type.Object(
   { additionalProperties: false },
 );
 const Collect = Type.Object({ host: Type.Optional(Type.String({ maxLength: 128 })) }, { additionalProperties: false });
+type Dry = Static<typeof DryRunQuery>;
 const operator = { role: 'operator' } as const;
 const tags = ['suspensions'];
 const { 200: asked, ...problems } = answers(SuspendOrder, 'Asked of the host');
@@ -31,6 +32,11 @@ function suspendedVm(service: AggregatorService, idOrName: string): VmId {
 }
 
 export const suspensionRoutes: Routes = (app, service) => {
+  listRoutes(app, service);
+  orderRoutes(app, service);
+};
+
+const listRoutes: Routes = (app, service) => {
   app.get(
     '/v1/suspensions',
     {
@@ -61,19 +67,22 @@ export const suspensionRoutes: Routes = (app, service) => {
       return { items: [found] };
     },
   );
-  const onVm = (path: string, summary: string, give: (vm: VmId, by: string) => SuspendOrderView): void => {
-    app.post<{ Params: Static<typeof VmParams> }>(
+};
+
+const orderRoutes: Routes = (app, service) => {
+  const onVm = (path: string, summary: string, give: (vm: VmId, by: string, dryRun: boolean) => SuspendOrderView): void => {
+    app.post<{ Params: Static<typeof VmParams>; Querystring: Dry }>(
       path,
-      { config: operator, schema: { summary, tags, params: VmParams, response: accepted } },
-      (request, reply) => reply.code(202).send(give(suspendedVm(service, request.params.id), `http ${request.ip}`)),
+      { config: operator, schema: { summary, tags, params: VmParams, querystring: DryRunQuery, response: accepted } },
+      (request, reply) => reply.code(202).send(give(suspendedVm(service, request.params.id), `http ${request.ip}`, isDryRun(request))),
     );
   };
-  onVm('/v1/vms/:id/suspend', "Suspend it: memory and devices to its host's snapshot store", (vm, by) =>
-    service.suspending.suspend(vm, by),
+  onVm('/v1/vms/:id/suspend', "Suspend it: memory and devices to its host's snapshot store", (vm, by, dryRun) =>
+    service.suspending.suspend(vm, by, dryRun),
   );
-  onVm('/v1/vms/:id/resume', 'Bring it back as it was', (vm, by) => service.suspending.resume(vm, by));
-  onVm('/v1/vms/:id/snapshot/verify', 'Read every byte of its snapshot', (vm, by) => service.suspending.verify(vm, by));
-  app.put<{ Params: Static<typeof VmParams>; Body: Static<typeof Prefetch> }>(
+  onVm('/v1/vms/:id/resume', 'Bring it back as it was', (vm, by, dryRun) => service.suspending.resume(vm, by, dryRun));
+  onVm('/v1/vms/:id/snapshot/verify', 'Read every byte of its snapshot', (vm, by, dryRun) => service.suspending.verify(vm, by, dryRun));
+  app.put<{ Params: Static<typeof VmParams>; Querystring: Dry; Body: Static<typeof Prefetch> }>(
     '/v1/vms/:id/prefetch',
     {
       config: operator,
@@ -81,6 +90,7 @@ export const suspensionRoutes: Routes = (app, service) => {
         summary: 'Fetch what it will touch first, and have it wait, paused',
         tags,
         params: VmParams,
+        querystring: DryRunQuery,
         body: Prefetch,
         response: accepted,
       },
@@ -88,28 +98,37 @@ export const suspensionRoutes: Routes = (app, service) => {
     (request, reply) => {
       const { holdSeconds, bytesPerSecondMax = null } = request.body;
       const vm = suspendedVm(service, request.params.id);
-      return reply.code(202).send(service.suspending.prefetch(vm, holdSeconds * 1000, bytesPerSecondMax, `http ${request.ip}`));
+      const order = service.suspending.prefetch(vm, holdSeconds * 1000, bytesPerSecondMax, `http ${request.ip}`, isDryRun(request));
+      return reply.code(202).send(order);
     },
   );
-  app.delete<{ Params: Static<typeof VmParams> }>(
+  app.delete<{ Params: Static<typeof VmParams>; Querystring: Dry }>(
     '/v1/vms/:id/prefetch',
-    { config: operator, schema: { summary: 'It need not wait any more', tags, params: VmParams, response: accepted } },
-    (request, reply) => reply.code(202).send(service.suspending.release(suspendedVm(service, request.params.id), `http ${request.ip}`)),
+    {
+      config: operator,
+      schema: { summary: 'It need not wait any more', tags, params: VmParams, querystring: DryRunQuery, response: accepted },
+    },
+    (request, reply) => {
+      const vm = suspendedVm(service, request.params.id);
+      return reply.code(202).send(service.suspending.release(vm, `http ${request.ip}`, isDryRun(request)));
+    },
   );
-  app.post<{ Body: Static<typeof Collect> }>(
+  app.post<{ Querystring: Dry; Body: Static<typeof Collect> }>(
     '/v1/suspensions/collect',
     {
       config: operator,
       schema: {
         summary: 'What no VM needs goes from the snapshot stores of one host, or of all',
         tags,
+        querystring: DryRunQuery,
         body: Collect,
         response: answers(Type.Object({ items: Type.Array(SuspendOrder) })),
       },
     },
     (request) => {
       const { host } = request.body;
-      return { items: service.suspending.collect(host === undefined ? null : knownHost(service, host), `http ${request.ip}`) };
+      const only = host === undefined ? null : knownHost(service, host);
+      return { items: service.suspending.collect(only, `http ${request.ip}`, isDryRun(request)) };
     },
   );
 };

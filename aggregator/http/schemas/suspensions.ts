@@ -43,7 +43,7 @@ export const SuspendOrder = Type.Object(
     host: Type.String(),
     by: Type.String(),
     askedAtMs: UtcMs,
-    state: Type.Enum(['working', 'ended'] as const),
+    state: Type.Enum(['working', 'ended', 'tried'] as const, { description: 'tried: in a dry run; its host would be asked' }),
     progress: Nullable(
       Type.Object({
         doneBytes: Type.Integer(),

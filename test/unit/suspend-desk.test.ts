@@ -1,0 +1,74 @@
+/** Goal: what people order about suspended VMs is refused where it cannot be done, tried without being done, and done once. */
+import t from 'tap';
+import { SuspendOrders } from '../../aggregator/execute/suspend-orders.ts';
+import { EventLog } from '../../aggregator/service/event-log.ts';
+import { SuspendDesk, type SuspendDeskOptions } from '../../aggregator/service/suspend-desk.ts';
+import { hostId, vmId } from '../../shared/ids.ts';
+import { createPrng } from '../../shared/prng.ts';
+import type { FrameOf } from '../../shared/protocol/frames.ts';
+import { NodeClock, SimulatedTime } from '../../simulation/clock.ts';
+
+const HOST = hostId('kvm1');
+const VM = vmId('6f1b0000-0000-4000-8000-0000000000aa');
+
+function office() {
+  const clock = new NodeClock(new SimulatedTime(createPrng(1), Date.UTC(2026, 0, 5)));
+  const sent: FrameOf<'suspend'>[] = [];
+  const recorded: object[] = [];
+  const state = { connected: true, able: true, killed: null as string | null };
+  const orders = new SuspendOrders({
+    ...{ clock, epochOf: () => 7, retryMs: 1000, silenceMs: 60_000 },
+    send: (_host, frame) => sent.push(frame) > 0,
+  });
+  const to = {
+    ...{ nowMs: () => clock.wallMs(), events: new EventLog(), queue: { append: (_atMs: number, body: object) => recorded.push(body) } },
+    ...{ notifications: { add: () => undefined }, log: { warn: () => undefined } },
+  } as unknown as SuspendDeskOptions['to'];
+  const desk = new SuspendDesk({
+    ...{ orders, to, calendar: { note: () => undefined, predict: () => null } as unknown as SuspendDeskOptions['calendar'] },
+    known: (vm) => (vm === VM ? { name: 'shop-web', host: HOST } : null),
+    hosts: () => [{ id: HOST, connected: state.connected }],
+    understands: () => state.able,
+    killed: () => state.killed,
+    expectedMiB: () => null,
+    onResumed: () => undefined,
+  });
+  return { desk, orders, sent, recorded, state };
+}
+
+t.test('tried: the same refusals, and nothing is sent, remembered or written down', async (t) => {
+  const { desk, sent, recorded, state } = office();
+  for (const order of [
+    desk.suspend(VM, 'ada', true),
+    desk.resume(VM, 'ada', true),
+    desk.prefetch(VM, 1000, null, 'ada', true),
+    desk.release(VM, 'ada', true),
+    desk.verify(VM, 'ada', true),
+    ...desk.collect(null, 'ada', true),
+  ])
+    t.match(order, { state: 'tried', host: HOST, by: 'ada', outcome: null });
+  t.same([sent, recorded, desk.orders()], [[], [], []]);
+  state.killed = 'the kill switch is engaged';
+  t.throws(() => desk.suspend(VM, 'ada', true), { code: 'CONFLICT', message: /kill switch/ });
+  state.able = false;
+  t.throws(() => desk.resume(VM, 'ada', true), { code: 'UNAVAILABLE', message: /snapshotDir/ });
+  state.connected = false;
+  t.throws(() => desk.resume(VM, 'ada', true), { code: 'UNAVAILABLE', message: /not connected/ });
+  t.throws(() => desk.verify(vmId('6f1b0000-0000-4000-8000-0000000000ab'), 'ada', true), { code: 'NOT_FOUND' });
+});
+
+t.test('one order for a VM at a time; it ends once, with its host’s word', async (t) => {
+  const { desk, orders, sent, recorded } = office();
+  t.teardown(() => orders.stop());
+  const { id } = desk.suspend(VM, 'ada');
+  t.match(sent, [{ orderId: id, order: { action: 'suspend', vm: VM } }]);
+  t.match(recorded, [{ kind: 'operator', action: 'suspend asked for', by: 'ada', reason: id }]);
+  t.throws(() => desk.resume(VM, 'bob', true), { code: 'CONFLICT', message: new RegExp(id) });
+  t.throws(() => desk.resume(VM, 'bob'), { code: 'CONFLICT' });
+  const ended = { outcome: 'applied' as const, reason: '', measured: {}, progress: null, wallMs: 0 };
+  const result = { type: 'suspend-result' as const, orderId: id, action: 'suspend' as const, vm: VM, ...ended };
+  desk.onResult(HOST, result);
+  desk.onResult(HOST, result);
+  t.match(desk.orders(), [{ id, state: 'ended', outcome: 'applied' }]);
+  t.equal(recorded.length, 2);
+});
