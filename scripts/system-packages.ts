@@ -27,6 +27,9 @@ export const PACKAGING_PACKAGES = ['systemd', 'ansible-core', 'ansible-lint'] as
 /** What rolls out, and the machines it is tried on. */
 export const ROLLOUT_PACKAGES = ['ansible-core', 'openssh-client', 'debootstrap', 'systemd-container', 'iproute2'] as const;
 
+/** What a whole machine is made of, and reached by. */
+export const MACHINE_PACKAGES = ['debootstrap', 'openssh-client', 'e2fsprogs', 'util-linux'] as const;
+
 /** What builds and runs images. */
 export const IMAGE_PACKAGES = ['buildah', 'podman', 'runc', 'debootstrap'] as const;
 

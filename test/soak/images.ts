@@ -12,8 +12,8 @@ import { ensurePackages, HYPERVISOR_PACKAGES, IMAGE_PACKAGES } from '../../scrip
 import { errorText } from '../../shared/errors.ts';
 import { freePort } from '../support/free-port.ts';
 import { privateLibvirtd } from '../support/libvirtd.ts';
-import { debianRoot } from './rollout/debian-root.ts';
-import { type Done, runChecked, runToEnd } from './rollout/run-checked.ts';
+import { debianRoot } from './machines/debian-root.ts';
+import { type Done, runChecked, runToEnd } from './machines/run-checked.ts';
 import type { Soak } from './soak.ts';
 
 const BASE = 'localhost/headroom-base:debootstrap';

@@ -7,10 +7,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ensurePackages, ROLLOUT_PACKAGES } from '../../scripts/system-packages.ts';
-import { debianRoot } from './rollout/debian-root.ts';
+import { debianRoot } from './machines/debian-root.ts';
+import { runToEnd } from './machines/run-checked.ts';
 import { openPlaybook, type Played } from './rollout/playbook.ts';
 import { makeReleases, RELEASES } from './rollout/releases.ts';
-import { runToEnd } from './rollout/run-checked.ts';
 import { openTargets, type Targets } from './rollout/targets.ts';
 import type { Soak } from './soak.ts';
 
@@ -114,7 +114,8 @@ export const rollout: Soak = {
   async run({ tell }) {
     ensurePackages(ROLLOUT_PACKAGES, tell);
     const folder = mkdtempSync(join(tmpdir(), 'headroom-rollout-'));
-    const root = debianRoot(tell);
+    // What roles install: the targets have no way out.
+    const root = debianRoot(tell, { offered: ['influxdb'] });
     const targets = await openTargets(root, NAMES, join(folder, 'targets'));
     try {
       tell(`${NAMES.length} targets are up`);

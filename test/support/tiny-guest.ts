@@ -70,6 +70,8 @@ export interface TinyGuestOptions {
   uuid: string;
   /** Folder of the test: console log, channel socket and disk go there. */
   folder: string;
+  /** Where its host has kernel and initramfs, when that is not where they were made. */
+  image?: TinyGuestImage;
   memoryMiB?: number;
   vcpus?: number;
   /** Seconds between balloon statistics; 0 = the element is left out. */
@@ -89,7 +91,7 @@ const consolePath = (options: TinyGuestOptions): string => join(options.folder, 
 
 /** Domain XML of a tiny guest under plain emulation, run as root so that it may read the caches of root. */
 export function tinyGuestXml(options: TinyGuestOptions): string {
-  const image = tinyGuestImage();
+  const image = options.image ?? tinyGuestImage();
   const disk = join(options.folder, `${options.name}.img`);
   if (options.disk === true) writeFileSync(disk, Buffer.alloc(16 << 20));
   else if (options.disk) run('dd', ['if=/dev/urandom', `of=${disk}`, 'bs=1M', `count=${options.disk}`], options.folder);

@@ -1,7 +1,7 @@
 /**
- * A Debian root file system with systemd, sshd and libvirt, and a package source of its own with InfluxDB in it: what targets boot
- * from, read-only. Made once with debootstrap and kept in the cache directory (some 500 MB); output: its path. Fails with what is
- * missing where Debian's archive cannot be reached.
+ * A Debian root file system with systemd, sshd, libvirt and what else a machine is to have, and a package source of its own for what is
+ * installed later: what targets boot from, read-only, and disks are made of. Made once with debootstrap and kept in the cache directory
+ * (some 500 MB); output: its path. Fails with what is missing where Debian's archive cannot be reached.
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -26,17 +26,26 @@ const BASE = [
 ];
 /** Hosts have libvirt before Headroom comes. */
 const LATER = ['libpam-systemd', 'libvirt-daemon-system', 'libvirt-daemon-driver-qemu'];
-/** What roles install: it waits in a package source on the target, which has no way out. */
-const OFFERED = ['influxdb'];
+
+export interface RootOptions {
+  /** Packages beyond a host's systemd, sshd and libvirt. */
+  packages?: readonly string[];
+  /** Packages that wait in a source on the machine itself, which has no way out. */
+  offered?: readonly string[];
+  /** Lines of shell, run in the root at last. */
+  finish?: string;
+}
 
 /** Runs in the new root: no service starts, no download stays. */
-const FINISH = `set -e
+const finishScript = ({ packages = [], offered = [], finish = '' }: RootOptions): string => `set -e
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d
 apt-get update -q
-apt-get install -y -q --no-install-recommends ${LATER.join(' ')}
-mkdir -p /srv/packages && cd /srv/packages && apt-get download -q ${OFFERED.join(' ')}
+apt-get install -y -q --no-install-recommends ${[...LATER, ...packages].join(' ')}
+mkdir -p /srv/packages && cd /srv/packages
+for name in ${offered.join(' ')}; do apt-get download -q $name; done
 for deb in *.deb; do
+  [ -e "$deb" ] || continue
   dpkg-deb -f "$deb"; echo "Filename: ./$deb"; echo "Size: $(stat -c %s "$deb")"; echo "SHA256: $(sha256sum "$deb" | cut -d' ' -f1)"; echo
 done > Packages
 echo 'deb [trusted=yes] file:/srv/packages ./' > /etc/apt/sources.list
@@ -45,7 +54,8 @@ apt-get clean; apt-get update -q
 rm /usr/sbin/policy-rc.d
 systemctl enable ssh.service libvirtd.socket
 mkdir -p /root/.ssh && chmod 700 /root/.ssh
-rm -f /etc/machine-id /etc/hostname && touch /etc/machine-id`;
+rm -f /etc/machine-id /etc/hostname && touch /etc/machine-id
+${finish}`;
 
 /** Where this machine itself gets the suite from. */
 function mirror(): string {
@@ -58,9 +68,10 @@ function mirror(): string {
   return own.slice(SUITE.length + 1);
 }
 
-export function debianRoot(tell: (progress: string) => void): string {
+export function debianRoot(tell: (progress: string) => void, options: RootOptions = {}): string {
+  const script = finishScript(options);
   const recipe = createHash('sha256')
-    .update(JSON.stringify([SUITE, BASE, FINISH]))
+    .update(JSON.stringify([SUITE, BASE, script]))
     .digest('hex')
     .slice(0, 12);
   const path = join(cacheDir('debian-root'), `${SUITE}-${recipe}`);
@@ -72,7 +83,7 @@ export function debianRoot(tell: (progress: string) => void): string {
   mkdirSync(making, { recursive: true });
   try {
     runChecked('debootstrap', ['--variant=minbase', `--include=${BASE.join(',')}`, SUITE, making, from]);
-    writeFileSync(join(making, 'root/finish.sh'), FINISH);
+    writeFileSync(join(making, 'root/finish.sh'), script);
     runChecked('chroot', [making, 'sh', '/root/finish.sh']);
   } catch (error) {
     throw new HeadroomError('ENVIRONMENT', `no Debian root could be made from ${from}, so nothing was rolled out or shown`, {

@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { ROOT } from '../../../scripts/packaging/release.ts';
-import { runToEnd } from './run-checked.ts';
+import { runToEnd } from '../machines/run-checked.ts';
 import type { Targets } from './targets.ts';
 
 export interface Counted {

@@ -5,7 +5,7 @@
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { buildPackages } from '../../../scripts/packaging/packages.ts';
-import { runChecked } from './run-checked.ts';
+import { runChecked } from '../machines/run-checked.ts';
 
 export const RELEASES = { first: '0.9.1', second: '0.9.2', broken: '0.9.3' } as const;
 

@@ -6,7 +6,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type Done, runChecked, runToEnd } from './run-checked.ts';
+import { type Done, runChecked, runToEnd } from '../machines/run-checked.ts';
 
 export interface Target {
   name: string;
