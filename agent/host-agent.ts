@@ -9,7 +9,13 @@ import type { Logger } from '../shared/log.ts';
 import type { Connect, Transport } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
 import { BUILD_CAPABILITY, HAND_OVER_CAPABILITY, PROBE_CAPABILITY } from '../shared/protocol/build-frames.ts';
-import { CREDENTIAL_CAPABILITY, type FrameOf, POOL_CAPABILITY, REDIRECT_CAPABILITY } from '../shared/protocol/frames.ts';
+import {
+  CREDENTIAL_CAPABILITY,
+  type FrameOf,
+  MOVES_ON_CAPABILITY,
+  POOL_CAPABILITY,
+  REDIRECT_CAPABILITY,
+} from '../shared/protocol/frames.ts';
 import { SUSPEND_CAPABILITY } from '../shared/protocol/suspend-frames.ts';
 import { PROTOCOL_VERSIONS } from '../shared/protocol/versions.ts';
 import { QUARANTINE_CAPABILITY, VM_ACTION_CAPABILITY } from '../shared/protocol/vm-action-frames.ts';
@@ -336,7 +342,15 @@ function hello(options: HostAgentOptions, context: HostContext, records: readonl
     bootId: options.bootId,
     agentVersion: options.version,
     capabilities: [
-      ...['guest-relay', VM_ACTION_CAPABILITY, QUARANTINE_CAPABILITY, POOL_CAPABILITY, CREDENTIAL_CAPABILITY, REDIRECT_CAPABILITY],
+      ...[
+        'guest-relay',
+        VM_ACTION_CAPABILITY,
+        QUARANTINE_CAPABILITY,
+        POOL_CAPABILITY,
+        CREDENTIAL_CAPABILITY,
+        REDIRECT_CAPABILITY,
+        MOVES_ON_CAPABILITY,
+      ],
       ...(options.build === undefined ? [] : [BUILD_CAPABILITY, PROBE_CAPABILITY, HAND_OVER_CAPABILITY]),
       ...(options.suspend === undefined ? [] : [SUSPEND_CAPABILITY]),
     ],

@@ -1,7 +1,7 @@
 /**
  * Where to try next: the aggregators an agent was given, and the one it was sent to. Input: addresses, what became of each
  * attempt, the time; output: the next address and how long to wait before it. One address alone is tried for ever with
- * growing pauses; of several the others come first. Who has just failed is not gone to on another's word. Pure.
+ * growing pauses; of several the others come first. Who has just failed, or could not look after it, is not gone to on another's word. Pure.
  */
 import { type BackoffOptions, backoffMs } from '../../shared/backoff.ts';
 import type { Prng } from '../../shared/prng.ts';
@@ -65,25 +65,32 @@ export class Addresses {
 
   /** No connection to `next`, or it ended. Answers how long to wait, ms. */
   failed(nowMs: number, backoff: BackoffOptions, random: Prng): number {
-    // The newest last.
-    this.#failedAtMs.delete(this.next);
-    this.#failedAtMs.set(this.next, nowMs);
+    this.#noteFailed(nowMs);
     if (this.#sentTo === null) this.#at++;
     this.#sentTo = null;
     this.#skipShunned(nowMs);
     return backoffMs(Math.floor(this.#failures++ / this.#known.length), backoff, random);
   }
 
-  /** `next` sent it elsewhere, or, with null, anywhere. Answers how long to wait, ms. */
+  /** `next` sent it elsewhere, or, with null, to any other: that one is no use now. Answers how long to wait, ms. */
   redirected(url: string | null, retryMs: number, nowMs: number, backoff: BackoffOptions, random: Prng): number {
-    const shunned = url === null || this.#isShunned(url, nowMs);
+    if (url === null) this.#noteFailed(nowMs);
+    const known = url !== null && !this.#isShunned(url, nowMs);
     if (this.#sentTo === null) this.#at++;
-    this.#sentTo = shunned ? null : url;
+    this.#sentTo = known ? url : null;
     this.#skipShunned(nowMs);
+    const shunned = this.#isShunned(url ?? this.next, nowMs);
     // Somebody lives and answers.
     this.#failures = 0;
     if (++this.#redirects > REDIRECTS_MAX) return backoffMs(this.#redirects - REDIRECTS_MAX, backoff, random);
     return (shunned ? Math.max(retryMs, backoff.baseMs) : retryMs) * (0.5 + random.next() / 2);
+  }
+
+  #noteFailed(nowMs: number): void {
+    const url = this.next;
+    // The newest last.
+    this.#failedAtMs.delete(url);
+    this.#failedAtMs.set(url, nowMs);
   }
 
   #isShunned(url: string, nowMs: number): boolean {

@@ -50,15 +50,18 @@ export function etcdLeaseTable({ call }: EtcdConnection, prefix: string, base = 
       const held = responses[0]!.response_range.kvs[0] as KeyValue;
       return { mine: held.lease === lease, entry: entryOf(held) };
     },
-    async free(lease, key) {
+    async free(key, revision) {
       const bytes = bytesOf(key);
       await call(`${key} is freed`, (etcd) =>
         etcd.kv.txn({
-          compare: [{ key: bytes, target: 'Lease', result: 'Equal', lease }],
+          compare: [{ key: bytes, target: 'Create', result: 'Equal', create_revision: revision - base }],
           success: [{ request_delete_range: { key: bytes } }],
           failure: [],
         }),
       );
+    },
+    async put(lease, key, value) {
+      await call(`${key} is written`, (etcd) => etcd.kv.put({ key: bytesOf(key), value: Buffer.from(value), lease }));
     },
     async get(key) {
       const { kvs } = await call(`${key} is read`, (etcd) => etcd.kv.range({ key: bytesOf(key) }));

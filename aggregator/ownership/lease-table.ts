@@ -27,8 +27,10 @@ export interface LeaseTable {
   revoke(lease: LeaseId): Promise<void>;
   /** Takes a key unless it is taken; answers who has it. Rejects with LEASE_EXPIRED when the lease has ended. */
   take(lease: LeaseId, key: string, value: string): Promise<Taken>;
-  /** Frees a key that is held under this lease; any other stays. */
-  free(lease: LeaseId, key: string): Promise<void>;
+  /** Frees a key as it was taken at this revision; one that was taken since stays, however late this arrives. */
+  free(key: string, revision: number): Promise<void>;
+  /** Writes a key that nobody else takes or writes, under the lease. Rejects with LEASE_EXPIRED when that has ended. */
+  put(lease: LeaseId, key: string, value: string): Promise<void>;
   get(key: string): Promise<TableEntry | null>;
   /** Entries whose keys begin so, by key. */
   list(prefix: string): Promise<TableEntry[]>;

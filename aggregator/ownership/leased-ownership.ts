@@ -11,6 +11,7 @@ import type { Logger } from '../../shared/log.ts';
 import { movesOfRound, preferredOwner } from '../core/ownership/preferred-owner.ts';
 import type { LeaseId, LeaseTable } from './lease-table.ts';
 import type { Claim, ClaimOptions, Member, Ownership } from './ownership.ts';
+import { hostKey, type Wanted, WantedHosts } from './wanted-hosts.ts';
 
 export interface LeasedOwnershipOptions {
   table: LeaseTable;
@@ -26,13 +27,16 @@ export interface LeasedOwnershipOptions {
 const RENEWALS = 6;
 /** Clocks of two machines drift apart by far less within a lease. */
 const DRIFT_FRACTION = 0.1;
+/** After so much of a lease more the table has ended it, and whatever kept us from renewing it has had another chance to pass. */
+const LAPSED_FRACTION = 1 / 6;
+/** Agents that lost their owner come all at once: what is asked of it is written for many together. */
+const WANTED_TOLD_MS = 50;
 /** Members must be the same for so many leases before hosts are moved for balance: half a minute, in which a restarted one is back. */
 const STEADY_LEASES = 10;
 /** A turn that ended longer ago than this part of a lease: the table is slow, and what is given back now may find nobody who can take it. */
 const PROMPT_FRACTION = 1 / 3;
 const MEMBER = 'members/';
 const FLEET = 'fleet';
-const hostKey = (host: string): string => `hosts/${host}`;
 
 interface Held {
   lease: LeaseId;
@@ -48,7 +52,9 @@ export class LeasedOwnership implements Ownership {
   readonly name: string;
   readonly #options: LeasedOwnershipOptions;
   readonly #listeners: ((hosts: readonly HostId[], reason: string) => void)[] = [];
-  readonly #memberListeners: (() => void)[] = [];
+  readonly #freeListeners: (() => void)[] = [];
+  readonly #wantedListeners: ((hosts: readonly HostId[]) => void)[] = [];
+  readonly #lapsedListeners: (() => void)[] = [];
   #held: Held | null = null;
   #members: readonly Member[] = [];
   #membersSinceMs = 0;
@@ -58,13 +64,22 @@ export class LeasedOwnership implements Ownership {
   readonly #owners = new Map<HostId, { owner: Member; untilMs: number }>();
   #timer: Timer | undefined;
   #turning: Promise<void> | null = null;
-  #lapsed = false;
+  /** One at a time of each host: an answer that came late would say that we hold what was given back meanwhile. */
+  readonly #takes = new Map<HostId, Promise<Claim>>();
+  /** Being freed in the table. */
+  readonly #leaving = new Set<HostId>();
+  readonly #wanted: WantedHosts;
+  #wantedSoon: Timer | undefined;
+  /** Goes off when the lease has run out, and once more when that has lasted. */
+  #lapse: Timer | undefined;
+  #lapsed: 'no' | 'just' | 'for-good' = 'no';
   #closed = false;
   readonly #counters = { claims: 0, claimsLost: 0, leasesLost: 0, turnsFailed: 0 };
 
   constructor(options: LeasedOwnershipOptions) {
     this.#options = options;
     this.name = options.name;
+    this.#wanted = new WantedHosts(options);
   }
 
   async start(): Promise<void> {
@@ -89,8 +104,30 @@ export class LeasedOwnership implements Ownership {
     this.#listeners.push(listener);
   }
 
-  onMembers(listener: () => void): void {
-    this.#memberListeners.push(listener);
+  onFree(listener: () => void): void {
+    this.#freeListeners.push(listener);
+  }
+
+  want(hosts: Wanted): void {
+    this.#wanted.set(hosts);
+    this.#wantedSoon ??= this.#options.clock.setTimeout(() => {
+      this.#wantedSoon = undefined;
+      const held = this.#living();
+      // Otherwise, or where it fails, the next turn tells it.
+      if (held?.registered && !this.#closed) this.#wanted.publish(held.lease).catch(() => undefined);
+    }, WANTED_TOLD_MS);
+  }
+
+  onWanted(listener: (hosts: readonly HostId[]) => void): void {
+    this.#wantedListeners.push(listener);
+  }
+
+  lapsed(): boolean {
+    return this.#lapsed === 'for-good';
+  }
+
+  onLapsed(listener: () => void): void {
+    this.#lapsedListeners.push(listener);
   }
 
   async claim(host: HostId, { here = false }: ClaimOptions = {}): Promise<Claim> {
@@ -98,8 +135,9 @@ export class LeasedOwnership implements Ownership {
     if (held === null) return { kind: 'unknown', reason: 'our own lease has lapsed' };
     const epoch = held.hosts.get(host);
     if (epoch !== undefined) return { kind: 'held', epoch };
+    if (this.#leaving.has(host)) return { kind: 'unknown', reason: 'it is just being given back' };
     try {
-      return (await this.#ownerElsewhere(host, here)) ?? (await this.#take(held, host));
+      return (await this.#ownerElsewhere(host, here)) ?? (await this.#takeOnce(held, host));
     } catch (error) {
       return { kind: 'unknown', reason: errorText(error) };
     }
@@ -107,9 +145,11 @@ export class LeasedOwnership implements Ownership {
 
   async release(host: HostId): Promise<void> {
     const held = this.#held;
+    const epoch = held?.hosts.get(host);
+    if (epoch === undefined) return;
     // First of all: from here on nothing is decided about it.
-    if (held === null || !held.hosts.delete(host)) return;
-    await this.#options.table.free(held.lease, hostKey(host));
+    held!.hosts.delete(host);
+    await this.#free(host, epoch);
   }
 
   misplaced(movesMax: number): { host: HostId; to: Member }[] {
@@ -142,6 +182,8 @@ export class LeasedOwnership implements Ownership {
   async close(): Promise<void> {
     this.#closed = true;
     this.#timer?.cancel();
+    this.#lapse?.cancel();
+    this.#wantedSoon?.cancel();
     await this.#turning;
     const held = this.#held;
     this.#held = null;
@@ -182,6 +224,14 @@ export class LeasedOwnership implements Ownership {
     return { kind: 'elsewhere', owner };
   }
 
+  #takeOnce(held: Held, host: HostId): Promise<Claim> {
+    const under = this.#takes.get(host);
+    if (under !== undefined) return under;
+    const taking = this.#take(held, host).finally(() => this.#takes.delete(host));
+    this.#takes.set(host, taking);
+    return taking;
+  }
+
   async #take(held: Held, host: HostId): Promise<Claim> {
     const { clock, table, leaseMs } = this.#options;
     this.#counters.claims++;
@@ -217,7 +267,7 @@ export class LeasedOwnership implements Ownership {
     const untilMs = sentMs + leaseMs * (1 - DRIFT_FRACTION);
     if (this.#held !== null && !(await table.renew(this.#held.lease))) this.#lose();
     // What is under the lease lives with it: that the table is slow with the rest must not make us lapse.
-    if (this.#held?.registered) this.#held.untilMs = untilMs;
+    if (this.#held?.registered) this.#livesUntil(this.#held, untilMs);
     this.#held ??= {
       lease: await table.grant(leaseMs),
       untilMs: Number.NEGATIVE_INFINITY,
@@ -238,16 +288,54 @@ export class LeasedOwnership implements Ownership {
       return;
     }
     held.registered = true;
-    held.untilMs = untilMs;
+    this.#livesUntil(held, untilMs);
     const [fleet, listed] = await Promise.all([table.take(held.lease, FLEET, this.name), table.list(MEMBER)]);
     held.fleet = fleet.mine ? fleet.entry.revision : null;
     this.#turnedMs = clock.monotonicMs();
     const members = listed.map(({ key, value }) => ({ name: key.slice(MEMBER.length), url: value }));
-    if (JSON.stringify(members) === JSON.stringify(this.#members)) return;
-    log.info('aggregators', { members: members.map(({ name }) => name).join(', ') });
-    this.#members = members;
-    this.#membersSinceMs = clock.monotonicMs();
-    for (const listener of this.#memberListeners) listener();
+    if (JSON.stringify(members) !== JSON.stringify(this.#members)) {
+      log.info('aggregators', { members: members.map(({ name }) => name).join(', ') });
+      this.#members = members;
+      this.#membersSinceMs = clock.monotonicMs();
+      for (const listener of this.#freeListeners) listener();
+    }
+    await this.#exchangeWanted(held);
+  }
+
+  /** Tells what we wait for and hears what is waited for with us. */
+  async #exchangeWanted(held: Held): Promise<void> {
+    const [asked, changed] = await Promise.all([this.#wanted.ofOurs(), this.#wanted.changed(), this.#wanted.publish(held.lease)]);
+    for (const host of changed) this.#owners.delete(host);
+    if (changed.length > 0) for (const listener of this.#freeListeners) listener();
+    if (this.#living() !== held) return;
+    const ours = asked.filter((host) => held.hosts.has(host));
+    if (ours.length > 0) for (const listener of this.#wantedListeners) listener(ours);
+    await Promise.all(asked.filter((host) => !held.hosts.has(host)).map((host) => this.#freeLeftOver(host)));
+  }
+
+  /** The table has it as ours and we do not: a taking or a freeing whose answer was lost. */
+  async #freeLeftOver(host: HostId): Promise<void> {
+    if (this.#takes.has(host) || this.#leaving.has(host)) return;
+    const entry = await this.#options.table.get(hostKey(host));
+    if (entry?.value !== this.name || this.#takes.has(host) || this.#held?.hosts.has(host)) return;
+    await this.#free(host, entry.revision);
+  }
+
+  async #free(host: HostId, epoch: number): Promise<void> {
+    this.#leaving.add(host);
+    try {
+      await this.#options.table.free(hostKey(host), epoch);
+    } finally {
+      this.#leaving.delete(host);
+    }
+  }
+
+  #livesUntil(held: Held, untilMs: number): void {
+    const { clock } = this.#options;
+    held.untilMs = untilMs;
+    this.#lapse?.cancel();
+    // Timers may go off a moment early.
+    if (!this.#closed) this.#lapse = clock.setTimeout(() => this.#noteLapse(), untilMs - clock.monotonicMs() + 2);
   }
 
   /** The table has ended our lease: whoever wants our hosts may have them already. */
@@ -261,15 +349,23 @@ export class LeasedOwnership implements Ownership {
   /** Told once for each time that we could not renew. */
   #noteLapse(): void {
     const lapsed = this.#living() === null;
-    if (lapsed === this.#lapsed) return;
-    this.#lapsed = lapsed;
-    const { log } = this.#options;
+    if (this.#closed || lapsed === (this.#lapsed !== 'no')) return;
+    this.#lapsed = lapsed ? 'just' : 'no';
+    const { log, clock, leaseMs } = this.#options;
     if (!lapsed) {
       log.info('our lease is renewed');
       return;
     }
     log.warn('our lease could not be renewed: nothing is decided until it is');
+    this.#lapse?.cancel();
+    this.#lapse = clock.setTimeout(() => this.#lapsedForGood(), LAPSED_FRACTION * leaseMs);
     if (this.#held !== null) this.#tell([...this.#held.hosts.keys()], 'its lease could not be renewed');
+  }
+
+  #lapsedForGood(): void {
+    if (this.#closed || this.#living() !== null) return;
+    this.#lapsed = 'for-good';
+    for (const listener of this.#lapsedListeners) listener();
   }
 
   #tell(hosts: readonly HostId[], reason: string): void {

@@ -57,9 +57,14 @@ export class MemoryLeases {
           this.#entries.set(key, held);
           return { mine: held.lease === lease, entry: entryOf(held) };
         }),
-      free: (lease, key) =>
+      free: (key, revision) =>
         answered(() => {
-          if (this.#entries.get(key)?.lease === lease) this.#entries.delete(key);
+          if (this.#entries.get(key)?.revision === revision) this.#entries.delete(key);
+        }),
+      put: (lease, key, value) =>
+        answered(() => {
+          if (!this.#leases.has(lease)) throw new HeadroomError('LEASE_EXPIRED', `lease ${lease} has ended`);
+          this.#entries.set(key, { key, value, revision: ++this.#revision, lease });
         }),
       get: (key) =>
         answered(() => {

@@ -42,8 +42,16 @@ export interface Ownership {
   misplaced(movesMax: number): readonly { host: HostId; to: Member }[];
   /** Called when hosts stop being ours without our own doing. */
   onLost(listener: (hosts: readonly HostId[], reason: string) => void): void;
-  /** Called when members came or went. */
-  onMembers(listener: () => void): void;
+  /** Called when hosts may be free to take: members came or went, or one that is wanted here has been given up. */
+  onFree(listener: () => void): void;
+  /** These hosts' agents are here because they do not reach their owners, who are told so. Replaces what was wanted before. */
+  want(hosts: ReadonlyMap<HostId, string>): void;
+  /** Called with hosts of ours whose agents came to others because they do not reach us; again while that lasts. */
+  onWanted(listener: (hosts: readonly HostId[]) => void): void;
+  /** For so long that others may have what it held, it could not renew its lease. */
+  lapsed(): boolean;
+  /** Called when that has come about. */
+  onLapsed(listener: () => void): void;
   metrics(): Record<string, number>;
   /** Gives everything back. */
   close(): Promise<void>;

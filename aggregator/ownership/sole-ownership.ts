@@ -20,7 +20,11 @@ export function soleOwnership(epoch: number, name = 'aggregator', url = ''): Own
     async release() {},
     misplaced: () => [],
     onLost() {},
-    onMembers() {},
+    onFree() {},
+    want() {},
+    onWanted() {},
+    lapsed: () => false,
+    onLapsed() {},
     metrics: () => ({}),
     async close() {
       open = false;

@@ -22,6 +22,8 @@ const HANDSHAKE_MS = 15_000;
 const TALKING_PERIODS = 1.5;
 /** Heartbeat periods without any message before the peer counts as gone: by the rule above it is heard every two and a half. */
 const SILENT_PERIODS_MAX = 4;
+/** Between two timers so far apart everything that has arrived is read. */
+const READ_MS = 20;
 const DEFAULT_HEARTBEAT_MS = 5000;
 /** Bytes that count as one frame more: a frame costs by its head, a large one by what is in it. */
 const PACE_BYTES = 64 * 1024;
@@ -65,6 +67,8 @@ export class Session {
   #lastHeardMs: number;
   #lastSentMs = Number.NEGATIVE_INFINITY;
   #heartbeat: Timer | undefined;
+  /** Set while the peer's silence is about to be too long. */
+  #silence: Timer | undefined;
   #pings = 0;
   readonly #barriers = new Map<number, () => void>();
   readonly #lastSeq = { live: 0, backlog: 0 };
@@ -272,13 +276,26 @@ export class Session {
   #beat(heartbeatMs: number): void {
     const nowMs = this.#options.clock.monotonicMs();
     const silentMs = nowMs - this.#lastHeardMs;
-    if (!this.#paused && this.#waiting === undefined && silentMs > SILENT_PERIODS_MAX * heartbeatMs) {
-      this.fail(new HeadroomError('TIMEOUT', `${this.transport.peer} was silent for ${Math.round(silentMs)} ms`));
-      return;
-    }
+    // Not with the next beat, which may be a period late: whoever is gone is to be looked for elsewhere.
+    const untilGoneMs = SILENT_PERIODS_MAX * heartbeatMs - silentMs;
+    if (untilGoneMs < heartbeatMs && this.#silence === undefined) this.#endIfSilent(heartbeatMs, Math.max(untilGoneMs, 0) + READ_MS);
     // Both have just heard from each other: telemetry and its acknowledgements are as good as a ping.
     const talking = Math.max(silentMs, nowMs - this.#lastSentMs) < TALKING_PERIODS * heartbeatMs;
     if (this.#writable && !talking) this.send({ type: 'ping', id: ++this.#pings });
+  }
+
+  #endIfSilent(heartbeatMs: number, waitMs: number): void {
+    const { clock } = this.#options;
+    const dueMs = clock.monotonicMs() + waitMs;
+    this.#silence = clock.setTimeout(() => {
+      this.#silence = undefined;
+      const nowMs = clock.monotonicMs();
+      const silentMs = nowMs - this.#lastHeardMs;
+      if (this.#paused || this.#waiting !== undefined || silentMs <= SILENT_PERIODS_MAX * heartbeatMs) return;
+      // It is we who were stopped: what came meanwhile waits to be read, and timers come before it.
+      if (nowMs - dueMs > READ_MS) this.#endIfSilent(heartbeatMs, READ_MS);
+      else this.fail(new HeadroomError('TIMEOUT', `${this.transport.peer} was silent for ${Math.round(silentMs)} ms`));
+    }, waitMs);
   }
 
   #drained(): void {
@@ -328,6 +345,7 @@ export class Session {
   #ended(error: HeadroomError | undefined): void {
     this.#timer.cancel();
     this.#heartbeat?.cancel();
+    this.#silence?.cancel();
     this.#waiting?.cancel();
     this.#queue = [];
     this.#barriers.clear();

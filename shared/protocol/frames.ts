@@ -52,7 +52,7 @@ export const HelloFrame = Type.Object({
   capabilities: Type.Array(text(64), { maxItems: 64 }),
   wallMs: Type.Number(),
   monotonicMs: Type.Number(),
-  /** Where host agents have just looked for an aggregator in vain; absent: nowhere. Older ends do not look at it. */
+  /** Where host agents have just looked in vain for an aggregator, or for one that can look after them; absent: nowhere. Older ends do not look at it. */
   unreachable: Type.Optional(Type.Array(AgentsUrl, { maxItems: 16 })),
   /** Highest pair this agent ever accepted, per VM and resource: the aggregator begins above it. */
   highestPairs: Type.Array(Type.Object({ vm: uuid, resource: ResourceSchema, pair: PairSchema }), { maxItems: 20000 }),
@@ -305,6 +305,8 @@ export const POOL_CAPABILITY = 'pool';
 export const HINT_CAPABILITY = 'hint';
 export const CREDENTIAL_CAPABILITY = 'credential';
 export const REDIRECT_CAPABILITY = 'redirect';
+/** Of host agents: sent on without an address, it tells the next in `unreachable` who could not look after it. */
+export const MOVES_ON_CAPABILITY = 'moves-on';
 
 /** Aggregator → host agent → guest agent: what the VM has and may expect. */
 export const PoolFrame = Type.Object({
@@ -345,7 +347,7 @@ export const HintFrame = Type.Object({
  */
 export const RedirectFrame = Type.Object({
   type: Type.Literal('redirect'),
-  /** Where that one listens for agents; null = nobody can tell now: any of them may be asked again. */
+  /** Where that one listens for agents; null = nobody can tell, but who sends this cannot look after the host now. */
   url: Type.Union([AgentsUrl, Type.Null()]),
   /** To wait about so long before the next connection. */
   retryMs: Type.Number({ minimum: 0, maximum: 60_000 }),

@@ -114,6 +114,53 @@ export function ownershipContract(t: Test, adapter: OwnershipAdapter): void {
     t.ok(epochIn(await a.claim(host, { here: true })) > second);
   });
 
+  withFleet('an owner hears who waits for its hosts, whoever waits hears when one is given up, and both forget it', async (t, fleet) => {
+    const [a, b] = [await fleet.join('a'), await fleet.join('b')];
+    await fleet.settle();
+    const host = HOSTS[0]!;
+    const first = epochIn(await a.claim(host, { here: true }));
+    t.match(await b.claim(host, { here: true }), { kind: 'elsewhere' });
+    const asked: string[] = [];
+    let free = 0;
+    a.onWanted((hosts) => asked.push(...hosts));
+    b.onFree(() => free++);
+    b.want(
+      new Map([
+        [host, 'a'],
+        [HOSTS[1]!, 'c'],
+      ]),
+    );
+    await fleet.settle();
+    t.same([...new Set(asked)], [host], 'what is thought to be another owner’s is not asked of it');
+    t.equal(a.epochOf(host), first, 'it may keep it');
+    free = 0;
+    await a.release(host);
+    await fleet.settle();
+    t.ok(free > 0);
+    t.ok(epochIn(await b.claim(host, { here: true })) > first, 'what was known of its owner is no longer believed');
+    b.want(new Map());
+    await fleet.settle();
+    asked.length = 0;
+    await fleet.settle();
+    t.same(asked, []);
+  });
+
+  withFleet('while a host is being given back it is not ours to claim again', async (t, fleet) => {
+    const [a, b] = [await fleet.join('a'), await fleet.join('b')];
+    await fleet.settle();
+    for (const host of HOSTS) {
+      const first = epochIn(await a.claim(host, { here: true }));
+      const released = a.release(host);
+      t.equal((await a.claim(host, { here: true })).kind, 'unknown');
+      await released;
+      const claims = await Promise.all([a.claim(host, { here: true }), a.claim(host, { here: true }), b.claim(host, { here: true })]);
+      const epochs = claims.flatMap((claim) => (claim.kind === 'held' ? [claim.epoch] : []));
+      t.equal(new Set(epochs).size, 1);
+      t.ok(epochs[0]! > first);
+      t.equal(owners([a, b], host).length, 1);
+    }
+  });
+
   withFleet('whose lease ended holds nothing by its own clock before another gets it, with a higher epoch', async (t, fleet) => {
     const [a, b] = [await fleet.join('a'), await fleet.join('b')];
     await fleet.settle();

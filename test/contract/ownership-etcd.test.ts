@@ -27,11 +27,11 @@ function cuttable(table: LeaseTable): { table: LeaseTable; cut: () => void } {
       return call(...args);
     };
   };
-  const { grant, renew, revoke, take, free, get, list } = table;
+  const { grant, renew, revoke, take, free, put, get, list } = table;
   return {
     table: {
       ...{ grant: guard(grant), renew: guard(renew), revoke: guard(revoke), take: guard(take) },
-      ...{ free: guard(free), get: guard(get), list: guard(list) },
+      ...{ free: guard(free), put: guard(put), get: guard(get), list: guard(list) },
     },
     cut: () => {
       away = true;

@@ -8,7 +8,7 @@ import { createUplink, type Uplink } from '../../agent/loops/uplink.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { webSocketConnect } from '../../shared/net/websocket.ts';
 import { createPrng } from '../../shared/prng.ts';
-import { FRAME_BYTES_MAX, type FrameOf, REDIRECT_CAPABILITY } from '../../shared/protocol/frames.ts';
+import { FRAME_BYTES_MAX, type FrameOf, MOVES_ON_CAPABILITY, REDIRECT_CAPABILITY } from '../../shared/protocol/frames.ts';
 import { PROTOCOL_VERSIONS } from '../../shared/protocol/versions.ts';
 import { comparePairs, RESOURCES } from '../../shared/resources.ts';
 import { carryOut, type FakeVm, fakeVm, fullInventory, resultOf, rowsOf } from './fake-host.ts';
@@ -130,7 +130,7 @@ export class ClusterAgent {
         bootId: `boot-${this.host}`,
         agentVersion: 'test',
       },
-      ...{ capabilities: [REDIRECT_CAPABILITY], wallMs: systemClock.wallMs(), monotonicMs: systemClock.monotonicMs() },
+      ...{ capabilities: [REDIRECT_CAPABILITY, MOVES_ON_CAPABILITY], wallMs: systemClock.wallMs(), monotonicMs: systemClock.monotonicMs() },
       highestPairs: RESOURCES.flatMap((resource) => {
         const pair = this.vm.pairs[resource];
         return pair ? [{ vm: this.vm.id, resource, pair }] : [];

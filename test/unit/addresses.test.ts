@@ -50,6 +50,20 @@ t.test('who has just failed is not gone to on another word; a while later he is'
   t.equal(addresses.next, 'a');
 });
 
+t.test('sent on by one that cannot look after it, it asks the others at once and tells them who that was', async (t) => {
+  const addresses = new Addresses(['a', 'b', 'c']);
+  const random = createPrng(8);
+  t.ok(addresses.redirected(null, 100, 1000, BACKOFF, random) <= 100);
+  t.equal(addresses.next, 'b');
+  t.same(addresses.unreachable(1000), ['a']);
+  t.ok(addresses.redirected('a', 100, 1200, BACKOFF, random) >= 250, 'nor is it gone to on the word of another');
+  t.equal(addresses.next, 'c');
+  t.ok(addresses.redirected(null, 100, 1400, BACKOFF, random) <= 100);
+  t.equal(addresses.next, 'b');
+  t.ok(addresses.redirected(null, 100, 1500, BACKOFF, random) >= 250, 'none of them can: they are not hammered');
+  t.same(addresses.unreachable(1500), ['a', 'c', 'b']);
+});
+
 t.test('sent in circles, it slows down until it is taken in', async (t) => {
   const addresses = new Addresses(['a', 'b']);
   const random = createPrng(5);

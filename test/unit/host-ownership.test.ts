@@ -12,13 +12,14 @@ import { HostOwnership } from '../../aggregator/service/host-ownership.ts';
 import { type HostId, hostId } from '../../shared/ids.ts';
 import { createLogger } from '../../shared/log.ts';
 import { createPrng } from '../../shared/prng.ts';
-import { REDIRECT_CAPABILITY } from '../../shared/protocol/frames.ts';
+import { MOVES_ON_CAPABILITY, REDIRECT_CAPABILITY } from '../../shared/protocol/frames.ts';
 import { NodeClock, SimulatedTime } from '../../simulation/clock.ts';
 import { helloFrame } from '../support/wire-world.ts';
 
 const LEASE_MS = 3000;
 const HOSTS = Array.from({ length: 40 }, (_, i) => hostId(`kvm${i}`));
 const HELLO = helloFrame({ capabilities: [REDIRECT_CAPABILITY] });
+const MOVES_ON = helloFrame({ capabilities: [REDIRECT_CAPABILITY, MOVES_ON_CAPABILITY] });
 
 interface Side {
   ownership: Ownership;
@@ -143,21 +144,132 @@ t.test(
   },
 );
 
-t.test('an owner that one agent alone cannot reach keeps the host until it gives it back', async (t) => {
+t.test('an owner that one agent does not reach gives its host up to whom it does reach, unless it hears that agent itself', async (t) => {
   const { join, pass } = world();
   const [a, b] = [await join('a'), await join('b')];
   await pass(LEASE_MS);
-  const host = HOSTS.find((each) => each !== undefined)!;
+  const host = HOSTS[0]!;
   const owner = (await a.hosts.admit(host, HELLO)).here ? a : b;
   const other = owner === a ? b : a;
   await owner.hosts.admit(host, HELLO);
+  owner.connected.add(host);
   t.match(await other.hosts.admit(host, { ...HELLO, unreachable: [`ws://${owner.ownership.name}`] }), { here: true, epoch: 0 });
   other.connected.add(host);
-  await pass(10_000);
+  await pass(30_000);
+  t.equal(owner.hosts.mayCommand(host), true, 'it hears it');
   t.equal(other.hosts.mayCommand(host), false);
-  await pass(10_000);
+  owner.connected.delete(host);
+  const epoch = owner.ownership.epochOf(host)!;
+  // Two turns: the owner hears of it in one, the other in the next.
+  await pass(LEASE_MS / 3 + 50);
   t.equal(owner.hosts.mayCommand(host), false);
-  t.equal(other.hosts.mayCommand(host), true);
+  t.same(owner.withdrawn, [host]);
+  t.same(owner.forgotten, [host]);
+  t.ok(other.ownership.epochOf(host)! > epoch, 'under a higher epoch');
+  t.ok(other.taken > 0, 'and it is planned for at once');
+  await pass(120_000);
+  t.equal(other.redirected.size, 0, 'nor is it sent for balance to whom it does not reach');
+  await pass(300_000);
+  t.match(other.redirected.get(host), { url: `ws://${owner.ownership.name}` }, 'not for ever');
+});
+
+t.test('an owner cut off from all its agents at once loses no host that another has not got', async (t) => {
+  const { join, pass } = world();
+  const sides = [await join('a'), await join('b'), await join('c')];
+  const [a, b, c] = sides as [Side, Side, Side];
+  await pass(LEASE_MS);
+  const ofA = (await Promise.all(HOSTS.map(async (host) => ((await a.hosts.admit(host, HELLO)).here ? [host] : [])))).flat();
+  const cutOff = { ...HELLO, unreachable: ['ws://a'] };
+  for (const host of ofA) {
+    const keeper = (await b.hosts.admit(host, cutOff)).here ? b : c;
+    if (keeper === c) await c.hosts.admit(host, cutOff);
+    keeper.connected.add(host);
+  }
+  for (let ms = 0; ms < 2000; ms += 50) {
+    await pass(50);
+    for (const host of ofA) t.ok(sides.filter(({ hosts }) => hosts.mayCommand(host)).length <= 1);
+  }
+  t.ok(ofA.every((host) => b.hosts.mayCommand(host) || c.hosts.mayCommand(host)));
+  t.equal(a.hosts.metrics().ownership_given_back_total, ofA.length);
+});
+
+/** As a host's agent does it: from one to the next that it has not just tried, and wherever it is sent. Answers who took it in. */
+async function look(sides: readonly Side[], host: HostId, unreachable: string[]): Promise<Side | null> {
+  let at = sides.find(({ ownership }) => !unreachable.includes(`ws://${ownership.name}`))!;
+  for (let tries = 0; tries < 10; tries++) {
+    const admission = await at.hosts.admit(host, { ...MOVES_ON, unreachable: [...unreachable] });
+    if (admission.here) {
+      at.connected.add(host);
+      return at;
+    }
+    if (admission.url === null) unreachable.push(`ws://${at.ownership.name}`);
+    const { url } = admission;
+    at = sides.find(({ ownership: { name } }) => (url === null ? !unreachable.includes(`ws://${name}`) : url === `ws://${name}`)) ?? at;
+  }
+  return null;
+}
+
+t.test('who does not reach the table sends its agents on once its lease has ended, and others have their hosts at once', async (t) => {
+  const { leases, join, pass } = world();
+  const sides = [await join('a'), await join('b'), await join('c')];
+  const [a, b] = sides as [Side, Side];
+  await pass(LEASE_MS);
+  for (const host of HOSTS) await look(sides, host, []);
+  const ofA = [...a.connected];
+  t.ok(ofA.length > 5);
+  leases.cut('a', true);
+  await pass(0.8 * LEASE_MS);
+  t.equal(a.redirected.size, 0, 'its lease may yet be renewed');
+  await pass(0.3 * LEASE_MS);
+  t.same([...a.redirected.keys()].sort(), ofA.sort());
+  t.ok([...a.redirected.values()].every(({ url }) => url === null));
+  for (const host of ofA) {
+    const taker = (await look(sides, host, ['ws://a']))!;
+    t.not(taker, a);
+    t.equal(taker.hosts.mayCommand(host), true, 'without waiting for anything');
+  }
+  t.match(await a.hosts.admit(HOSTS[0]!, MOVES_ON), { here: false, url: null }, 'nor does it keep one that comes meanwhile');
+  t.match(await a.hosts.admit(HOSTS[0]!, HELLO), { here: true, epoch: 0 }, 'an older one cannot be sent on so');
+  t.same(a.forgotten, []);
+  leases.cut('a', false);
+  await pass(90_000);
+  t.same(a.forgotten.sort(), ofA.sort(), 'what did not come back is not kept');
+  t.ok(b.ownership.members().length === 3);
+});
+
+t.test('nobody reaches the table: each agent ends at one that keeps it, and is asked to look again once a minute', async (t) => {
+  const { leases, join, pass } = world();
+  const sides = [await join('a'), await join('b'), await join('c')];
+  await pass(LEASE_MS);
+  for (const host of HOSTS) await look(sides, host, []);
+  leases.away = true;
+  await pass(1.2 * LEASE_MS);
+  const settle = async (): Promise<number> => {
+    let moved = 0;
+    for (const side of sides) {
+      for (const host of side.redirected.keys()) {
+        moved++;
+        t.ok(await look(sides, host, [`ws://${side.ownership.name}`]), 'one keeps it');
+      }
+      side.redirected.clear();
+    }
+    return moved;
+  };
+  t.equal(await settle(), HOSTS.length);
+  t.equal(
+    sides.reduce((sum, { connected }) => sum + connected.size, 0),
+    HOSTS.length,
+  );
+  await pass(50_000);
+  t.equal(await settle(), 0);
+  await pass(12_000);
+  t.equal(await settle(), HOSTS.length);
+  leases.away = false;
+  await pass(LEASE_MS);
+  await settle();
+  await pass(LEASE_MS);
+  for (const host of HOSTS)
+    t.equal(sides.filter(({ hosts }) => hosts.mayCommand(host)).length, 1, 'when it is back each host has one owner');
 });
 
 t.test('a host whose agent stays away is given back', async (t) => {

@@ -1,10 +1,12 @@
 /** Goal: the protocol's connection logic: deadlines, heartbeats, order, bounded queue, errors told to the peer, confirmation. */
 import t from 'tap';
+import { sleep, systemClock } from '../../shared/clock.ts';
 import type { HeadroomError } from '../../shared/errors.ts';
 import { createCodec } from '../../shared/net/codec.ts';
 import { SEND_QUEUE_FRAMES_MAX, Session } from '../../shared/net/session.ts';
 import { createSimulatedNetwork } from '../../shared/net/simulated.ts';
 import type { Transport } from '../../shared/net/transport.ts';
+import { serveWebSocket, webSocketConnect } from '../../shared/net/websocket.ts';
 import { createPrng } from '../../shared/prng.ts';
 import { FRAME_BYTES_MAX, type Frame } from '../../shared/protocol/frames.ts';
 import type { Receiver } from '../../shared/protocol/validate.ts';
@@ -76,6 +78,43 @@ t.test('heartbeats: pings are answered, silence ends the connection, any frame i
   t.equal(w.closes.length, 0, 'alive');
   await w.time.runUntil(15_000);
   t.match(w.closes, [{ code: 'TIMEOUT', message: /silent/ }]);
+});
+
+t.test('heartbeats: silence ends the connection after four periods, not with the beat that follows', async (t) => {
+  const w = await world();
+  w.session.established(1000);
+  await w.time.runUntil(700);
+  w.peerSend({ type: 'pong', id: 0 });
+  await w.time.runUntil(4650);
+  t.equal(w.closes.length, 0);
+  await w.time.runUntil(4800);
+  t.match(w.closes, [{ code: 'TIMEOUT', message: /silent/ }]);
+});
+
+t.test('heartbeats: a process that was stopped reads what came meanwhile before it calls its peer silent', async (t) => {
+  const arrived: Transport[] = [];
+  const server = await serveWebSocket({ maxBytes: FRAME_BYTES_MAX }, (transport) => arrived.push(transport));
+  t.teardown(() => server.close());
+  const peer = await webSocketConnect(server.url, FRAME_BYTES_MAX)();
+  while (arrived.length === 0) await sleep(systemClock, 1);
+  const closes: unknown[] = [];
+  const session = new Session({
+    ...{ transport: arrived[0]!, clock: systemClock, receiver: 'aggregator' },
+    ...{ onFrame: () => undefined, onClose: (error) => closes.push(error) },
+  });
+  session.established(100);
+  const up = createCodec({ maxBytes: FRAME_BYTES_MAX });
+  for (let round = 0; round < 3; round++) {
+    peer.send(up.encode({ type: 'pong', id: 0 }));
+    const sinceMs = systemClock.monotonicMs();
+    while (systemClock.monotonicMs() - sinceMs < 700) {
+      // Stopped, as by the machine.
+    }
+    await sleep(systemClock, 50);
+  }
+  t.same(closes, [], 'it was heard all the while');
+  await sleep(systemClock, 600);
+  t.match(closes, [{ code: 'TIMEOUT' }], 'now it is silent');
 });
 
 t.test('heartbeats: while both ends hear from each other anyway, nobody pings', async (t) => {
