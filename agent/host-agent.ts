@@ -119,6 +119,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   const vmActions = createVmActionLoop(context);
   const ticking = [createStatsPeriodLoop(context), createStatisticsLoop(context), createFastGuardLoop(context), failSafe, vmActions];
   let epoch = 0;
+  const owner = ownerLog(log, options.addresses);
   const builds = options.build && createBuildDesk(options.build, context, () => epoch);
   const line = { epoch: () => epoch, uplink: () => uplink };
   const suspension = options.suspend && createSuspension(options.suspend, context, line);
@@ -138,7 +139,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
     handlers: {
       onWelcome: (welcome) => {
         epoch = welcome.epoch;
-        log.info('connected to the aggregator', { epoch });
+        owner.welcomed(epoch);
         inventory.sendFull();
         suspension?.desk.tellAll();
       },
@@ -147,7 +148,10 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
         commands.receive(command);
       },
       onGuestCommand: (command) => commands.receiveForGuest(command, (frame) => relay.send(frame)),
-      onLease: (lease) => failSafe.renew(lease),
+      onLease: (lease) => {
+        owner.leased(lease.epoch);
+        failSafe.renew(lease);
+      },
       onVmAction: (asked) => vmActions.receive(asked),
       onBuild: (asked) => builds?.receive(asked),
       onSuspend: (asked) => suspension?.desk.receive(asked),
@@ -178,6 +182,22 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   return {
     ...createService(options, context, records, { uplink, relay, builds, suspension, discovery, everyLook, lookAround, setChannels }),
     metrics,
+  };
+}
+
+/** The log says who decided about this host, and when. */
+function ownerLog(log: Logger, addresses: Addresses | undefined): { welcomed(epoch: number): void; leased(epoch: number): void } {
+  const aggregator = (): { aggregator?: string } => (addresses ? { aggregator: addresses.next } : {});
+  let leasedUnder: number | null = null;
+  return {
+    welcomed(epoch) {
+      leasedUnder = null;
+      log.info('connected to the aggregator', { epoch, ...aggregator() });
+    },
+    leased(epoch) {
+      if (epoch !== leasedUnder) log.info('leased by the aggregator', { epoch, ...aggregator() });
+      leasedUnder = epoch;
+    },
   };
 }
 

@@ -43,7 +43,7 @@ export function createCommandLoop(context: HostContext): CommandLoop {
       wallMs: clock.wallMs(),
     };
     if (entry) rememberResult(entry, result);
-    context.log.info(`command ${outcome}`, { commandId, vm, resource, reason });
+    context.log.info(`command ${outcome}`, { commandId, epoch: pair.epoch, vm, resource, reason });
     context.send(result);
   };
 

@@ -2,15 +2,16 @@
  * `bench failover`: three aggregators, three members of etcd and InfluxDB as processes on loopback, simulated host agents over real
  * sockets. In each round one of them (an owner, who decides for the fleet, etcd's leader) is killed or stopped at a random
  * moment, or an owner is cut off from etcd or from its agents, and comes back later. Judged by the agents' own records: how long hosts were without an owner, whether two acted in one
- * epoch, and by ledger and store: whether anything acknowledged is lost. HEADROOM_FAILOVER_AGENTS, _ROUNDS and _SEED.
+ * epoch, and by ledger and store: whether anything acknowledged is lost. Beside them is a real guest with a real agent, whose values must
+ * hold meanwhile. HEADROOM_FAILOVER_AGENTS, _ROUNDS and _SEED; _GUEST=no leaves the guest out; _FAULTS: some, with commas.
  */
-import { join } from 'node:path';
-import { openSqliteLedgerStore } from '../../aggregator/store/sqlite/sqlite-ledger-store.ts';
 import { createPrng, type Prng } from '../../shared/prng.ts';
 import { Cluster, type Node, pause } from '../support/cluster.ts';
 import { ClusterAgent } from '../support/cluster-agent.ts';
+import { ClusterGuest } from '../support/cluster-guest.ts';
 import { vmUuid } from '../support/wire-world.ts';
 import { type Benchmark, median, rounded } from './benchmark.ts';
+import { doubleOwners, lostEntries, lostRows, unowned, untilNext } from './failover-judges.ts';
 
 const AGENTS = Number(process.env.HEADROOM_FAILOVER_AGENTS ?? 100);
 const ROUNDS = Number(process.env.HEADROOM_FAILOVER_ROUNDS ?? 20);
@@ -18,14 +19,19 @@ const SEED = Number(process.env.HEADROOM_FAILOVER_SEED ?? 1);
 const FAULTS = [
   ...(['owner killed', 'decider killed', 'leader killed', 'owner stopped', 'decider stopped', 'leader stopped'] as const),
   // A member of etcd that is stopped is one that nobody reaches: its sockets stay open, and nothing comes.
-  ...(['owner cut off from etcd', 'owner cut off from its agents'] as const),
+  ...([
+    'owner cut off from etcd',
+    'owner cut off from its agents',
+    'decider cut off from etcd',
+    'decider cut off from its agents',
+  ] as const),
 ] as const;
 type Fault = (typeof FAULTS)[number];
+const ASKED = process.env.HEADROOM_FAILOVER_FAULTS?.split(',') ?? FAULTS;
+const WITH_GUEST = process.env.HEADROOM_FAILOVER_GUEST !== 'no';
 
 /** What was killed or stopped stays away for so long: leases end and hosts move meanwhile. */
 const AWAY_MS = 8000;
-/** An owner gives hosts back whose agents stay away for fifteen seconds. */
-const AWAY_FROM_AGENTS_MS = 25_000;
 /**
  * Aggregators, etcd, InfluxDB and all agents share one machine: plans a second and steps of two, as for a few VMs, are work for tens of
  * thousands of VMs at the usual minute and five, and what would be measured is how late a process comes that waits for its turn.
@@ -70,6 +76,20 @@ interface Round {
   fault: Fault;
   /** By host, seconds until an owner acted again; only those that were without one. */
   ownedAgainSeconds: number[];
+  /** Of the real guest's host, where it was without one. */
+  guestSeconds: number | null;
+}
+
+interface Rounds {
+  rounds: Round[];
+  /** Taken again, since this machine stood still. */
+  repeated: number;
+}
+
+/** All that is watched: simulated agents, and the guest where it was not left out. */
+interface Watched {
+  agents: readonly ClusterAgent[];
+  guest: ClusterGuest | null;
 }
 
 /** An operator who writes to the ledger all the time, and remembers what was acknowledged. */
@@ -114,17 +134,18 @@ async function decider(cluster: Cluster): Promise<Node> {
 }
 
 /** Every host has been acted on by an owner of late, and all aggregators know of each other. */
-async function settled(cluster: Cluster, agents: readonly ClusterAgent[]): Promise<void> {
+async function settled(cluster: Cluster, { agents, guest }: Watched): Promise<void> {
   // By its own pauses, not by the clock: a machine that gives us no time is waited for.
   for (let waitedMs = 0; waitedMs < SETTLE_MS_MAX; waitedMs += POLL_MS) {
     await pause(POLL_MS);
     const sinceMs = Date.now() - UNOWNED_MS;
-    if (!agents.every(({ acts }) => (acts.at(-1)?.atMs ?? 0) > sinceMs)) continue;
+    if (!agents.every(({ acts }) => (acts.at(-1)?.atMs ?? 0) > sinceMs) || guest?.owned === false) continue;
     const members = await Promise.all(cluster.nodes.map((node) => cluster.metric(node, 'ownership_members')));
     if (members.every((count) => count === cluster.nodes.length)) return;
   }
   const late = agents.filter(({ acts }) => (acts.at(-1)?.atMs ?? 0) < Date.now() - UNOWNED_MS);
-  throw new Error(`after ${SETTLE_MS_MAX} ms ${late.length} hosts have no owner (${late[0]?.host}), or an aggregator is not back`);
+  const others = guest?.owned === false ? 'the guest’s host has none' : 'an aggregator is not back';
+  throw new Error(`after ${SETTLE_MS_MAX} ms ${late.length} hosts have no owner (${late[0]?.host}), or ${others}`);
 }
 
 async function aggregatorFault(cluster: Cluster, node: Node, stop: boolean): Promise<{ atMs: number; heal: () => Promise<void> }> {
@@ -179,7 +200,8 @@ async function etcdFault(cluster: Cluster, stop: boolean): Promise<{ atMs: numbe
   };
 }
 
-async function oneRound(cluster: Cluster, agents: readonly ClusterAgent[], fault: Fault, random: Prng): Promise<Round> {
+async function oneRound(cluster: Cluster, watched: Watched, fault: Fault, random: Prng): Promise<Round> {
+  const { agents, guest } = watched;
   await pause(1000 + random.next() * 4000);
   let victim: Node | null = null;
   if (fault.startsWith('owner')) {
@@ -187,84 +209,20 @@ async function oneRound(cluster: Cluster, agents: readonly ClusterAgent[], fault
     victim = cluster.nodes.find(({ agentsUrl }) => agentsUrl === owner)!;
   } else if (fault.startsWith('decider')) victim = await decider(cluster);
   const before = new Map(agents.map((agent) => [agent, agent.acts.length]));
+  const guestBefore = guest?.acts().at(-1);
   const { atMs, heal } = await strike(cluster, victim, fault);
-  // Whom its agents alone cannot reach keeps their hosts for a while, for it might be they who are gone.
-  await pause(fault === 'owner cut off from its agents' ? AWAY_FROM_AGENTS_MS : AWAY_MS);
+  await pause(AWAY_MS);
   await heal();
-  await settled(cluster, agents);
+  await settled(cluster, watched);
   const ownedAgainSeconds: number[] = [];
-  for (const [agent, count] of before) {
-    const last = agent.acts[count - 1];
-    const seconds = last !== undefined && last.by === victim?.agentsUrl ? untilNext(agent, atMs, last.epoch) : unowned(agent, atMs);
+  for (const [{ acts }, count] of before) {
+    const last = acts[count - 1];
+    const seconds =
+      last !== undefined && last.by === victim?.agentsUrl ? untilNext(acts, atMs, last.epoch) : unowned(acts, atMs, UNOWNED_MS);
     if (seconds !== null) ownedAgainSeconds.push(seconds);
   }
-  return { fault, ownedAgainSeconds };
-}
-
-/** Whose owner was struck: until one with a higher epoch acted. */
-function untilNext({ acts }: ClusterAgent, atMs: number, epoch: number): number {
-  const next = acts.find((act) => act.atMs >= atMs && act.epoch > epoch);
-  return next === undefined ? Number.POSITIVE_INFINITY : (next.atMs - atMs) / 1000;
-}
-
-/** Anyone else: until the last time that nobody had acted for long; null = there was none. */
-function unowned({ acts }: ClusterAgent, atMs: number): number | null {
-  let seconds: number | null = null;
-  for (let i = 1; i < acts.length; i++) {
-    const [before, act] = [acts[i - 1]!, acts[i]!];
-    if (act.atMs > atMs && act.atMs - before.atMs > UNOWNED_MS) seconds = (act.atMs - atMs) / 1000;
-  }
-  return seconds;
-}
-
-/** Hosts and epochs in which more than one acted, and acts below an epoch that the host had seen. */
-function doubleOwners(agents: readonly ClusterAgent[]): number {
-  let doubles = 0;
-  for (const { acts } of agents) {
-    const by = new Map<number, string>();
-    let highest = 0;
-    for (const act of acts) {
-      const first = by.get(act.epoch) ?? act.by;
-      by.set(act.epoch, first);
-      if (first !== act.by || act.epoch < highest) doubles++;
-      highest = Math.max(highest, act.epoch);
-    }
-  }
-  return doubles;
-}
-
-/** Acknowledged to the operator, or acted on by an agent, and not in every aggregator's copy. */
-async function lostEntries(cluster: Cluster, agents: readonly ClusterAgent[], acknowledged: readonly string[]): Promise<number> {
-  const plans = new Set(agents.flatMap(({ planIds }) => [...planIds]));
-  let lost = 0;
-  for (const { name } of cluster.nodes) {
-    const ledger = await openSqliteLedgerStore({ directory: join(cluster.folder, name, 'ledger') });
-    const verified = await ledger.verify();
-    if (!verified.ok) throw new Error(`the copy of ${name} is broken at ${verified.index}: ${verified.problem}`);
-    const [reasons, planned] = [new Set<string>(), new Set<string>()];
-    for (let fromIndex = 0; ; ) {
-      const entries = await ledger.entries({ fromIndex, limit: 1000 });
-      for (const { body } of entries) {
-        if (body.kind === 'operator') reasons.add(body.reason);
-        if (body.kind === 'plan') planned.add(body.planId);
-      }
-      if (entries.length === 0) break;
-      fromIndex = entries.at(-1)!.index + 1;
-    }
-    await ledger.close();
-    lost += acknowledged.filter((reason) => !reasons.has(reason)).length + [...plans].filter((plan) => !planned.has(plan)).length;
-  }
-  return lost;
-}
-
-/** Rows that were acknowledged and are not in the store: one of a VM each second. */
-async function lostRows(cluster: Cluster, agents: readonly ClusterAgent[]): Promise<number> {
-  let lost = 0;
-  for (const { vm, rowTimesMs } of agents) {
-    const stored = await cluster.storedTimes(vm.id);
-    lost += rowTimesMs.filter((timeMs) => !stored.has(timeMs)).length;
-  }
-  return lost;
+  const struck = guestBefore !== undefined && guestBefore.by === victim?.agentsUrl;
+  return { fault, ownedAgainSeconds, guestSeconds: struck ? untilNext(guest!.acts(), atMs, guestBefore.epoch) : null };
 }
 
 async function drained(agents: readonly ClusterAgent[]): Promise<void> {
@@ -278,37 +236,67 @@ const rotated = <T>(values: readonly T[], by: number): T[] => [...values.slice(b
 
 const p95 = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.ceil(0.95 * values.length) - 1] ?? 0;
 
+/** Rounds until there are as many as asked for. */
+async function allRounds(cluster: Cluster, watched: Watched, random: Prng, tell: (line: string) => void): Promise<Rounds> {
+  const rounds: Round[] = [];
+  const stalls = new Stalls();
+  let repeated = 0;
+  try {
+    while (rounds.length < ROUNDS) {
+      stalls.take();
+      const round = await oneRound(cluster, watched, ASKED[rounds.length % ASKED.length] as Fault, random);
+      const stalledMs = stalls.take();
+      if (stalledMs > STALL_MS && ++repeated <= REPEATED_MAX) {
+        tell(`${round.fault}: taken again, this process had no time for ${stalledMs} ms`);
+        continue;
+      }
+      rounds.push(round);
+      const { fault, ownedAgainSeconds: seconds, guestSeconds } = round;
+      const all = `p95 ${rounded(p95(seconds))} s, most ${rounded(Math.max(0, ...seconds))} s`;
+      const guest = guestSeconds === null ? '' : `, the guest’s ${rounded(guestSeconds)} s`;
+      tell(`round ${rounds.length}, ${fault}: ${seconds.length} hosts without an owner, ${all}${guest}`);
+    }
+    return { rounds, repeated };
+  } finally {
+    stalls.stop();
+  }
+}
+
+function inSeconds(rounds: readonly Round[]): Record<string, unknown> {
+  const all = rounds.flatMap(({ ownedAgainSeconds }) => ownedAgainSeconds);
+  const guests = rounds.flatMap(({ guestSeconds }) => (guestSeconds === null ? [] : [guestSeconds]));
+  const byFault = [...Map.groupBy(rounds, ({ fault }) => fault)].map(([fault, same]): [string, number] => [
+    fault,
+    rounded(p95(same.flatMap(({ ownedAgainSeconds }) => ownedAgainSeconds))),
+  ]);
+  return {
+    ownedAgainSecondsP95: rounded(p95(all)),
+    ownedAgainSecondsP50: rounded(median(all)),
+    ownedAgainSecondsMax: rounded(Math.max(0, ...all)),
+    ownedAgainSecondsP95ByFault: Object.fromEntries(byFault),
+    takeovers: all.length,
+    guestOwnedAgainSeconds: guests.map(rounded),
+  };
+}
+
 export const failover: Benchmark = {
   about: 'several aggregators: killed, stopped, cut off, etcd killed and stopped, by the agents’ records',
   async run(tell) {
     const random = createPrng(SEED, 'failover');
     const cluster = new Cluster(PACE);
     const writer = new Writer();
-    const rounds: Round[] = [];
-    const stalls = new Stalls();
-    let repeated = 0;
     const agents: ClusterAgent[] = [];
+    const guest = WITH_GUEST ? new ClusterGuest(cluster.folder) : null;
+    const watched: Watched = { agents, guest };
     try {
       await cluster.start(3, 3);
       const urls = cluster.nodes.map(({ agentsUrl }) => agentsUrl);
+      await guest?.start(rotated(urls, random.below(urls.length)));
       for (let i = 0; i < AGENTS; i++) agents.push(new ClusterAgent(`kvm${i}`, vmUuid(i), rotated(urls, random.below(urls.length)), SEED));
       for (const agent of agents) agent.start();
-      await settled(cluster, agents);
+      await settled(cluster, watched);
       writer.start(cluster, agents, random.stream('writer'));
-      while (rounds.length < ROUNDS) {
-        stalls.take();
-        const round = await oneRound(cluster, agents, FAULTS[rounds.length % FAULTS.length]!, random);
-        const stalledMs = stalls.take();
-        if (stalledMs > STALL_MS && ++repeated <= REPEATED_MAX) {
-          tell(`${round.fault}: taken again, this process had no time for ${stalledMs} ms`);
-          continue;
-        }
-        rounds.push(round);
-        const { fault, ownedAgainSeconds: seconds } = round;
-        tell(
-          `round ${rounds.length}, ${fault}: ${seconds.length} hosts without an owner, p95 ${rounded(p95(seconds))} s, most ${rounded(Math.max(0, ...seconds))} s`,
-        );
-      }
+      const { rounds, repeated } = await allRounds(cluster, watched, random, tell);
       await writer.stop();
       await drained(agents);
       const lostBatches = await lostRows(cluster, agents);
@@ -316,34 +304,22 @@ export const failover: Benchmark = {
       // Each brings its copy up to date.
       for (const { url } of cluster.nodes) await fetch(`${url}/v1/audit/verify`);
       await Promise.all(cluster.nodes.map((node) => cluster.kill(node, 'SIGTERM')));
-      const all = rounds.flatMap(({ ownedAgainSeconds }) => ownedAgainSeconds);
-      const byFault = Map.groupBy(rounds, ({ fault }) => fault);
-      const p95ByFault = Object.fromEntries(
-        [...byFault].map(([fault, same]) => [fault, rounded(p95(same.flatMap(({ ownedAgainSeconds }) => ownedAgainSeconds)))]),
-      );
+      const acts = [...agents.map((agent) => agent.acts), ...(guest === null ? [] : [guest.acts()])];
       return {
-        ...{ rounds: rounds.length, ownedAgainSecondsP95: rounded(p95(all)), doubleOwners: doubleOwners(agents) },
+        ...{ rounds: rounds.length, ...inSeconds(rounds), doubleOwners: doubleOwners(acts) },
         ...{ lostEntries: await lostEntries(cluster, agents, writer.acknowledged), lostBatches },
-        ...{
-          agents: AGENTS,
-          seed: SEED,
-          takeovers: all.length,
-          ownedAgainSecondsP50: rounded(median(all)),
-          ownedAgainSecondsMax: rounded(Math.max(0, ...all)),
-          ownedAgainSecondsP95ByFault: p95ByFault,
-        },
-        roundsRepeated: repeated,
+        ...{ agents: AGENTS, seed: SEED, roundsRepeated: repeated, guest: guest?.account() ?? null },
         overcommittedHosts: agents.filter(({ overcommitted }) => overcommitted > 0).length,
         entriesAcknowledged: writer.acknowledged.length,
         entriesRefused: writer.refused,
         rowsSent: agents.reduce((sum, { rowTimesMs }) => sum + rowTimesMs.length, 0),
-        acts: agents.reduce((sum, { acts }) => sum + acts.length, 0),
-        commands: agents.reduce((sum, { acts }) => sum + acts.filter(({ kind }) => kind === 'command').length, 0),
+        acts: acts.reduce((sum, each) => sum + each.length, 0),
+        commands: acts.reduce((sum, each) => sum + each.filter(({ kind }) => kind === 'command').length, 0),
       };
     } finally {
       await writer.stop();
-      stalls.stop();
       for (const agent of agents) agent.endRows();
+      await guest?.stop();
       await cluster.stop();
     }
   },
