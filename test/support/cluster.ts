@@ -136,7 +136,8 @@ export class Cluster {
     await this.influx.stop();
     await this.etcd.stop();
     process.off('exit', this.#killAll);
-    rmSync(this.folder, { recursive: true, force: true });
+    if (process.env.KEEP) console.error(this.folder);
+    else rmSync(this.folder, { recursive: true, force: true });
   }
 
   readonly #killAll = (): void => {
