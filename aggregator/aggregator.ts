@@ -151,6 +151,10 @@ export class Aggregator {
   readonly #planRows: OwnRows;
   readonly #counters: AggregatorCounters = { lintFindings: 0, rowsNotStored: 0, fits: 0 };
   #stopping = false;
+  #stopped: () => void = () => undefined;
+  readonly #whenStopped = new Promise<void>((resolve) => {
+    this.#stopped = resolve;
+  });
   /** A plan out of turn that is to come. */
   #extraPlan: { dueMs: number; timer: Timer } | null = null;
 
@@ -397,6 +401,8 @@ export class Aggregator {
   /** Drains: no new plan, what has arrived is committed and acknowledged, models are kept. Stores stay the owner's to close. */
   async stop(): Promise<void> {
     this.#stopping = true;
+    this.#stopped();
+    this.#parts.models.end();
     this.#extraPlan?.timer.cancel();
     await this.#loops.stop();
     await this.#planRows.end();
@@ -482,6 +488,8 @@ export class Aggregator {
   async #maintain(): Promise<void> {
     if (this.#options.ownership) await this.#policyDesk.refresh();
     await this.#policyDesk.reload();
-    await this.#parts.series.maintain(this.#parts.time.nowMs());
+    const { series, time } = this.#parts;
+    // Whose end is wanted does not wait for statistics: hosts do. The store leaves them when it is closed.
+    await Promise.race([series.maintain(time.nowMs()), this.#whenStopped]);
   }
 }

@@ -56,6 +56,9 @@ export class ModelKeeper {
   readonly #writtenAtMs = new Map<VmId, number>();
   #restores: Promise<void> | null = null;
   #waiting: VmId[] = [];
+  #ended = false;
+  /** What was learnt of these before is not read yet: nothing younger may take its place. */
+  readonly #unread = new Set<VmId>();
   restored = 0;
   /** Steps that models learnt from the series. */
   relearntSteps = 0;
@@ -79,7 +82,7 @@ export class ModelKeeper {
 
   /** A VM seen for the first time: its models, if there are any, come soon. */
   seen(vm: VmId): void {
-    if (this.#waiting.length >= RESTORES_MAX) {
+    if (this.#ended || this.#waiting.length >= RESTORES_MAX) {
       this.dropped++;
       return;
     }
@@ -87,6 +90,12 @@ export class ModelKeeper {
     this.#restores ??= this.#restoreAll().finally(() => {
       this.#restores = null;
     });
+  }
+
+  /** Nothing more is read of the past; what is known is still written down. */
+  end(): void {
+    this.#ended = true;
+    for (const vm of this.#waiting.splice(0)) this.#unread.add(vm);
   }
 
   async #restoreAll(): Promise<void> {
@@ -119,7 +128,7 @@ export class ModelKeeper {
     if (present.length === 0) return;
     let beganMs = monotonicMs();
     const worked = async (): Promise<void> => {
-      await rest?.(monotonicMs() - beganMs);
+      if (!this.#ended) await rest?.(monotonicMs() - beganMs);
       beganMs = monotonicMs();
     };
     try {
@@ -178,7 +187,7 @@ export class ModelKeeper {
   async #write(vm: VmId, kept: Set<VmId>): Promise<number> {
     const { ledger, state, nowMs } = this.#options;
     const record = state.vm(vm);
-    if (record === undefined || record.models.stateBytes === 0) return 0;
+    if (record === undefined || record.models.stateBytes === 0 || this.#unread.has(vm)) return 0;
     const bytes = record.checkpoint();
     await ledger.putBlob(PREFIX + vm, bytes);
     kept.add(vm);

@@ -84,6 +84,22 @@ t.test('503 and 429 are tried again, as long after as the server says; one reque
   t.same((await store.status()).dropped, {});
 });
 
+t.test('after a start only bins that can hold rows are summed up anew', async (t) => {
+  const { proxy, store, database } = await behindProxy(t, () => 'pass');
+  const sums = (): number =>
+    proxy.seen.filter(({ body }) => /percentile/.test(decodeURIComponent(body.toString().replaceAll('+', ' ')))).length;
+  await store.maintain(nowMs());
+  t.equal(sums(), 0, 'none where there is nothing at all');
+  const at = Math.floor(nowMs() / BIN_MS) * BIN_MS - 2 * BIN_MS;
+  await store.append([block(VM_A, [CPU], [[at, 1]])]);
+  const again = await openInfluxSeriesStore({ url: proxy.url, database, clock, prng: createPrng(1) });
+  t.teardown(() => again.close());
+  await again.maintain(nowMs());
+  // The row's bin and the one after it, the hour where it has ended: two hours would be twenty-four bins.
+  t.ok(sums() >= 2 && sums() <= 4, `${sums()} bins`);
+  t.same(await rows(again, at, '5m', [CPU]), [[at, 1]]);
+});
+
 t.test('an answer that is lost on the way: written twice, there once', async (t) => {
   const fates: Fate[] = ['lose-answer', 'cut', 'lose-answer', 'pass'];
   const { store, writes } = await behindProxy(t, (write) => fates[write] ?? 'pass');

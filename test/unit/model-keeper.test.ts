@@ -163,3 +163,31 @@ t.test('the past of many VMs is asked for together, in the order they came; one 
     Array.from({ length: 70 }, (_, n) => vm(n + 50)),
   );
 });
+
+t.test('whose end has come reads no further past, and writes nothing over what it has not read', async (t) => {
+  const ledger = createMemoryLedgerStore();
+  let asked = 0;
+  let rested = 0;
+  const keeper: ModelKeeper = new ModelKeeper({
+    ...{ ledger, log: createLogger(() => undefined, systemClock, 'error'), nowMs: () => 0, keptMs: KEPT_MS },
+    state: {
+      policy: undefined as never,
+      vmIds: () => Array.from({ length: 120 }, (_, n) => vm(n) as VmId),
+      vm: () => ({
+        models: { stateBytes: BYTES, knownUntilMs: null },
+        ...{ checkpoint: () => new Uint8Array(BYTES), restore: () => 0, relearn: () => 1 },
+      }),
+    },
+    histories: async (vms) => {
+      asked++;
+      keeper.end();
+      return vms.map(() => ({}));
+    },
+    rest: async () => void rested++,
+  });
+  for (let n = 0; n < 120; n++) keeper.seen(vm(n) as VmId);
+  await keeper.checkpoint(() => Promise.resolve(), true);
+  t.equal(asked, 1);
+  t.equal(rested, 0);
+  t.equal((await ledger.blobNames('model/')).length, 50);
+});

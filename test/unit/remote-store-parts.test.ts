@@ -84,6 +84,17 @@ t.test('bins are summed up once they are over, oldest first, hours too', async (
   t.equal(rollUp.freshFromMs('5m', START + HOUR_MS), START + HOUR_MS - BIN_MS['5m'], 'other aggregators may write to the bin before');
 });
 
+t.test('whose end has come begins no further bin; what is left stays due', async (t) => {
+  const rollUp = new RollUp();
+  let ended = false;
+  rollUp.markRange(START, START + 4 * BIN_MS['5m']);
+  const end = async (): Promise<void> => {
+    ended = true;
+  };
+  t.equal(await rollUp.run(START + HOUR_MS / 2, end, () => ended), 1);
+  t.equal(rollUp.throughMs('5m'), START + BIN_MS['5m']);
+});
+
 t.test('what is touched while it is summed up is due again, a minute later; what failed is due at once', async (t) => {
   const rollUp = new RollUp();
   let runs = 0;

@@ -117,6 +117,15 @@ export class InfluxServer implements SeriesServer {
     }
   }
 
+  async firstRowMs(fromMs: number, toMs: number): Promise<number | null> {
+    const from = `${quoteName(POLICIES.raw)}./.*/`;
+    const [answer] = await this.#connection.query([
+      `SELECT * FROM ${from} WHERE ${timeWithin(fromMs, toMs)} AND "source" != '' ORDER BY time ASC LIMIT 1`,
+    ]);
+    const times = answer!.series.map(({ values }) => Number(values[0]![0]));
+    return times.length === 0 ? null : Math.min(...times);
+  }
+
   async summedUpThroughMs(resolution: Aggregated): Promise<number | null> {
     const from = this.#connection.from('raw', STATE_MEASUREMENT);
     const [answer] = await this.#connection.query([`SELECT last("throughMs") FROM ${from} WHERE "bins" = ${quoteText(resolution)}`]);

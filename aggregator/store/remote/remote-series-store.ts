@@ -52,6 +52,7 @@ export class RemoteSeriesStore implements SeriesStore {
   /** Why the last write or upkeep failed; null when it did not. */
   #failing: string | null = null;
   #maintaining: Promise<void> | null = null;
+  #closing = false;
   #budgetAtMs = Number.NEGATIVE_INFINITY;
 
   constructor({ server, makeWriter, clock, prng, options, report }: RemoteParts) {
@@ -149,7 +150,9 @@ export class RemoteSeriesStore implements SeriesStore {
     return this.#failing === null ? null : { problem: this.#failing, unopened: false };
   }
 
+  /** What is being summed up is left at its next part: it is due again with the next start. */
   async close(): Promise<void> {
+    this.#closing = true;
     this.#opening.close();
     this.#writer.close();
     await this.#maintaining?.catch(() => undefined);
@@ -168,15 +171,23 @@ export class RemoteSeriesStore implements SeriesStore {
     const through = await Promise.all(AGGREGATED.map((resolution) => this.#server.summedUpThroughMs(resolution)));
     const known = through.filter((ms) => ms !== null);
     const fromMs = known.length < AGGREGATED.length ? nowMs : Math.min(nowMs, ...known);
-    this.#rollUp.markRange(Math.max(fromMs - lateMs, nowMs - rawRetentionMs), nowMs);
+    const unknownMs = Math.max(fromMs - lateMs, nowMs - rawRetentionMs);
+    // A bin costs a request for each measurement and some subjects, whether there is anything in it or not.
+    const firstMs = await this.#server.firstRowMs(unknownMs, nowMs).catch(() => unknownMs);
+    if (firstMs !== null) this.#rollUp.markRange(Math.max(firstMs, unknownMs), nowMs);
   }
 
   async #maintain(nowMs: number): Promise<void> {
     try {
-      const done = await this.#rollUp.run(nowMs, (resolution, startMs) => this.#sumUp(resolution, startMs));
+      const done = await this.#rollUp.run(
+        nowMs,
+        (resolution, startMs) => this.#sumUp(resolution, startMs),
+        () => this.#closing,
+      );
       if (done > 0) await this.#noteProgress(nowMs);
       await this.#keepBudget(nowMs);
     } catch (error) {
+      if (this.#closing) return;
       this.#fails(`statistics wait: ${errorText(error)}`);
       throw error;
     }
@@ -194,6 +205,7 @@ export class RemoteSeriesStore implements SeriesStore {
 
   async #sumUp(resolution: Aggregated, startMs: number): Promise<void> {
     for await (const body of this.#server.sumUp(resolution, startMs, startMs + BIN_MS[resolution])) {
+      if (this.#closing) throw new HeadroomError('STORE_UNAVAILABLE', 'the series store is being closed');
       await this.#writer.write(resolution, [body]);
     }
   }

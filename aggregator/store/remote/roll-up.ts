@@ -59,8 +59,8 @@ export class RollUp {
     return Math.min(this.throughMs(resolution) ?? Number.POSITIVE_INFINITY, (Math.floor(nowMs / width) - 1) * width);
   }
 
-  /** Sums up what is over. Rejects with what `sumUp` rejects with; that bin stays due. */
-  async run(nowMs: number, sumUp: (resolution: Aggregated, startMs: number) => Promise<void>): Promise<number> {
+  /** Sums up what is over. Rejects with what `sumUp` rejects with; that bin stays due. `ended`: no further bin is begun. */
+  async run(nowMs: number, sumUp: (resolution: Aggregated, startMs: number) => Promise<void>, ended = () => false): Promise<number> {
     const ready = AGGREGATED.flatMap((resolution) =>
       [...this.#due[resolution]]
         .filter(([startMs, notBeforeMs]) => startMs + BIN_MS[resolution] + SETTLE_MS <= nowMs && notBeforeMs <= nowMs)
@@ -68,7 +68,10 @@ export class RollUp {
     );
     ready.sort((a, b) => a.startMs - b.startMs);
     const now = ready.slice(0, BINS_PER_RUN_MAX);
+    let done = 0;
     for (const { resolution, startMs } of now) {
+      if (ended()) break;
+      done++;
       this.#due[resolution].delete(startMs);
       this.#underWay = { resolution, startMs };
       try {
@@ -81,7 +84,7 @@ export class RollUp {
         this.#underWay = null;
       }
     }
-    return now.length;
+    return done;
   }
 
   #markBin(startMs: number): void {

@@ -21,6 +21,8 @@ export interface SeriesServer {
   subjects(): Promise<{ subject: Subject; source: Source }[]>;
   /** Lines of the statistics of all series in [startMs, endMs), a part at a time. */
   sumUp(resolution: Aggregated, startMs: number, endMs: number): AsyncIterable<LineBody>;
+  /** When the first raw row in [fromMs, toMs) is, or earlier where that is not known; null: there is none. */
+  firstRowMs(fromMs: number, toMs: number): Promise<number | null>;
   /** The newest value of STATE_MEASUREMENT's `throughMs` of a resolution; null: never written. */
   summedUpThroughMs(resolution: Aggregated): Promise<number | null>;
   /** `bytes` is NaN and `rawFromMs` null where the server does not tell. */

@@ -99,6 +99,11 @@ export class VictoriaServer implements SeriesServer {
     }
   }
 
+  /** Every row of the range would have to be read for it. */
+  async firstRowMs(fromMs: number): Promise<number> {
+    return fromMs;
+  }
+
   async summedUpThroughMs(resolution: Aggregated): Promise<number | null> {
     const nowMs = this.#clock.wallMs();
     const of = `${STATE_MEASUREMENT}_throughMs{db=${JSON.stringify(this.#connection.database)},bins="${resolution}"}`;
