@@ -426,13 +426,15 @@ export class Aggregator {
     await runStep({ clock, nowMs: () => time.nowMs(), state, series, stepMs, graceMs, budgetMs, onStoreError: this.#notStored });
     this.#fromHosts.takeNews();
     const giveWay = fairTurns(clock);
-    const seen = await anomalies.step(snapshot(), giveWay);
+    const now = snapshot();
+    const seen = await anomalies.step(now, giveWay);
     await storeOwnRows(series, seen).catch((error: unknown) => this.#notStored(error, seen.length));
-    const rows = await capacity.step(snapshot(), giveWay);
+    const rows = await capacity.step(now, giveWay);
     await storeOwnRows(series, rows).catch((error: unknown) => this.#notStored(error, rows.length));
     await this.#parts.spawning.step();
     if (anomalies.changed) await anomalies.keep();
-    this.#parts.suspending.planner.turn(snapshot(), state.policy);
+    // Of thousands of VMs a snapshot takes tenths of a second: it is made anew only for those who act on it.
+    if (state.policy.suspendRules?.length) this.#parts.suspending.planner.turn(snapshot(), state.policy);
   }
 
   /** What was learnt, written down; others have their turn in between. */

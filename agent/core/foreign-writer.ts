@@ -92,7 +92,8 @@ function observeBalloon(
   const sameSide = (seen.memoryMiB - target.memoryMiB) * (watch.nearestMiB - target.memoryMiB) >= 0;
   if (distance <= REST_EPSILON_MIB || (sameSide && distance <= nearest + REST_EPSILON_MIB)) {
     const nearer = distance <= nearest ? seen.memoryMiB : watch.nearestMiB;
-    return { watch: { ...watch, nearestMiB: nearer, suspect: null }, foreign: null };
+    const asBefore = nearer === watch.nearestMiB && watch.suspect === null;
+    return { watch: asBefore ? watch : { ...watch, nearestMiB: nearer, suspect: null }, foreign: null };
   }
   const { suspect } = watch;
   if (suspect === null || Math.abs(suspect.memoryMiB - seen.memoryMiB) > REST_EPSILON_MIB) {

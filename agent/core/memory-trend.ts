@@ -49,7 +49,8 @@ export function createMemoryTrend(): (reading: MemoryReading) => MemoryTrend {
     if (newer) {
       const rests = last !== undefined && Math.abs(last.totalMiB - totalMiB) < REST_MIB && Math.abs(last.sizeMiB - sizeMiB) < REST_MIB;
       if (rests) reservedMiB = Math.max(0, sizeMiB - totalMiB);
-      messages = [...messages, { atSeconds: toldAtSeconds, totalMiB, usedMiB: totalMiB - availableMiB, sizeMiB }].slice(-MESSAGES_MAX);
+      messages.push({ atSeconds: toldAtSeconds, totalMiB, usedMiB: totalMiB - availableMiB, sizeMiB });
+      if (messages.length > MESSAGES_MAX) messages.shift();
     }
     const kernelMiB = Number.isNaN(reservedMiB) ? Math.max(0, sizeMiB - totalMiB) : reservedMiB;
     return { workingSetMiB: totalMiB - availableMiB + kernelMiB, growthMiBPerSecond: slope(messages), newer };

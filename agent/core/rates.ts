@@ -21,20 +21,35 @@ const SPACING_MS_MIN = 20;
 const WRAP_SHARE = 0.25;
 
 export function createRate(options: RateOptions): Rate {
-  let lastValue = Number.NaN;
-  let lastMs = Number.NaN;
-  return {
-    next(value, nowMs) {
-      if (!Number.isFinite(value)) return Number.NaN;
-      const elapsedMs = nowMs - lastMs;
-      if (elapsedMs >= 0 && elapsedMs < SPACING_MS_MIN) return Number.NaN;
-      const difference = counterDifference(lastValue, value, options.wrapsAt);
-      lastValue = value;
-      lastMs = nowMs;
-      if (!(elapsedMs > 0) || elapsedMs > options.gapMsMax) return Number.NaN;
-      return (difference / elapsedMs) * 1000;
-    },
-  };
+  const table = new RateTable(1, options);
+  return { next: (value, nowMs) => table.next(0, value, nowMs) };
+}
+
+/** Several counters by number, in columns: a host has nine of every VM at every look. */
+export class RateTable {
+  readonly #gapMsMax: number;
+  readonly #wrapsAt: number | undefined;
+  readonly #lastValues: Float64Array;
+  readonly #lastMs: Float64Array;
+
+  constructor(counters: number, { gapMsMax, wrapsAt }: RateOptions) {
+    this.#gapMsMax = gapMsMax;
+    this.#wrapsAt = wrapsAt;
+    this.#lastValues = new Float64Array(counters).fill(Number.NaN);
+    this.#lastMs = new Float64Array(counters).fill(Number.NaN);
+  }
+
+  /** As `Rate.next`, of one counter. */
+  next(counter: number, value: number, nowMs: number): number {
+    if (!Number.isFinite(value)) return Number.NaN;
+    const elapsedMs = nowMs - this.#lastMs[counter]!;
+    if (elapsedMs >= 0 && elapsedMs < SPACING_MS_MIN) return Number.NaN;
+    const difference = counterDifference(this.#lastValues[counter]!, value, this.#wrapsAt);
+    this.#lastValues[counter] = value;
+    this.#lastMs[counter] = nowMs;
+    if (!(elapsedMs > 0) || elapsedMs > this.#gapMsMax) return Number.NaN;
+    return (difference / elapsedMs) * 1000;
+  }
 }
 
 /** Growth of a counter between two readings; NaN when it was reset or the earlier reading is unknown. One that was beyond `wrapsAt` does not wrap there. */
@@ -50,11 +65,10 @@ export function createRates<Name extends string>(
   names: readonly Name[],
   options: RateOptions,
 ): (values: Record<Name, number>, nowMs: number) => Record<Name, number> {
-  const rates = names.map(() => createRate(options));
+  const rates = new RateTable(names.length, options);
   return (values, nowMs) => {
     const out = {} as Record<Name, number>;
-    // By index: this runs for every VM at every look.
-    for (let i = 0; i < rates.length; i++) out[names[i]!] = rates[i]!.next(values[names[i]!], nowMs);
+    for (let i = 0; i < names.length; i++) out[names[i]!] = rates.next(i, values[names[i]!], nowMs);
     return out;
   };
 }

@@ -3,7 +3,7 @@
  * the counters (cgroups of a real host, a simulated one); NaN = not told. Pure.
  */
 import { NS_PER_SECOND, US_PER_SECOND } from '../../shared/units.ts';
-import { clampFraction, createRates } from './rates.ts';
+import { clampFraction, RateTable } from './rates.ts';
 
 export interface VmCounters {
   /** How many vCPUs stand behind the sums; NaN = unknown. */
@@ -39,18 +39,6 @@ export interface VmFastSample {
   ioSomeFraction: number;
 }
 
-const COUNTERS = [
-  'usageNs',
-  'overheadNs',
-  'throttledNs',
-  'machineThrottledNs',
-  'waitNs',
-  'cpuSomeUs',
-  'memorySomeUs',
-  'memoryFullUs',
-  'ioSomeUs',
-] as const;
-
 export const NO_COUNTERS: Readonly<VmCounters> = {
   vcpus: Number.NaN,
   usageNs: Number.NaN,
@@ -65,24 +53,26 @@ export const NO_COUNTERS: Readonly<VmCounters> = {
   ioSomeUs: Number.NaN,
 };
 
+const COUNTERS = 9;
+
 /** Turns one VM's counters into a sample. `gapMsMax`: readings farther apart give unknown. */
 export function createVmRates(gapMsMax: number): (counters: VmCounters, nowMs: number) => VmFastSample {
-  const rates = createRates(COUNTERS, { gapMsMax });
+  const rates = new RateTable(COUNTERS, { gapMsMax });
+  // Each by its own number and name: this runs for every VM at every look.
   return (counters, nowMs) => {
-    const perSecond = rates(counters, nowMs);
     const vcpus = counters.vcpus > 0 ? counters.vcpus : Number.NaN;
+    const throttled = rates.next(2, counters.throttledNs, nowMs) / NS_PER_SECOND / vcpus;
+    const machineThrottled = rates.next(3, counters.machineThrottledNs, nowMs) / NS_PER_SECOND / vcpus;
     return {
-      usageCores: perSecond.usageNs / NS_PER_SECOND,
-      overheadCores: perSecond.overheadNs / NS_PER_SECOND,
-      throttledFraction: clampFraction(
-        larger(perSecond.throttledNs / NS_PER_SECOND / vcpus, perSecond.machineThrottledNs / NS_PER_SECOND / vcpus),
-      ),
-      waitFraction: clampFraction(perSecond.waitNs / NS_PER_SECOND / vcpus),
+      usageCores: rates.next(0, counters.usageNs, nowMs) / NS_PER_SECOND,
+      overheadCores: rates.next(1, counters.overheadNs, nowMs) / NS_PER_SECOND,
+      throttledFraction: clampFraction(larger(throttled, machineThrottled)),
+      waitFraction: clampFraction(rates.next(4, counters.waitNs, nowMs) / NS_PER_SECOND / vcpus),
       rssMiB: counters.rssMiB,
-      cpuSomeFraction: clampFraction(perSecond.cpuSomeUs / US_PER_SECOND),
-      memorySomeFraction: clampFraction(perSecond.memorySomeUs / US_PER_SECOND),
-      memoryFullFraction: clampFraction(perSecond.memoryFullUs / US_PER_SECOND),
-      ioSomeFraction: clampFraction(perSecond.ioSomeUs / US_PER_SECOND),
+      cpuSomeFraction: clampFraction(rates.next(5, counters.cpuSomeUs, nowMs) / US_PER_SECOND),
+      memorySomeFraction: clampFraction(rates.next(6, counters.memorySomeUs, nowMs) / US_PER_SECOND),
+      memoryFullFraction: clampFraction(rates.next(7, counters.memoryFullUs, nowMs) / US_PER_SECOND),
+      ioSomeFraction: clampFraction(rates.next(8, counters.ioSomeUs, nowMs) / US_PER_SECOND),
     };
   };
 }

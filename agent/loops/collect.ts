@@ -7,6 +7,7 @@ import { bytesToMiB } from '../../shared/units.ts';
 import { type Collector, type CollectorReport, runCollectors } from '../collectors/collector.ts';
 import type { ExtraRows } from '../core/extra-rows.ts';
 import type { SampleBufferStats } from '../core/sample-buffer.ts';
+import { put, VM_COLUMN } from '../core/vm-columns.ts';
 import { roundHealth } from './collector-reports.ts';
 import type { HostContext } from './host-context.ts';
 import { isUp, type VmEntry } from './vm-table.ts';
@@ -62,29 +63,27 @@ function vmRow(context: HostContext, entry: VmEntry, wallMs: number): TelemetryB
   const fast = entry.toSampleRates?.(entry.counters, context.clock.monotonicMs()) ?? entry.fast;
   if (fast === null) return null;
   const target = entry.watches.memory?.target;
-  const values: Record<string, number> = {
-    'vm_cpu.usageCores': fast.usageCores,
-    'vm_cpu.overheadCores': fast.overheadCores,
-    'vm_cpu.throttledFraction': fast.throttledFraction,
-    'vm_cpu.waitFraction': fast.waitFraction,
-    'vm_cpu.vcpusOnline': entry.facts?.vcpusOnline ?? Number.NaN,
-    'vm_memory.rssMiB': fast.rssMiB,
-    'vm_pressure.cpuSomeFraction': fast.cpuSomeFraction,
-    'vm_pressure.memorySomeFraction': fast.memorySomeFraction,
-    'vm_pressure.memoryFullFraction': fast.memoryFullFraction,
-    'vm_pressure.ioSomeFraction': fast.ioSomeFraction,
-    'vm_memory.targetMiB': target?.resource === 'memory' ? target.memoryMiB : Number.NaN,
-  };
-  const { cpu } = entry.current;
-  if (cpu?.resource === 'cpu') {
-    values['vm_cpu.capCores'] = cpu.capCores ?? Number.NaN;
-    values['vm_cpu.weight'] = cpu.weight;
-  }
   // Slow readings belong to the one row after they were taken; in between they are unknown, not repeated. Where control
   // groups tell nothing, the hypervisor's own CPU times stand in.
-  for (const [field, value] of Object.entries(entry.fresh)) if (Number.isNaN(values[field] ?? Number.NaN)) values[field] = value;
-  entry.fresh = {};
-  return row({ kind: 'vm', id: entry.id }, VM_HOST_FIELDS, wallMs, values);
+  const values = entry.fresh.slice();
+  entry.fresh.fill(Number.NaN);
+  put(values, VM_COLUMN['vm_cpu.usageCores'], fast.usageCores);
+  put(values, VM_COLUMN['vm_cpu.overheadCores'], fast.overheadCores);
+  put(values, VM_COLUMN['vm_cpu.throttledFraction'], fast.throttledFraction);
+  put(values, VM_COLUMN['vm_cpu.waitFraction'], fast.waitFraction);
+  put(values, VM_COLUMN['vm_cpu.vcpusOnline'], entry.facts?.vcpusOnline);
+  put(values, VM_COLUMN['vm_memory.rssMiB'], fast.rssMiB);
+  put(values, VM_COLUMN['vm_pressure.cpuSomeFraction'], fast.cpuSomeFraction);
+  put(values, VM_COLUMN['vm_pressure.memorySomeFraction'], fast.memorySomeFraction);
+  put(values, VM_COLUMN['vm_pressure.memoryFullFraction'], fast.memoryFullFraction);
+  put(values, VM_COLUMN['vm_pressure.ioSomeFraction'], fast.ioSomeFraction);
+  if (target?.resource === 'memory') put(values, VM_COLUMN['vm_memory.targetMiB'], target.memoryMiB);
+  const { cpu } = entry.current;
+  if (cpu?.resource === 'cpu') {
+    put(values, VM_COLUMN['vm_cpu.capCores'], cpu.capCores);
+    put(values, VM_COLUMN['vm_cpu.weight'], cpu.weight);
+  }
+  return { subject: { kind: 'vm', id: entry.id }, source: 'host', fields: VM_HOST_FIELDS, timesMs: Float64Array.of(wallMs), values };
 }
 
 /** One row; what `values` does not name is unknown. */

@@ -11,6 +11,7 @@ import { watchReboot, watchWrite } from '../core/foreign-writer.ts';
 import { hasEntries, type VmRecord, withoutEntries } from '../core/journal.ts';
 import { createMemoryTrend } from '../core/memory-trend.ts';
 import { matchesAny } from '../core/name-pattern.ts';
+import { sameValue } from '../core/same-value.ts';
 import { NO_COUNTERS } from '../core/vm-counters.ts';
 import type { PowerState, VmSummary } from '../hypervisor/hypervisor.ts';
 import { type HostContext, tell } from './host-context.ts';
@@ -115,8 +116,10 @@ async function update(context: HostContext, counters: CounterSource, entry: VmEn
   entry.name = summary.name;
   await followPower(context, counters, entry, summary.power);
   const facts = await hypervisor.facts(entry.id);
-  if (JSON.stringify(facts) !== JSON.stringify(entry.facts)) context.changed();
-  entry.facts = facts;
+  if (!sameValue(facts, entry.facts)) {
+    entry.facts = facts;
+    context.changed();
+  }
   entry.missing.delete('definition');
   judge(context, entry);
   if (!entry.managed) return;
@@ -160,8 +163,9 @@ export function judge(context: HostContext, entry: VmEntry): void {
   if (entry.facts === null) return;
   const host = { balloonManager: context.host.balloonManager };
   const verdicts = eligibility(entry.facts, host, entry.guestAgentSeen ? { osFamily: 'linux' } : null);
-  if (JSON.stringify(verdicts) !== JSON.stringify(entry.eligibility)) context.changed();
+  if (sameValue(verdicts, entry.eligibility)) return;
   entry.eligibility = verdicts;
+  context.changed();
 }
 
 /** Live values died with the process; pairs, holds and reversals stay. */
@@ -180,7 +184,7 @@ function stopped(context: HostContext, counters: CounterSource, entry: VmEntry):
   entry.slow = { ...NO_SLOW_READINGS };
   entry.toMemoryTrend = createMemoryTrend();
   entry.inflatedAtMs = Number.NaN;
-  entry.fresh = {};
+  entry.fresh.fill(Number.NaN);
   entry.guestAgentSeen = false;
   entry.applicationReady = null;
   entry.serves = false;

@@ -33,7 +33,7 @@ export function handleEvent(context: HostContext, discovery: DiscoveryLoop, even
       return;
     case 'balloon':
       if (entry?.managed && !entry.writing.has('memory')) {
-        noteSeen(context, entry, { resource: 'memory', memoryMiB: event.actualMiB }).catch(failed);
+        noteSeen(context, entry, { resource: 'memory', memoryMiB: event.actualMiB })?.catch(failed);
       }
       return;
     case 'tunable':

@@ -2,13 +2,16 @@
  * The host's inventory for the aggregator: in full at each connect and once a period, only what changed in between. Input:
  * the table; output: inventory frames.
  */
-import type { FrameOf, VmInventory } from '../../shared/protocol/frames.ts';
+import type { VmId } from '../../shared/ids.ts';
+import type { FrameOf, VmDevice, VmInventory } from '../../shared/protocol/frames.ts';
 import { RESOURCES, type Setting } from '../../shared/resources.ts';
 import { holdLeftMs } from '../core/foreign-hold.ts';
 import { isolationLeftMs } from '../core/isolation.ts';
 import { physicalMap } from '../core/physical-map.ts';
 import { asksForProbe } from '../core/readiness.ts';
-import { type FoundSlice, lentMiB, sliceWords } from '../core/slice-state.ts';
+import { sameValue } from '../core/same-value.ts';
+import { type FoundSlice, lentMiB, SLICE_NAME, sliceWords } from '../core/slice-state.ts';
+import type { VmFacts } from '../core/vm-facts.ts';
 import { vmState } from '../core/vm-state.ts';
 import { clockReading, type HostContext } from './host-context.ts';
 import { exposureMiB, overheadMiB, type VmEntry } from './vm-table.ts';
@@ -31,31 +34,30 @@ export function createInventoryLoop(context: HostContext, send: SendInventory): 
   let dirty = true;
   let fullAtMs = Number.NEGATIVE_INFINITY;
   let lookedAtMs = Number.NEGATIVE_INFINITY;
-  /** What the aggregator knows, as text: only differences travel. */
-  let sentHost = '';
-  let sent = new Map<string, string>();
+  /** What the aggregator knows: only differences travel. */
+  let sentHost: FrameOf<'inventory'>['host'] | null = null;
+  let sent = new Map<string, VmInventory>();
 
   const sendFull = (): void => {
     const frame = inventory(context);
     dirty = false;
     if (!send(frame)) return;
     fullAtMs = clock.monotonicMs();
-    sentHost = JSON.stringify(frame.host);
-    sent = textsOf(frame.vms);
+    sentHost = frame.host;
+    sent = byVm(frame.vms);
   };
 
   const sendChanges = (): void => {
     const now = inventory(context);
     dirty = false;
     lookedAtMs = clock.monotonicMs();
-    const texts = textsOf(now.vms);
-    const vms = now.vms.filter(({ vm }) => sent.get(vm) !== texts.get(vm));
-    const gone = [...sent.keys()].filter((vm) => !texts.has(vm));
-    const host = JSON.stringify(now.host);
-    if (vms.length === 0 && gone.length === 0 && host === sentHost) return;
+    const vms = now.vms.filter((vm) => !sameValue(vm, sent.get(vm.vm)));
+    const known = byVm(now.vms);
+    const gone = [...sent.keys()].filter((vm) => !known.has(vm));
+    if (vms.length === 0 && gone.length === 0 && sameValue(now.host, sentHost)) return;
     if (!send({ ...now, full: false, vms, gone })) return;
-    sentHost = host;
-    sent = texts;
+    sentHost = now.host;
+    sent = known;
   };
 
   return {
@@ -70,7 +72,7 @@ export function createInventoryLoop(context: HostContext, send: SendInventory): 
   };
 }
 
-const textsOf = (vms: readonly VmInventory[]): Map<string, string> => new Map(vms.map((vm) => [vm.vm, JSON.stringify(vm)]));
+const byVm = (vms: readonly VmInventory[]): Map<string, VmInventory> => new Map(vms.map((vm) => [vm.vm, vm]));
 
 function inventory(context: HostContext): FrameOf<'inventory'> {
   const { host, hypervisor, table } = context;
@@ -120,40 +122,65 @@ function vmInventory(context: HostContext, entry: VmEntry, slices: readonly Foun
     eligibility: entry.eligibility,
     baseline: settingsOf(entry.baseline),
     current: settingsOf(entry.current),
-    pairs: RESOURCES.flatMap((resource) => {
-      const pair = entry.record.pairs[resource];
-      return pair ? [{ resource, pair }] : [];
-    }),
+    pairs: pairsOf(entry),
     holds: holdsOf(context, entry),
     jobActive: entry.jobActive,
     ...isolationOf(context, entry),
     guestAgent: entry.guestAgent,
-    ...(facts === null ? {} : { devices: physicalMap(facts, (target) => sliceWords(slices, entry.id, target, clock.bootMs())) }),
+    ...(facts === null ? {} : { devices: devicesOf(context, entry.id, facts, slices) }),
     missingSignals: missingSignals(entry),
   };
 }
 
 /** What the host tells at the fast pace where it can: cgroup v1 knows no pressure, a VM without groups no throttling. */
-const FAST_SIGNALS = {
-  'cpu-usage': 'usageCores',
-  'cpu-throttling': 'throttledFraction',
-  'cpu-run-delay': 'waitFraction',
-  'resident-memory': 'rssMiB',
-  pressure: 'memorySomeFraction',
-} as const;
+const FAST_SIGNALS = [
+  ['cpu-usage', 'usageCores'],
+  ['cpu-throttling', 'throttledFraction'],
+  ['cpu-run-delay', 'waitFraction'],
+  ['resident-memory', 'rssMiB'],
+  ['pressure', 'memorySomeFraction'],
+] as const;
 
 /** Signals this VM lacks: problems met, fast signals the host cannot tell, and a guest's own where no agent is connected. */
 function missingSignals(entry: VmEntry): string[] {
   const missing = [...entry.missing.keys()];
   const { fast } = entry;
   if (fast !== null) {
-    for (const [name, field] of Object.entries(FAST_SIGNALS)) if (Number.isNaN(fast[field])) missing.push(name);
+    for (const [name, field] of FAST_SIGNALS) if (Number.isNaN(fast[field])) missing.push(name);
   }
   if (!entry.guestAgent) missing.push('guest-agent');
   return missing.slice(0, 64);
 }
 
-const settingsOf = (map: VmEntry['current']): Setting[] => RESOURCES.flatMap((resource) => map[resource] ?? []);
+function settingsOf(map: VmEntry['current']): Setting[] {
+  const settings: Setting[] = [];
+  for (const resource of RESOURCES) {
+    const setting = map[resource];
+    if (setting !== undefined) settings.push(setting);
+  }
+  return settings;
+}
+
+function pairsOf({ record }: VmEntry): VmInventory['pairs'] {
+  const pairs: VmInventory['pairs'] = [];
+  for (const resource of RESOURCES) {
+    const pair = record.pairs[resource];
+    if (pair !== undefined) pairs.push({ resource, pair });
+  }
+  return pairs;
+}
+
+/** A definition says the same of its devices for as long as it is not read anew. */
+const DEVICES = new WeakMap<VmFacts, VmDevice[]>();
+
+function devicesOf({ clock }: HostContext, vm: VmId, facts: VmFacts, slices: readonly FoundSlice[]): VmDevice[] {
+  const known = DEVICES.get(facts);
+  if (known !== undefined) return known;
+  const devices = physicalMap(facts, (target) => sliceWords(slices, vm, target, clock.bootMs()));
+  // How fresh a borrowed slice is, changes by itself.
+  if (!facts.disks.some(({ source }) => source === SLICE_NAME)) DEVICES.set(facts, devices);
+  return devices;
+}
 
 /** Overhead in steps, so that its noise is not a change to be sent each second. */
 const OVERHEAD_STEP_MIB = 16;

@@ -30,8 +30,8 @@ export async function refreshSetting(context: HostContext, entry: VmEntry, resou
   }
 }
 
-/** Takes a value as read in, and looks whether it is somebody else's. */
-export async function noteSeen(context: HostContext, entry: VmEntry, seen: Setting): Promise<void> {
+/** Takes a value as read in, and looks whether it is somebody else's. Then it is adopted, which is left to be waited for. */
+export function noteSeen(context: HostContext, entry: VmEntry, seen: Setting): Promise<void> | undefined {
   const { resource } = seen;
   const { clock, settings } = context;
   if (!holdsMemory(entry.power)) return;
@@ -47,10 +47,15 @@ export async function noteSeen(context: HostContext, entry: VmEntry, seen: Setti
     return;
   }
   const foreign = watchSeen(context, entry, seen);
-  if (foreign !== null) await adopt(context, entry, foreign);
-  const before = entry.current[resource];
+  if (foreign !== null) return adopt(context, entry, foreign).then(() => takeOver(context, entry, seen));
+  takeOver(context, entry, seen);
+  return;
+}
+
+function takeOver(context: HostContext, entry: VmEntry, seen: Setting): void {
+  const before = entry.current[seen.resource];
   noteInForce(entry, seen);
-  if (before === undefined || !sameSetting(before, entry.current[resource] ?? seen)) context.changed();
+  if (before === undefined || !sameSetting(before, entry.current[seen.resource] ?? seen)) context.changed();
 }
 
 async function adopt(context: HostContext, entry: VmEntry, seen: Setting): Promise<void> {

@@ -4,8 +4,9 @@
  */
 import { errorText } from '../../shared/errors.ts';
 import { NS_PER_SECOND } from '../../shared/units.ts';
-import { createRate, type Rate } from '../core/rates.ts';
+import { RateTable } from '../core/rates.ts';
 import { PERIOD_MS_MAX, smoothedCostMs, statsPeriodMs } from '../core/stats-pace.ts';
+import { VM_COLUMN } from '../core/vm-columns.ts';
 import type { StatsGroup, VmStats } from '../hypervisor/hypervisor.ts';
 import { type HostContext, tell } from './host-context.ts';
 import { isInflating } from './inflation.ts';
@@ -35,8 +36,20 @@ interface GroupPace {
   running: boolean;
 }
 
-/** Rates of one VM's slow counters, by a name of their own. */
-type SlowRates = Map<string, Rate>;
+/** One VM's slow counters, by number. */
+const COUNTER = {
+  vcpuTimeNs: 0,
+  received: 1,
+  transmitted: 2,
+  readBytes: 3,
+  writtenBytes: 4,
+  readRequests: 5,
+  writeRequests: 6,
+  swapIn: 7,
+  swapOut: 8,
+  majorFaults: 9,
+} as const;
+const COUNTERS = Object.keys(COUNTER).length;
 
 export function createStatisticsLoop(context: HostContext): StatisticsLoop {
   const { clock, settings } = context;
@@ -47,7 +60,7 @@ export function createStatisticsLoop(context: HostContext): StatisticsLoop {
   if (balloonMs > INFLATING_MS) {
     paces.push({ group: 'balloon', of: (entry) => isInflating(context, entry), askedMs: INFLATING_MS, ...notYet });
   }
-  const rates = new WeakMap<VmEntry, SlowRates>();
+  const rates = new WeakMap<VmEntry, RateTable>();
 
   const poll = async (pace: GroupPace, asked: readonly VmEntry[]): Promise<void> => {
     const startMs = clock.monotonicMs();
@@ -58,7 +71,9 @@ export function createStatisticsLoop(context: HostContext): StatisticsLoop {
       markStuck(context, pace.of ? asked : context.table.values(), new Set(stuck));
       for (const one of stats) {
         const entry = context.table.get(one.id);
-        if (entry?.managed && isUp(entry)) await take(context, entry, one, pace.group, ratesOf(rates, entry));
+        if (!entry?.managed || !isUp(entry)) continue;
+        const more = take(context, entry, one, pace.group, ratesOf(rates, entry));
+        if (more) await more;
       }
       pace.costMs = smoothedCostMs(pace.costMs, clock.monotonicMs() - startMs);
     } catch (error) {
@@ -98,78 +113,77 @@ function markStuck(context: HostContext, asked: Iterable<VmEntry>, stuck: Readon
   }
 }
 
-function ratesOf(all: WeakMap<VmEntry, SlowRates>, entry: VmEntry): SlowRates {
+function ratesOf(all: WeakMap<VmEntry, RateTable>, entry: VmEntry): RateTable {
   const known = all.get(entry);
   if (known) return known;
-  const made: SlowRates = new Map();
+  const made = new RateTable(COUNTERS, { gapMsMax: GAP_MS_MAX });
   all.set(entry, made);
   return made;
 }
 
-async function take(context: HostContext, entry: VmEntry, stats: VmStats, group: StatsGroup, rates: SlowRates): Promise<void> {
-  const perSecond = (name: string, value: number | undefined): number => {
-    let rate = rates.get(name);
-    if (rate === undefined) {
-      rate = createRate({ gapMsMax: GAP_MS_MAX });
-      rates.set(name, rate);
-    }
-    return rate.next(value ?? Number.NaN, stats.monotonicMs);
-  };
+/** What is left to be waited for, if anything. */
+function take(context: HostContext, entry: VmEntry, stats: VmStats, group: StatsGroup, rates: RateTable): Promise<void> | undefined {
+  const { fresh } = entry;
+  const perSecond = (counter: number, value: number | undefined): number =>
+    rates.next(counter, value ?? Number.NaN, stats.monotonicMs);
   switch (group) {
     case 'balloon':
-      return takeBalloon(context, entry, stats, perSecond);
+      return takeBalloon(context, entry, stats, rates);
     case 'vcpu':
-      entry.fresh['vm_cpu.usageCores'] = perSecond('vcpuTimeNs', sum(stats.vcpus?.map((vcpu) => vcpu.timeNs))) / NS_PER_SECOND;
+      fresh[VM_COLUMN['vm_cpu.usageCores']] = perSecond(COUNTER.vcpuTimeNs, sum(stats.vcpus, (vcpu) => vcpu.timeNs)) / NS_PER_SECOND;
       return;
     case 'interface':
-      entry.fresh['vm_network.receiveBytesPerSecond'] = perSecond('rx', sum(stats.interfaces?.map((one) => one.rxBytes)));
-      entry.fresh['vm_network.transmitBytesPerSecond'] = perSecond('tx', sum(stats.interfaces?.map((one) => one.txBytes)));
+      fresh[VM_COLUMN['vm_network.receiveBytesPerSecond']] = perSecond(COUNTER.received, sum(stats.interfaces, received));
+      fresh[VM_COLUMN['vm_network.transmitBytesPerSecond']] = perSecond(COUNTER.transmitted, sum(stats.interfaces, transmitted));
       return;
     case 'block':
-      entry.fresh['vm_disk.readBytesPerSecond'] = perSecond('rdBytes', sum(stats.blocks?.map((one) => one.readBytes)));
-      entry.fresh['vm_disk.writeBytesPerSecond'] = perSecond('wrBytes', sum(stats.blocks?.map((one) => one.writeBytes)));
-      entry.fresh['vm_disk.readIops'] = perSecond('rdReq', sum(stats.blocks?.map((one) => one.readRequests)));
-      entry.fresh['vm_disk.writeIops'] = perSecond('wrReq', sum(stats.blocks?.map((one) => one.writeRequests)));
+      fresh[VM_COLUMN['vm_disk.readBytesPerSecond']] = perSecond(COUNTER.readBytes, sum(stats.blocks, (one) => one.readBytes));
+      fresh[VM_COLUMN['vm_disk.writeBytesPerSecond']] = perSecond(COUNTER.writtenBytes, sum(stats.blocks, (one) => one.writeBytes));
+      fresh[VM_COLUMN['vm_disk.readIops']] = perSecond(COUNTER.readRequests, sum(stats.blocks, (one) => one.readRequests));
+      fresh[VM_COLUMN['vm_disk.writeIops']] = perSecond(COUNTER.writeRequests, sum(stats.blocks, (one) => one.writeRequests));
       return;
     default:
       return;
   }
 }
 
-async function takeBalloon(
-  context: HostContext,
-  entry: VmEntry,
-  stats: VmStats,
-  perSecond: (name: string, value: number | undefined) => number,
-): Promise<void> {
-  const balloon = stats.balloon;
+type Interface = NonNullable<VmStats['interfaces']>[number];
+const received = ({ rxBytes }: Interface): number => rxBytes;
+const transmitted = ({ txBytes }: Interface): number => txBytes;
+
+function takeBalloon(context: HostContext, entry: VmEntry, stats: VmStats, rates: RateTable): Promise<void> | undefined {
+  const { balloon, monotonicMs } = stats;
   if (balloon === undefined) {
     entry.missing.set('balloon-statistics', 'the hypervisor tells nothing of its balloon');
     return;
   }
   const { slow, fresh } = entry;
+  const perSecond = (counter: number, value: number | undefined): number => rates.next(counter, value ?? Number.NaN, monotonicMs);
   const toldMs = balloon.lastUpdateSeconds === undefined ? Number.NaN : balloon.lastUpdateSeconds * 1000;
   const ageMs = toldMs > 0 ? Math.max(0, context.clock.wallMs() - toldMs) : Number.NaN;
   slow.availableMiB = balloon.usableMiB ?? Number.NaN;
   slow.unusedMiB = balloon.unusedMiB ?? Number.NaN;
-  slow.swapInMiBPerSecond = perSecond('swapIn', balloon.swapInMiB);
+  slow.swapInMiBPerSecond = perSecond(COUNTER.swapIn, balloon.swapInMiB);
   noteTrend(entry, balloon, context.clock.monotonicMs() - ageMs);
   if (Number.isNaN(slow.availableMiB) || Number.isNaN(ageMs))
     entry.missing.set('balloon-statistics', "the guest's driver tells no statistics");
   else entry.missing.delete('balloon-statistics');
-  fresh['vm_memory.balloonMiB'] = balloon.actualMiB ?? Number.NaN;
-  fresh['vm_memory.availableMiB'] = slow.availableMiB;
-  fresh['vm_memory.totalMiB'] = balloon.availableMiB ?? Number.NaN;
-  fresh['vm_memory.unusedMiB'] = slow.unusedMiB;
-  fresh['vm_memory.swapInMiBPerSecond'] = slow.swapInMiBPerSecond;
-  fresh['vm_memory.swapOutMiBPerSecond'] = perSecond('swapOut', balloon.swapOutMiB);
-  fresh['vm_memory.majorFaultsPerSecond'] = perSecond('majorFaults', balloon.majorFaults);
-  fresh['vm_memory.statsAgeMs'] = ageMs;
-  if (Number.isNaN(entry.fast?.rssMiB ?? Number.NaN)) fresh['vm_memory.rssMiB'] = balloon.rssMiB ?? Number.NaN;
+  fresh[VM_COLUMN['vm_memory.balloonMiB']] = balloon.actualMiB ?? Number.NaN;
+  fresh[VM_COLUMN['vm_memory.availableMiB']] = slow.availableMiB;
+  fresh[VM_COLUMN['vm_memory.totalMiB']] = balloon.availableMiB ?? Number.NaN;
+  fresh[VM_COLUMN['vm_memory.unusedMiB']] = slow.unusedMiB;
+  fresh[VM_COLUMN['vm_memory.swapInMiBPerSecond']] = slow.swapInMiBPerSecond;
+  fresh[VM_COLUMN['vm_memory.swapOutMiBPerSecond']] = perSecond(COUNTER.swapOut, balloon.swapOutMiB);
+  fresh[VM_COLUMN['vm_memory.majorFaultsPerSecond']] = perSecond(COUNTER.majorFaults, balloon.majorFaults);
+  fresh[VM_COLUMN['vm_memory.statsAgeMs']] = ageMs;
+  if (Number.isNaN(entry.fast?.rssMiB ?? Number.NaN)) fresh[VM_COLUMN['vm_memory.rssMiB']] = balloon.rssMiB ?? Number.NaN;
   // A reading taken while we write says nothing about who wrote.
   if (balloon.actualMiB === undefined) return;
-  if (entry.writing.has('memory')) slow.balloonMiB = balloon.actualMiB;
-  else await noteSeen(context, entry, { resource: 'memory', memoryMiB: balloon.actualMiB });
+  if (entry.writing.has('memory')) {
+    slow.balloonMiB = balloon.actualMiB;
+    return;
+  }
+  return noteSeen(context, entry, { resource: 'memory', memoryMiB: balloon.actualMiB });
 }
 
 function noteTrend(entry: VmEntry, balloon: NonNullable<VmStats['balloon']>, toldAtMs: number): void {
@@ -178,14 +192,17 @@ function noteTrend(entry: VmEntry, balloon: NonNullable<VmStats['balloon']>, tol
   const totalMiB = balloon.availableMiB ?? Number.NaN;
   const trend = entry.toMemoryTrend({ toldAtSeconds, sizeMiB: balloon.actualMiB ?? Number.NaN, totalMiB, availableMiB: slow.availableMiB });
   if (trend.newer) slow.rssAtToldMiB = entry.fast?.rssMiB ?? Number.NaN;
-  Object.assign(slow, { toldAtMs, workingSetMiB: trend.workingSetMiB, growthMiBPerSecond: trend.growthMiBPerSecond });
+  slow.toldAtMs = toldAtMs;
+  slow.workingSetMiB = trend.workingSetMiB;
+  slow.growthMiBPerSecond = trend.growthMiBPerSecond;
 }
 
 /** Sum of what is told; undefined when there is nothing, or one part is unknown. */
-function sum(values: readonly (number | undefined)[] | undefined): number | undefined {
-  if (values === undefined || values.length === 0) return undefined;
+function sum<T>(parts: readonly T[] | undefined, valueOf: (part: T) => number | undefined): number | undefined {
+  if (parts === undefined || parts.length === 0) return undefined;
   let total = 0;
-  for (const value of values) {
+  for (const part of parts) {
+    const value = valueOf(part);
     if (value === undefined) return undefined;
     total += value;
   }

@@ -12,6 +12,7 @@ import { emptyRecord, type VmRecord } from '../core/journal.ts';
 import type { VouchedMemory } from '../core/memory-guard.ts';
 import { createMemoryTrend } from '../core/memory-trend.ts';
 import type { Probe } from '../core/readiness.ts';
+import { unknownVmRow } from '../core/vm-columns.ts';
 import { NO_COUNTERS, type VmCounters, type VmFastSample } from '../core/vm-counters.ts';
 import type { PowerState, VmFacts } from '../hypervisor/hypervisor.ts';
 
@@ -81,8 +82,8 @@ export interface VmEntry {
   fast: VmFastSample | null;
   slow: SlowReadings;
   toMemoryTrend: ToMemoryTrend;
-  /** Slow values not yet part of a row, by field name. */
-  fresh: Record<string, number>;
+  /** Slow values not yet part of a row, by column (`VM_COLUMN`); NaN = none. */
+  readonly fresh: Float64Array;
   /** Last problem per signal, for the inventory's missing signals. */
   missing: Map<string, string>;
 }
@@ -145,7 +146,7 @@ export function createVmEntry(
     fast: null,
     slow: { ...NO_SLOW_READINGS },
     toMemoryTrend: createMemoryTrend(),
-    fresh: {},
+    fresh: unknownVmRow(),
     missing: new Map(),
   };
 }

@@ -25,7 +25,10 @@ const HOST_ID = /^[a-zA-Z0-9]([a-zA-Z0-9._-]{0,126}[a-zA-Z0-9])?$/;
 const VM_ID = new RegExp(`^${UUID_SOURCE}$`);
 
 export interface BlockEncoder {
+  /** One block, in a frame of its own or where earlier frames are known to have arrived. */
   encode(block: TelemetryBlock): WireBlock;
+  /** The blocks of one frame. */
+  encodeFrame(blocks: readonly TelemetryBlock[]): WireBlock[];
 }
 
 export interface BlockDecoder {
@@ -37,35 +40,43 @@ export interface BlockDecoder {
   decode(blocks: readonly WireBlock[]): TelemetryBlock[];
 }
 
-/** `selfContained`: names go with every block, for transports that lose messages. */
+/** `selfContained`: every frame names the lists of its blocks, each once, for transports that lose messages. */
 export function createBlockEncoder(setsMax: number, selfContained = false): BlockEncoder {
   /** By identity, the usual case: producers keep their field lists. */
   const byArray = new WeakMap<readonly string[], { set: number; names: string }>();
   const byNames = new Map<string, number>();
   const namesOfSet: string[] = [];
   let next = 0;
+  /** `named`: the sets that the receiver is sure to know. */
+  const encode = (block: TelemetryBlock, named: Set<number> | null): WireBlock => {
+    const { kind, id } = block.subject;
+    const { source } = block;
+    const known = byArray.get(block.fields);
+    const names = known?.names ?? block.fields.join('\n');
+    const [times, values] = [toBytes(block.timesMs), toBytes(block.values)];
+    const set = known && namesOfSet[known.set] === names ? known.set : byNames.get(names);
+    if (set !== undefined && (named === null || named.has(set))) {
+      if (known?.set !== set) byArray.set(block.fields, { set, names });
+      return { kind, id, source, set, times, values };
+    }
+    const fresh = set ?? next;
+    if (set === undefined) {
+      next = (next + 1) % setsMax;
+      // The oldest numbering gives way; its names are sent again if they come back.
+      const old = namesOfSet[fresh];
+      if (old !== undefined) byNames.delete(old);
+      namesOfSet[fresh] = names;
+      byNames.set(names, fresh);
+      byArray.set(block.fields, { set: fresh, names });
+    }
+    named?.add(fresh);
+    return { kind, id, source, set: fresh, fields: [...block.fields], times, values };
+  };
   return {
-    encode(block) {
-      const known = byArray.get(block.fields);
-      const names = known?.names ?? block.fields.join('\n');
-      const wire = { kind: block.subject.kind, id: block.subject.id, source: block.source };
-      const data = { times: toBytes(block.timesMs), values: toBytes(block.values) };
-      const set = known && namesOfSet[known.set] === names ? known.set : byNames.get(names);
-      if (set !== undefined && !selfContained) {
-        if (known?.set !== set) byArray.set(block.fields, { set, names });
-        return { ...wire, set, ...data };
-      }
-      const fresh = set ?? next;
-      if (set === undefined) {
-        next = (next + 1) % setsMax;
-        // The oldest numbering gives way; its names are sent again if they come back.
-        const old = namesOfSet[fresh];
-        if (old !== undefined) byNames.delete(old);
-        namesOfSet[fresh] = names;
-        byNames.set(names, fresh);
-        byArray.set(block.fields, { set: fresh, names });
-      }
-      return { ...wire, set: fresh, fields: [...block.fields], ...data };
+    encode: (block) => encode(block, selfContained ? new Set() : null),
+    encodeFrame(blocks) {
+      const named = selfContained ? new Set<number>() : null;
+      return blocks.map((block) => encode(block, named));
     },
   };
 }

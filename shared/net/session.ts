@@ -155,7 +155,7 @@ export class Session {
       seq,
       wallMs: clock.wallMs(),
       monotonicMs: clock.monotonicMs(),
-      blocks: blocks.map((block) => this.#encoder.encode(block)),
+      blocks: this.#encoder.encodeFrame(blocks),
     });
   }
 

@@ -60,6 +60,34 @@ for (const [setsMax, selfContained] of [
   });
 }
 
+t.test('each frame stands alone where frames are lost, and names a list once', async (t) => {
+  const frames = fc.array(fc.tuple(fc.boolean(), fc.array(fc.nat(5), { minLength: 1, maxLength: 8 })), { maxLength: 12 });
+  const lists = Array.from({ length: 6 }, (_, list) => [`vm_cpu.a${list}`, `vm_cpu.b${list}`]);
+  fc.assert(
+    fc.property(frames, fc.constantFrom(2, 1024), (sent, setsMax) => {
+      const encoder = createBlockEncoder(setsMax, true);
+      const decoder = createBlockDecoder(setsMax);
+      for (const [lost, picks] of sent) {
+        const blocks = picks.map((list, row) => ({
+          subject: { kind: 'host' as const, id: 'a' },
+          source: 'host' as const,
+          fields: lists[list]!,
+          timesMs: Float64Array.of(row),
+          values: Float64Array.of(list, row),
+        }));
+        const wire = encoder.encodeFrame(blocks);
+        if (lost) continue;
+        const back = decoder.decode(wire);
+        if (back.some(({ fields, values }, i) => fields.join() !== blocks[i]!.fields.join() || values[1] !== i)) return false;
+        if (setsMax > lists.length && wire.filter(({ fields }) => fields).length !== new Set(picks).size) return false;
+      }
+      return true;
+    }),
+    { numRuns: 300 },
+  );
+  t.pass('property held');
+});
+
 t.test('names travel once per field set', async (t) => {
   const encoder = createBlockEncoder(8);
   const fields = ['vm_cpu.usageCores'];
