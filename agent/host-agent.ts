@@ -93,6 +93,8 @@ export interface HostAgent {
   /** Lets writes under way end, sends what there is, closes. What is in force stays in force. */
   stop(): Promise<void>;
   metrics(): Record<string, number>;
+  /** Its lease ran out and was not renewed since. */
+  readonly leaseOut: boolean;
 }
 
 /** Pace of the kill switch's files: half of the second within which the last write must have happened. */
@@ -182,6 +184,9 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   return {
     ...createService(options, context, records, { uplink, relay, builds, suspension, discovery, everyLook, lookAround, setChannels }),
     metrics,
+    get leaseOut() {
+      return context.host.leaseOut;
+    },
   };
 }
 

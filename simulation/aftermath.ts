@@ -17,7 +17,7 @@ export function differencesFrom(service: AggregatorService, hosts: readonly Host
   const connected = new Set(service.hosts().flatMap((host) => (host.connected ? [host.id] : [])));
   for (const host of hosts) {
     if (!connected.has(host.id)) differences.push(`host ${host.id} is not connected`);
-    if (host.agentMetrics?.agent_lease_out !== 0) differences.push(`host ${host.id} has no lease`);
+    if (!host.agentRuns || host.leaseOut) differences.push(`host ${host.id} has no lease`);
     for (const id of host.vmIds) {
       const view = service.vm(id);
       const { cpu, options } = host.hypervisor.truth(id);

@@ -104,9 +104,9 @@ export class HostNode {
     return this.#agent !== null;
   }
 
-  /** Null while the agent is dead. */
-  get agentMetrics(): Record<string, number> | null {
-    return this.#agent?.metrics() ?? null;
+  /** The agent runs, and its lease ran out. */
+  get leaseOut(): boolean {
+    return this.#agent?.leaseOut === true;
   }
 
   async startAgent(): Promise<void> {

@@ -2,8 +2,9 @@
  * What must hold at every instant, whatever goes wrong: physical facts of the hosts, the fences, and what the rules of
  * safety promise. Input: hosts and what happened to them; output: broken invariants, each told once, in words.
  */
+import type { SimulatedVm } from '../agent/hypervisor/simulated-vm.ts';
 import type { VmId } from '../shared/ids.ts';
-import { RESOURCES, type Resource, type Setting, sameSetting } from '../shared/resources.ts';
+import { type Resource, type Setting, sameSetting } from '../shared/resources.ts';
 import type { HostNode } from './host-node.ts';
 
 export interface BrokenInvariant {
@@ -29,13 +30,16 @@ interface ForeignWrite {
   foundAtStart: boolean;
 }
 
+type ForeignWrites = Partial<Record<Resource, ForeignWrite>>;
+type Truth = Readonly<SimulatedVm>;
+
 export class Invariants {
   readonly broken: BrokenInvariant[] = [];
   readonly #seen = new Set<string>();
-  readonly #foreign = new Map<string, ForeignWrite>();
+  readonly #foreign = new Map<VmId, ForeignWrites>();
   readonly #noLease = new Set<string>();
-  readonly #targets = new Map<string, number>();
-  readonly #oracles = new Map<string, { hostOom: number }>();
+  readonly #targets = new Map<VmId, number>();
+  readonly #hostOoms = new Map<string, number>();
   readonly #liars: ReadonlySet<VmId>;
   readonly #guestOoms = new Map<VmId, number>();
   readonly #startedAtMs = new Map<VmId, number>();
@@ -46,18 +50,20 @@ export class Invariants {
 
   /** Somebody wrote this; until the hold ends nobody may change it. */
   foreignWritten(vm: VmId, setting: Setting, nowMs: number, holdMs: number): void {
-    this.#foreign.set(`${vm} ${setting.resource}`, { setting, atMs: nowMs, untilMs: nowMs + holdMs, foundAtStart: false });
+    const written = this.#foreign.get(vm) ?? {};
+    written[setting.resource] = { setting, atMs: nowMs, untilMs: nowMs + holdMs, foundAtStart: false };
+    this.#foreign.set(vm, written);
   }
 
   /** What somebody else set last, which a restore must leave alone. */
   foreignOf(vm: VmId, resource: Resource): Setting | null {
-    return this.#foreign.get(`${vm} ${resource}`)?.setting ?? null;
+    return this.#foreign.get(vm)?.[resource]?.setting ?? null;
   }
 
   /** Live values are gone, and what was known of them. */
   startedAnew(vm: VmId, nowMs: number): void {
     this.#startedAtMs.set(vm, nowMs);
-    for (const resource of RESOURCES) this.#foreign.delete(`${vm} ${resource}`);
+    this.#foreign.delete(vm);
     this.#targets.delete(vm);
     this.#guestOoms.delete(vm);
   }
@@ -66,25 +72,27 @@ export class Invariants {
     for (const host of hosts) {
       this.#hostMemory(host, nowMs);
       this.#fences(host, nowMs);
-      const noLease = !host.agentRuns || host.agentMetrics?.agent_lease_out === 1;
+      const noLease = !host.agentRuns || host.leaseOut;
       // A shrink just before the lease ran out is seen only now: what counts is having had none since the last look.
       const hadNone = this.#noLease.has(host.id);
       if (noLease) this.#noLease.add(host.id);
       else this.#noLease.delete(host.id);
-      for (const vm of host.vmIds) {
-        this.#guestMemory(host, vm, nowMs);
-        this.#caps(host, vm, nowMs);
-        this.#foreignKept(host, vm, nowMs);
-        this.#nothingShrinksWithoutLease(host, vm, noLease && hadNone, nowMs);
+      for (const id of host.vmIds) {
+        const vm = host.hypervisor.truth(id);
+        this.#guestMemory(id, vm, nowMs);
+        this.#nothingShrinksWithoutLease(id, vm, noLease && hadNone, nowMs);
+        const foreign = this.#foreign.get(id);
+        this.#caps(id, vm, foreign, nowMs);
+        if (foreign) this.#foreignKept(host, id, vm, foreign, nowMs);
       }
     }
   }
 
   #hostMemory(host: HostNode, nowMs: number): void {
     const { hostOomTicks } = host.hypervisor.oracle();
-    const before = this.#oracles.get(host.id)?.hostOom ?? 0;
-    if (hostOomTicks > before) this.#report('host-memory', nowMs, `host ${host.id} ran out of memory`, host.id);
-    this.#oracles.set(host.id, { hostOom: hostOomTicks });
+    if (hostOomTicks > (this.#hostOoms.get(host.id) ?? 0))
+      this.#report('host-memory', nowMs, `host ${host.id} ran out of memory`, host.id);
+    this.#hostOoms.set(host.id, hostOomTicks);
   }
 
   #fences(host: HostNode, nowMs: number): void {
@@ -93,48 +101,44 @@ export class Invariants {
   }
 
   /** A guest whose OOM killer had to act, unless it lied about what it needs: then it harmed itself. */
-  #guestMemory(host: HostNode, vm: VmId, nowMs: number): void {
-    const { guestOoms, options } = host.hypervisor.truth(vm);
-    const before = this.#guestOoms.get(vm) ?? 0;
-    this.#guestOoms.set(vm, guestOoms);
-    if (guestOoms > before && !this.#liars.has(vm))
-      this.#report('guest-memory', nowMs, `${options.name} was squeezed below its working set`, vm);
+  #guestMemory(id: VmId, { guestOoms, options }: Truth, nowMs: number): void {
+    if (guestOoms === 0) return;
+    const before = this.#guestOoms.get(id) ?? 0;
+    this.#guestOoms.set(id, guestOoms);
+    if (guestOoms > before && !this.#liars.has(id))
+      this.#report('guest-memory', nowMs, `${options.name} was squeezed below its working set`, id);
   }
 
-  #caps(host: HostNode, vm: VmId, nowMs: number): void {
-    const { cpu, options } = host.hypervisor.truth(vm);
-    const foreign = this.#foreign.get(`${vm} cpu`);
-    if (cpu.capCores === null || (foreign && sameSetting(foreign.setting, cpu))) return;
-    if (cpu.capCores < CAP_PER_VCPU_MIN * options.vcpus - 1e-6) {
-      this.#report('cap-minimum', nowMs, `${options.name} has a cap of ${cpu.capCores} cores over ${options.vcpus} vCPUs`, vm);
-    }
+  #caps(id: VmId, { cpu, options }: Truth, foreign: ForeignWrites | undefined, nowMs: number): void {
+    if (cpu.capCores === null || cpu.capCores >= CAP_PER_VCPU_MIN * options.vcpus - 1e-6) return;
+    if (foreign?.cpu && sameSetting(foreign.cpu.setting, cpu)) return;
+    this.#report('cap-minimum', nowMs, `${options.name} has a cap of ${cpu.capCores} cores over ${options.vcpus} vCPUs`, id);
   }
 
-  #foreignKept(host: HostNode, vm: VmId, nowMs: number): void {
+  #foreignKept(host: HostNode, id: VmId, vm: Truth, foreign: ForeignWrites, nowMs: number): void {
     for (const resource of ['cpu', 'memory'] as const) {
-      const written = this.#foreign.get(`${vm} ${resource}`);
+      const written = foreign[resource];
       if (!written) continue;
-      const beganMs = Math.max(host.agentStartedAtMs, this.#startedAtMs.get(vm) ?? 0);
+      const beganMs = Math.max(host.agentStartedAtMs, this.#startedAtMs.get(id) ?? 0);
       const knows = host.agentRuns && (resource === 'cpu' || written.atMs >= beganMs + BALLOON_SETTLES_MS);
-      if (nowMs < written.atMs + NOTICE_MS) written.foundAtStart ||= !knows && !host.files.wrote(vm, resource);
+      if (nowMs < written.atMs + NOTICE_MS) written.foundAtStart ||= !knows && !host.files.wrote(id, resource);
       if (nowMs < written.atMs + NOTICE_MS || nowMs > written.untilMs || written.foundAtStart) continue;
-      const truth = host.hypervisor.truth(vm);
-      const now: Setting = resource === 'cpu' ? truth.cpu : { resource: 'memory', memoryMiB: truth.balloonTargetMiB };
+      const now: Setting = resource === 'cpu' ? vm.cpu : { resource: 'memory', memoryMiB: vm.balloonTargetMiB };
       if (!sameSetting(now, written.setting)) {
-        const message = `${truth.options.name}: somebody set ${JSON.stringify(written.setting)}, and it was changed to ${JSON.stringify(now)}`;
-        this.#report('foreign-writer', nowMs, message, `${vm} ${resource}`);
+        const message = `${vm.options.name}: somebody set ${JSON.stringify(written.setting)}, and it was changed to ${JSON.stringify(now)}`;
+        this.#report('foreign-writer', nowMs, message, `${id} ${resource}`);
       }
     }
   }
 
-  #nothingShrinksWithoutLease(host: HostNode, vm: VmId, noLease: boolean, nowMs: number): void {
-    const { balloonTargetMiB, options } = host.hypervisor.truth(vm);
-    const before = this.#targets.get(vm);
-    this.#targets.set(vm, balloonTargetMiB);
+  #nothingShrinksWithoutLease(id: VmId, { balloonTargetMiB, options }: Truth, noLease: boolean, nowMs: number): void {
+    const before = this.#targets.get(id);
+    if (before === balloonTargetMiB) return;
+    this.#targets.set(id, balloonTargetMiB);
     if (before === undefined || !noLease || balloonTargetMiB >= before - 1) return;
-    const foreign = this.#foreign.get(`${vm} memory`);
+    const foreign = this.#foreign.get(id)?.memory;
     if (foreign && sameSetting(foreign.setting, { resource: 'memory', memoryMiB: balloonTargetMiB })) return;
-    this.#report('lease', nowMs, `memory of ${options.name} was shrunk from ${before} to ${balloonTargetMiB} MiB without a lease`, vm);
+    this.#report('lease', nowMs, `memory of ${options.name} was shrunk from ${before} to ${balloonTargetMiB} MiB without a lease`, id);
   }
 
   /** Also for checks that others make: convergence, restore, sums. */

@@ -4,7 +4,7 @@
  * the oracles (was the host ever out of memory?). VMs and time in; their new state out.
  */
 import { BYTES_PER_MIB } from '../../shared/units.ts';
-import { bookCpu, bookIo, bookMemory, holdsMemory, type SimulatedVm, wantedCores } from './simulated-vm.ts';
+import { bookCpu, bookIo, bookMemory, demandOf, freshCores, holdsMemory, type SimulatedVm } from './simulated-vm.ts';
 
 export interface HostMemory {
   totalMiB: number;
@@ -49,23 +49,31 @@ export function shareCores(cores: number, wants: readonly number[], weights: rea
 }
 
 export function tick(vms: readonly SimulatedVm[], cores: number, wallMs: number, nowMs: number, tickMs: number): void {
-  const wants = vms.map((vm) => wantedCores(vm, wallMs, tickMs));
-  const granted = shareCores(
-    cores,
-    wants.map(({ capped }) => capped),
-    vms.map((vm) => vm.cpu.weight),
-  );
-  for (const [i, vm] of vms.entries()) {
-    const { demand, capped } = wants[i] as { demand: number; capped: number };
-    bookCpu(vm, demand, capped, granted[i] as number, wallMs, tickMs);
+  const fresh: number[] = [];
+  const demands: number[] = [];
+  const capped: number[] = [];
+  const weights: number[] = [];
+  for (const vm of vms) {
+    const wanted = freshCores(vm, wallMs);
+    const demand = demandOf(vm, wanted, tickMs);
+    fresh.push(wanted);
+    demands.push(demand);
+    capped.push(Math.min(demand, vm.cpu.capCores ?? Number.POSITIVE_INFINITY));
+    weights.push(vm.cpu.weight);
+  }
+  const granted = shareCores(cores, capped, weights);
+  for (let i = 0; i < vms.length; i++) {
+    const vm = vms[i]!;
+    bookCpu(vm, { fresh: fresh[i]!, demand: demands[i]!, capped: capped[i]!, granted: granted[i]! }, tickMs);
     bookMemory(vm, wallMs, nowMs, tickMs);
     bookIo(vm, wallMs, tickMs);
   }
 }
 
 /** Memory as /proc/meminfo would have it: what VMs hold beyond it lies in swap. */
-export function hostMemory(vms: readonly SimulatedVm[], totalMiB: number, swapTotalMiB: number, ownMiB: number): HostMemory {
-  const held = vms.filter(holdsMemory).reduce((sum, vm) => sum + vm.counters.rssMiB, ownMiB);
+export function hostMemory(vms: Iterable<SimulatedVm>, totalMiB: number, swapTotalMiB: number, ownMiB: number): HostMemory {
+  let held = ownMiB;
+  for (const vm of vms) if (holdsMemory(vm)) held += vm.counters.rssMiB;
   return { totalMiB, availableMiB: Math.max(0, totalMiB - held), swapTotalMiB, swapUsedMiB: Math.max(0, held - totalMiB) };
 }
 

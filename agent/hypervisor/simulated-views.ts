@@ -7,13 +7,7 @@ import type { SimulatedVm } from './simulated-vm.ts';
 
 /** The live value in force; of memory the balloon's size now, since no hypervisor tells its target. */
 export function settingIn<R extends Resource>(vm: SimulatedVm, resource: R): SettingOf<R> {
-  const settings = {
-    cpu: { ...vm.cpu },
-    memory: { resource: 'memory', memoryMiB: vm.balloonMiB },
-    network: { ...vm.network },
-    disk: { ...vm.disk },
-  } satisfies { [K in Resource]: SettingOf<K> };
-  const setting: SettingOf<Resource> = settings[resource];
+  const setting: SettingOf<Resource> = resource === 'memory' ? { resource, memoryMiB: vm.balloonMiB } : { ...vm[resource as 'cpu'] };
   return setting as SettingOf<R>;
 }
 

@@ -164,7 +164,7 @@ export function createSimulatedVm(options: SimulatedVmOptions, processId: number
 /** Runs: its vCPUs may execute. */
 export const executes = (vm: SimulatedVm): boolean => vm.power === 'running';
 /** Holds memory on the host, running or not. */
-export const holdsMemory = (vm: SimulatedVm): boolean => !['shutoff', 'crashed'].includes(vm.power);
+export const holdsMemory = (vm: SimulatedVm): boolean => vm.power !== 'shutoff' && vm.power !== 'crashed';
 
 /** Power-on or guest reboot: full boot memory until the balloon driver is loaded. */
 export function boot(vm: SimulatedVm, nowMs: number): void {
@@ -185,16 +185,24 @@ export function powerOff(vm: SimulatedVm, power: PowerState): void {
   vm.statsPeriodSeconds = vm.options.statsPeriodSeconds ?? 0;
 }
 
-/** What the VM could use at once if nothing but its own cap held it: demand first, then the cap. */
-export function wantedCores(vm: SimulatedVm, wallMs: number, tickMs: number): { demand: number; capped: number } {
-  if (!executes(vm)) return { demand: 0, capped: 0 };
-  const fresh = Math.max(0, vm.options.cpuDemandCores(wallMs));
-  const demand = Math.min(vm.options.vcpus, fresh + vm.backlogCoreMs / tickMs);
-  return { demand, capped: Math.min(demand, vm.cpu.capCores ?? Number.POSITIVE_INFINITY) };
+/** Demand that begins now, cores. */
+export const freshCores = (vm: SimulatedVm, wallMs: number): number =>
+  executes(vm) ? Math.max(0, vm.options.cpuDemandCores(wallMs)) : 0;
+
+/** What the VM could use at once if nothing held it, what waits included. */
+export const demandOf = (vm: SimulatedVm, fresh: number, tickMs: number): number =>
+  executes(vm) ? Math.min(vm.options.vcpus, fresh + vm.backlogCoreMs / tickMs) : 0;
+
+/** Cores over a tick: what began, what was wanted, what of it the VM's own cap lets through, what it got. */
+export interface CpuTick {
+  fresh: number;
+  demand: number;
+  capped: number;
+  granted: number;
 }
 
-/** Books a tick of CPU: `granted` of `capped` wanted cores under a demand. */
-export function bookCpu(vm: SimulatedVm, demand: number, capped: number, granted: number, wallMs: number, tickMs: number): void {
+/** Books a tick of CPU. */
+export function bookCpu(vm: SimulatedVm, { fresh, demand, capped, granted }: CpuTick, tickMs: number): void {
   const ns = tickMs * NS_PER_MS;
   const { counters, options } = vm;
   vm.demandCores = demand;
@@ -205,7 +213,6 @@ export function bookCpu(vm: SimulatedVm, demand: number, capped: number, granted
   if (demand > capped) counters.throttledNs += options.vcpus * (1 - capped / demand) * ns;
   counters.waitNs += (capped - granted) * ns;
   if (capped > granted) counters.cpuSomeUs += Math.min(1, capped - granted) * tickMs * US_PER_MS;
-  const fresh = executes(vm) ? Math.max(0, options.cpuDemandCores(wallMs)) : 0;
   const left = Math.max(0, vm.backlogCoreMs + (fresh - granted) * tickMs);
   vm.backlogCoreMs = options.keepsBacklog ? Math.min(left, BACKLOG_MS_MAX * options.vcpus) : 0;
   vm.unmetCoreMs += Math.max(0, fresh - granted) * tickMs;
@@ -265,15 +272,17 @@ function tellStats(vm: SimulatedVm, wallMs: number, nowMs: number): void {
 /** Moves network and disk counters by a tick, held by their limits. */
 export function bookIo(vm: SimulatedVm, wallMs: number, tickMs: number): void {
   if (!executes(vm)) return;
+  const { receiveBytesPerSecond, transmitBytesPerSecond, diskBytesPerSecond } = vm.options;
+  if (!receiveBytesPerSecond && !transmitBytesPerSecond && !diskBytesPerSecond) return;
   const seconds = tickMs / 1000;
   const cut = vm.links.every(({ up, filter }) => !up || filter?.name === QUARANTINE.name);
   const held = (demand: Demand | undefined, limit: number | null): number =>
     Math.min(Math.max(0, demand?.(wallMs) ?? 0), limit ?? Number.POSITIVE_INFINITY) * seconds;
   if (!cut) {
-    vm.received += held(vm.options.receiveBytesPerSecond, vm.network.inboundBytesPerSecond);
-    vm.transmitted += held(vm.options.transmitBytesPerSecond, vm.network.outboundBytesPerSecond);
+    vm.received += held(receiveBytesPerSecond, vm.network.inboundBytesPerSecond);
+    vm.transmitted += held(transmitBytesPerSecond, vm.network.outboundBytesPerSecond);
   }
-  const moved = held(vm.options.diskBytesPerSecond, vm.disk.bytesPerSecond);
+  const moved = held(diskBytesPerSecond, vm.disk.bytesPerSecond);
   vm.diskRead += moved / 2;
   vm.diskWritten += moved / 2;
 }

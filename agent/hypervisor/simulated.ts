@@ -127,6 +127,8 @@ class SimulatedLibrary implements SimulatedHypervisor {
   #nextProcessId = 1000;
   /** Monotonic time up to which the world has moved. */
   #movedToMs: number;
+  /** A balloon may have moved that nobody was told of yet. */
+  #untold = true;
 
   constructor(options: SimulatedOptions) {
     this.name = `simulated ${options.name ?? 'host'}`;
@@ -188,11 +190,13 @@ class SimulatedLibrary implements SimulatedHypervisor {
   async stats(groups: readonly StatsGroup[], ids?: readonly VmId[]): Promise<{ stats: VmStats[]; stuck: VmId[] }> {
     await this.#enter({ method: 'stats', id: null, setting: null });
     const nowMs = this.#clock.monotonicMs();
-    const asked = [...this.#vms.values()].filter((vm) => vm.power !== 'shutoff' && (ids === undefined || ids.includes(vm.options.id)));
-    return {
-      stats: asked.filter(({ stuck }) => !stuck).map((vm) => simulatedStats(vm, groups, nowMs)),
-      stuck: asked.filter(({ stuck }) => stuck).map(({ options }) => options.id),
-    };
+    const answer: { stats: VmStats[]; stuck: VmId[] } = { stats: [], stuck: [] };
+    for (const [id, vm] of this.#vms) {
+      if (vm.power === 'shutoff' || ids?.includes(id) === false) continue;
+      if (vm.stuck) answer.stuck.push(id);
+      else answer.stats.push(simulatedStats(vm, groups, nowMs));
+    }
+    return answer;
   }
 
   setStatsPeriod(id: VmId, seconds: number): Promise<void> {
@@ -335,7 +339,7 @@ class SimulatedLibrary implements SimulatedHypervisor {
   addVm(options: SimulatedVmOptions): void {
     this.#advance();
     const vm = this.#add(options);
-    if (executes(vm)) boot(vm, this.#movedToMs);
+    if (executes(vm)) this.#boot(vm);
     this.#emit({ kind: 'defined', id: options.id, name: options.name });
     this.#emit({ kind: 'lifecycle', id: options.id, name: options.name, power: vm.power, detail: 'started' });
   }
@@ -346,6 +350,7 @@ class SimulatedLibrary implements SimulatedHypervisor {
     const processId = this.#nextProcessId++;
     const processSinceMs = this.#clock.monotonicMs();
     this.#vms.set(id, { ...guest, counters: { ...guest.counters }, processId, processSinceMs, cameAlive: true, job: false });
+    this.#untold = true;
     this.#emit({ kind: 'lifecycle', id, name, power: guest.power, detail: 'resumed: migrated' });
   }
 
@@ -359,7 +364,7 @@ class SimulatedLibrary implements SimulatedHypervisor {
     this.#advance();
     const vm = this.#vm(id);
     if (power === 'running' && vm.power !== 'paused') {
-      boot(vm, this.#movedToMs);
+      this.#boot(vm);
       vm.processSinceMs = this.#clock.monotonicMs();
     } else if (power === 'shutoff' || power === 'crashed') powerOff(vm, power);
     else vm.power = power;
@@ -369,7 +374,7 @@ class SimulatedLibrary implements SimulatedHypervisor {
   reboot(id: VmId): void {
     this.#advance();
     const vm = this.#vm(id);
-    boot(vm, this.#movedToMs);
+    this.#boot(vm);
     this.#emit({ kind: 'lifecycle', id, name: vm.options.name, power: 'running', detail: 'rebooted' });
   }
 
@@ -396,7 +401,13 @@ class SimulatedLibrary implements SimulatedHypervisor {
   #add(options: SimulatedVmOptions): SimulatedVm {
     const vm = createSimulatedVm(options, this.#nextProcessId++, this.#clock.monotonicMs());
     this.#vms.set(options.id, vm);
+    this.#untold = true;
     return vm;
+  }
+
+  #boot(vm: SimulatedVm): void {
+    boot(vm, this.#movedToMs);
+    this.#untold = true;
   }
 
   #vm(id: VmId): SimulatedVm {
@@ -407,12 +418,19 @@ class SimulatedLibrary implements SimulatedHypervisor {
 
   #memory(): HostMemory {
     const { memoryMiB, swapMiB, hostOwnMiB } = this.#options;
-    return hostMemory([...this.#vms.values()], memoryMiB, swapMiB ?? 0, (hostOwnMiB ?? HOST_OWN_MIB) - this.#sharedMiB);
+    return hostMemory(this.#vms.values(), memoryMiB, swapMiB ?? 0, (hostOwnMiB ?? HOST_OWN_MIB) - this.#sharedMiB);
   }
 
   /** Moves the world up to now, in whole ticks of the grid. */
   #advance(): void {
     const nowMs = this.#clock.monotonicMs();
+    if (this.#movedToMs + this.#tickMs <= nowMs) this.#tick(nowMs);
+    if (!this.#untold) return;
+    this.#untold = false;
+    for (const vm of this.#vms.values()) this.#tellBalloon(vm, nowMs);
+  }
+
+  #tick(nowMs: number): void {
     const wallOffsetMs = this.#clock.wallMs() - nowMs;
     const vms = [...this.#vms.values()];
     while (this.#movedToMs + this.#tickMs <= nowMs) {
@@ -422,17 +440,20 @@ class SimulatedLibrary implements SimulatedHypervisor {
       if (memory.swapUsedMiB > 0) this.#oracle.hostSwapTicks++;
       if (memory.swapUsedMiB > memory.swapTotalMiB) this.#oracle.hostOomTicks++;
     }
-    for (const vm of vms) this.#tellBalloon(vm, nowMs);
+    this.#untold = true;
   }
 
+  /** At most once a second of one balloon: what is too early is told later. */
   #tellBalloon(vm: SimulatedVm, nowMs: number): void {
     const { id } = vm.options;
     const last = this.#balloonTold.get(id);
-    if (last === undefined || last.miB !== vm.balloonMiB) {
-      if (last !== undefined && nowMs - last.atMs < BALLOON_EVENT_MS) return;
-      this.#balloonTold.set(id, { atMs: nowMs, miB: vm.balloonMiB });
-      if (last !== undefined) this.#emit({ kind: 'balloon', id, actualMiB: vm.balloonMiB });
+    if (last !== undefined && last.miB === vm.balloonMiB) return;
+    if (last !== undefined && nowMs - last.atMs < BALLOON_EVENT_MS) {
+      this.#untold = true;
+      return;
     }
+    this.#balloonTold.set(id, { atMs: nowMs, miB: vm.balloonMiB });
+    if (last !== undefined) this.#emit({ kind: 'balloon', id, actualMiB: vm.balloonMiB });
   }
 
   #apply(vm: SimulatedVm, setting: Setting): void {

@@ -3,7 +3,6 @@
  * for by itself (propose.ts), what they share is allotted (allot.ts), and what the fast guard may do meanwhile is granted
  * (grants.ts). Every step is safe on its own and in any order with the others.
  */
-import { createHash } from 'node:crypto';
 import type { Prng } from '../../../shared/prng.ts';
 import { RESOURCES, type Resource } from '../../../shared/resources.ts';
 import { allot, type HostRooms } from './allot.ts';
@@ -11,6 +10,7 @@ import { isCanary } from './canaries.ts';
 import { contentionOf } from './contention.ts';
 import { CpuRoom } from './cpu-room.ts';
 import { grantsOf } from './grants.ts';
+import { InputsDigest } from './inputs-digest.ts';
 import { Loans } from './loan.ts';
 import { withoutGuard } from './loan-review.ts';
 import { MemoryRoom } from './memory-room.ts';
@@ -107,18 +107,16 @@ function contextOf(
   return { snapshot, policy, hosts, contended, canaryCooling, loans, owed: owedNow(loans, free) };
 }
 
-/** SHA-256 of everything the decision rests on: the snapshot, and the policy as it resolves for each VM. */
-function digestOf(snapshot: FleetSnapshot, policy: FleetPolicy): string {
-  const hash = createHash('sha256');
-  const { resolve, ...plain } = policy;
-  hash.update(JSON.stringify([plain, snapshot.nowMs, snapshot.killSwitch, snapshot.recentChanges, snapshot.hosts]));
-  if (snapshot.loans !== undefined && snapshot.loans.length > 0) hash.update(JSON.stringify(snapshot.loans));
-  if (snapshot.approvals !== undefined && snapshot.approvals.length > 0) hash.update(JSON.stringify(snapshot.approvals));
-  for (const vm of snapshot.vms) {
-    hash.update(JSON.stringify(vm));
-    for (const resource of RESOURCES) hash.update(resolve(vm, resource).rule);
+/** Of everything the decision rests on: the snapshot, and the policy as it resolves for each VM. */
+function digestOf({ vms, hosts, loans, approvals, ...rest }: FleetSnapshot, { resolve, ...plain }: FleetPolicy): string {
+  const digest = new InputsDigest().add([plain, rest.nowMs, rest.killSwitch, rest.recentChanges, hosts]);
+  if (loans !== undefined && loans.length > 0) digest.add(loans);
+  if (approvals !== undefined && approvals.length > 0) digest.add(approvals);
+  for (const vm of vms) {
+    digest.add(vm);
+    for (const resource of RESOURCES) digest.add(resolve(vm, resource).rule);
   }
-  return hash.digest('hex');
+  return digest.hex();
 }
 
 /** e.g. `20260102T085500Z-3-1f2e3d4c`: time, epoch, inputs. */
