@@ -6,12 +6,12 @@
 import { errorText } from '../../shared/errors.ts';
 import { type VmId, vmId } from '../../shared/ids.ts';
 import { RESOURCES } from '../../shared/resources.ts';
+import { sameValue } from '../../shared/same-value.ts';
 import { eligibility } from '../core/eligibility.ts';
 import { watchReboot, watchWrite } from '../core/foreign-writer.ts';
 import { hasEntries, type VmRecord, withoutEntries } from '../core/journal.ts';
 import { createMemoryTrend } from '../core/memory-trend.ts';
 import { matchesAny } from '../core/name-pattern.ts';
-import { sameValue } from '../core/same-value.ts';
 import { NO_COUNTERS } from '../core/vm-counters.ts';
 import type { PowerState, VmSummary } from '../hypervisor/hypervisor.ts';
 import { type HostContext, tell } from './host-context.ts';

@@ -5,11 +5,11 @@
 import type { VmId } from '../../shared/ids.ts';
 import type { FrameOf, VmDevice, VmInventory } from '../../shared/protocol/frames.ts';
 import { RESOURCES, type Setting } from '../../shared/resources.ts';
+import { sameValue } from '../../shared/same-value.ts';
 import { holdLeftMs } from '../core/foreign-hold.ts';
 import { isolationLeftMs } from '../core/isolation.ts';
 import { physicalMap } from '../core/physical-map.ts';
 import { asksForProbe } from '../core/readiness.ts';
-import { sameValue } from '../core/same-value.ts';
 import { type FoundSlice, lentMiB, SLICE_NAME, sliceWords } from '../core/slice-state.ts';
 import type { VmFacts } from '../core/vm-facts.ts';
 import { vmState } from '../core/vm-state.ts';

@@ -5,7 +5,8 @@
  */
 import { isHeadroomError } from '../../shared/errors.ts';
 import type { HostId, VmId } from '../../shared/ids.ts';
-import type { Setting } from '../../shared/resources.ts';
+import { RESOURCES, type Resource, type Setting } from '../../shared/resources.ts';
+import { sameValue } from '../../shared/same-value.ts';
 import type { Allocation, LedgerBody, LedgerStore } from '../store/ledger-store.ts';
 
 /** Entries waiting: minutes of a fleet in uproar. */
@@ -19,7 +20,8 @@ export class LedgerQueue {
   readonly #pause: () => Promise<void>;
   #entries: { timeMs: number; body: LedgerBody }[] = [];
   #rows = new Map<string, Allocation>();
-  readonly #written = new Map<string, string>();
+  /** By VM and resource, what the map has. */
+  readonly #written = new Map<VmId, Partial<Record<Resource, Pick<Allocation, 'host' | 'setting'>>>>();
   #gone = new Set<VmId>();
   #running: Promise<void> | null = null;
   #ending = false;
@@ -48,19 +50,18 @@ export class LedgerQueue {
 
   /** Who holds what: written when it differs from what is in the map. */
   allocate(vm: VmId, host: HostId, setting: Setting, sinceMs: number): void {
-    const key = `${vm}/${setting.resource}`;
-    const value = JSON.stringify([host, setting]);
-    if (this.#written.get(key) === value) return;
-    this.#written.set(key, value);
-    this.#rows.set(key, { vm, host, setting, sinceMs });
+    const written = this.#written.get(vm) ?? {};
+    const before = written[setting.resource];
+    if (before?.host === host && sameValue(before.setting, setting)) return;
+    written[setting.resource] = { host, setting: { ...setting } };
+    this.#written.set(vm, written);
+    this.#rows.set(`${vm}/${setting.resource}`, { vm, host, setting, sinceMs });
     void this.flush();
   }
 
   remove(vm: VmId): void {
-    for (const key of [...this.#written.keys()].filter((each) => each.startsWith(`${vm}/`))) {
-      this.#written.delete(key);
-      this.#rows.delete(key);
-    }
+    this.#written.delete(vm);
+    for (const resource of RESOURCES) this.#rows.delete(`${vm}/${resource}`);
     this.#gone.add(vm);
     void this.flush();
   }

@@ -119,6 +119,7 @@ export class FleetIncidents {
 
   #storms(atMs: number): boolean {
     if (atMs <= this.#stormUntilMs) return true;
+    if (this.#open.size < STORM_VMS_MIN) return false;
     const recent = this.#recent(atMs);
     if (recent.length < STORM_VMS_MIN) return false;
     const hosts = new Set([...this.#vms.values()].map(({ identity }) => identity.host)).size;

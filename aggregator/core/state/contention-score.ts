@@ -87,10 +87,16 @@ export class ContentionScore {
 
   /** Null: nothing is known of late. */
   view(nowMs: number): Contention | null {
-    const parts = Object.fromEntries(
-      CONTENTION_PARTS.map((part, i) => [part, nowMs - this.#timesMs[i]! <= FRESH_MS ? this.#shares[i]! : null]),
-    ) as Contention['parts'];
-    const known = Object.values(parts).filter((part) => part !== null);
-    return known.length === 0 ? null : { score: 1 - known.reduce((left, part) => left * (1 - part), 1), parts };
+    let left = 1;
+    let known = 0;
+    const part = (index: number): number | null => {
+      if (!(nowMs - this.#timesMs[index]! <= FRESH_MS)) return null;
+      known++;
+      left *= 1 - this.#shares[index]!;
+      return this.#shares[index]!;
+    };
+    // In the order of CONTENTION_PARTS.
+    const parts = { cpuWait: part(0), steal: part(1), memoryPressure: part(2), ioPressure: part(3), swap: part(4) };
+    return known === 0 ? null : { score: 1 - left, parts };
   }
 }

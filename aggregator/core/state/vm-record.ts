@@ -5,6 +5,7 @@
 import type { HostId, VmId } from '../../../shared/ids.ts';
 import type { VmInventory } from '../../../shared/protocol/frames.ts';
 import { comparePairs, type Pair, RESOURCES, type Resource, type Setting } from '../../../shared/resources.ts';
+import { sameValue } from '../../../shared/same-value.ts';
 import { type TelemetryBlock, tellsDemand } from '../../../shared/telemetry.ts';
 import type { PeerProfiles } from '../classify/peer-profiles.ts';
 import type { Classification } from '../classify/workload-class.ts';
@@ -127,7 +128,7 @@ export class VmRecord {
     this.inventory = inventory;
     this.hasLeft = false;
     this.#boots.applyInventory(inventory);
-    if (JSON.stringify(this.#labels) !== JSON.stringify(inventory.labels)) this.#labels = { ...inventory.labels };
+    if (!sameValue(this.#labels, inventory.labels)) this.#labels = { ...inventory.labels };
     for (const resource of RESOURCES) delete this.current[resource];
     for (const setting of inventory.current) this.current[setting.resource] = setting;
     for (const { resource, pair } of inventory.pairs) this.raisePair(resource, pair);
@@ -438,7 +439,9 @@ function strainOf(contention: Contention | null): Pick<VmSnapshot, 'strain'> {
 }
 
 function settingsMap(settings: readonly Setting[]): Partial<Record<Resource, Setting>> {
-  return Object.fromEntries(settings.map((setting) => [setting.resource, setting]));
+  const map: Partial<Record<Resource, Setting>> = {};
+  for (const setting of settings) map[setting.resource] = setting;
+  return map;
 }
 
 /** What bounds claimed signals, and the limits that demand may be held down by. */
