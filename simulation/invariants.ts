@@ -90,8 +90,7 @@ export class Invariants {
 
   #hostMemory(host: HostNode, nowMs: number): void {
     const { hostOomTicks } = host.hypervisor.oracle();
-    if (hostOomTicks > (this.#hostOoms.get(host.id) ?? 0))
-      this.#report('host-memory', nowMs, `host ${host.id} ran out of memory`, host.id);
+    if (hostOomTicks > (this.#hostOoms.get(host.id) ?? 0)) this.#report('host-memory', nowMs, `host ${host.id} ran out of memory`, host.id);
     this.#hostOoms.set(host.id, hostOomTicks);
   }
 

@@ -5,7 +5,8 @@
 import { parseArgs } from 'node:util';
 import { HeadroomError } from '../shared/errors.ts';
 import { FAULT_KINDS, parseFaults } from './faults.ts';
-import { type SimulationReport, World } from './world.ts';
+import { simulateInThread } from './thread.ts';
+import type { SimulationReport } from './world.ts';
 
 export const SIMULATE_HELP = `headroom simulate: run a simulated fleet from one seed and check it at every instant
 
@@ -69,13 +70,10 @@ export async function simulateCommand(argv: readonly string[], io: SimulateIo): 
   }
   const startedMs = performance.now();
   const every = Math.max(1, Math.floor(simulation.hours / 12));
-  const report = await new World({
-    ...simulation,
-    onProgress: (hours) => {
-      if (hours % every === 0)
-        io.err(`simulated ${hours} of ${simulation.hours} hours in ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
-    },
-  }).run();
+  const report = await simulateInThread(simulation, (hours) => {
+    if (hours % every === 0)
+      io.err(`simulated ${hours} of ${simulation.hours} hours in ${((performance.now() - startedMs) / 1000).toFixed(1)} s`);
+  });
   const wallSeconds = Number(((performance.now() - startedMs) / 1000).toFixed(1));
   tell(report, wallSeconds, io);
   if (json) io.out(JSON.stringify({ ...report, wallSeconds }));

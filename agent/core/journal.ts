@@ -115,6 +115,7 @@ export function reversalsWith(record: VmRecord, resource: Resource): number {
 
 /** Holds that have run out are gone; those until lifted stay. */
 export function withoutExpiredHolds(record: VmRecord, now: ClockReading): VmRecord {
+  if (Object.keys(record.holds).length === 0) return record;
   const holds = Object.entries(record.holds).filter(([, hold]) => holdLeftMs(hold, now) !== 0);
   return holds.length === Object.keys(record.holds).length ? record : { ...record, holds: Object.fromEntries(holds) };
 }

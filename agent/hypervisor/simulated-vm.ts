@@ -186,8 +186,7 @@ export function powerOff(vm: SimulatedVm, power: PowerState): void {
 }
 
 /** Demand that begins now, cores. */
-export const freshCores = (vm: SimulatedVm, wallMs: number): number =>
-  executes(vm) ? Math.max(0, vm.options.cpuDemandCores(wallMs)) : 0;
+export const freshCores = (vm: SimulatedVm, wallMs: number): number => (executes(vm) ? Math.max(0, vm.options.cpuDemandCores(wallMs)) : 0);
 
 /** What the VM could use at once if nothing held it, what waits included. */
 export const demandOf = (vm: SimulatedVm, fresh: number, tickMs: number): number =>

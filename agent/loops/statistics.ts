@@ -124,23 +124,38 @@ function ratesOf(all: WeakMap<VmEntry, RateTable>, entry: VmEntry): RateTable {
 /** What is left to be waited for, if anything. */
 function take(context: HostContext, entry: VmEntry, stats: VmStats, group: StatsGroup, rates: RateTable): Promise<void> | undefined {
   const { fresh } = entry;
-  const perSecond = (counter: number, value: number | undefined): number =>
-    rates.next(counter, value ?? Number.NaN, stats.monotonicMs);
+  const perSecond = (counter: number, value: number | undefined): number => rates.next(counter, value ?? Number.NaN, stats.monotonicMs);
   switch (group) {
     case 'balloon':
       return takeBalloon(context, entry, stats, rates);
     case 'vcpu':
-      fresh[VM_COLUMN['vm_cpu.usageCores']] = perSecond(COUNTER.vcpuTimeNs, sum(stats.vcpus, (vcpu) => vcpu.timeNs)) / NS_PER_SECOND;
+      fresh[VM_COLUMN['vm_cpu.usageCores']] =
+        perSecond(
+          COUNTER.vcpuTimeNs,
+          sum(stats.vcpus, (vcpu) => vcpu.timeNs),
+        ) / NS_PER_SECOND;
       return;
     case 'interface':
       fresh[VM_COLUMN['vm_network.receiveBytesPerSecond']] = perSecond(COUNTER.received, sum(stats.interfaces, received));
       fresh[VM_COLUMN['vm_network.transmitBytesPerSecond']] = perSecond(COUNTER.transmitted, sum(stats.interfaces, transmitted));
       return;
     case 'block':
-      fresh[VM_COLUMN['vm_disk.readBytesPerSecond']] = perSecond(COUNTER.readBytes, sum(stats.blocks, (one) => one.readBytes));
-      fresh[VM_COLUMN['vm_disk.writeBytesPerSecond']] = perSecond(COUNTER.writtenBytes, sum(stats.blocks, (one) => one.writeBytes));
-      fresh[VM_COLUMN['vm_disk.readIops']] = perSecond(COUNTER.readRequests, sum(stats.blocks, (one) => one.readRequests));
-      fresh[VM_COLUMN['vm_disk.writeIops']] = perSecond(COUNTER.writeRequests, sum(stats.blocks, (one) => one.writeRequests));
+      fresh[VM_COLUMN['vm_disk.readBytesPerSecond']] = perSecond(
+        COUNTER.readBytes,
+        sum(stats.blocks, (one) => one.readBytes),
+      );
+      fresh[VM_COLUMN['vm_disk.writeBytesPerSecond']] = perSecond(
+        COUNTER.writtenBytes,
+        sum(stats.blocks, (one) => one.writeBytes),
+      );
+      fresh[VM_COLUMN['vm_disk.readIops']] = perSecond(
+        COUNTER.readRequests,
+        sum(stats.blocks, (one) => one.readRequests),
+      );
+      fresh[VM_COLUMN['vm_disk.writeIops']] = perSecond(
+        COUNTER.writeRequests,
+        sum(stats.blocks, (one) => one.writeRequests),
+      );
       return;
     default:
       return;
