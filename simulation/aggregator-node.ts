@@ -13,7 +13,7 @@ import type { Transport } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
 import { NodeClock, type SimulatedTime } from './clock.ts';
 import { type Life, mortal } from './life.ts';
-import { createSimulatedSeriesStore } from './series-store.ts';
+import { createSimulatedSeriesStore, type SimulatedSeriesStore } from './series-store.ts';
 
 export interface AggregatorNodeOptions {
   time: SimulatedTime;
@@ -23,11 +23,13 @@ export interface AggregatorNodeOptions {
   ingestLimits: Partial<IngestLimits>;
   deciders?: Deciders;
   log: Logger;
+  /** Rows of a series that its store keeps. */
+  seriesRows: number;
 }
 
 export class AggregatorNode {
   readonly ledger: LedgerStore = createMemoryLedgerStore();
-  readonly series = createSimulatedSeriesStore();
+  readonly series: SimulatedSeriesStore;
   readonly #options: AggregatorNodeOptions;
   #aggregator: Aggregator | null = null;
   #clock: NodeClock | null = null;
@@ -37,6 +39,7 @@ export class AggregatorNode {
 
   constructor(options: AggregatorNodeOptions) {
     this.#options = options;
+    this.series = createSimulatedSeriesStore(options.seriesRows);
   }
 
   get running(): Aggregator | null {

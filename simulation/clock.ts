@@ -7,14 +7,27 @@ import { assert } from '../shared/assert.ts';
 import type { Clock, Timer } from '../shared/clock.ts';
 import type { Prng } from '../shared/prng.ts';
 
-interface SimulatedEvent {
-  atMs: number;
+class SimulatedEvent implements Timer {
+  readonly atMs: number;
   /** Draw from the seed: order among events of one instant. */
-  order: number;
-  sequence: number;
+  readonly order: number;
+  readonly sequence: number;
   run: (() => void) | null;
   /** The node whose event this is; null = the world's own. */
-  owner: object | null;
+  readonly owner: NodeClock | null;
+
+  constructor(atMs: number, order: number, sequence: number, run: () => void, owner: NodeClock | null) {
+    this.atMs = atMs;
+    this.order = order;
+    this.sequence = sequence;
+    this.run = run;
+    this.owner = owner;
+  }
+
+  cancel(): void {
+    this.run = null;
+    this.owner?.done(this);
+  }
 }
 
 function before(a: SimulatedEvent, b: SimulatedEvent): boolean {
@@ -46,20 +59,10 @@ export class SimulatedTime {
     return this.#startWallMs + this.#nowMs;
   }
 
-  schedule(run: () => void, delayMs: number, owner: object | null = null): Timer {
-    const event: SimulatedEvent = {
-      atMs: this.#nowMs + Math.max(0, delayMs),
-      order: this.#random.next(),
-      sequence: this.#sequence++,
-      run,
-      owner,
-    };
+  schedule(run: () => void, delayMs: number, owner: NodeClock | null = null): Timer {
+    const event = new SimulatedEvent(this.#nowMs + Math.max(0, delayMs), this.#random.next(), this.#sequence++, run, owner);
     this.#push(event);
-    return {
-      cancel() {
-        event.run = null;
-      },
-    };
+    return event;
   }
 
   /** Runs everything due up to `untilMs` and stops there. Rejects when an event throws: a broken invariant ends the run. */
@@ -76,11 +79,13 @@ export class SimulatedTime {
         continue;
       }
       this.#pop();
-      if (next.run === null) continue;
+      const { run, owner } = next;
+      if (run === null) continue;
       this.#nowMs = next.atMs;
       this.eventsRun++;
-      this.#ran.add(next.owner);
-      next.run();
+      this.#ran.add(owner);
+      owner?.done(next);
+      run();
     }
     this.#nowMs = untilMs;
   }
@@ -127,9 +132,27 @@ export class SimulatedTime {
   }
 }
 
-/** Lets every promise that can go on do so. One immediate drains all microtasks; promise chains never need a second one. */
+/** Immediates asked for at once: Node looks for real input and output once a batch, not once an event. */
+const BATCH = 32;
+
+/** Who waits to go on once all promises have, and the immediates there are for them. */
+const waiting: (() => void)[] = [];
+let immediates = 0;
+
+/** Lets every promise that can go on do so. Between two immediates all microtasks run; promise chains never need more than one. */
 function settle(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+  return new Promise((resolve) => {
+    waiting.push(resolve);
+    if (immediates > 0) return;
+    immediates = BATCH;
+    for (let i = 0; i < BATCH; i++) setImmediate(goOn);
+  });
+}
+
+function goOn(): void {
+  immediates--;
+  // Who is let go on here waits again only after this.
+  while (waiting.length > 0) waiting.shift()?.();
 }
 
 /** One node's view of time. */
@@ -159,28 +182,19 @@ export class NodeClock implements Clock {
 
   setTimeout(run: () => void, delayMs: number): Timer {
     if (this.#dead) return { cancel: () => undefined };
-    const timer = this.#time.schedule(
-      () => {
-        this.#timers.delete(timer);
-        run();
-      },
-      delayMs,
-      this,
-    );
+    const timer = this.#time.schedule(run, delayMs, this);
     this.#timers.add(timer);
-    return { cancel: () => this.#forget(timer) };
+    return timer;
   }
 
   setInterval(run: () => void, periodMs: number): Timer {
-    let current: Timer | null = null;
-    const again = (): void => {
-      current = this.setTimeout(() => {
-        again();
-        run();
-      }, periodMs);
+    let current: Timer;
+    const turn = (): void => {
+      current = this.setTimeout(turn, periodMs);
+      run();
     };
-    again();
-    return { cancel: () => current?.cancel() };
+    current = this.setTimeout(turn, periodMs);
+    return { cancel: () => current.cancel() };
   }
 
   /** The node's wall clock jumps, as after a bad NTP answer; monotonic time does not. */
@@ -195,8 +209,8 @@ export class NodeClock implements Clock {
     this.#timers.clear();
   }
 
-  #forget(timer: Timer): void {
-    timer.cancel();
+  /** Its turn came, or was taken from it. */
+  done(timer: Timer): void {
     this.#timers.delete(timer);
   }
 }

@@ -69,7 +69,10 @@ function drawVm(host: number, index: number, random: Prng, paces: Paces, liars: 
     workingSetMiB: (wallMs) => workload.workingSetMiB(wallMs),
     statsPeriodSeconds: paces.guardMs / 1000,
     baseline: [{ resource: 'memory', memoryMiB: Math.round(BASELINE_SHARE * bootMemoryMiB) }],
-    ...(guestAgent ? { facts: { channels: [{ name: CHANNEL_NAME, path: id, connected: true }] } } : {}),
+    facts: {
+      ...(paces.devices ? {} : { interfaces: [], disks: [] }),
+      ...(guestAgent ? { channels: [{ name: CHANNEL_NAME, path: id, connected: true }] } : {}),
+    },
     // It says that it needs nothing and has given everything back.
     ...(lies ? { lie: (told) => ({ ...told, usableMiB: told.actualMiB ?? 0, unusedMiB: told.actualMiB ?? 0 }) } : {}),
     lies,
@@ -85,7 +88,7 @@ export function agentSettings(paces: Paces): Omit<HostAgentSettings, 'host'> {
     statsMs: paces.sampleMs,
     balloonStatsMs: paces.guardMs,
     settingsMs: paces.settingsMs,
-    inventoryMs: 5 * MINUTE_MS,
+    inventoryMs: paces.inventoryMs,
     bootDeadlineMs: 2 * MINUTE_MS,
     foreignHoldMs: FOREIGN_HOLD_MS,
     foreignRestMs: 30_000,

@@ -12,6 +12,8 @@ export interface Paces {
   /** The fast guard's looks, and balloon statistics. */
   guardMs: number;
   settingsMs: number;
+  /** Looks for VMs that nobody told of, and whole inventories. */
+  inventoryMs: number;
   flushMs: number;
   switchesMs: number;
   heartbeatMs: number;
@@ -22,6 +24,10 @@ export interface Paces {
   /** What models have learnt is kept this often. */
   checkpointMs: number;
   hostsPerGuestAgent: number;
+  /** VMs have network cards and disks, which do nothing: their rates are read, stored and forecast all the same. */
+  devices: boolean;
+  /** Rows of a series that are kept. */
+  seriesRows: number;
 }
 
 const MINUTE_MS = 60_000;
@@ -36,6 +42,7 @@ export const FINE: Paces = {
   sampleMs: SAMPLE_MS,
   guardMs: 10_000,
   settingsMs: 30_000,
+  inventoryMs: 5 * MINUTE_MS,
   flushMs: 1000,
   switchesMs: 500,
   heartbeatMs: 5000,
@@ -43,6 +50,8 @@ export const FINE: Paces = {
   checkMs: 10_000,
   checkpointMs: 10 * MINUTE_MS,
   hostsPerGuestAgent: 1,
+  devices: true,
+  seriesRows: 120,
 };
 
 /** Memory grows by at most 2.5 % of a VM between two looks of this guard: within what is left free (workload.ts). */
@@ -52,17 +61,32 @@ export const COARSE: Paces = {
   sampleMs: SAMPLE_MS,
   guardMs: 30_000,
   settingsMs: MINUTE_MS,
+  inventoryMs: 15 * MINUTE_MS,
   flushMs: 5000,
-  switchesMs: 10_000,
-  heartbeatMs: 30_000,
+  switchesMs: 30_000,
+  heartbeatMs: MINUTE_MS,
   tickMs: 15_000,
   checkMs: 30_000,
   checkpointMs: HOUR_MS,
   hostsPerGuestAgent: 5,
+  devices: false,
+  // Nobody reads them back here.
+  seriesRows: 3,
 };
 
 /** Physics as coarse as in fleet-years, days and plans as in short runs: half a day of a small fleet in seconds. */
-export const MEDIUM: Paces = { ...COARSE, dayMs: FINE.dayMs, planMs: FINE.planMs, checkpointMs: FINE.checkpointMs, hostsPerGuestAgent: 1 };
+export const MEDIUM: Paces = {
+  ...COARSE,
+  dayMs: FINE.dayMs,
+  planMs: FINE.planMs,
+  inventoryMs: FINE.inventoryMs,
+  switchesMs: 10_000,
+  heartbeatMs: 30_000,
+  checkpointMs: FINE.checkpointMs,
+  hostsPerGuestAgent: 1,
+  devices: true,
+  seriesRows: FINE.seriesRows,
+};
 
 /** Up to so many VM-hours every second may count; from so many on a run is a fleet-year. */
 const MEDIUM_VM_HOURS = 200;

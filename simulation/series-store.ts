@@ -7,9 +7,6 @@ import type { LastValue, SeriesResult, SeriesStore } from '../aggregator/store/s
 import { assert } from '../shared/assert.ts';
 import { type Source, type Subject, seriesKey, type TelemetryBlock } from '../shared/telemetry.ts';
 
-/** Kept per series: with a row a minute, two hours. */
-const BLOCKS_MAX = 120;
-
 interface Series {
   subject: Subject;
   source: Source;
@@ -23,7 +20,8 @@ export interface SimulatedSeriesStore extends SeriesStore {
   readonly rows: number;
 }
 
-export function createSimulatedSeriesStore(): SimulatedSeriesStore {
+/** `blocksMax`: kept per series. */
+export function createSimulatedSeriesStore(blocksMax: number): SimulatedSeriesStore {
   const all = new Map<string, Series>();
   let rows = 0;
   const query = (subject: Subject, source: Source, fields: readonly string[], fromMs: number, toMs: number): SeriesResult => {
@@ -41,7 +39,7 @@ export function createSimulatedSeriesStore(): SimulatedSeriesStore {
     async append(blocks) {
       for (const block of blocks) {
         rows += block.timesMs.length;
-        keep(all, block);
+        keep(all, block, blocksMax);
       }
     },
     async query({ subject, source, fields, fromMs, toMs, resolution }) {
@@ -71,7 +69,7 @@ export function createSimulatedSeriesStore(): SimulatedSeriesStore {
   };
 }
 
-function keep(all: Map<string, Series>, block: TelemetryBlock): void {
+function keep(all: Map<string, Series>, block: TelemetryBlock, blocksMax: number): void {
   const key = seriesKey(block.subject, block.source);
   let series = all.get(key);
   if (series === undefined) {
@@ -79,7 +77,7 @@ function keep(all: Map<string, Series>, block: TelemetryBlock): void {
     all.set(key, series);
   }
   series.blocks[series.next] = block;
-  series.next = (series.next + 1) % BLOCKS_MAX;
+  series.next = (series.next + 1) % blocksMax;
 }
 
 /** Blocks as they came: of rows written twice the later ones win. */

@@ -91,6 +91,7 @@ export class World implements FaultyWorld {
       config: decisionConfig({ stepMs: STEP_MS, planPeriodMs: planMs, seasonsMs: [dayMs], checkpointPeriodMs: checkpointMs }),
       ingestLimits: { heartbeatMs },
       log: SILENT,
+      seriesRows: this.paces.seriesRows,
     });
     const liars = new Set<VmId>();
     for (let h = 0; h < options.hosts; h++) this.#addHost(h, liars);

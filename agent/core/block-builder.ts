@@ -17,8 +17,8 @@ export class BlockBuilder {
   #values: Float64Array;
   #rows = 0;
 
-  /** For the series and fields of `first`, which is not yet appended. */
-  constructor(first: TelemetryBlock, sinceMs: number, overheadBytes: number) {
+  /** For the series and fields of `first`, which is not yet appended. `owned`: its arrays are nobody else's any more. */
+  constructor(first: TelemetryBlock, sinceMs: number, overheadBytes: number, owned = false) {
     this.sinceMs = sinceMs;
     this.#subject = first.subject;
     this.#source = first.source;
@@ -26,9 +26,8 @@ export class BlockBuilder {
     // Names count too: on a new connection they travel again.
     this.#overheadBytes = first.fields.reduce((bytes, field) => bytes + field.length, overheadBytes);
     // Most blocks leave with what came first (a row a flush): room for just that, doubled when more comes.
-    const capacity = first.timesMs.length;
-    this.#times = new Float64Array(capacity);
-    this.#values = new Float64Array(capacity * first.fields.length);
+    this.#times = owned ? first.timesMs : new Float64Array(first.timesMs.length);
+    this.#values = owned ? first.values : new Float64Array(first.values.length);
   }
 
   static cost(block: TelemetryBlock): number {
@@ -57,8 +56,10 @@ export class BlockBuilder {
   append(block: TelemetryBlock): void {
     const rows = this.#rows + block.timesMs.length;
     if (rows > this.#times.length) this.#grow(Math.max(rows, this.#times.length * 2));
-    this.#times.set(block.timesMs, this.#rows);
-    this.#values.set(block.values, this.#rows * this.#fields.length);
+    if (block.values !== this.#values) {
+      this.#times.set(block.timesMs, this.#rows);
+      this.#values.set(block.values, this.#rows * this.#fields.length);
+    }
     this.#rows = rows;
   }
 

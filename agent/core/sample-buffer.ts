@@ -101,8 +101,11 @@ export class SampleBuffer {
     this.#backlog = new Backlog(spill, blockBytes);
   }
 
-  /** Takes rows in (copied). Unsound blocks are dropped and counted: sent, they would cost the connection. */
-  append(block: TelemetryBlock, nowMs: number, receipt?: Receipt): void {
+  /**
+   * Takes rows in, as a copy unless they are `owned`: then nobody else writes to them any more. Unsound blocks are dropped and
+   * counted: sent, they would cost the connection.
+   */
+  append(block: TelemetryBlock, nowMs: number, receipt?: Receipt, owned = false): void {
     const rows = block.timesMs.length;
     if (rows === 0) {
       receipt?.(true);
@@ -119,7 +122,7 @@ export class SampleBuffer {
     const parts = this.#split(block);
     const partReceipt = receipt && parts.length > 1 ? jointReceipt(receipt, parts.length) : receipt;
     for (const part of parts) {
-      const builder = this.#builderFor(part, nowMs);
+      const builder = this.#builderFor(part, nowMs, owned);
       const before = builder.bytes;
       builder.append(part);
       if (partReceipt) builder.receipts.push(partReceipt);
@@ -261,7 +264,7 @@ export class SampleBuffer {
     };
   }
 
-  #builderFor(block: TelemetryBlock, nowMs: number): BlockBuilder {
+  #builderFor(block: TelemetryBlock, nowMs: number, owned: boolean): BlockBuilder {
     const key = seriesKey(block.subject, block.source);
     let builders = this.#open.get(key);
     if (!builders) {
@@ -282,7 +285,7 @@ export class SampleBuffer {
       builders.splice(index, 1);
       this.#ready.push(this.#seal(known));
     }
-    const fresh = new BlockBuilder(block, nowMs, BLOCK_OVERHEAD_BYTES);
+    const fresh = new BlockBuilder(block, nowMs, BLOCK_OVERHEAD_BYTES, owned);
     this.#bytes += fresh.bytes;
     builders.push(fresh);
     return fresh;

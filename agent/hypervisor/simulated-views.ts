@@ -58,10 +58,11 @@ export function simulatedStats(vm: SimulatedVm, groups: readonly StatsGroup[], m
   if (groups.includes('balloon')) {
     stats.balloon = { ...vm.told, actualMiB: vm.balloonMiB, maximumMiB: bootMemoryMiB, rssMiB: vm.counters.rssMiB };
   }
-  if (groups.includes('interface')) {
+  const { interfaces, disks } = vm.options.facts ?? {};
+  if (groups.includes('interface') && interfaces?.length !== 0) {
     stats.interfaces = [{ name: 'sim0', rxBytes: Math.round(vm.received), txBytes: Math.round(vm.transmitted) }];
   }
-  if (groups.includes('block')) {
+  if (groups.includes('block') && disks?.length !== 0) {
     const [readBytes, writeBytes] = [Math.round(vm.diskRead), Math.round(vm.diskWritten)];
     stats.blocks = [{ name: 'vda', readBytes, writeBytes, readRequests: requestsOf(readBytes), writeRequests: requestsOf(writeBytes) }];
   }

@@ -7,7 +7,7 @@ import { bytesToMiB } from '../../shared/units.ts';
 import { type Collector, type CollectorReport, runCollectors } from '../collectors/collector.ts';
 import type { ExtraRows } from '../core/extra-rows.ts';
 import type { SampleBufferStats } from '../core/sample-buffer.ts';
-import { put, VM_COLUMN } from '../core/vm-columns.ts';
+import { put, VM_COLUMN, VmRows } from '../core/vm-columns.ts';
 import { roundHealth } from './collector-reports.ts';
 import type { HostContext } from './host-context.ts';
 import { isUp, type VmEntry } from './vm-table.ts';
@@ -37,9 +37,12 @@ export function sample(context: HostContext, options: CollectOptions): Collector
   for (const extra of options.extras.rows(values)) {
     options.append({ subject, source: 'host', timesMs: Float64Array.of(wallMs), ...extra });
   }
+  const rows = new VmRows(context.table.size);
+  const timesMs = Float64Array.of(wallMs);
   for (const entry of context.table.values()) {
-    const block = entry.managed && isUp(entry) ? vmRow(context, entry, wallMs) : null;
-    if (block !== null) options.append(block);
+    const values = entry.managed && isUp(entry) ? vmRow(context, entry, rows) : null;
+    if (values === null) continue;
+    options.append({ subject: { kind: 'vm', id: entry.id }, source: 'host', fields: VM_HOST_FIELDS, timesMs, values });
   }
   return reports;
 }
@@ -59,13 +62,13 @@ function bufferHealth({ rows, droppedRows, ring }: SampleBufferStats): Record<st
 }
 
 /** Null for a VM that nobody has looked at yet. */
-function vmRow(context: HostContext, entry: VmEntry, wallMs: number): TelemetryBlock | null {
+function vmRow(context: HostContext, entry: VmEntry, rows: VmRows): Float64Array | null {
   const fast = entry.toSampleRates?.(entry.counters, context.clock.monotonicMs()) ?? entry.fast;
   if (fast === null) return null;
   const target = entry.watches.memory?.target;
   // Slow readings belong to the one row after they were taken; in between they are unknown, not repeated. Where control
   // groups tell nothing, the hypervisor's own CPU times stand in.
-  const values = entry.fresh.slice();
+  const values = rows.next(entry.fresh);
   entry.fresh.fill(Number.NaN);
   put(values, VM_COLUMN['vm_cpu.usageCores'], fast.usageCores);
   put(values, VM_COLUMN['vm_cpu.overheadCores'], fast.overheadCores);
@@ -83,7 +86,7 @@ function vmRow(context: HostContext, entry: VmEntry, wallMs: number): TelemetryB
     put(values, VM_COLUMN['vm_cpu.capCores'], cpu.capCores);
     put(values, VM_COLUMN['vm_cpu.weight'], cpu.weight);
   }
-  return { subject: { kind: 'vm', id: entry.id }, source: 'host', fields: VM_HOST_FIELDS, timesMs: Float64Array.of(wallMs), values };
+  return values;
 }
 
 /** One row; what `values` does not name is unknown. */

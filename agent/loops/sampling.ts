@@ -33,7 +33,7 @@ export function createSampling(options: SamplingOptions, context: HostContext, b
   const reports = new CollectorReports(log);
   const extras = new ExtraRows(HOST_FIELDS);
   const collectorsDue = paced(options, clock);
-  const append = (block: TelemetryBlock): void => buffer.append(block, clock.monotonicMs());
+  const append = (block: TelemetryBlock): void => buffer.append(block, clock.monotonicMs(), undefined, true);
   const { sampleMs } = context.settings;
   const slackMs = lookMs(context.settings) / 2;
   let sampledAtMs = Number.NEGATIVE_INFINITY;
@@ -61,9 +61,10 @@ function createDropLog(log: Logger, clock: Clock): (stats: SampleBufferStats) =>
   let told = '';
   let toldAtMs = Number.NEGATIVE_INFINITY;
   return ({ droppedRows, ring }) => {
-    const now = JSON.stringify([droppedRows, ring?.writeFailures ?? 0]);
     const nothing = Object.values(droppedRows).every((rows) => rows === 0) && !ring?.writeFailures;
-    if (nothing || now === told || clock.monotonicMs() - toldAtMs < DROP_LOG_MS) return;
+    if (nothing || clock.monotonicMs() - toldAtMs < DROP_LOG_MS) return;
+    const now = JSON.stringify([droppedRows, ring?.writeFailures ?? 0]);
+    if (now === told) return;
     told = now;
     toldAtMs = clock.monotonicMs();
     log.warn('rows were dropped, or could not go to disk', { droppedRows, ringError: ring?.lastError ?? null });

@@ -213,11 +213,11 @@ function noteTrend(entry: VmEntry, balloon: NonNullable<VmStats['balloon']>, tol
 }
 
 /** Sum of what is told; undefined when there is nothing, or one part is unknown. */
-function sum<T>(parts: readonly T[] | undefined, valueOf: (part: T) => number | undefined): number | undefined {
+function sum<T>(parts: readonly T[] | undefined, amountOf: (part: T) => number | undefined): number | undefined {
   if (parts === undefined || parts.length === 0) return undefined;
   let total = 0;
   for (const part of parts) {
-    const value = valueOf(part);
+    const value = amountOf(part);
     if (value === undefined) return undefined;
     total += value;
   }

@@ -92,7 +92,7 @@ export class Committer {
     const startMs = clock.monotonicMs();
     let failure: Error | null = null;
     try {
-      await store.append(batches.flatMap((batch) => batch.blocks));
+      await store.append(batches.length === 1 ? batches[0]!.blocks : batches.flatMap((batch) => batch.blocks));
       this.appends++;
     } catch (error) {
       this.appendFailures++;

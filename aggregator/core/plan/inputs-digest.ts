@@ -6,13 +6,14 @@
 import { createHash, type Hash } from 'node:crypto';
 
 const CHUNK_BYTES = 64 * 1024;
-/** The most that is written at once: a number with its tag, a length, a text in pieces. */
+/** The most that is written at once, texts and numbers in pieces aside: a number with its tag. */
 const ROOM_BYTES = 16;
+const NUMBER_BYTES = 8;
 /** A UTF-16 unit is at most three bytes of UTF-8. */
 const TEXT_UNITS_MAX = Math.floor(CHUNK_BYTES / 3) - ROOM_BYTES;
 
 /** What follows. */
-const TAG = { nothing: 0, no: 1, yes: 2, number: 3, newText: 4, text: 5, list: 6, record: 7, end: 8 } as const;
+const TAG = { nothing: 0, no: 1, yes: 2, number: 3, newText: 4, text: 5, list: 6, record: 7, end: 8, numbers: 9 } as const;
 
 export class InputsDigest {
   readonly #hash: Hash = createHash('sha256');
@@ -52,8 +53,22 @@ export class InputsDigest {
   }
 
   #list(values: readonly unknown[]): void {
+    if (values.length > 1 && areNumbers(values)) {
+      this.#numbers(values);
+      return;
+    }
     this.#number(TAG.list, values.length);
     for (let i = 0; i < values.length; i++) this.add(values[i]);
+  }
+
+  /** Forecasts are lists of some dozens. */
+  #numbers(values: readonly number[]): void {
+    this.#number(TAG.numbers, values.length);
+    for (let i = 0; i < values.length; i++) {
+      this.#makeRoom(NUMBER_BYTES);
+      this.#view.setFloat64(this.#at, values[i]!, true);
+      this.#at += NUMBER_BYTES;
+    }
   }
 
   #record(record: Record<string, unknown>): void {
@@ -102,4 +117,9 @@ export class InputsDigest {
     this.#hash.update(this.#bytes.subarray(0, this.#at));
     this.#at = 0;
   }
+}
+
+function areNumbers(values: readonly unknown[]): values is readonly number[] {
+  for (let i = 0; i < values.length; i++) if (typeof values[i] !== 'number') return false;
+  return true;
 }
