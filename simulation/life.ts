@@ -10,18 +10,28 @@ export interface Life {
 const NEVER = new Promise<never>(() => undefined);
 
 export function mortal<T extends object>(thing: T, life: Life): T {
+  const veiled = new Map<PropertyKey, Listener>();
   return new Proxy(thing, {
     get(target, name) {
       const value = Reflect.get(target, name, target) as unknown;
       if (typeof value !== 'function') return value;
-      return (...args: unknown[]) => {
-        if (!life.alive) return NEVER;
-        const heard = args.map((arg) => (typeof arg === 'function' ? whileAlive(arg as Listener, life) : arg));
-        const result = (value as Listener).apply(target, heard);
-        return result instanceof Promise ? answerWhileAlive(result, life) : result;
-      };
+      let veil = veiled.get(name);
+      if (veil === undefined) {
+        veil = veilOf(target, name, life);
+        veiled.set(name, veil);
+      }
+      return veil;
     },
   });
+}
+
+function veilOf(target: object, name: PropertyKey, life: Life): Listener {
+  return (...args) => {
+    if (!life.alive) return NEVER;
+    for (let i = 0; i < args.length; i++) if (typeof args[i] === 'function') args[i] = whileAlive(args[i] as Listener, life);
+    const result = (Reflect.get(target, name, target) as Listener).apply(target, args);
+    return result instanceof Promise ? answerWhileAlive(result, life) : result;
+  };
 }
 
 type Listener = (...args: unknown[]) => unknown;

@@ -107,6 +107,14 @@ const HOST_OWN_MIB = 500;
 /** Balloon events come once a second at most, as QEMU sends them. */
 const BALLOON_EVENT_MS = 1000;
 
+interface Entered {
+  share: number;
+  loseAnswer: boolean;
+  answerAfterMs: number;
+}
+
+const UNHARMED: Entered = { share: 1, loseAnswer: false, answerAfterMs: 0 };
+
 export function createSimulatedHypervisor(options: SimulatedOptions): SimulatedHypervisor {
   return new SimulatedLibrary(options);
 }
@@ -475,23 +483,29 @@ class SimulatedLibrary implements SimulatedHypervisor {
     }
   }
 
-  /** What every call passes through: connection, world, fault. Answers the share of a write to carry out. */
-  async #enter(call: SimulatedCall): Promise<{ share: number; loseAnswer: boolean; answerAfterMs: number }> {
+  /** What every call passes through: connection, world, fault. Answers the share of a write to carry out, at once unless it is delayed. */
+  #enter(call: SimulatedCall): Entered | Promise<Entered> {
     if (!this.#connected) throw unavailable('no connection to the simulated daemon');
     this.#advance();
     const fault = this.#options.fault?.(call) ?? null;
-    if (fault?.kind === 'delay') await sleep(this.#clock, fault.ms);
-    if (fault?.kind === 'error') throw new HeadroomError(fault.code, fault.message);
+    if (fault === null) return UNHARMED;
+    if (fault.kind === 'delay') return sleep(this.#clock, fault.ms).then(() => this.#entered(fault));
+    return this.#entered(fault);
+  }
+
+  #entered(fault: SimulatedFault): Entered {
+    if (fault.kind === 'error') throw new HeadroomError(fault.code, fault.message);
     if (!this.#connected) throw unavailable('the connection to the simulated daemon was lost');
     return {
-      share: fault?.kind === 'partial' ? fault.share : 1,
-      loseAnswer: fault?.kind === 'lostAnswer',
-      answerAfterMs: fault?.kind === 'lateAnswer' ? fault.ms : 0,
+      share: fault.kind === 'partial' ? fault.share : 1,
+      loseAnswer: fault.kind === 'lostAnswer',
+      answerAfterMs: fault.kind === 'lateAnswer' ? fault.ms : 0,
     };
   }
 
   async #call<T>(call: SimulatedCall & { id: VmId }, run: (vm: SimulatedVm, share: number) => T): Promise<T> {
-    const { share, loseAnswer, answerAfterMs } = await this.#enter(call);
+    const entered = this.#enter(call);
+    const { share, loseAnswer, answerAfterMs } = entered instanceof Promise ? await entered : entered;
     const vm = this.#vm(call.id);
     if (vm.stuck) {
       await sleep(this.#clock, this.#options.callDeadlineMs ?? CALL_DEADLINE_MS);

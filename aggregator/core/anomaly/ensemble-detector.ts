@@ -60,9 +60,12 @@ export class EnsembleDetector implements Detector {
     return this.#likelihood.evidence;
   }
 
-  /** The families behind `evidence`, the strongest first. */
-  get reasons(): Judgement {
-    return this.#judgement(ALARM_SCORE);
+  /** What spoke loudest for `evidence`; null = nothing. */
+  get loudest(): string | null {
+    const { parts } = this.#likelihood;
+    let family = 0;
+    for (let f = 1; f < parts.length; f++) if (parts[f]! > parts[family]!) family = f;
+    return parts[family]! > 0 ? SIGNALS[this.#strongest(family)]!.name : null;
   }
 
   serialise(): Uint8Array {

@@ -80,8 +80,12 @@ export class Likelihood {
     for (let f = 0; f < FAMILIES.length; f++) {
       const count = FAMILIES[f]!.signals.length;
       let inside = 0;
-      for (let i = 0; i < count; i++) inside += surprises[at++]! ** WITHIN;
-      const part = FAMILIES[f]!.weight * (inside / count) ** (2 / WITHIN);
+      for (let i = 0; i < count; i++) {
+        const surprise = surprises[at++]!;
+        // Most are none at all, and powers are dear.
+        if (surprise !== 0) inside += surprise ** WITHIN;
+      }
+      const part = inside === 0 ? 0 : FAMILIES[f]!.weight * (inside / count) ** (2 / WITHIN);
       this.parts[f] = part;
       sum += part;
     }

@@ -66,7 +66,7 @@ export class WatchEngine {
     series.set(this.#detector.bytes);
     if (Number.isNaN(value)) return { evidence: 0, reason: null, silent: kind === 'silence' };
     const { evidence } = this.#detector;
-    return { evidence, reason: evidence > 0 ? (this.#detector.reasons.contributors[0]?.name ?? null) : null, silent: false };
+    return { evidence, reason: evidence > 0 ? this.#detector.loudest : null, silent: false };
   }
 
   /** @param values by place of the metric; NaN = it did not come. `strongest`: the place of the one that stands out, -1 = none */
