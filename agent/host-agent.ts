@@ -94,7 +94,7 @@ export interface HostAgent {
   stop(): Promise<void>;
   metrics(): Record<string, number>;
   /** Its lease ran out and was not renewed since. */
-  readonly leaseOut: boolean;
+  leaseOut(): boolean;
 }
 
 /** Pace of the kill switch's files: half of the second within which the last write must have happened. */
@@ -184,9 +184,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   return {
     ...createService(options, context, records, { uplink, relay, builds, suspension, discovery, everyLook, lookAround, setChannels }),
     metrics,
-    get leaseOut() {
-      return context.host.leaseOut;
-    },
+    leaseOut: () => context.host.leaseOut,
   };
 }
 

@@ -106,7 +106,7 @@ export class HostNode {
 
   /** The agent runs, and its lease ran out. */
   get leaseOut(): boolean {
-    return this.#agent?.leaseOut === true;
+    return this.#agent?.leaseOut() === true;
   }
 
   async startAgent(): Promise<void> {
