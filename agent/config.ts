@@ -109,6 +109,12 @@ export const HOST_OPTIONS = {
     value: 'DIR',
     help: "the snapshots' keys; best on another disk, in no backup of them (default: below the state directory)",
   },
+  snapshotListen: {
+    kind: orNull(text),
+    default: null,
+    value: 'ADDRESS:PORT',
+    help: 'where other hosts fetch snapshots of VMs that are brought back there; without it they are brought back here alone (the default)',
+  },
   snapshotRamDir: { kind: text, default: '/run/headroom-resumed', value: 'DIR', help: 'in RAM: what resumed guests write goes there' },
   tenantLabel: {
     kind: text,

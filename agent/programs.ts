@@ -205,7 +205,15 @@ async function suspendMeans(config: Values<typeof HOST_OPTIONS>, prng: Prng): Pr
     withoutNativePackage,
   );
   const times = { learnMs: secondsToMs(config.resumeLearnSeconds), aliveMs: secondsToMs(config.resumeAliveSeconds) };
-  const places = { stateDir, snapshotDir, keyDir: snapshotKeyDir ?? join(stateDir, 'snapshot-keys'), ramDir, tenantLabel, ...times };
+  const places = {
+    stateDir,
+    snapshotDir,
+    keyDir: snapshotKeyDir ?? join(stateDir, 'snapshot-keys'),
+    ramDir,
+    tenantLabel,
+    listen: config.snapshotListen,
+    ...times,
+  };
   const snapshotter = createLibvirtSnapshotter({ uri, clock: systemClock, prng: prng.stream('snapshotter'), socketFolder: ramDir });
   return { suspend: await openSuspendMeans(places, snapshotter) };
 }

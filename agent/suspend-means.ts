@@ -4,9 +4,12 @@
  */
 import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { join } from 'node:path';
+import { HeadroomError } from '../shared/errors.ts';
 import type { VmSnapshotter } from './hypervisor/snapshotter.ts';
 import type { SuspendMeans } from './loops/create-suspension.ts';
+import { type Address, parseAddress } from './psk-tls.ts';
 import { openLocalFiles } from './snapshot/local-files.ts';
 import { FOLDER_MODE } from './snapshot/memory-place.ts';
 import { openSnapshotStore } from './snapshot/snapshot-store.ts';
@@ -23,14 +26,17 @@ export interface SuspendPlaces {
   tenantLabel: string;
   learnMs: number;
   aliveMs: number;
+  /** HOST:PORT where other hosts ask for snapshots; null = nowhere. */
+  listen: string | null;
 }
 
+const ANYWHERE: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 const KEYS = 'keys';
 /** Whom distributions run QEMU as. */
 const QEMU_USERS = ['libvirt-qemu', 'qemu'];
 
 export async function openSuspendMeans(places: SuspendPlaces, snapshotter: VmSnapshotter): Promise<SuspendMeans> {
-  const { stateDir, snapshotDir, keyDir, ramDir, tenantLabel, learnMs, aliveMs } = places;
+  const { stateDir, snapshotDir, keyDir, ramDir, tenantLabel, learnMs, aliveMs, listen } = places;
   await mkdir(ramDir, { recursive: true, mode: FOLDER_MODE });
   const files = openLocalFiles(snapshotDir);
   const keyFiles = openLocalFiles(keyDir);
@@ -40,9 +46,12 @@ export async function openSuspendMeans(places: SuspendPlaces, snapshotter: VmSna
     ...{ tenantLabel, learnMs, aliveMs, folder: join(ramDir, 'resumed') },
     ...(owner === null ? {} : { owner }),
     snapshotter,
+    lendAt: listen === null ? null : lendAddress(listen),
     journal: openSuspendJournal(join(stateDir, 'suspended')),
     stores: {
       open: async (tenant) => openSnapshotStore(files, tenant, await keys.obtain(tenant)),
+      keyOf: (tenant) => keys.obtain(tenant),
+      adoptKey: (tenant, key) => keys.adopt(tenant, key),
       tenants: async () => (await files.list('.')).filter((name) => name !== KEYS && !name.startsWith('.')),
       async close() {
         await files.close();
@@ -50,6 +59,18 @@ export async function openSuspendMeans(places: SuspendPlaces, snapshotter: VmSna
       },
     },
   };
+}
+
+/** One that others can reach: they are told it as it stands here. */
+function lendAddress(listen: string): Address {
+  const address = parseAddress(listen);
+  if (isIP(address.host) === 0 || address.port === 0 || ANYWHERE.has(address.host)) {
+    throw new HeadroomError(
+      'CONFIG_INVALID',
+      `snapshotListen: "${listen}" must be an IP address of this host that others reach, and a port`,
+    );
+  }
+  return address;
 }
 
 /** Null: we are not root and hand nothing to others, or QEMU runs as root. */

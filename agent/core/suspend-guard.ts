@@ -38,7 +38,10 @@ export function refusalOfSuspend({ epoch, leaseMs, order }: SuspendAsked, ground
   const takes = order.action === 'suspend' || order.action === 'prefetch' || order.action === 'collect';
   if (takes && ground.killed !== null) return refuse(`kill switch: ${ground.killed}`);
   if (order.action === 'suspend') return objectionToSuspend(ground);
-  if (order.action === 'prefetch' || order.action === 'resume') return objectionToReturn(ground, 'roomMiB' in order ? order.roomMiB : null);
+  // One that comes from another host is not known here before it is asked for there.
+  const here =
+    order.action === 'resume' && order.from !== undefined && ground.phase === null ? { ...ground, phase: 'suspended' as const } : ground;
+  if (order.action === 'prefetch' || order.action === 'resume') return objectionToReturn(here, 'roomMiB' in order ? order.roomMiB : null);
   return null;
 }
 

@@ -32,6 +32,23 @@ export interface SuspendRecord {
   touches: TouchState | null;
   score: TouchScore | null;
   problems: string[];
+  /** Another host may bring it back from the snapshot here, with this key (hexadecimal); once it does, the phase is `away`. */
+  lentTo: { host: string; key: string } | null;
+  /** The snapshot is another host's, asked there with this key until all of it is here. */
+  from: SnapshotOrigin | null;
+}
+
+export interface SnapshotOrigin {
+  host: string;
+  /** HOST:PORT. */
+  address: string;
+  key: string;
+  /** Its definition came with it: it goes again when the VM never ran here. */
+  defined: boolean;
+  /** It was asked whether the VM may run here: from then on it may not be given back without an answer. */
+  asked: boolean;
+  /** Nothing more is needed from there: it is to be told so. */
+  settled: boolean;
 }
 
 export type Power = 'running' | 'paused' | 'off';
@@ -71,6 +88,9 @@ export function remedyFor({ phase, recipe, file }: SuspendRecord, power: Power, 
     case 'ending':
       if (power === 'paused') return { kind: 'end' };
       return power === 'off' ? { kind: 'none', phase: 'suspended' } : { kind: 'let-go', why: NOBODYS };
+    case 'away':
+      // Whatever happens to it here: the host where it runs asks for its chunks.
+      return { kind: 'none', phase };
     case 'suspended':
       return power === 'off' ? { kind: 'none', phase } : { kind: 'let-go', why: NOBODYS };
     case 'preparing':
@@ -90,7 +110,7 @@ export function readSuspendRecord(text: string): SuspendRecord {
   const known =
     (value.phase === null || SUSPEND_PHASES.includes(value.phase)) && SUSPEND_RECIPES.includes(value.recipe) && Array.isArray(value.older);
   if (!known) throw new HeadroomError('STORE_CORRUPT', 'a record of a suspended VM is not one that this program writes');
-  return { ...value, vm: vmId(value.vm), ownMemory: value.ownMemory ?? null };
+  return { ...value, vm: vmId(value.vm), ownMemory: value.ownMemory ?? null, lentTo: value.lentTo ?? null, from: value.from ?? null };
 }
 
 /** Snapshots that nothing may remove. */

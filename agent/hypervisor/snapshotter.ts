@@ -19,6 +19,12 @@ export type SnapshotSupport =
 
 export interface VmSnapshotter {
   inspect(id: VmId): Promise<SnapshotSupport>;
+  /** Its persistent definition, with its secrets; null = this hypervisor does not know the VM. */
+  definition(id: VmId): Promise<string | null>;
+  /** From now on this hypervisor knows the VM. One that is known already is defined anew. */
+  define(id: VmId, xml: string): Promise<void>;
+  /** It forgets one that is off; what is saved beside the definition for its firmware stays. */
+  undefine(id: VmId): Promise<void>;
   /** `off`: there is no process of it. */
   power(id: VmId): Promise<'running' | 'paused' | 'off'>;
   /** CPU time of its process so far, ms; 0 when it is off. */

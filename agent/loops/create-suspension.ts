@@ -1,7 +1,8 @@
 /**
  * Suspension within one host agent: suspender and desk with what they ask of the agent's other parts. Means and context in, both out.
  */
-import { HeadroomError } from '../../shared/errors.ts';
+import type { Timer } from '../../shared/clock.ts';
+import { errorText, HeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
 import { SUSPEND_CAPABILITY } from '../../shared/protocol/suspend-frames.ts';
@@ -10,9 +11,12 @@ import type { SuspendGround, SuspendResult } from '../core/suspend-guard.ts';
 import { TENANT_PATTERN } from '../core/tenant-name.ts';
 import type { HypervisorEvent } from '../hypervisor/hypervisor.ts';
 import type { VmSnapshotter } from '../hypervisor/snapshotter.ts';
+import { type Address, addressText } from '../psk-tls.ts';
+import { type SnapshotLender, startSnapshotLender } from '../snapshot/lender.ts';
 import type { SnapshotStore } from '../snapshot/snapshot-store.ts';
 import type { SuspendJournal } from '../suspend-journal.ts';
 import { guardedHost, type HostContext, killReason, tell } from './host-context.ts';
+import { type LendingParts, lendingOf } from './snapshot-lending.ts';
 import { SuspendDesk } from './suspend-desk.ts';
 import { Suspender } from './suspender.ts';
 import type { Uplink } from './uplink.ts';
@@ -23,11 +27,16 @@ export interface SuspendMeans {
   snapshotter: VmSnapshotter;
   stores: {
     open(tenant: string): Promise<SnapshotStore>;
+    keyOf(tenant: string): Promise<Buffer>;
+    /** A key of another host; answers under which name its snapshots are kept here. */
+    adoptKey(tenant: string, key: Buffer): Promise<string>;
     /** All there are on the disk. */
     tenants(): Promise<string[]>;
     close(): Promise<void>;
   };
   journal: SuspendJournal;
+  /** Where other hosts ask for snapshots; null = nowhere. */
+  lendAt: Address | null;
   /** In RAM: what resumed guests write goes there. */
   folder: string;
   owner?: { uid: number; gid: number };
@@ -46,6 +55,7 @@ export interface Suspension {
 }
 
 const TENANT = 'default';
+const LISTEN_AGAIN_MS = 5000;
 
 export function createSuspension(
   means: SuspendMeans,
@@ -53,7 +63,7 @@ export function createSuspension(
   { epoch: welcomed, uplink }: { epoch: () => number; uplink: () => Pick<Uplink, 'understands' | 'send'> },
 ): Suspension {
   const { clock, log, host, table, queues } = context;
-  const { snapshotter, stores, journal, folder, owner, learnMs, aliveMs, tenantLabel } = means;
+  const { snapshotter, stores, journal, folder, owner, learnMs, aliveMs, tenantLabel, lendAt } = means;
   // An aggregator of before would end the connection by these.
   const send = (frame: SuspendResult | FrameOf<'suspended'>): void => {
     if (uplink().understands(SUSPEND_CAPABILITY)) uplink().send(frame);
@@ -64,12 +74,36 @@ export function createSuspension(
     opened.set(tenant, known);
     return known;
   };
-  const suspender = new Suspender({
+  let lender: SnapshotLender | null = null;
+  let lenderDue: Timer | null = null;
+  const suspender: Suspender = new Suspender({
+    adoptKey: (tenant, key) => stores.adoptKey(tenant, key),
+    onTakenBack: (vm) => lender?.end(vm),
     ...{ snapshotter, store, journal, clock, folder, learnMs, aliveMs, ...(owner === undefined ? {} : { owner }) },
     speaks: (vm) => (table.get(vm)?.guestAgentSeen === true ? table.get(vm)!.guestAgent : null),
     tell: (vm, words) => tell(context, 'lifecycle', `${table.get(vm)?.name ?? vm}: ${words}`, { vm }),
     changed: () => desk.tellAll(),
   });
+  const inTurn = <T>(vm: VmId, task: () => Promise<T>): Promise<T> =>
+    new Promise((resolve, reject) => {
+      const added = queues.add(vm, () => task().then(resolve, reject));
+      if (!added) reject(new HeadroomError('UNAVAILABLE', `too much waits for VM ${vm}`));
+    });
+  const lending: LendingParts = {
+    ...{ suspender, store, inTurn },
+    ...{ keyOf: (tenant) => stores.keyOf(tenant), definition: (vm) => snapshotter.definition(vm) },
+  };
+  /** An address that is not there yet is tried again: guests on other hosts may wait for what is lent. */
+  const openLender = async (listen: Address): Promise<void> => {
+    try {
+      lender = await startSnapshotLender({
+        ...{ listen, keyOf: (vm) => lendKey(suspender, vm), lending: (vm) => lendingOf(lending, vm as VmId) },
+      });
+    } catch (error) {
+      log.error('snapshots are not lent', { address: addressText(listen), problem: errorText(error) });
+      lenderDue = clock.setTimeout(() => void openLender(listen), LISTEN_AGAIN_MS);
+    }
+  };
   let tenants: string[] = [];
   const desk = new SuspendDesk({
     ...{ suspender, clock, log, send },
@@ -84,6 +118,7 @@ export function createSuspension(
     },
     about: (vm) => aboutVm(context, vm, tenantLabel),
     tenants: () => tenants,
+    lendAddress: () => (lendAt === null ? null : addressText(lendAt)),
     storedBytes: () => [...opened.values()].reduce((sum, { storedBytes }) => sum + storedBytes, 0),
     enqueue: (vm, task) => queues.add(vm, task),
     changed: () => context.changed(),
@@ -92,6 +127,7 @@ export function createSuspension(
     desk,
     async recover() {
       for (const problem of await suspender.recover()) log.error('a suspended VM could not be found again', { problem });
+      if (lendAt !== null && lender === null) await openLender(lendAt);
     },
     onEvent(event) {
       if (event.kind !== 'lifecycle') return;
@@ -103,11 +139,18 @@ export function createSuspension(
     },
     async close() {
       desk.stop();
+      lenderDue?.cancel();
+      await lender?.close();
       await suspender.handOver();
       await snapshotter.close();
       await stores.close();
     },
   };
+}
+
+function lendKey(suspender: Suspender, vm: string): Buffer | null {
+  const record = suspender.records().find((one) => one.vm === vm);
+  return record?.lentTo == null ? null : Buffer.from(record.lentTo.key, 'hex');
 }
 
 async function seen({ table, hypervisor }: HostContext, vm: VmId): Promise<SuspendGround['vm']> {

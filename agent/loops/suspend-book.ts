@@ -10,7 +10,7 @@ import type { SuspendJournal } from '../suspend-journal.ts';
 
 const NEW = {
   ...{ phase: null, recipe: 'memory-file' as const, reason: '', snapshot: null, older: [], sinceMs: 0, memoryBytes: 0, filledBytes: 0 },
-  ...{ ownMemory: null, file: null, touches: null, score: null, problems: [] },
+  ...{ ownMemory: null, file: null, touches: null, score: null, problems: [], lentTo: null, from: null },
 };
 
 export class SuspendBook {
@@ -64,12 +64,16 @@ export class SuspendBook {
     else this.note(before.vm, {});
   }
 
-  /** It is neither suspended nor on a snapshot; what was learnt of it stays. */
+  /** It is neither suspended nor on a snapshot; what was learnt of it stays, and the host that holds its snapshot must still be told. */
   forget(vm: VmId): void {
     const record = this.#records.get(vm);
-    if (record?.touches == null) {
-      this.#journal.remove(vm);
-      this.#records.delete(vm);
-    } else this.note(vm, { phase: null, snapshot: null, older: [], ownMemory: null, file: null, problems: [] });
+    if (record === undefined || (record.touches === null && record.from === null)) this.erase(vm);
+    else this.note(vm, { phase: null, snapshot: null, older: [], ownMemory: null, file: null, problems: [], lentTo: null });
+  }
+
+  /** As if it had never been here. */
+  erase(vm: VmId): void {
+    this.#journal.remove(vm);
+    this.#records.delete(vm);
   }
 }

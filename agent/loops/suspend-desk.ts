@@ -23,6 +23,8 @@ export interface SuspendDeskOptions {
   about(vm: VmId): { name: string; tenant: string };
   tenants(): string[];
   storedBytes(): number;
+  /** Where other hosts ask for snapshots; null = nowhere. */
+  lendAddress(): string | null;
   /** After all that is under way for this VM; false when too much waits. */
   enqueue(vm: VmId, task: () => Promise<void>): boolean;
   send(frame: SuspendResult | FrameOf<'suspended'>): void;
@@ -113,7 +115,13 @@ export class SuspendDesk {
       }
       case 'resume':
         this.#endHold(order.vm as VmId);
-        return applied(await suspender.resume(order.vm as VmId, onProgress));
+        return applied(await suspender.resume(order.vm as VmId, onProgress, order.from ?? null));
+      case 'lend': {
+        this.#endHold(order.vm as VmId);
+        const address = this.#options.lendAddress();
+        if (address === null) return { outcome: 'refused', reason: 'this host lends no snapshots (snapshotListen)', measured: {} };
+        return { ...applied(await suspender.lend(order.vm as VmId, order.to, order.key)), address };
+      }
       case 'prefetch':
         return this.#prefetch(order.vm as VmId, order.holdMs, underWay, paced(clock, order.bytesPerSecondMax, onProgress));
       case 'release':
@@ -168,9 +176,10 @@ export class SuspendDesk {
     send({ ...this.#resultOf(asked), outcome: null, reason: '', progress, measured: {} });
   }
 
-  #answer(asked: SuspendAsked, { outcome, reason, measured }: Ended): void {
+  #answer(asked: SuspendAsked, { outcome, reason, measured, address }: Ended): void {
     const { log, send, changed } = this.#options;
-    const result: SuspendResult = { ...this.#resultOf(asked), outcome, reason: reason.slice(0, REASON_MAX), progress: null, measured };
+    const told = { outcome, reason: reason.slice(0, REASON_MAX), progress: null, measured, ...(address === undefined ? {} : { address }) };
+    const result: SuspendResult = { ...this.#resultOf(asked), ...told };
     this.#underWay.delete(asked.orderId);
     this.#answers.set(asked.orderId, result);
     const oldest = this.#answers.keys().next().value;
@@ -189,6 +198,8 @@ export class SuspendDesk {
 
 interface Ended extends Done {
   outcome: Outcome;
+  /** Where what was lent is asked for. */
+  address?: string;
 }
 
 const applied = (done: Done): Ended => ({ outcome: 'applied', ...done });
@@ -196,13 +207,15 @@ const failed = (error: unknown): Ended => ({ outcome: 'failed', reason: errorTex
 const vmOf = ({ order }: SuspendAsked): VmId | null => ('vm' in order ? (order.vm as VmId) : null);
 
 export function viewOf(record: SuspendRecord): FrameOf<'suspended'>['vms'][number] | null {
-  const { vm, name, phase, recipe, reason, snapshot, sinceMs, memoryBytes, filledBytes, touches, score, problems } = record;
+  const { vm, name, phase, recipe, reason, snapshot, sinceMs, memoryBytes, filledBytes, touches, score, problems, from, lentTo } = record;
   if (phase === null) return null;
   const model = createTouchModel(touches);
   return {
     ...{ vm, name, phase, recipe, reason: reason.slice(0, 1024), snapshot, sinceMs, memoryBytes, filledBytes, problems },
     ...{ resumes: model.resumes, predictedChunks: model.predict(PREDICTED_CHUNKS_MAX).length },
     ...{ hitRate: score?.hitRate ?? null, wasteRate: score?.wasteRate ?? null },
+    ...(from === null ? {} : { from: from.host }),
+    ...(lentTo === null ? {} : { lentTo: lentTo.host }),
   };
 }
 

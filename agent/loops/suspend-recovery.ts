@@ -11,13 +11,14 @@ import { NOBODYS, type Power, remedyFor, type SuspendRecord } from '../core/susp
 import type { VmSnapshotter } from '../hypervisor/snapshotter.ts';
 import { clearPlace, memoryAt, takeOverPlace } from '../snapshot/memory-place.ts';
 import { freeOwnMemory, ownMemoryExists } from '../snapshot/own-memory.ts';
-import type { SnapshotStore } from '../snapshot/snapshot-store.ts';
+import type { OpenSnapshot } from '../snapshot/snapshot-store.ts';
 import type { SuspendBook } from './suspend-book.ts';
 
 export interface SuspendRecoveryOptions {
   book: SuspendBook;
   snapshotter: VmSnapshotter;
-  store(tenant: string): Promise<SnapshotStore>;
+  /** Its snapshot, wherever its chunks are. */
+  open(record: SuspendRecord): Promise<OpenSnapshot>;
   clock: Clock;
   /** Where places of resumed guests' memory are. */
   folder: string;
@@ -80,7 +81,7 @@ export class SuspendRecovery {
     const record = book.find(vm);
     const { phase = null, recipe, ownMemory = null } = record ?? {};
     // Until a suspension has ended it lies there still.
-    if (phase === null || phase === 'suspending' || phase === 'ending' || recipe !== 'memory-file') return false;
+    if (phase === null || phase === 'suspending' || phase === 'ending' || phase === 'away' || recipe !== 'memory-file') return false;
     if (ownMemory === null || !(await ownMemoryExists(ownMemory))) return false;
     const place = join(folder, vm);
     if ((await snapshotter.power(vm)) !== 'off') {
@@ -93,10 +94,11 @@ export class SuspendRecovery {
     return true;
   }
 
-  async #takeOver({ vm, snapshot: id, file, tenant }: SuspendRecord, goOn: boolean): Promise<void> {
+  async #takeOver(record: SuspendRecord, goOn: boolean): Promise<void> {
     const { snapshotter, folder, clock, tell, book, onTakenOver, onStuck } = this.#options;
-    if (id === null || file === null) throw new HeadroomError('STORE_CORRUPT', `the record of VM ${vm} does not say what it lies on`);
-    const snapshot = await (await this.#options.store(tenant)).open(id);
+    const { vm, file } = record;
+    if (file === null) throw new HeadroomError('STORE_CORRUPT', `the record of VM ${vm} does not say what it lies on`);
+    const snapshot = await this.#options.open(record);
     const place = await takeOverPlace(
       { snapshot, folder: join(folder, vm), clock, onStuck: (chunk, problem) => onStuck(vm, chunk, problem) },
       file,

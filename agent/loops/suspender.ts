@@ -19,6 +19,7 @@ import { clearPlace } from '../snapshot/memory-place.ts';
 import { freeOwnMemory } from '../snapshot/own-memory.ts';
 import type { SavedSnapshot, SnapshotStore } from '../snapshot/snapshot-store.ts';
 import type { SuspendJournal } from '../suspend-journal.ts';
+import { Arrivals, type Origin } from './arrivals.ts';
 import { type Live, ResumeLearner } from './resume-learner.ts';
 import { signOfLife } from './sign-of-life.ts';
 import { SuspendBook } from './suspend-book.ts';
@@ -32,6 +33,10 @@ export interface SuspenderOptions {
   store(tenant: string): Promise<SnapshotStore>;
   journal: SuspendJournal;
   clock: Clock;
+  /** See `Arrivals`. */
+  adoptKey(tenant: string, key: Buffer): Promise<string>;
+  /** A VM that was lent is not any more: who asks for it is cut off. */
+  onTakenBack(vm: VmId): void;
   /** In RAM: what resumed guests write goes there. */
   folder: string;
   /** Whom QEMU runs as, if not as whom we run. */
@@ -58,6 +63,9 @@ export type OnProgress = (doneBytes: number, totalBytes: number) => unknown;
 
 /** A guest that does nothing at all still takes this much to come back. */
 const ALIVE_CPU_MS = 10;
+/** A broken chunk stays broken another way, and a host that is away stays away. */
+const ENDS_IT: ReadonlySet<string> = new Set(['STORE_CORRUPT', 'CONFLICT', 'UNAVAILABLE', 'CANCELLED']);
+const WAITS = 'it waits for chunk';
 const PROBLEMS_MAX = 16;
 const PROBLEM_MAX = 512;
 
@@ -67,6 +75,7 @@ export class Suspender {
   readonly #live = new Map<VmId, Live>();
   readonly #learner: ResumeLearner;
   readonly #recovery: SuspendRecovery;
+  readonly #arrivals: Arrivals;
   #suspending = 0;
   /** Not looked after yet; null = nobody began. */
   #left: Set<VmId> | null = null;
@@ -76,9 +85,11 @@ export class Suspender {
     this.#options = options;
     this.#book = new SuspendBook(journal, clock);
     this.#learner = new ResumeLearner({ book: this.#book, clock, learnMs, tell, changed, liveOf: (vm) => this.#live.get(vm) });
+    this.#arrivals = new Arrivals({ ...options, book: this.#book });
     this.#recovery = new SuspendRecovery({
       ...options,
       book: this.#book,
+      open: (record) => this.#arrivals.open(record),
       onTakenOver: (vm, residence) => this.#live.set(vm, { prepared: null, residence, predicted: [], inPlace: new Set() }),
       onStuck: (vm, chunk, problem) => this.#stuck(vm, chunk, problem),
     });
@@ -106,6 +117,7 @@ export class Suspender {
       try {
         if (!this.#live.has(vm)) await this.#recovery.recover(vm);
         this.#left.delete(vm);
+        this.#settle(vm);
         this.#options.changed();
       } catch (error) {
         problems.push(`${this.#book.find(vm)?.name ?? vm}: ${errorText(error)}`);
@@ -118,8 +130,10 @@ export class Suspender {
   async suspend(vm: VmId, name: string, tenant: string, onProgress: OnProgress): Promise<Done> {
     const { snapshotter, clock } = this.#options;
     if (this.phase(vm) === 'suspended' || this.phase(vm) === 'prepared') return { reason: 'it is suspended', measured: {} };
-    const store = await this.#options.store(tenant);
     const before = this.#book.begin(vm, name, tenant);
+    const store = await this.#options.store(before.tenant);
+    // Of what it lives on all must be here: what it did not touch is taken from there.
+    await this.#arrivals.complete(vm, onProgress);
     this.#learner.cancel(vm);
     const residence = this.#live.get(vm)?.residence ?? null;
     this.#note(vm, { name, phase: 'suspending', recipe: 'memory-file', reason: '' });
@@ -150,6 +164,7 @@ export class Suspender {
     } catch (error) {
       if (this.phase(vm) === 'ending' && (await snapshotter.power(vm)) === 'off') {
         await this.#recovery.recover(vm);
+        this.#settle(vm);
         return { reason: `it was ended, though not as it should have been: ${errorText(error)}`, measured: { recipe: 'memory-file' } };
       }
       this.#book.revert(before);
@@ -163,6 +178,7 @@ export class Suspender {
   /** Fetches what it will touch first and has it wait paused. Throws, with the VM suspended as before. */
   async prepare(vm: VmId, onProgress: OnProgress, cancelled: () => boolean = () => false, whole = false): Promise<Done> {
     const record = this.#suspended(vm);
+    if (record.lentTo !== null) throw new HeadroomError('CONFLICT', `${record.name}: it is lent to host ${record.lentTo.host}`);
     if (record.phase === 'prepared') return { reason: 'it is ready', measured: {} };
     if (await this.startedElsewhere(vm)) throw new HeadroomError('CONFLICT', `${record.name}: ${NOBODYS}`);
     if (record.recipe === 'managed-save' || record.snapshot === null) {
@@ -171,7 +187,7 @@ export class Suspender {
     const { snapshotter, clock, folder, owner } = this.#options;
     const model = createTouchModel(record.touches);
     const predicted = whole ? [] : model.predict(PREDICTED_CHUNKS_MAX).map(({ chunk }) => chunk);
-    const snapshot = await (await this.#options.store(record.tenant)).open(record.snapshot);
+    const snapshot = await this.#arrivals.open(record);
     const total = whole ? record.memoryBytes : predicted.length * CHUNK_BYTES;
     try {
       this.#note(vm, { phase: 'preparing' });
@@ -210,14 +226,49 @@ export class Suspender {
     return { reason: '', measured: {} };
   }
 
-  /** Throws, with the VM suspended as before, unless it was set going. */
-  async resume(vm: VmId, onProgress: OnProgress): Promise<Done> {
+  /** Another host may bring it back. Throws CONFLICT when it is not suspended into this host's store. */
+  async lend(vm: VmId, host: string, key: string): Promise<Done> {
+    await this.release(vm);
+    const record = this.#suspended(vm);
+    if (await this.startedElsewhere(vm)) throw new HeadroomError('CONFLICT', `${record.name}: ${NOBODYS}`);
+    if (record.recipe === 'managed-save' || record.snapshot === null)
+      throw new HeadroomError('CONFLICT', `${record.name}: the hypervisor's own saving holds it, and stays on this host`);
+    if (record.from !== null) throw new HeadroomError('CONFLICT', `${record.name}: its memory is not all here yet`);
+    this.#note(vm, { lentTo: { host, key } });
+    return { reason: '', measured: { bytesFilled: record.filledBytes } };
+  }
+
+  /** The host it is lent to sets it going: from here on it is never brought back from this snapshot. */
+  goesElsewhere(vm: VmId): void {
+    const record = this.#book.find(vm);
+    if (record?.lentTo == null || (record.phase !== 'suspended' && record.phase !== 'away'))
+      throw new HeadroomError('CONFLICT', `VM ${vm} is not lent any more`);
+    this.#note(vm, { phase: 'away' });
+    this.#options.changed();
+  }
+
+  /** The host it is lent to has all of it: it is no VM of this host any more. */
+  async isElsewhere(vm: VmId): Promise<void> {
+    const { snapshotter, tell, changed } = this.#options;
+    const record = this.#book.find(vm);
+    if (record?.lentTo == null) return;
+    if ((await snapshotter.definition(vm)) !== null && (await snapshotter.power(vm)) === 'off') await snapshotter.undefine(vm);
+    tell(vm, `host ${record.lentTo.host} has all of it now: it is not defined here any more`);
+    this.#book.erase(vm);
+    changed();
+  }
+
+  /** Throws, with the VM suspended as before, unless it was set going. `origin`: it was suspended there. */
+  async resume(vm: VmId, onProgress: OnProgress, origin: Origin | null = null): Promise<Done> {
     const { snapshotter, clock } = this.#options;
     const beganMs = clock.monotonicMs();
     const phase = this.phase(vm);
     if (phase === 'running') return { reason: 'it runs', measured: {} };
-    if (this.#suspended(vm).recipe === 'managed-save') return this.#restore(vm, beganMs);
-    const before = await this.#madeReady(vm, onProgress);
+    if (origin !== null) await this.#arrivals.begin(vm, origin);
+    const { recipe, lentTo } = this.#suspended(vm);
+    if (recipe === 'managed-save') return this.#restore(vm, beganMs);
+    if (lentTo !== null) this.#takeBack(vm);
+    const before = await this.#allowed(vm, onProgress);
     const live = this.#live.get(vm);
     if (live?.prepared == null) throw new HeadroomError('INVARIANT_BROKEN', `VM ${vm} was made ready, and is not`);
     const cpuMs = await snapshotter.cpuMs(vm);
@@ -231,6 +282,7 @@ export class Suspender {
       this.#options.tell(vm, `it runs, and gave no sign of life within ${this.#options.aliveMs} ms: its older snapshots are kept`);
     else await this.#retireOlder(vm);
     this.#learner.later(vm);
+    this.#settle(vm);
     await this.#tellDamage(vm);
     this.#options.changed();
     return {
@@ -243,6 +295,8 @@ export class Suspender {
   async verify(vm: VmId): Promise<Done> {
     const record = this.#book.find(vm);
     if (record?.snapshot == null) throw new HeadroomError('NOT_FOUND', `there is no snapshot of VM ${vm} on this host`);
+    if (record.from !== null && !record.from.settled)
+      throw new HeadroomError('CONFLICT', `${record.name}: its chunks are on their way from host ${record.from.host}; verify it there`);
     const problems = await (await this.#options.store(record.tenant)).verify(record.snapshot);
     this.#note(vm, { problems: problems.slice(0, PROBLEMS_MAX).map((problem) => problem.slice(0, PROBLEM_MAX)) });
     this.#options.changed();
@@ -265,6 +319,7 @@ export class Suspender {
   /** The process ends; guests stay as they are and wait for the next one where they need it. */
   async handOver(): Promise<void> {
     this.#learner.cancelAll();
+    this.#arrivals.stop();
     for (const { prepared, residence } of this.#live.values()) await (residence ?? prepared)?.place.handOver();
   }
 
@@ -275,6 +330,7 @@ export class Suspender {
     await this.#live.get(vm)?.residence?.leave();
     this.#live.delete(vm);
     this.#book.forget(vm);
+    this.#settle(vm);
     this.#options.changed();
   }
 
@@ -284,6 +340,7 @@ export class Suspender {
     this.#learner.cancel(vm);
     await this.#live.get(vm)?.residence?.leave();
     this.#live.delete(vm);
+    this.#settle(vm);
     this.#options.changed();
     return true;
   }
@@ -292,13 +349,42 @@ export class Suspender {
     return this.#learner.learn(vm);
   }
 
+  /** Ready, and set going nowhere else. What never can be brought back here is not kept here. */
+  async #allowed(vm: VmId, onProgress: OnProgress): Promise<Done> {
+    try {
+      const done = await this.#madeReady(vm, onProgress);
+      const movedBytes = this.#arrivals.movedBytes(vm);
+      await this.#arrivals.mayGo(vm);
+      return movedBytes === null ? done : { ...done, measured: { ...done.measured, bytesMoved: movedBytes } };
+    } catch (error) {
+      const { from = null } = this.#book.find(vm) ?? {};
+      if (from === null) throw error;
+      await this.release(vm);
+      // Refused, or not asked: it may be brought back by its holder. Asked without an answer, it may be set going here alone.
+      if (!from.asked || isHeadroomError(error, 'CONFLICT')) await this.#arrivals.giveUp(vm);
+      this.#options.changed();
+      throw error;
+    }
+  }
+
+  #takeBack(vm: VmId): void {
+    this.#note(vm, { lentTo: null });
+    this.#options.onTakenBack(vm);
+  }
+
+  /** The rest of what was brought here from another host, and a word to that host. */
+  #settle(vm: VmId): void {
+    const record = this.#book.find(vm);
+    if (record?.from != null && (record.phase === null || record.phase === 'running')) this.#arrivals.settle(vm);
+  }
+
   /** Ready, by the quickest way that works. */
   async #madeReady(vm: VmId, onProgress: OnProgress): Promise<Done> {
     try {
       return await this.prepare(vm, onProgress);
     } catch (error) {
-      // A broken chunk stays broken the other way; what this host lacks for showing memory lazily it need not have.
-      if (isHeadroomError(error) && (error.code === 'STORE_CORRUPT' || error.code === 'CONFLICT')) throw error;
+      // What this host lacks for showing memory lazily it need not have.
+      if (isHeadroomError(error) && ENDS_IT.has(error.code)) throw error;
       const done = await this.prepare(vm, onProgress, undefined, true);
       return { ...done, reason: `all of its memory was fetched first: ${errorText(error)}` };
     }
@@ -339,6 +425,8 @@ export class Suspender {
   #suspended(vm: VmId): SuspendRecord {
     const record = this.#book.find(vm);
     if (record?.phase === 'suspended' || record?.phase === 'prepared') return record;
+    if (record?.phase === 'away')
+      throw new HeadroomError('CONFLICT', `${record.name} was set going on host ${record.lentTo?.host ?? '?'}: it is brought back there`);
     throw new HeadroomError('CONFLICT', `VM ${vm} is not suspended on this host`);
   }
 
@@ -346,8 +434,13 @@ export class Suspender {
     const words =
       problem === null
         ? `chunk ${chunk} of its memory came after all; it goes on`
-        : `it waits for chunk ${chunk} of its memory, which is tried again until it comes: ${errorText(problem)}`;
+        : `${WAITS} ${chunk} of its memory, which is tried again until it comes: ${errorText(problem)}`;
     this.#options.tell(vm, words);
+    const record = this.#book.find(vm);
+    if (record === undefined) return;
+    const others = record.problems.filter((one) => !one.startsWith(WAITS));
+    this.#note(vm, { problems: problem === null ? others : [words.slice(0, PROBLEM_MAX), ...others].slice(0, PROBLEMS_MAX) });
+    this.#options.changed();
   }
 
   #note(vm: VmId, change: Partial<SuspendRecord>): void {

@@ -5,7 +5,7 @@
 import type { Server, TLSSocket } from 'node:tls';
 import { serveSession } from '../nbd/nbd-session.ts';
 import { answer, COMMAND, ERROR, type NbdRequest } from '../nbd/nbd-wire.ts';
-import { type Address, serveTls } from './psk.ts';
+import { type Address, serveTls } from '../psk-tls.ts';
 
 /** A borrower asks every second whether we live; one that was silent this long is gone. */
 const SILENT_MS_MAX = 15_000;
@@ -30,7 +30,10 @@ export interface Lender {
 /** Rejects when it cannot listen there. */
 export async function startLender(options: LenderOptions): Promise<Lender> {
   const slice = new LentMemory(options);
-  const server = serveTls(options.key, options.isName, (socket, name) => slice.take(socket, name));
+  const server = serveTls(
+    (name) => (options.isName(name) ? options.key : null),
+    (socket, name) => slice.take(socket, name),
+  );
   await listening(server, options.listen);
   const address = server.address();
   return {

@@ -26,6 +26,8 @@ export interface PackDraft {
   readonly bytes: number;
   readonly records: number;
   has(digest: string): boolean;
+  /** As it was added. */
+  get(digest: string): Buffer | undefined;
   add(digest: string, sealed: Buffer): void;
   /** The file, in parts, and where each record lies in it. */
   finish(): { parts: Buffer[]; entries: PackEntry[] };
@@ -33,6 +35,7 @@ export interface PackDraft {
 
 export function createPackDraft(): PackDraft {
   const parts: Buffer[] = [];
+  const sealedBy = new Map<string, Buffer>();
   const entries = new Map<string, PackEntry>();
   let bytes = 0;
   return {
@@ -43,7 +46,9 @@ export function createPackDraft(): PackDraft {
       return entries.size;
     },
     has: (digest) => entries.has(digest),
+    get: (digest) => sealedBy.get(digest),
     add(digest, sealed) {
+      sealedBy.set(digest, sealed);
       entries.set(digest, { digest, offset: bytes, length: sealed.length });
       parts.push(sealed);
       bytes += sealed.length;

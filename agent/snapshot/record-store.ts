@@ -37,6 +37,10 @@ export interface RecordStore {
   has(digest: string): boolean;
   /** Null: not there, or neither as it was written nor to be mended. */
   read(digest: string, bytesMax: number): Promise<Buffer | null>;
+  /** The same as it is sealed. */
+  readSealed(digest: string, bytesMax: number): Promise<Buffer | null>;
+  /** One that was sealed with the same key elsewhere: answers what it holds; null = it is not the one of that name. */
+  addSealed(digest: string, sealed: Buffer, bytesMax: number): Promise<Buffer | null>;
   /** Answers the bytes it takes, 0 when it is there already. Writes a pack when enough has been added. */
   add(digest: string, bytes: Buffer): Promise<number>;
   flush(): Promise<void>;
@@ -60,6 +64,8 @@ class PackedRecords implements RecordStore {
   /** Bytes of records by pack. */
   readonly #packs = new Map<string, number>();
   #draft: PackDraft = createPackDraft();
+  /** Full, and on their way to the disk. */
+  readonly #writing = new Map<PackDraft, Promise<unknown>>();
 
   constructor(files: StoreFiles, folder: string, seal: Seal) {
     this.#files = files;
@@ -80,24 +86,47 @@ class PackedRecords implements RecordStore {
   }
 
   has(digest: string): boolean {
-    return this.#locations.has(digest) || this.#draft.has(digest);
+    return this.#locations.has(digest) || this.#drafted(digest) !== undefined;
   }
 
   async read(digest: string, bytesMax: number): Promise<Buffer | null> {
+    return (await this.#found(digest, bytesMax))?.bytes ?? null;
+  }
+
+  async readSealed(digest: string, bytesMax: number): Promise<Buffer | null> {
+    return (await this.#found(digest, bytesMax))?.sealed ?? null;
+  }
+
+  async #found(digest: string, bytesMax: number): Promise<{ sealed: Buffer; bytes: Buffer } | null> {
+    const open = (sealed: Buffer): { sealed: Buffer; bytes: Buffer } | null => {
+      const bytes = this.#seal.open(Buffer.from(digest, 'hex'), sealed, bytesMax);
+      return bytes === null ? null : { sealed, bytes };
+    };
     const location = this.#locations.get(digest);
-    if (location === undefined) return null;
+    if (location === undefined) {
+      const drafted = this.#drafted(digest);
+      return drafted === undefined ? null : open(drafted);
+    }
     const sealed = await this.#files.read(this.#path(location.pack), location.offset, location.length);
     // A sweep may have moved it meanwhile.
-    if (sealed === null && this.#locations.get(digest) !== location) return this.read(digest, bytesMax);
-    const open = (record: Buffer): Buffer | null => this.#seal.open(Buffer.from(digest, 'hex'), record, bytesMax);
-    const bytes = sealed === null ? null : open(sealed);
-    if (bytes !== null) return bytes;
+    if (sealed === null && this.#locations.get(digest) !== location) return this.#found(digest, bytesMax);
+    const found = sealed === null ? null : open(sealed);
+    if (found !== null) return found;
     const repaired = await this.#mended(location);
-    const found = repaired === null ? null : open(repaired);
+    const right = repaired === null ? null : open(repaired);
     // Whoever adds it again must not be told that it is here.
-    if (found === null) this.#locations.delete(digest);
+    if (right === null) this.#locations.delete(digest);
     else this.damaged.add(location.pack);
-    return found;
+    return right;
+  }
+
+  /** Added, and not on the disk yet. */
+  #drafted(digest: string): Buffer | undefined {
+    for (const draft of [this.#draft, ...this.#writing.keys()]) {
+      const sealed = draft.get(digest);
+      if (sealed !== undefined) return sealed;
+    }
+    return undefined;
   }
 
   /** A record as its neighbours and their parity say it was; null = they are not there. */
@@ -119,15 +148,32 @@ class PackedRecords implements RecordStore {
   async add(digest: string, bytes: Buffer): Promise<number> {
     if (this.has(digest)) return 0;
     const sealed = this.#seal.seal(Buffer.from(digest, 'hex'), bytes);
+    await this.#put(digest, sealed);
+    return sealed.length;
+  }
+
+  async addSealed(digest: string, sealed: Buffer, bytesMax: number): Promise<Buffer | null> {
+    const bytes = this.#seal.open(Buffer.from(digest, 'hex'), sealed, bytesMax);
+    if (bytes !== null && !this.has(digest)) await this.#put(digest, sealed);
+    return bytes;
+  }
+
+  async #put(digest: string, sealed: Buffer): Promise<void> {
     this.#draft.add(digest, sealed);
     if (this.#draft.bytes >= PACK_BYTES) await this.flush();
-    return sealed.length;
   }
 
   async flush(): Promise<void> {
     const draft = this.#draft;
-    this.#draft = createPackDraft();
-    if (draft.records > 0) await this.#write(draft);
+    if (draft.records > 0) {
+      this.#draft = createPackDraft();
+      this.#writing.set(
+        draft,
+        this.#write(draft).finally(() => this.#writing.delete(draft)),
+      );
+    }
+    // What others added may be on its way still.
+    await Promise.all(this.#writing.values());
   }
 
   async sweep(live: ReadonlySet<string>): Promise<SweepReport> {

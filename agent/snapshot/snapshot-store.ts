@@ -5,7 +5,8 @@
  * is read, and gone after the next collection. Work on the store takes turns; reading does not wait.
  */
 import { errorText, HeadroomError } from '../../shared/errors.ts';
-import { applyPatch, CHUNK_BYTES, chunkCount, chunkLength, isZero, patchOf } from './chunk.ts';
+import { applyPatch, CHUNK_BYTES, chunkCount, chunkLength } from './chunk.ts';
+import { createIngest } from './chunk-ingest.ts';
 import {
   type ChunkEntry,
   createManifest,
@@ -13,7 +14,6 @@ import {
   encodeManifest,
   type Manifest,
   recordsOf,
-  recordsOfEntry,
   type SnapshotFacts,
 } from './manifest.ts';
 import { openRecordStore, type RecordStore, type SweepReport } from './record-store.ts';
@@ -24,6 +24,9 @@ const MANIFEST_NAME = /^([0-9a-f]{64})\.manifest$/;
 const COPY_NAME = /^([0-9a-f]{64})\.copy$/;
 /** Table of a guest of 300 GiB. */
 const MANIFEST_BYTES_MAX = 512 * 1024 * 1024;
+const ARRIVING_NAME = /^([0-9a-f]{64})\.arriving$/;
+/** Records asked of another host at once, beside those that a guest waits for. */
+const ARRIVING_AT_ONCE = 4;
 /** Chunks between two turns for others: about two milliseconds of work. */
 const CHUNKS_PER_TURN = 16;
 
@@ -55,6 +58,26 @@ export interface OpenSnapshot {
   close(): void;
 }
 
+/** A snapshot of another host, and its records as they are sealed there. */
+export interface SnapshotSource {
+  manifest(id: string): Promise<Buffer>;
+  record(digest: string): Promise<Buffer>;
+}
+
+/** Records come from its source as they are needed, and stay here. */
+export interface ArrivingSnapshot extends OpenSnapshot {
+  /** Fetches what is not here yet; once this resolves the snapshot is one of this store, and its source is not needed any more. */
+  complete(cancelled?: () => boolean, onProgress?: (doneBytes: number, totalBytes: number) => unknown): Promise<void>;
+}
+
+/** For one host to hand to another: what this snapshot names, and nothing else. */
+export interface LentSnapshot {
+  manifest(): Buffer;
+  /** Null: it does not name it, or it is not as it was written and cannot be mended. */
+  record(digest: string): Promise<Buffer | null>;
+  close(): void;
+}
+
 export interface SnapshotStore {
   readonly problems: readonly string[];
   readonly storedBytes: number;
@@ -65,6 +88,9 @@ export interface SnapshotStore {
   list(): Promise<string[]>;
   /** Throws NOT_FOUND, or STORE_CORRUPT when the manifest is not what its id says. */
   open(id: string): Promise<OpenSnapshot>;
+  /** One of another host's, sealed with the same key. What this store holds of it already is not fetched. Throws as `open` does. */
+  adopt(id: string, source: SnapshotSource): Promise<ArrivingSnapshot>;
+  lend(id: string): Promise<LentSnapshot>;
   /** What is wrong with it, in words; none when every byte is as it was written. */
   verify(id: string): Promise<string[]>;
   /** Its records stay until the next collection. */
@@ -85,6 +111,13 @@ export async function openSnapshotStore(files: StoreFiles, folder: string, tenan
   };
   for (const name of names) if (unfinished(name)) await files.remove(`${manifests}/${name}`);
   return new Store(files, manifests, seal, await openRecordStore(files, `${folder}/packs`, seal));
+}
+
+interface ChunkAsked {
+  entries: readonly ChunkEntry[];
+  index: number;
+  length: number;
+  source: SnapshotSource | null;
 }
 
 class Store implements SnapshotStore {
@@ -148,17 +181,72 @@ class Store implements SnapshotStore {
   }
 
   async open(id: string): Promise<OpenSnapshot> {
-    const manifest = await this.#manifest(id);
+    return this.#opened(await this.#manifest(id), null);
+  }
+
+  async adopt(id: string, source: SnapshotSource): Promise<ArrivingSnapshot> {
+    if ((await this.list()).includes(id)) return { ...(await this.open(id)), complete: async () => undefined };
+    const manifest = await this.#inTurn(async () => {
+      const known = await readWhole(this.#files, this.#arrivingPath(id));
+      const sealed = known ?? (await source.manifest(id));
+      const found = this.#decoded(id, [sealed]);
+      // Kept from now on: an agent that begins anew may find the other host away.
+      if (known === null) await putDurably(this.#files, this.#folder, `${id}.arriving`, [sealed]);
+      return found;
+    });
+    const snapshot = this.#opened(manifest, source);
+    return { ...snapshot, complete: (cancelled, onProgress) => this.#complete(manifest, source, cancelled, onProgress) };
+  }
+
+  async #complete(
+    manifest: Manifest,
+    source: SnapshotSource,
+    cancelled = () => false,
+    onProgress: (doneBytes: number, totalBytes: number) => unknown = () => undefined,
+  ): Promise<void> {
+    const missing = [...new Set(recordsOf(manifest))].filter((digest) => !this.#records.has(digest));
+    const total = missing.length * CHUNK_BYTES;
+    const rest = missing.values();
+    let done = 0;
+    const fetch = async (): Promise<void> => {
+      for (const digest of rest) {
+        if (cancelled()) throw new HeadroomError('CANCELLED', `snapshot ${manifest.id} is not needed whole any more`);
+        if (!this.#records.has(digest) && (await this.#contents(digest, source)) === null) {
+          throw new HeadroomError('STORE_CORRUPT', `record ${digest} of snapshot ${manifest.id} is not what was written`);
+        }
+        done += CHUNK_BYTES;
+        await onProgress(done, total);
+      }
+    };
+    await Promise.all(Array.from({ length: ARRIVING_AT_ONCE }, fetch));
+    await this.#inTurn(async () => {
+      await this.#records.flush();
+      await this.#writeManifest(manifest.id, this.#sealed(manifest));
+      await this.#files.remove(this.#arrivingPath(manifest.id));
+    });
+  }
+
+  async lend(id: string): Promise<LentSnapshot> {
+    const { manifest, close } = await this.open(id);
+    const named = new Set(recordsOf(manifest));
+    return {
+      manifest: () => this.#sealed(manifest),
+      record: async (digest) => (named.has(digest) ? this.#records.readSealed(digest, CHUNK_BYTES) : null),
+      close,
+    };
+  }
+
+  #opened(manifest: Manifest, source: SnapshotSource | null): OpenSnapshot {
     this.#open.add(manifest);
     const { memoryBytes, stateBytes } = manifest.facts;
+    const chunk = (entries: Manifest['memory'], index: number, bytes: number): Promise<Buffer> =>
+      this.#chunk(manifest.id, { entries, index, length: chunkLength(index, bytes), source });
     return {
       manifest,
-      chunk: (index) => this.#chunk(manifest, manifest.memory, index, chunkLength(index, memoryBytes)),
+      chunk: (index) => chunk(manifest.memory, index, memoryBytes),
       state: async () => {
         const parts: Buffer[] = [];
-        for (const index of manifest.state.keys()) {
-          parts.push(await this.#chunk(manifest, manifest.state, index, chunkLength(index, stateBytes)));
-        }
+        for (const index of manifest.state.keys()) parts.push(await chunk(manifest.state, index, stateBytes));
         return Buffer.concat(parts);
       },
       close: () => void this.#open.delete(manifest),
@@ -187,6 +275,7 @@ class Store implements SnapshotStore {
     return this.#inTurn(async () => {
       await this.#files.remove(this.#path(id));
       await this.#files.remove(this.#copyPath(id));
+      await this.#files.remove(this.#arrivingPath(id));
       await this.#files.syncFolder(this.#folder);
       this.#damaged.delete(id);
     });
@@ -200,6 +289,7 @@ class Store implements SnapshotStore {
       for (const id of await this.list()) for (const digest of recordsOf(await this.#manifest(id))) live.add(digest);
       for (const id of this.#damaged) await this.#writeManifest(id, this.#sealed(await this.#manifest(id)));
       this.#damaged.clear();
+      for (const id of await this.#arriving()) for (const digest of recordsOf(await this.#arrivingManifest(id))) live.add(digest);
       for (const manifest of this.#open) for (const digest of recordsOf(manifest)) live.add(digest);
       return this.#records.sweep(live);
     });
@@ -208,12 +298,25 @@ class Store implements SnapshotStore {
   async #manifest(id: string): Promise<Manifest> {
     const [sealed, copy] = [await readWhole(this.#files, this.#path(id)), await readWhole(this.#files, this.#copyPath(id))];
     if (sealed === null) throw new HeadroomError('NOT_FOUND', `there is no snapshot ${id}`);
-    const open = (bytes: Buffer): Buffer | null => this.#seal.open(Buffer.from(id, 'hex'), bytes, MANIFEST_BYTES_MAX);
-    const bytes = open(sealed) ?? (copy === null ? null : open(copy));
-    if (bytes === null)
-      throw new HeadroomError('STORE_CORRUPT', `the manifest of snapshot ${id} is not what was written, or not this key's`);
+    const manifest = this.#decoded(id, copy === null ? [sealed] : [sealed, copy]);
     if (copy?.equals(sealed) !== true) this.#damaged.add(id);
-    return decodeManifest(this.#seal, id, bytes);
+    return manifest;
+  }
+
+  async #arriving(): Promise<string[]> {
+    return (await this.#files.list(this.#folder)).flatMap((name) => ARRIVING_NAME.exec(name)?.[1] ?? []);
+  }
+
+  async #arrivingManifest(id: string): Promise<Manifest> {
+    return this.#decoded(id, [(await readWhole(this.#files, this.#arrivingPath(id))) ?? Buffer.alloc(0)]);
+  }
+
+  #decoded(id: string, copies: readonly Buffer[]): Manifest {
+    for (const sealed of copies) {
+      const bytes = this.#seal.open(Buffer.from(id, 'hex'), sealed, MANIFEST_BYTES_MAX);
+      if (bytes !== null) return decodeManifest(this.#seal, id, bytes);
+    }
+    throw new HeadroomError('STORE_CORRUPT', `the manifest of snapshot ${id} is not what was written, or not this key's`);
   }
 
   #sealed(manifest: Manifest): Buffer {
@@ -225,11 +328,11 @@ class Store implements SnapshotStore {
     await putDurably(this.#files, this.#folder, `${id}.manifest`, [sealed]);
   }
 
-  async #chunk({ id }: Manifest, entries: readonly ChunkEntry[], index: number, length: number): Promise<Buffer> {
+  async #chunk(id: string, { entries, index, length, source }: ChunkAsked): Promise<Buffer> {
     const entry = entries[index];
     if (entry === undefined) throw new HeadroomError('INVARIANT_BROKEN', `snapshot ${id} has no chunk ${index}`);
     if (entry.kind === 'zero') return Buffer.alloc(length);
-    const bytes = await this.#contents(entry);
+    const bytes = entry.kind === 'whole' ? await this.#contents(entry.digest, source) : await this.#patched(entry, source);
     // A whole record was opened under its digest's name: its seal has said already that it is the one.
     const isIt = entry.kind === 'whole' || (bytes !== null && this.#seal.digest(bytes).toString('hex') === entry.digest);
     if (bytes?.length !== length || !isIt) {
@@ -238,14 +341,24 @@ class Store implements SnapshotStore {
     return bytes;
   }
 
-  async #contents(entry: Exclude<ChunkEntry, { kind: 'zero' }>): Promise<Buffer | null> {
-    if (entry.kind === 'whole') return this.#records.read(entry.digest, CHUNK_BYTES);
-    const [base, patch] = await Promise.all([entry.base, entry.patch].map((digest) => this.#records.read(digest, CHUNK_BYTES)));
-    return base && patch ? applyPatch(base, patch) : null;
+  async #patched({ base, patch }: Extract<ChunkEntry, { kind: 'patched' }>, source: SnapshotSource | null): Promise<Buffer | null> {
+    const [below, above] = await Promise.all([base, patch].map((digest) => this.#contents(digest, source)));
+    return below && above ? applyPatch(below, above) : null;
+  }
+
+  /** Of one record, from here or else from where it comes from. */
+  async #contents(digest: string, source: SnapshotSource | null): Promise<Buffer | null> {
+    const held = await this.#records.read(digest, CHUNK_BYTES);
+    if (held !== null || source === null) return held;
+    return this.#records.addSealed(digest, await source.record(digest), CHUNK_BYTES);
   }
 
   #path(id: string): string {
     return `${this.#folder}/${id}.manifest`;
+  }
+
+  #arrivingPath(id: string): string {
+    return `${this.#folder}/${id}.arriving`;
   }
 
   #copyPath(id: string): string {
@@ -257,41 +370,6 @@ class Store implements SnapshotStore {
     this.#turn = done.catch(() => undefined);
     return done;
   }
-}
-
-/** Chunks into records, with a count of what was new. */
-function createIngest(seal: Seal, records: RecordStore) {
-  let newBytes = 0;
-  let newRecords = 0;
-  const keep = async (digest: string, bytes: Buffer): Promise<void> => {
-    if (records.has(digest)) return;
-    newRecords++;
-    newBytes += await records.add(digest, bytes);
-  };
-  const holds = (entry: ChunkEntry): boolean => recordsOfEntry(entry).every((digest) => records.has(digest));
-  return {
-    newBytes: () => newBytes,
-    newRecords: () => newRecords,
-    holds,
-    async chunk(bytes: Buffer, before: ChunkEntry | null): Promise<ChunkEntry> {
-      if (isZero(bytes)) return { kind: 'zero' };
-      const digest = seal.digest(bytes).toString('hex');
-      if (records.has(digest)) return { kind: 'whole', digest };
-      if (before !== null && before.kind !== 'zero') {
-        if (before.digest === digest && holds(before)) return before;
-        const base = before.kind === 'whole' ? before.digest : before.base;
-        const baseBytes = await records.read(base, CHUNK_BYTES);
-        const patch = baseBytes === null ? null : patchOf(baseBytes, bytes);
-        if (patch !== null) {
-          const patchDigest = seal.digest(patch).toString('hex');
-          await keep(patchDigest, patch);
-          return { kind: 'patched', digest, base, patch: patchDigest };
-        }
-      }
-      await keep(digest, bytes);
-      return { kind: 'whole', digest };
-    },
-  };
 }
 
 /** A turn for whatever else the process serves. */

@@ -1636,11 +1636,12 @@ export interface components {
         };
         SuspendOrder: {
             /** @enum {unknown} */
-            action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect";
+            action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect" | "lend";
             /** @description UTC milliseconds */
             askedAtMs: number;
             by: string;
             endedAtMs: number | null;
+            followedBy: string | null;
             host: string;
             id: string;
             /** @description Times in ms and bytes, by name */
@@ -1666,12 +1667,16 @@ export interface components {
         Suspension: {
             /** @description Of it, what is not zero */
             filledBytes: number;
+            /** @description The host its chunks still come from; absent = all are here */
+            from?: string;
             hitRate: number | null;
             host: string;
+            /** @description The host that may bring it back; absent = this one alone */
+            lentTo?: string;
             memoryBytes: number;
             name: string;
             /** @enum {unknown} */
-            phase: "suspending" | "ending" | "suspended" | "preparing" | "prepared" | "going" | "running";
+            phase: "suspending" | "ending" | "suspended" | "preparing" | "prepared" | "going" | "running" | "away";
             /** @description Of 64 KiB, fetched before it runs */
             predictedChunks: number;
             prediction: {
@@ -1683,7 +1688,7 @@ export interface components {
                 text: string;
                 withinMs: number;
             } | null;
-            /** @description What a verification found */
+            /** @description What a verification found, and what it waits for */
             problems: string[];
             /** @description Why by the hypervisor's own saving, else empty */
             reason: string;
@@ -6875,11 +6880,12 @@ export interface operations {
                 content: {
                     "application/json": {
                         /** @enum {unknown} */
-                        action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect";
+                        action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect" | "lend";
                         /** @description UTC milliseconds */
                         askedAtMs: number;
                         by: string;
                         endedAtMs: number | null;
+                        followedBy: string | null;
                         host: string;
                         id: string;
                         /** @description Times in ms and bytes, by name */
@@ -6947,11 +6953,12 @@ export interface operations {
                 content: {
                     "application/json": {
                         /** @enum {unknown} */
-                        action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect";
+                        action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect" | "lend";
                         /** @description UTC milliseconds */
                         askedAtMs: number;
                         by: string;
                         endedAtMs: number | null;
+                        followedBy: string | null;
                         host: string;
                         id: string;
                         /** @description Times in ms and bytes, by name */
@@ -6983,6 +6990,8 @@ export interface operations {
             query?: {
                 /** @description only tell what would be done */
                 dryRun?: boolean;
+                /** @description On this host; `any`: its own where that has room, else the one with the most */
+                to?: string;
             };
             header?: {
                 /** @description a name for this one request, such as a UUID: sent again with it, it is answered as the first time and done once */
@@ -7022,11 +7031,12 @@ export interface operations {
                 content: {
                     "application/json": {
                         /** @enum {unknown} */
-                        action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect";
+                        action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect" | "lend";
                         /** @description UTC milliseconds */
                         askedAtMs: number;
                         by: string;
                         endedAtMs: number | null;
+                        followedBy: string | null;
                         host: string;
                         id: string;
                         /** @description Times in ms and bytes, by name */
@@ -7263,11 +7273,12 @@ export interface operations {
                 content: {
                     "application/json": {
                         /** @enum {unknown} */
-                        action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect";
+                        action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect" | "lend";
                         /** @description UTC milliseconds */
                         askedAtMs: number;
                         by: string;
                         endedAtMs: number | null;
+                        followedBy: string | null;
                         host: string;
                         id: string;
                         /** @description Times in ms and bytes, by name */
@@ -7338,11 +7349,12 @@ export interface operations {
                 content: {
                     "application/json": {
                         /** @enum {unknown} */
-                        action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect";
+                        action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect" | "lend";
                         /** @description UTC milliseconds */
                         askedAtMs: number;
                         by: string;
                         endedAtMs: number | null;
+                        followedBy: string | null;
                         host: string;
                         id: string;
                         /** @description Times in ms and bytes, by name */

@@ -28,6 +28,7 @@ const PHASES: Readonly<Record<Suspension['phase'], string>> = {
   prepared: 'ready, waits paused',
   going: 'is coming back',
   running: 'runs on its snapshot',
+  away: 'runs on another host, which still needs its snapshot,',
 };
 
 const ACTIONS: Readonly<Record<Order['action'], string>> = {
@@ -37,6 +38,7 @@ const ACTIONS: Readonly<Record<Order['action'], string>> = {
   release: 'Let go on resting',
   verify: 'Verify its snapshot',
   collect: 'Clean the store',
+  lend: 'Lend to another host',
 };
 
 const mib = (bytes: number): string => amount(bytes / BYTES_PER_MIB, 'MiB');

@@ -25,6 +25,8 @@ export interface OrderEnded {
   outcome: Outcome;
   reason: string;
   measured: Result['measured'];
+  /** Where what was lent is asked for. */
+  address?: string;
 }
 
 export interface OrderUnderWay {
@@ -74,12 +76,12 @@ export class SuspendOrders {
     return this.underWay().find((order) => order.vm === vm);
   }
 
-  onResult(host: HostId, { orderId, outcome, reason, measured, progress }: Result): void {
+  onResult(host: HostId, { orderId, outcome, reason, measured, progress, address }: Result): void {
     const known = this.#underWay.get(orderId);
     if (known?.host !== host) return;
     known.heardMonoMs = this.#options.clock.monotonicMs();
     if (outcome === null) known.progress = progress;
-    else this.#end(known, { outcome, reason, measured });
+    else this.#end(known, { outcome, reason, measured, ...(address === undefined ? {} : { address }) });
   }
 
   stop(): void {

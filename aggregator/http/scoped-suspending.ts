@@ -24,7 +24,7 @@ export function scopedSuspending({ service, named, own, refuse }: Scope): Suspen
       return found !== null && own(found.vm) ? found : null;
     },
     suspend: (vm, by, dryRun) => service.suspending.suspend(must(vm), named(by), dryRun),
-    resume: (vm, by, dryRun) => service.suspending.resume(must(vm), named(by), dryRun),
+    resume: (vm, by, to, dryRun) => service.suspending.resume(must(vm), named(by), to, dryRun),
     prefetch: (vm, holdMs, bytesPerSecondMax, by, dryRun) =>
       service.suspending.prefetch(must(vm), holdMs, bytesPerSecondMax, named(by), dryRun),
     release: (vm, by, dryRun) => service.suspending.release(must(vm), named(by), dryRun),

@@ -29,6 +29,9 @@ export interface SuspensionView {
   hitRate: number | null;
   wasteRate: number | null;
   problems: string[];
+  /** The host its chunks still come from; the one it may be brought back on. */
+  from?: string;
+  lentTo?: string;
   /** When somebody will want it; null = nothing is known yet. */
   prediction: ResumePredictionView | null;
 }
@@ -48,6 +51,8 @@ export interface SuspendOrderView {
   outcome: string | null;
   reason: string;
   endedAtMs: number | null;
+  /** The order that came of it: a VM that is brought back on another host is lent there first. */
+  followedBy: string | null;
   /** By name: ms and bytes. */
   measured: Record<string, string | number>;
 }
@@ -61,7 +66,8 @@ export interface SuspendService {
   order(id: string): SuspendOrderView | null;
   /** Throws UNAVAILABLE where the host cannot, CONFLICT while another order for the VM is under way. `dryRun`: nothing but that. */
   suspend(vm: VmId, by: string, dryRun?: boolean): SuspendOrderView;
-  resume(vm: VmId, by: string, dryRun?: boolean): SuspendOrderView;
+  /** On the host it was suspended on, or another: by name, or `any` for the one with the most room if its own has too little. */
+  resume(vm: VmId, by: string, to?: string | null, dryRun?: boolean): SuspendOrderView;
   /** What it will touch first is fetched, and it waits paused for so long at most. */
   prefetch(vm: VmId, holdMs: number, bytesPerSecondMax: number | null, by: string, dryRun?: boolean): SuspendOrderView;
   release(vm: VmId, by: string, dryRun?: boolean): SuspendOrderView;

@@ -1,4 +1,5 @@
 /** Suspension of VMs, wired to live state: who may be suspended, what a VM will need when it is back. Parts in, desk out. */
+import { randomBytes } from 'node:crypto';
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { DecisionConfig } from '../config.ts';
@@ -9,6 +10,7 @@ import { ResumeCalendar } from './resume-calendar.ts';
 import { SuspendDesk } from './suspend-desk.ts';
 import { SuspendPlanner } from './suspend-planner.ts';
 
+const KEY_BYTES = 32;
 /** A host answers within a second how far it is: one that does not for so long is gone, and tells what became of it when it is back. */
 const SILENCE_MS = 60_000;
 
@@ -41,6 +43,11 @@ export function createSuspending(parts: SuspendingParts, onResumed: (vm: VmId) =
     hosts: () => state.hostIds().map((id) => ({ id, connected: state.host(id)?.connected === true })),
     killed: (vm, host) => (state.policy.killSwitch ? 'the policy has the kill switch on' : kills.reasonFor(vm, host)),
     expectedMiB: (vm) => expectedMiB(parts, vm),
+    freeMiB(host) {
+      const availableMiB = state.host(host)?.availableMiB ?? null;
+      return availableMiB === null ? null : availableMiB - state.policy.reserve.memoryMiB;
+    },
+    newKey: () => randomBytes(KEY_BYTES).toString('hex'),
     ...{ understands, onResumed },
   });
   return { desk, calendar, planner: new SuspendPlanner(desk, calendar, log) };

@@ -3,10 +3,10 @@
  * Input: hosts' lists and results, requests, the policy, the clock; output: orders, views, ledger entries, events, notifications. Hosts
  * remember what they suspended; nothing here is needed to bring a VM back.
  */
-import { HeadroomError } from '../../shared/errors.ts';
+import { errorText, HeadroomError } from '../../shared/errors.ts';
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
-import { SUSPEND_CAPABILITY, type SuspendAction } from '../../shared/protocol/suspend-frames.ts';
+import { SUSPEND_CAPABILITY, SUSPEND_MOVE_CAPABILITY, type SuspendAction } from '../../shared/protocol/suspend-frames.ts';
 import type { OrderEnded, OrderUnderWay, SuspendOrder, SuspendOrders } from '../execute/suspend-orders.ts';
 import type { SuspendOrderView, SuspendService, SuspensionView } from '../http/suspend-service.ts';
 import type { ReportTo } from './report-to.ts';
@@ -28,6 +28,10 @@ export interface SuspendDeskOptions {
   understands: (host: HostId, capability: string) => boolean;
   /** Why nothing may be taken from this VM; null = nothing speaks against it. */
   killed: (vm: VmId, host: HostId) => string | null;
+  /** Memory a host has free beyond its reserve, MiB; null = unknown. */
+  freeMiB: (host: HostId) => number | null;
+  /** 64 hexadecimal digits that nobody can guess. */
+  newKey: () => string;
   /** Memory the VM is predicted to need, MiB; null = unknown. */
   expectedMiB: (vm: VmId) => number | null;
   /** It runs again: what it needs is decided soon. */
@@ -41,9 +45,11 @@ const WORDS: Readonly<Record<SuspendAction, string>> = {
   release: 'no longer kept ready',
   verify: 'its snapshot is as it was written',
   collect: 'what no VM needs is gone from the snapshot store',
+  lend: 'lent to the host that brings it back',
 };
 /** What people are told of the time to come. */
 const WITHIN_MS = 3_600_000;
+const MIB = 1024 * 1024;
 /** Ended orders that can still be asked for. */
 const ENDED_MAX = 500;
 
@@ -77,9 +83,12 @@ export class SuspendDesk implements SuspendService {
   }
 
   suspensions(): SuspensionView[] {
-    return [...this.#suspended].flatMap(([host, vms]) =>
-      vms.map((vm) => ({ ...vm, vm: vm.vm as VmId, host, prediction: this.#predicted(vm) })),
-    );
+    const all = [...this.#suspended].flatMap(([host, vms]) => vms.map((vm) => ({ ...vm, vm: vm.vm as VmId, host })));
+    const arrived = new Set(all.filter(({ lentTo }) => lentTo === undefined).map(({ vm }) => vm));
+    // Of one that is lent the host that brings it back knows more, once it does.
+    return all
+      .filter(({ vm, lentTo }) => lentTo === undefined || !arrived.has(vm))
+      .map((vm) => ({ ...vm, prediction: this.#predicted(vm) }));
   }
 
   /** An order for it is under way. */
@@ -89,11 +98,8 @@ export class SuspendDesk implements SuspendService {
 
   /** Null: it is neither suspended nor on a snapshot. */
   suspension(vm: VmId): (Suspended & { host: HostId }) | null {
-    for (const [host, vms] of this.#suspended) {
-      const found = vms.find((one) => one.vm === vm);
-      if (found !== undefined) return { ...found, host };
-    }
-    return null;
+    const { prediction: _, ...found } = this.suspensions().find((one) => one.vm === vm) ?? { prediction: null, vm: null };
+    return found.vm === null ? null : found;
   }
 
   orders(): SuspendOrderView[] {
@@ -114,8 +120,13 @@ export class SuspendDesk implements SuspendService {
     return this.#give(host, { action: 'suspend', vm }, by, dryRun);
   }
 
-  resume(vm: VmId, by: string, dryRun = false): SuspendOrderView {
-    return this.#give(this.#hostOf(vm), { action: 'resume', vm, roomMiB: this.#options.expectedMiB(vm) }, by, dryRun);
+  resume(vm: VmId, by: string, to: string | null = null, dryRun = false): SuspendOrderView {
+    const holder = this.#hostOf(vm);
+    const host = to === null ? holder : this.#destination(vm, holder, to);
+    if (host === holder) return this.#give(holder, this.#resumeOrder(vm), by, dryRun);
+    this.#mustMove(holder);
+    this.#mustMove(host);
+    return this.#give(holder, { action: 'lend', vm, to: host, key: this.#options.newKey() }, by, dryRun);
   }
 
   prefetch(vm: VmId, holdMs: number, bytesPerSecondMax: number | null, by: string, dryRun = false): SuspendOrderView {
@@ -138,6 +149,52 @@ export class SuspendDesk implements SuspendService {
     const able = hosts().filter(({ id, connected }) => connected && understands(id, SUSPEND_CAPABILITY) && (host === null || id === host));
     if (host !== null && able.length === 0) throw new HeadroomError('UNAVAILABLE', `host ${host} keeps no snapshots, or is not connected`);
     return able.map(({ id }) => this.#give(id, { action: 'collect' }, by, dryRun));
+  }
+
+  #resumeOrder(vm: VmId): Extract<SuspendOrder, { action: 'resume' }> {
+    const { filledBytes = 0 } = this.suspension(vm) ?? {};
+    return { action: 'resume', vm, roomMiB: Math.max(filledBytes / MIB, this.#options.expectedMiB(vm) ?? 0) };
+  }
+
+  /** Its own where that has room: everything is there. Else where the most is free. */
+  #destination(vm: VmId, holder: HostId, to: string): HostId {
+    const { hosts, understands, freeMiB } = this.#options;
+    const there = hosts().filter(({ id, connected }) => connected && understands(id, SUSPEND_MOVE_CAPABILITY));
+    if (to !== 'any') {
+      const named = hosts().find(({ id }) => id === to);
+      if (named === undefined) throw new HeadroomError('NOT_FOUND', `no host "${to}" is known`);
+      return named.id;
+    }
+    const { roomMiB } = this.#resumeOrder(vm);
+    const free = (id: HostId): number => freeMiB(id) ?? Number.NEGATIVE_INFINITY;
+    if (free(holder) >= (roomMiB ?? 0)) return holder;
+    const [best] = there.toSorted((a, b) => free(b.id) - free(a.id));
+    return best === undefined || free(best.id) <= free(holder) ? holder : best.id;
+  }
+
+  #mustMove(host: HostId): void {
+    const { hosts, understands } = this.#options;
+    const connected = hosts().some((one) => one.id === host && one.connected);
+    if (connected && understands(host, SUSPEND_MOVE_CAPABILITY)) return;
+    const why = connected ? 'its agent neither lends snapshots nor takes any (snapshotDir)' : 'it is not connected';
+    throw new HeadroomError('UNAVAILABLE', `host ${host} cannot take part in a resume on another host: ${why}`);
+  }
+
+  /** What a lent VM, or one that could not be brought back on another host, is ordered next. */
+  #next({ order, host, by }: OrderUnderWay, { outcome, address }: OrderEnded): SuspendOrderView | null {
+    const { log } = this.#options.to;
+    try {
+      if (order.action === 'lend' && outcome === 'applied' && address !== undefined) {
+        const from = { host, address, key: order.key };
+        return this.#give(order.to as HostId, { ...this.#resumeOrder(order.vm as VmId), from }, by, false);
+      }
+      if (order.action === 'resume' && order.from !== undefined && outcome !== 'applied') {
+        return this.#give(order.from.host as HostId, this.#resumeOrder(order.vm as VmId), `${by}, after host ${host} could not`, false);
+      }
+    } catch (error) {
+      log.warn('a VM that was lent is not brought back', { vm: 'vm' in order ? order.vm : null, problem: errorText(error) });
+    }
+    return null;
   }
 
   #predicted({ vm, phase }: Suspended): SuspensionView['prediction'] {
@@ -180,7 +237,8 @@ export class SuspendDesk implements SuspendService {
 
   #endedWith(given: OrderUnderWay, ended: OrderEnded): void {
     const { to, onResumed } = this.#options;
-    const view = this.#view(given, ended);
+    const next = this.#next(given, ended);
+    const view = { ...this.#view(given, ended), followedBy: next?.id ?? null };
     this.#ended.set(view.id, view);
     const oldest = this.#ended.keys().next().value;
     if (this.#ended.size > ENDED_MAX && oldest !== undefined) this.#ended.delete(oldest);
@@ -202,6 +260,7 @@ export class SuspendDesk implements SuspendService {
       outcome: ended?.outcome ?? null,
       reason: ended?.reason ?? '',
       endedAtMs: ended === null ? null : this.#options.to.nowMs(),
+      followedBy: null,
       measured: { ...ended?.measured },
     };
   }

@@ -9,18 +9,21 @@ import { OUTCOMES } from '../resources.ts';
 /** In `capabilities` of hello and welcome: this end understands these frames. Others would end the connection by them. */
 export const SUSPEND_CAPABILITY = 'suspend';
 
+/** The same for a VM that is brought back on another host than it was suspended on. */
+export const SUSPEND_MOVE_CAPABILITY = 'suspend-move';
+
 /**
  * prefetch: what the VM will touch first is fetched, and it waits paused; release: it need not wait any more; verify: every byte of its
- * snapshot is read; collect: what no suspended or resumed VM needs goes.
+ * snapshot is read; collect: what no suspended or resumed VM needs goes; lend: another host may bring it back.
  */
-export const SUSPEND_ACTIONS = ['suspend', 'resume', 'prefetch', 'release', 'verify', 'collect'] as const;
+export const SUSPEND_ACTIONS = ['suspend', 'resume', 'prefetch', 'release', 'verify', 'collect', 'lend'] as const;
 export type SuspendAction = (typeof SUSPEND_ACTIONS)[number];
 
 /**
  * Where a VM is. Between `going` and the next suspension its memory lies over its snapshot; `ending`: the snapshot is whole, the VM is
- * about to be ended.
+ * about to be ended. `away`: it was brought back on another host, which still needs its snapshot from here.
  */
-export const SUSPEND_PHASES = ['suspending', 'ending', 'suspended', 'preparing', 'prepared', 'going', 'running'] as const;
+export const SUSPEND_PHASES = ['suspending', 'ending', 'suspended', 'preparing', 'prepared', 'going', 'running', 'away'] as const;
 export type SuspendPhase = (typeof SUSPEND_PHASES)[number];
 
 /** memory-file: into chunks, memory by memory's file; managed-save: by the hypervisor's own saving. */
@@ -38,10 +41,17 @@ const ms = Type.Number({ minimum: 0 });
 const share = Type.Number({ minimum: 0, maximum: 1 });
 const orderId = Type.String({ minLength: 1, maxLength: 128 });
 
+const host = Type.String({ minLength: 1, maxLength: 128 });
+const key = Type.String({ pattern: '^[0-9a-f]{64}$' });
+/** The host that lends the snapshot, where it is asked, and the key. */
+const Origin = Type.Object({ host, address: Type.String({ minLength: 3, maxLength: 300 }), key });
+
 const Order = Type.Union([
   Type.Object({ action: Type.Literal('suspend'), vm }),
   /** `roomMiB`: what it is predicted to need, which the host must have free; null = what it held. */
-  Type.Object({ action: Type.Literal('resume'), vm, roomMiB: orNull(Type.Number({ minimum: 0 })) }),
+  Type.Object({ action: Type.Literal('resume'), vm, roomMiB: orNull(Type.Number({ minimum: 0 })), from: Type.Optional(Origin) }),
+  /** To this host alone, which proves itself by the key. */
+  Type.Object({ action: Type.Literal('lend'), vm, to: host, key }),
   Type.Object({
     action: Type.Literal('prefetch'),
     vm,
@@ -78,6 +88,8 @@ const Measured = Type.Object({
   /** Fetched before it ran, and all that its memory holds. */
   bytesFirst: Type.Optional(bytes),
   bytesFilled: Type.Optional(bytes),
+  /** Came from the host that holds its snapshot before it ran, sealed as they are stored. */
+  bytesMoved: Type.Optional(bytes),
   /** New to the store. */
   bytesNew: Type.Optional(bytes),
   /** Given back by a collection. */
@@ -97,6 +109,8 @@ export const SuspendResultFrame = Type.Object({
   reason: text(2048),
   progress: orNull(Progress),
   measured: Measured,
+  /** Of `lend`: where the snapshot is asked for. */
+  address: Type.Optional(text(300)),
   wallMs: Type.Number(),
 });
 
@@ -119,7 +133,10 @@ export const SuspendedVm = Type.Object({
   /** Of the last resume: what was touched and had been fetched, what was fetched and not touched; null = none was predicted yet. */
   hitRate: orNull(share),
   wasteRate: orNull(share),
-  /** What a verification found; empty = nothing, or nobody looked. */
+  /** The host its chunks still come from, and the one it may be brought back on or runs on; absent = there is none. */
+  from: Type.Optional(text(128)),
+  lentTo: Type.Optional(text(128)),
+  /** What a verification found, and what it waits for; empty = nothing, or nobody looked. */
   problems: Type.Array(text(512), { maxItems: 16 }),
 });
 

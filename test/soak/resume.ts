@@ -1,7 +1,7 @@
 /**
  * `npm run soak -- resume`: suspension as people have it. A real guest along the whole road by the command line (`--memory` MiB), a
  * flipped bit in each kind of file of its snapshot; then the same machinery killed at any step, over a hypervisor small enough for a
- * thousand cycles (`--cycles`). Output: what was measured, damage met, cycles and what befell them.
+ * thousand cycles (`--cycles`). With `--hosts 2`: brought back on another host instead. Output: what was measured, damage met, cycles and what befell them.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,6 +11,7 @@ import { createPrng } from '../../shared/prng.ts';
 import { type KilledSuspensions, killedSuspensions } from '../support/killed-suspensions.ts';
 import { suspendStage } from '../support/suspend-stage.ts';
 import { damage } from './resume/damage.ts';
+import { elsewhere } from './resume/elsewhere.ts';
 import { driveRoad, filled } from './resume/road.ts';
 import type { Soak, SoakAsked } from './soak.ts';
 
@@ -49,10 +50,15 @@ async function killed(cycles: number, { seed, tell }: SoakAsked): Promise<Killed
 
 export const resume: Soak = {
   about:
-    'a real guest suspended and resumed by the command line, with damage; then killed at any step (--memory MiB, 0 = without, --cycles)',
-  options: { memory: '192', cycles: '1000' },
+    'a real guest suspended and resumed by the command line, with damage; then killed at any step (--memory MiB, 0 = without, --cycles); ' +
+    'or, with --hosts 2, resumed on another host over a wire that is cut',
+  options: { memory: '192', cycles: '1000', hosts: '1' },
   async run(asked) {
-    const { memory, cycles } = asked.numbers;
+    const { memory, cycles, hosts } = asked.numbers;
+    if (hosts === 2) {
+      ensurePackages(HYPERVISOR_PACKAGES, asked.tell);
+      return elsewhere(memory!, asked.tell);
+    }
     const road = memory === 0 ? {} : await wholeRoad(memory!, asked);
     const all = await killed(cycles!, asked);
     const sum = (of: (one: KilledSuspensions) => number): number => all.reduce((total, one) => total + of(one), 0);

@@ -91,6 +91,9 @@ export class FragileGuest {
     };
     const machine = { qemuVersion: '7.2.22', machineType: 'pc', domainXml: '<domain/>' };
     return {
+      definition: async () => '<domain/>',
+      define: async () => undefined,
+      undefine: async () => undefined,
       inspect: async () => {
         up();
         return { recipe: 'memory-file', memoryPath: this.#path, memoryBytes: MEMORY_BYTES, machine };

@@ -164,6 +164,7 @@ class Cycles {
       ...{ snapshotter: life.mortal(this.#guest.snapshotter()), journal: life.mortal(journal), store: async () => store },
       ...{ clock: systemClock, folder: join(this.#folder, 'resumed'), learnMs: NEVER_MS, aliveMs: 5000 },
       ...{ speaks: () => null, tell: (_vm, words) => void told.push(words), changed: () => undefined },
+      ...{ adoptKey: async (tenant) => tenant, onTakenBack: () => undefined },
     });
     return { suspender, store, told };
   }

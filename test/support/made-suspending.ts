@@ -30,7 +30,7 @@ export function madeSuspending(nowMs: number, empty: boolean): SuspendService {
     const progress = { doneBytes: 512 * MIB, totalBytes: 1024 * MIB, restMs: 2000 };
     const order: SuspendOrderView = {
       ...{ id: `${action}/1/${orders.length}`, action, vm, vmName: vm === VM ? SUSPENDED.name : null, host: HOST, by, askedAtMs: nowMs },
-      ...{ state: 'working', progress, outcome: null, reason: '', endedAtMs: null, measured: {} },
+      ...{ state: 'working', progress, outcome: null, reason: '', endedAtMs: null, followedBy: null, measured: {} },
     };
     if (dryRun) return { ...order, state: 'tried' };
     orders.push(order);
@@ -61,7 +61,7 @@ export function madeSuspending(nowMs: number, empty: boolean): SuspendService {
     orders: () => orders,
     order: (id) => orders.filter((order) => order.id === id).map(asked)[0] ?? null,
     suspend: (vm, by, dryRun) => give('suspend', vm, by, dryRun),
-    resume: (vm, by, dryRun) => give('resume', vm, by, dryRun),
+    resume: (vm, by, _to, dryRun) => give('resume', vm, by, dryRun),
     prefetch: (vm, _holdMs, _rate, by, dryRun) => give('prefetch', vm, by, dryRun),
     release: (vm, by, dryRun) => give('release', vm, by, dryRun),
     verify: (vm, by, dryRun) => give('verify', vm, by, dryRun),

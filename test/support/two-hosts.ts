@@ -10,6 +10,8 @@ export interface TwoHosts {
   address: { a: string; b: string };
   /** Packets are dropped from now on, or pass again: nobody is told. */
   wire(up: boolean): void;
+  /** No more than so much passes from now on, each way. */
+  slow(mbitPerSecond: number): void;
   close(): void;
 }
 
@@ -17,10 +19,11 @@ export async function twoHosts(): Promise<TwoHosts> {
   const holders = [await network(), await network()] as const;
   const [a, b] = holders.map(({ pid }) => ['nsenter', '-t', String(pid), '-n']) as [string[], string[]];
   const address = { a: '10.99.0.1', b: '10.99.0.2' };
-  const ip = (host: readonly string[], ...args: string[]): void => {
-    const done = spawnSync(host[0]!, [...host.slice(1), 'ip', ...args], { encoding: 'utf8' });
-    if (done.status !== 0) throw new Error(`ip ${args.join(' ')}: ${done.error?.message ?? done.stderr}`);
+  const run = (host: readonly string[], program: string, args: string[]): void => {
+    const done = spawnSync(host[0]!, [...host.slice(1), program, ...args], { encoding: 'utf8' });
+    if (done.status !== 0) throw new Error(`${program} ${args.join(' ')}: ${done.error?.message ?? done.stderr}`);
   };
+  const ip = (host: readonly string[], ...args: string[]): void => run(host, 'ip', args);
   ip(a, 'link', 'add', 'wire', 'type', 'veth', 'peer', 'name', 'wire', 'netns', String(holders[1].pid));
   for (const [host, own] of [
     [a, address.a],
@@ -33,6 +36,10 @@ export async function twoHosts(): Promise<TwoHosts> {
     inside: { a, b },
     address,
     wire: (up) => ip(b, 'link', 'set', 'wire', up ? 'up' : 'down'),
+    slow(mbitPerSecond) {
+      const shape = ['rate', `${mbitPerSecond}mbit`, 'burst', '64kb', 'latency', '400ms'];
+      for (const host of [a, b]) run(host, 'tc', ['qdisc', 'replace', 'dev', 'wire', 'root', 'tbf', ...shape]);
+    },
     close: () => {
       for (const holder of holders) holder.kill('SIGKILL');
     },

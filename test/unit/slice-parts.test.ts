@@ -11,9 +11,9 @@ import { type BorrowedState, type LentState, lentMiB, parseSliceState, sliceWord
 import { diskXml, sliceDiskOf } from '../../agent/hypervisor/libvirt/slice-disks.ts';
 import type { SliceDisk } from '../../agent/hypervisor/slice-disks.ts';
 import { openNbdClient } from '../../agent/nbd/nbd-client.ts';
+import { connectTls, parseAddress, readKey } from '../../agent/psk-tls.ts';
 import { startLender } from '../../agent/slice/lender.ts';
 import { openLocalCopy } from '../../agent/slice/local-copy.ts';
-import { connectTls, parseAddress, readKey } from '../../agent/slice/psk.ts';
 import { returnSlice } from '../../agent/slice/return-slice.ts';
 import { findSlices, startTicks, writeState } from '../../agent/slice/state-files.ts';
 import { systemClock } from '../../shared/clock.ts';

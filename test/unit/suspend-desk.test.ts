@@ -9,13 +9,23 @@ import type { FrameOf } from '../../shared/protocol/frames.ts';
 import { NodeClock, SimulatedTime } from '../../simulation/clock.ts';
 
 const HOST = hostId('kvm1');
+const OTHER = hostId('kvm2');
+const KEY = 'cd'.repeat(32);
 const VM = vmId('6f1b0000-0000-4000-8000-0000000000aa');
 
 function office() {
   const clock = new NodeClock(new SimulatedTime(createPrng(1), Date.UTC(2026, 0, 5)));
   const sent: FrameOf<'suspend'>[] = [];
   const recorded: object[] = [];
-  const state = { connected: true, able: true, killed: null as string | null };
+  const state = {
+    connected: true,
+    able: true,
+    killed: null as string | null,
+    freeMiB: new Map([
+      [HOST, 0],
+      [OTHER, 4096],
+    ]),
+  };
   const orders = new SuspendOrders({
     ...{ clock, epochOf: () => 7, retryMs: 1000, silenceMs: 60_000 },
     send: (_host, frame) => sent.push(frame) > 0,
@@ -27,10 +37,12 @@ function office() {
   const desk = new SuspendDesk({
     ...{ orders, to, calendar: { note: () => undefined, predict: () => null } as unknown as SuspendDeskOptions['calendar'] },
     known: (vm) => (vm === VM ? { name: 'shop-web', host: HOST } : null),
-    hosts: () => [{ id: HOST, connected: state.connected }],
+    hosts: () => [HOST, OTHER].map((id) => ({ id, connected: state.connected })),
     understands: () => state.able,
     killed: () => state.killed,
-    expectedMiB: () => null,
+    expectedMiB: () => 512,
+    freeMiB: (host) => state.freeMiB.get(host) ?? null,
+    newKey: () => KEY,
     onResumed: () => undefined,
   });
   return { desk, orders, sent, recorded, state };
@@ -40,20 +52,20 @@ t.test('tried: the same refusals, and nothing is sent, remembered or written dow
   const { desk, sent, recorded, state } = office();
   for (const order of [
     desk.suspend(VM, 'ada', true),
-    desk.resume(VM, 'ada', true),
+    desk.resume(VM, 'ada', null, true),
     desk.prefetch(VM, 1000, null, 'ada', true),
     desk.release(VM, 'ada', true),
     desk.verify(VM, 'ada', true),
-    ...desk.collect(null, 'ada', true),
+    ...desk.collect(HOST, 'ada', true),
   ])
     t.match(order, { state: 'tried', host: HOST, by: 'ada', outcome: null });
   t.same([sent, recorded, desk.orders()], [[], [], []]);
   state.killed = 'the kill switch is engaged';
   t.throws(() => desk.suspend(VM, 'ada', true), { code: 'CONFLICT', message: /kill switch/ });
   state.able = false;
-  t.throws(() => desk.resume(VM, 'ada', true), { code: 'UNAVAILABLE', message: /snapshotDir/ });
+  t.throws(() => desk.resume(VM, 'ada', null, true), { code: 'UNAVAILABLE', message: /snapshotDir/ });
   state.connected = false;
-  t.throws(() => desk.resume(VM, 'ada', true), { code: 'UNAVAILABLE', message: /not connected/ });
+  t.throws(() => desk.resume(VM, 'ada', null, true), { code: 'UNAVAILABLE', message: /not connected/ });
   t.throws(() => desk.verify(vmId('6f1b0000-0000-4000-8000-0000000000ab'), 'ada', true), { code: 'NOT_FOUND' });
 });
 
@@ -63,7 +75,7 @@ t.test('one order for a VM at a time; it ends once, with its host’s word', asy
   const { id } = desk.suspend(VM, 'ada');
   t.match(sent, [{ orderId: id, order: { action: 'suspend', vm: VM } }]);
   t.match(recorded, [{ kind: 'operator', action: 'suspend asked for', by: 'ada', reason: id }]);
-  t.throws(() => desk.resume(VM, 'bob', true), { code: 'CONFLICT', message: new RegExp(id) });
+  t.throws(() => desk.resume(VM, 'bob', null, true), { code: 'CONFLICT', message: new RegExp(id) });
   t.throws(() => desk.resume(VM, 'bob'), { code: 'CONFLICT' });
   const ended = { outcome: 'applied' as const, reason: '', measured: {}, progress: null, wallMs: 0 };
   const result = { type: 'suspend-result' as const, orderId: id, action: 'suspend' as const, vm: VM, ...ended };
@@ -71,4 +83,36 @@ t.test('one order for a VM at a time; it ends once, with its host’s word', asy
   desk.onResult(HOST, result);
   t.match(desk.orders(), [{ id, state: 'ended', outcome: 'applied' }]);
   t.equal(recorded.length, 2);
+});
+
+t.test('on another host: lent first, brought back there then, and where it was if that cannot', (t) => {
+  const { desk, orders, sent, recorded, state } = office();
+  t.teardown(() => orders.stop());
+  const endsWith = (outcome: 'applied' | 'failed', host: typeof HOST, more: object = {}): void => {
+    const { orderId, order } = sent.at(-1)!;
+    const ended = { outcome, reason: outcome === 'failed' ? 'no room' : '', measured: {}, progress: null, wallMs: 0, ...more };
+    desk.onResult(host, { type: 'suspend-result', orderId, action: order.action, vm: VM, ...ended });
+  };
+  const lent = desk.resume(VM, 'ada', OTHER);
+  t.match(sent.at(-1)?.order, { action: 'lend', vm: VM, to: OTHER, key: KEY });
+  endsWith('applied', HOST, { address: '10.0.0.1:7411' });
+  t.match(sent.at(-1)?.order, { action: 'resume', roomMiB: 512, from: { host: HOST, address: '10.0.0.1:7411', key: KEY } });
+  const there = desk.order(desk.order(lent.id)?.followedBy ?? '');
+  t.match(there, { action: 'resume', host: OTHER, by: 'ada', state: 'working' });
+  endsWith('failed', OTHER);
+  t.match(desk.order(there?.id ?? ''), { outcome: 'failed', reason: 'no room' });
+  const back = desk.order(desk.order(there?.id ?? '')?.followedBy ?? '');
+  t.match(back, { action: 'resume', host: HOST, state: 'working' });
+  t.notHas(sent.at(-1)?.order, { from: {} });
+  endsWith('failed', HOST);
+  t.equal(desk.order(back?.id ?? '')?.followedBy, null, 'there is nothing left to try');
+  t.notMatch(JSON.stringify([desk.orders(), recorded]), KEY, 'nobody is shown the key');
+
+  t.equal(desk.resume(VM, 'ada', 'any', true).action, 'lend', 'its own host has no room');
+  state.freeMiB.set(HOST, 600);
+  t.match(desk.resume(VM, 'ada', 'any', true), { action: 'resume', host: HOST }, 'everything is there');
+  t.throws(() => desk.resume(VM, 'ada', 'kvm9', true), { code: 'NOT_FOUND' });
+  state.able = false;
+  t.throws(() => desk.resume(VM, 'ada', OTHER, true), { code: 'UNAVAILABLE', message: /cannot take part/ });
+  t.end();
 });

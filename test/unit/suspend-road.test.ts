@@ -44,6 +44,9 @@ function savingOnly(state: { power: 'running' | 'off'; saved: boolean; fails: st
     power: async () => state.power,
     cpuMs: async () => 0,
     hasSaved: async () => state.saved,
+    definition: async () => '<domain/>',
+    define: async () => undefined,
+    undefine: async () => undefined,
     calmDown: async () => undefined,
     async save() {
       state.calls.push('save');
@@ -70,6 +73,7 @@ function road(name: string) {
   const suspender = new Suspender({
     ...{ snapshotter: savingOnly(state), store, journal, clock, folder: join(folder, 'ram'), learnMs: 1000, aliveMs: 1000 },
     ...{ speaks: () => null, tell: (_vm, words) => void told.push(words), changed: () => undefined },
+    ...{ adoptKey: async (tenant) => tenant, onTakenBack: () => undefined },
   });
   const work: Promise<void>[] = [];
   const frames: unknown[] = [];
@@ -80,6 +84,7 @@ function road(name: string) {
       log: createLogger(() => undefined, clock, 'info'),
       tenants: () => [],
       storedBytes: () => 0,
+      lendAddress: () => null,
       changed: () => undefined,
     },
     ground: async () => ground,
@@ -153,7 +158,18 @@ t.test('a release ends the prefetches before it and none after it', async (t) =>
       snapshot: 'a'.repeat(64),
       older: [],
     },
-    ...{ sinceMs: 0, memoryBytes: MIB, filledBytes: MIB, ownMemory: null, file: null, touches: null, score: null, problems: [] },
+    ...{
+      sinceMs: 0,
+      memoryBytes: MIB,
+      filledBytes: MIB,
+      ownMemory: null,
+      file: null,
+      touches: null,
+      score: null,
+      problems: [],
+      lentTo: null,
+      from: null,
+    },
   };
   const suspender = {
     recover: async () => undefined,
@@ -164,7 +180,14 @@ t.test('a release ends the prefetches before it and none after it', async (t) =>
     },
   } as unknown as Suspender;
   const desk = new SuspendDesk({
-    ...{ suspender, clock, log: createLogger(() => undefined, clock, 'info'), tenants: () => [], storedBytes: () => 0 },
+    ...{
+      suspender,
+      clock,
+      log: createLogger(() => undefined, clock, 'info'),
+      tenants: () => [],
+      storedBytes: () => 0,
+      lendAddress: () => null,
+    },
     ...{
       changed: () => undefined,
       ground: async () => ({ ...GROUND, phase: 'suspended' as const }),
@@ -191,7 +214,19 @@ t.test('a suspended VM that others started since is never brought back onto its 
   const ownMemory = join(folder, 'web-1.ram');
   const left: SuspendRecord = {
     ...{ vm: VM, name: 'web-1', tenant: 'default', phase: 'suspended', recipe: 'memory-file', reason: '', snapshot: 'ab'.repeat(32) },
-    ...{ older: [], sinceMs: 0, memoryBytes: MIB, filledBytes: MIB, ownMemory, file: null, touches: null, score: null, problems: [] },
+    ...{
+      older: [],
+      sinceMs: 0,
+      memoryBytes: MIB,
+      filledBytes: MIB,
+      ownMemory,
+      file: null,
+      touches: null,
+      score: null,
+      problems: [],
+      lentTo: null,
+      from: null,
+    },
   };
   // Off again by now, while no agent looked, or while one did.
   for (const looked of [false, true]) {
@@ -267,7 +302,16 @@ t.test('what the host itself refuses', (t) => {
 t.test('after the agent died: never back onto a snapshot that the guest may have left', (t) => {
   const record = (phase: SuspendRecord['phase'], file: boolean, recipe: SuspendRecord['recipe'] = 'memory-file'): SuspendRecord => ({
     ...{ vm: VM, name: 'web-1', tenant: 'default', phase, recipe, reason: '', snapshot: 'ab', older: [], sinceMs: 0, memoryBytes: MIB },
-    ...{ filledBytes: MIB, ownMemory: null, file: file ? { dev: 1, ino: 1 } : null, touches: null, score: null, problems: [] },
+    ...{
+      filledBytes: MIB,
+      ownMemory: null,
+      file: file ? { dev: 1, ino: 1 } : null,
+      touches: null,
+      score: null,
+      problems: [],
+      lentTo: null,
+      from: null,
+    },
   });
   const after = (phase: SuspendRecord['phase'], power: 'running' | 'paused' | 'off', file = true): string => {
     const remedy = remedyFor(record(phase, file), power, false);

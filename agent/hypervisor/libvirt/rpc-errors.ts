@@ -6,6 +6,7 @@
 import { type ErrorCode, HeadroomError } from '../../../shared/errors.ts';
 import type { XdrReader } from './xdr.ts';
 
+export const LIBVIRT_NO_DOMAIN = 42;
 export const LIBVIRT_NO_FILTER = 62;
 export const LIBVIRT_NO_METADATA = 80;
 

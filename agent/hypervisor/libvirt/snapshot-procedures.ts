@@ -9,18 +9,22 @@ import { createXdrWriter, type XdrReader, type XdrWriter } from './xdr.ts';
 
 const PROCEDURE = {
   domainCreateXml: 10,
+  domainDefineXml: 11,
   domainLookupByUuid: 24,
   domainResume: 28,
   domainSuspend: 34,
   domainManagedSave: 182,
   domainHasManagedSaveImage: 183,
   domainCreateWithFlags: 196,
+  domainUndefineFlags: 231,
   domainDestroyFlags: 234,
 } as const;
 /** Of the QEMU program. */
 const MONITOR_COMMAND = 1;
 /** virDomainCreateFlags. */
 const START_PAUSED = 1;
+/** virDomainUndefineFlags: metadata of libvirt's own snapshots and checkpoints goes, the firmware's variables stay. */
+const UNDEFINE_MOVED = 2 + 8 + 16;
 /** Starting QEMU takes a second, a restore by libvirt as long as reading the guest's memory does. */
 const START_DEADLINE_MS = 60_000;
 /** Writing and reading the whole memory of a large guest on a slow disk. */
@@ -39,6 +43,12 @@ export function createSnapshotApi(connection: RpcConnection, deadlineMs: number)
     /** Starts a domain from a definition of the moment, paused; one that is defined persistently keeps that definition. */
     async createPaused(xml: string): Promise<DomainRef> {
       return readDomain(await call(PROCEDURE.domainCreateXml, createXdrWriter().string(xml).u32(START_PAUSED), START_DEADLINE_MS));
+    },
+    async define(xml: string): Promise<DomainRef> {
+      return readDomain(await call(PROCEDURE.domainDefineXml, createXdrWriter().string(xml)));
+    },
+    async undefine(domain: DomainRef): Promise<void> {
+      await call(PROCEDURE.domainUndefineFlags, ofDomain(domain).u32(UNDEFINE_MOVED));
     },
     async suspend(domain: DomainRef): Promise<void> {
       await call(PROCEDURE.domainSuspend, ofDomain(domain));

@@ -12,7 +12,8 @@ import type { GuestMachine, SnapshotSupport, VmSnapshotter } from '../snapshotte
 import type { LibvirtOptions } from './adapter.ts';
 import { incomingXml, machineTypeOf, memoryFileOf } from './memory-file-xml.ts';
 import { type OwnSession, openOwnSession } from './own-session.ts';
-import type { DomainRef, LibvirtApi } from './procedures.ts';
+import { type DomainRef, type LibvirtApi, XML_INACTIVE } from './procedures.ts';
+import { LIBVIRT_NO_DOMAIN, LibvirtError } from './rpc-errors.ts';
 import { createSnapshotApi, type SnapshotApi } from './snapshot-procedures.ts';
 import { receiveState, sendState } from './state-stream.ts';
 
@@ -66,6 +67,27 @@ class LibvirtSnapshotter implements VmSnapshotter {
       memoryBytes: memory.memoryBytes,
       machine: { qemuVersion: `${qemu.major}.${qemu.minor}.${qemu.micro}`, machineType: machineTypeOf(domainXml), domainXml },
     };
+  }
+
+  async definition(id: VmId): Promise<string | null> {
+    const { read, snapshot } = await this.#apis();
+    try {
+      return await read.xml(await snapshot.domainByUuid(id), XML_INACTIVE + XML_TO_START);
+    } catch (error) {
+      if (error instanceof LibvirtError && error.libvirtCode === LIBVIRT_NO_DOMAIN) return null;
+      throw error;
+    }
+  }
+
+  async define(id: VmId, xml: string): Promise<void> {
+    const { snapshot } = await this.#apis();
+    const { uuid } = await snapshot.define(xml);
+    if (uuid !== id) throw refused(`the definition is of VM ${uuid}, not of ${id}`);
+  }
+
+  async undefine(id: VmId): Promise<void> {
+    const { snapshot } = await this.#apis();
+    await snapshot.undefine(await snapshot.domainByUuid(id));
   }
 
   async power(id: VmId): Promise<'running' | 'paused' | 'off'> {

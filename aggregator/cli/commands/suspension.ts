@@ -32,9 +32,13 @@ export function bar({ doneBytes, totalBytes, restMs }: NonNullable<SuspendOrderA
   return `[${'#'.repeat(full)}${'.'.repeat(BAR_CHARACTERS - full)}] ${percent(share)} of ${mib(totalBytes)} MiB${left}`;
 }
 
-/** Resolves with the order as it ended. */
+async function now({ api }: CommandContext, order: SuspendOrderAnswer): Promise<SuspendOrderAnswer> {
+  return (await api.get('/v1/suspensions/orders', { query: { id: order.id } })).items[0] ?? order;
+}
+
+/** Resolves with the order as it ended, or the last of those that came of it. */
 async function followed(context: CommandContext, asked: SuspendOrderAnswer): Promise<SuspendOrderAnswer> {
-  const { api, io, values } = context;
+  const { io, values } = context;
   const waitSeconds = Number(values.wait ?? WAIT_SECONDS);
   if (!(waitSeconds >= 1 && waitSeconds <= 86_400))
     throw new HeadroomError('USAGE', `--wait ${values.wait}: seconds from 1 to 86400 are needed`);
@@ -50,7 +54,9 @@ async function followed(context: CommandContext, asked: SuspendOrderAnswer): Pro
       throw new HeadroomError('TIMEOUT', `it is still under way after ${waitSeconds} s; headroom prefetch status shows it`);
     await pause(io, LOOK_MS);
     if (io.stop.aborted) throw new HeadroomError('CANCELLED', 'interrupted; the host goes on with it: headroom prefetch status shows it');
-    order = (await api.get('/v1/suspensions/orders', { query: { id: asked.id } })).items[0] ?? order;
+    order = await now(context, order);
+    // Lent, it is brought back by another order; what failed there may be brought back where it was.
+    while (order.followedBy !== null) order = await now(context, { ...order, id: order.followedBy });
   }
   if (drawn) io.err('\n');
   return order;
@@ -89,13 +95,24 @@ export const resumeVm: ApiCommand = {
   ...common,
   name: 'resume',
   summary: 'brings a suspended VM back as it was',
-  run: (context) => carryOut(context, context.api.send('post', '/v1/vms/{id}/resume', vmOf(context))),
+  details:
+    'On another host it runs as soon as what it touches first is there; the rest of its memory follows. Where that host cannot, it is ' +
+    'brought back where it was suspended.',
+  options: {
+    ...WAIT,
+    to: { type: 'string', value: 'HOST', help: 'there; `any`: its own host where that has room, else the one with the most' },
+  },
+  run(context) {
+    const { to } = context.values;
+    const query = typeof to === 'string' ? { query: { to } } : {};
+    return carryOut(context, context.api.send('post', '/v1/vms/{id}/resume', { ...vmOf(context), ...query }));
+  },
 };
 
 const COLUMNS: readonly Column<SuspensionAnswer>[] = [
   { title: 'VM', text: ({ name }) => name },
   { title: 'HOST', text: ({ host }) => host },
-  { title: 'PHASE', text: ({ phase }) => phase },
+  { title: 'PHASE', text: ({ phase, from, lentTo }) => `${phase}${from ? ` (from ${from})` : ''}${lentTo ? ` (lent to ${lentTo})` : ''}` },
   { title: 'SINCE', text: ({ sinceMs }) => utc(sinceMs) },
   { title: 'BY', text: ({ recipe }) => recipe },
   { title: 'FILLED MIB', right: true, text: ({ filledBytes }) => mib(filledBytes) },

@@ -81,6 +81,11 @@ export class HostRecord {
     this.#grants.push({ monoMs: nowMonoMs, cores: grant.reserveCores, memoryMiB: grant.reserveMiB });
   }
 
+  /** Null = unknown. */
+  get availableMiB(): number | null {
+    return this.#availableMiB;
+  }
+
   snapshot(ownEpoch: number, leaseMs: number, nowMonoMs: number): HostSnapshot | null {
     const facts = this.#facts;
     if (facts === null) return null;

@@ -11,6 +11,12 @@ import { answers, DryRunQuery, findVm, isDryRun, knownHost, type Routes } from '
 
 const VmParams = Type.Object({ id: Type.String({ maxLength: 256, description: 'UUID, or the name where it is unique' }) });
 const OrderQuery = Type.Object({ id: Type.Optional(Type.String({ maxLength: 128, description: 'This one only' })) });
+const Resume = Type.Object({
+  ...DryRunQuery.properties,
+  to: Type.Optional(
+    Type.String({ maxLength: 128, description: 'On this host; `any`: its own where that has room, else the one with the most' }),
+  ),
+});
 const Prefetch = Type.Object(
   {
     holdSeconds: Type.Number({ minimum: 1, maximum: HOLD_MS_MAX / 1000, default: 600, description: 'It waits, paused, no longer' }),
@@ -80,7 +86,18 @@ const orderRoutes: Routes = (app, service) => {
   onVm('/v1/vms/:id/suspend', "Suspend it: memory and devices to its host's snapshot store", (vm, by, dryRun) =>
     service.suspending.suspend(vm, by, dryRun),
   );
-  onVm('/v1/vms/:id/resume', 'Bring it back as it was', (vm, by, dryRun) => service.suspending.resume(vm, by, dryRun));
+  app.post<{ Params: Static<typeof VmParams>; Querystring: Static<typeof Resume> }>(
+    '/v1/vms/:id/resume',
+    {
+      config: operator,
+      schema: { summary: 'Bring it back as it was', tags, params: VmParams, querystring: Resume, response: accepted },
+    },
+    (request, reply) => {
+      const vm = suspendedVm(service, request.params.id);
+      const { to = null } = request.query;
+      return reply.code(202).send(service.suspending.resume(vm, `http ${request.ip}`, to, isDryRun(request)));
+    },
+  );
   onVm('/v1/vms/:id/snapshot/verify', 'Read every byte of its snapshot', (vm, by, dryRun) => service.suspending.verify(vm, by, dryRun));
   app.put<{ Params: Static<typeof VmParams>; Querystring: Dry; Body: Static<typeof Prefetch> }>(
     '/v1/vms/:id/prefetch',

@@ -20,7 +20,9 @@ export const Suspension = Type.Object(
     predictedChunks: Type.Integer({ description: 'Of 64 KiB, fetched before it runs' }),
     hitRate: Nullable(Type.Number({ description: 'Of the last predicted resume: share of what was touched that had been fetched' })),
     wasteRate: Nullable(Type.Number({ description: 'The same: share of what was fetched that was not touched' })),
-    problems: Type.Array(Type.String(), { description: 'What a verification found' }),
+    problems: Type.Array(Type.String(), { description: 'What a verification found, and what it waits for' }),
+    from: Type.Optional(Type.String({ description: 'The host its chunks still come from; absent = all are here' })),
+    lentTo: Type.Optional(Type.String({ description: 'The host that may bring it back; absent = this one alone' })),
     prediction: Nullable(
       Type.Object({
         resumes: Type.Integer({ description: 'It rests on' }),
@@ -54,6 +56,7 @@ export const SuspendOrder = Type.Object(
     outcome: Nullable(Type.Enum(OUTCOMES)),
     reason: Type.String({ description: 'What stood in the way, or what was done instead and why' }),
     endedAtMs: Nullable(UtcMs),
+    followedBy: Nullable(Type.String({ description: 'The order that came of it: lent first, then brought back on the other host' })),
     measured: Type.Record(Type.String(), Type.Union([Type.Number(), Type.String()]), { description: 'Times in ms and bytes, by name' }),
   },
   { $id: 'SuspendOrder' },

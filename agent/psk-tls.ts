@@ -1,11 +1,11 @@
 /**
- * The wire between two hosts of a slice: TLS with a key both know, since what travels is guests' memory. Input: the key's file, an
- * address; output: an encrypted server or connection whose other side has proved that it has the key. ECDHE: who learns the key later
- * cannot read what was sent before.
+ * The wire between two hosts: TLS with a key both know, since what travels is guests' memory. Input: keys, an address; output: an
+ * encrypted server or connection whose other side has proved that it has the key. ECDHE: who learns the key later cannot read what was
+ * sent before.
  */
 import { readFileSync, statSync } from 'node:fs';
 import { connect, createServer, type Server, type TLSSocket } from 'node:tls';
-import { errorText, HeadroomError } from '../../shared/errors.ts';
+import { errorText, HeadroomError } from '../shared/errors.ts';
 
 /** The one suite of OpenSSL that has a shared key, forward secrecy and authenticated encryption; TLS 1.3 has no such choice to make. */
 const TLS = { minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2', ciphers: 'ECDHE-PSK-CHACHA20-POLY1305' } as const;
@@ -27,6 +27,8 @@ export function parseAddress(text: string): Address {
   if (host === undefined || Number(port) > 65_535) throw new HeadroomError('USAGE', `"${text}" is no address; write HOST:PORT`);
   return { host, port: Number(port) };
 }
+
+export const addressText = ({ host, port }: Address): string => (host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`);
 
 /** Throws CONFIG_INVALID when the key is short or others may read it. */
 export function readKey(path: string): Buffer {
@@ -53,15 +55,15 @@ export function readKey(path: string): Buffer {
   return Buffer.from(text, 'hex');
 }
 
-/** `onBorrower`: a connection that has the key, and the name it gave itself (`known` says which names there are). */
-export function serveTls(key: Buffer, known: (name: string) => boolean, onBorrower: (socket: TLSSocket, name: string) => void): Server {
+/** `onPeer`: a connection that has the key of the name it gave itself; null = there is no such name. */
+export function serveTls(keyOf: (name: string) => Buffer | null, onPeer: (socket: TLSSocket, name: string) => void): Server {
   const names = new WeakMap<TLSSocket, string>();
   const server = createServer({
     ...TLS,
     handshakeTimeout: HANDSHAKE_MS,
     pskCallback(socket, name) {
-      if (!known(name)) return null;
-      names.set(socket, name);
+      const key = keyOf(name);
+      if (key !== null) names.set(socket, name);
       return key;
     },
   });
@@ -69,7 +71,7 @@ export function serveTls(key: Buffer, known: (name: string) => boolean, onBorrow
   server.on('secureConnection', (socket) => {
     const name = names.get(socket);
     if (name === undefined) socket.destroy();
-    else onBorrower(socket, name);
+    else onPeer(socket, name);
   });
   // One that fails to prove itself is gone by itself.
   server.on('tlsClientError', () => undefined);
@@ -89,7 +91,7 @@ export function connectTls({ host, port }: Address, key: Buffer, name: string, t
     });
     const fail = (reason: string): void => {
       socket.destroy();
-      reject(new HeadroomError('UNAVAILABLE', `no lender at ${host}:${port}: ${reason}`));
+      reject(new HeadroomError('UNAVAILABLE', `nobody who has the key at ${host}:${port}: ${reason}`));
     };
     const timer = setTimeout(() => fail(`no answer within ${timeoutMs} ms`), timeoutMs);
     socket.once('secureConnect', () => {
