@@ -70,12 +70,13 @@ async function converse(socket: TLSSocket, begin: () => Promise<Lending>): Promi
   const take = createTaker(socket);
   const lending = await begin();
   const pending = new Set<Promise<void>>();
+  const write = writerTo(socket);
   try {
     for (;;) {
       const question = readQuestion(await take(QUESTION_BYTES));
       if (question === null) break;
       while (pending.size >= PENDING_MAX) await Promise.race(pending);
-      const answering: Promise<void> = answered(socket, lending, question).finally(() => pending.delete(answering));
+      const answering: Promise<void> = answered(write, lending, question).finally(() => pending.delete(answering));
       pending.add(answering);
     }
   } finally {
@@ -85,19 +86,34 @@ async function converse(socket: TLSSocket, begin: () => Promise<Lending>): Promi
   }
 }
 
-async function answered(socket: TLSSocket, lending: Lending, { kind, number, name }: Question): Promise<void> {
+type Write = (parts: readonly Buffer[]) => Promise<void>;
+
+/** Resolves when there is room for more: one that is slow to read holds up its own answers. */
+function writerTo(socket: TLSSocket): Write {
+  let room: Promise<void> | null = null;
+  return async (parts) => {
+    if (socket.destroyed) return;
+    let full = false;
+    for (const part of parts) full = !socket.write(part);
+    if (!full) return;
+    room ??= new Promise<void>((resolve) => {
+      const done = (): void => {
+        socket.off('drain', done);
+        socket.off('close', done);
+        room = null;
+        resolve();
+      };
+      socket.on('drain', done);
+      socket.on('close', done);
+    });
+    await room;
+  };
+}
+
+async function answered(write: Write, lending: Lending, { kind, number, name }: Question): Promise<void> {
   const found = await lending.answer(kind, name).then(
     (bytes) => ({ granted: true, bytes }),
     (error: unknown) => ({ granted: false, bytes: Buffer.from(errorText(error)) }),
   );
-  if (socket.destroyed) return;
-  socket.write(answerHead({ number, granted: found.granted, length: found.bytes.length }));
-  if (!socket.write(found.bytes)) await drained(socket);
-}
-
-function drained(socket: TLSSocket): Promise<void> {
-  return new Promise((resolve) => {
-    socket.once('drain', resolve);
-    socket.once('close', resolve);
-  });
+  await write([answerHead({ number, granted: found.granted, length: found.bytes.length }), found.bytes]);
 }

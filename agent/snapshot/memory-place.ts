@@ -8,6 +8,7 @@ import { chown, mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promi
 import { join } from 'node:path';
 import { type Clock, sleep } from '../../shared/clock.ts';
 import { errorText, HeadroomError } from '../../shared/errors.ts';
+import { CHUNK_BYTES } from './chunk.ts';
 import { deviceNumber, type FileIdentity } from './device-number.ts';
 import { type NbdServer, serveNbd } from './nbd-server.ts';
 import type { OpenSnapshot } from './snapshot-store.ts';
@@ -21,6 +22,9 @@ export const FOLDER_MODE = 0o711;
 const RECONNECT_SECONDS = 86_400;
 /** Dirty pages of a FUSE file are throttled at this percentage of the host's, one unless told: a guest's memory is nothing but. */
 const DIRTY_PERCENT = 100;
+
+/** Half of it before a page that is touched, half after. Twice as much fetched a neighbour along with each chunk. */
+const READ_AROUND_BYTES = CHUNK_BYTES;
 
 /** Told the bytes fetched so far; the next chunk waits for what it answers. */
 export type OnFetched = (doneBytes: number) => unknown;
@@ -123,7 +127,7 @@ async function showFile(folder: string, bytes: number, clock: Clock): Promise<Fi
     if (daemon.ended()) throw new Error(`qemu-storage-daemon ended: ${await words()}`);
     const now = await stat(path);
     if (now.dev !== before.dev) {
-      await liftDirtyLimit(now.dev);
+      await tuneDevice(now.dev);
       return { dev: now.dev, ino: now.ino };
     }
     await sleep(clock, POLL_MS);
@@ -132,12 +136,13 @@ async function showFile(folder: string, bytes: number, clock: Clock): Promise<Fi
 }
 
 /** Where the kernel does not let us, a guest that writes much is slower until its memory has been written to the overlay. */
-async function liftDirtyLimit(device: number): Promise<void> {
+async function tuneDevice(device: number): Promise<void> {
   const { major, minor } = deviceNumber(device);
   const folder = `/sys/class/bdi/${major}:${minor}`;
   for (const [name, value] of [
     ['strict_limit', 0],
     ['max_ratio', DIRTY_PERCENT],
+    ['read_ahead_kb', READ_AROUND_BYTES / 1024],
   ] as const) {
     await writeFile(join(folder, name), String(value)).catch(() => undefined);
   }
