@@ -164,6 +164,7 @@ export const HOST_OPTIONS = {
 export const RESTORE_OPTIONS = {
   connect: HOST_OPTIONS.connect,
   stateDir: HOST_OPTIONS.stateDir,
+  snapshotRamDir: HOST_OPTIONS.snapshotRamDir,
   all: { kind: truth, default: false, value: '', help: 'every VM of this host' },
   vm: { kind: orNull(text), default: null, value: 'UUID', help: 'this VM only' },
 } satisfies Options;

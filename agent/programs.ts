@@ -42,6 +42,7 @@ const parts = {
   readyProbe: () => import('./actuators/ready-probe.ts'),
   look: () => import('./look.ts'),
   restore: () => import('./restore.ts'),
+  unusedPlaces: () => import('./snapshot/unused-places.ts'),
   webSocket: () => import('../shared/net/websocket.ts'),
   virtioChannel: () => import('../shared/net/virtio-channel.ts'),
   vmCounters: () => import('./collectors/vm-counters.ts'),
@@ -249,11 +250,19 @@ async function runRestore(args: readonly string[]): Promise<number> {
   try {
     const lines = await restore(hypervisor, openStateDir(config.stateDir), only);
     for (const { name, vm, what, ok, detail } of lines) console.log(`${ok ? 'ok  ' : 'FAIL'} ${name} ${vm} ${what}: ${detail}`);
-    if (lines.length === 0) console.log('nothing to restore: Headroom has written nothing that is in force here');
+    // Where the service suspended VMs: what shows the memory of guests that are gone would stay until the host is restarted.
+    const gone = only === null && lines.every(({ ok }) => ok) ? await clearedPlaces(config.snapshotRamDir) : [];
+    for (const vm of gone) console.log(`ok   - ${vm} memory: what showed it is gone, no guest lived on it`);
+    if (lines.length + gone.length === 0) console.log('nothing to restore: Headroom has written nothing that is in force here');
     return lines.every(({ ok }) => ok) ? 0 : 1;
   } finally {
     await hypervisor.close();
   }
+}
+
+async function clearedPlaces(ramDir: string): Promise<string[]> {
+  const { clearUnused, placesIn } = await parts.unusedPlaces();
+  return clearUnused(placesIn(ramDir), () => false);
 }
 
 async function runLook(args: readonly string[]): Promise<number> {

@@ -14,6 +14,7 @@ import { openLocalFiles } from './snapshot/local-files.ts';
 import { FOLDER_MODE } from './snapshot/memory-place.ts';
 import { openSnapshotStore } from './snapshot/snapshot-store.ts';
 import { createTenantKeys } from './snapshot/tenant-keys.ts';
+import { placesIn } from './snapshot/unused-places.ts';
 import { openSuspendJournal } from './suspend-journal.ts';
 
 export interface SuspendPlaces {
@@ -43,7 +44,7 @@ export async function openSuspendMeans(places: SuspendPlaces, snapshotter: VmSna
   const keys = createTenantKeys(keyFiles);
   const owner = qemuOwner();
   return {
-    ...{ tenantLabel, learnMs, aliveMs, folder: join(ramDir, 'resumed') },
+    ...{ tenantLabel, learnMs, aliveMs, folder: placesIn(ramDir) },
     ...(owner === null ? {} : { owner }),
     snapshotter,
     lendAt: listen === null ? null : lendAddress(listen),

@@ -35,6 +35,7 @@ export async function placeWhole(
       path,
       identity: { dev, ino },
       warm: async () => 0,
+      alone: (work) => work(),
       // Nobody sees what is touched of a plain file.
       touched: () => true,
       touchedChunks: 0,

@@ -94,7 +94,9 @@ export async function prepareResume(deps: ResumeDeps, snapshot: OpenSnapshot, ah
   }
   const pid = ahead.predicted.length === 0 ? null : await qemuProcess(vm, place.identity);
   const wanted = ahead.predicted.filter((chunk) => !ahead.isProbe(chunk));
-  const inPlace = pid === null ? new Set<number>() : await putInPlace({ pid, file: place.identity }, wanted, stopped);
+  const put = (): Promise<Set<number>> =>
+    pid === null ? Promise.resolve(new Set<number>()) : putInPlace({ pid, file: place.identity }, wanted, stopped);
+  const inPlace = await place.alone(put);
   return {
     bytesFirst: warmed.value,
     snapshot,

@@ -18,6 +18,7 @@ import { CHUNK_BYTES } from '../snapshot/chunk.ts';
 import { clearPlace } from '../snapshot/memory-place.ts';
 import { freeOwnMemory } from '../snapshot/own-memory.ts';
 import type { SavedSnapshot, SnapshotStore } from '../snapshot/snapshot-store.ts';
+import { clearUnused } from '../snapshot/unused-places.ts';
 import type { SuspendJournal } from '../suspend-journal.ts';
 import { Arrivals, type Origin } from './arrivals.ts';
 import { type Live, ResumeLearner } from './resume-learner.ts';
@@ -63,6 +64,9 @@ export type OnProgress = (doneBytes: number, totalBytes: number) => unknown;
 
 /** A guest that does nothing at all still takes this much to come back. */
 const ALIVE_CPU_MS = 10;
+/** Phases in which nothing shows a VM's memory. */
+const NO_PLACE: ReadonlySet<SuspendPhase | null> = new Set<SuspendPhase | null>([null, 'suspended', 'away']);
+const LEFT_BEHIND = 'what showed its memory was left by an agent before, and is gone: no guest lived on it';
 /** A broken chunk stays broken another way, and a host that is away stays away. */
 const ENDS_IT: ReadonlySet<string> = new Set(['STORE_CORRUPT', 'CONFLICT', 'UNAVAILABLE', 'CANCELLED']);
 const WAITS = 'it waits for chunk';
@@ -112,6 +116,7 @@ export class Suspender {
     if (this.#left === null) {
       problems.push(...this.#book.load());
       this.#left = new Set(this.records().map(({ vm }) => vm));
+      problems.push(...(await this.#clearUnused()));
     }
     for (const vm of this.#left) {
       try {
@@ -124,6 +129,17 @@ export class Suspender {
       }
     }
     return problems;
+  }
+
+  /** What agents before us left of places that no guest lives on. */
+  async #clearUnused(): Promise<string[]> {
+    const known = (vm: string): boolean => !NO_PLACE.has(this.phase(vm as VmId));
+    try {
+      for (const vm of await clearUnused(this.#options.folder, known)) this.#options.tell(vm as VmId, LEFT_BEHIND);
+      return [];
+    } catch (error) {
+      return [`what earlier agents left could not be cleared away: ${errorText(error)}`];
+    }
   }
 
   /** Throws when neither way worked; the VM then runs as before. */

@@ -8,7 +8,6 @@ import { chown, mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promi
 import { join } from 'node:path';
 import { type Clock, sleep } from '../../shared/clock.ts';
 import { errorText, HeadroomError } from '../../shared/errors.ts';
-import { CHUNK_BYTES } from './chunk.ts';
 import { deviceNumber, type FileIdentity } from './device-number.ts';
 import { type NbdServer, serveNbd } from './nbd-server.ts';
 import type { OpenSnapshot } from './snapshot-store.ts';
@@ -23,8 +22,11 @@ const RECONNECT_SECONDS = 86_400;
 /** Dirty pages of a FUSE file are throttled at this percentage of the host's, one unless told: a guest's memory is nothing but. */
 const DIRTY_PERCENT = 100;
 
-/** Half of it before a page that is touched, half after. Twice as much fetched a neighbour along with each chunk. */
-const READ_AROUND_BYTES = CHUNK_BYTES;
+/** Four mebibytes: what several vCPUs go through at once. */
+const RECENT_CHUNKS = 64;
+
+/** Chunks fetched ahead of the guest. */
+const FETCHED_AT_ONCE = 8;
 
 /** Told the bytes fetched so far; the next chunk waits for what it answers. */
 export type OnFetched = (doneBytes: number) => unknown;
@@ -37,6 +39,11 @@ export interface MemoryPlace {
   readonly order: readonly number[];
   /** Fetches these into this process's memory, verified, in this order; answers the bytes of those that hold something. */
   warm(chunks: readonly number[], cancelled?: () => boolean, onProgress?: OnFetched): Promise<number>;
+  /**
+   * While this works on the paused guest's memory, what the kernel reads around it is not fetched from another host: around a touched page
+   * of memory for which QEMU asks huge pages that is two mebibytes. A read of one page is always answered.
+   */
+  alone<T>(work: () => Promise<T>): Promise<T>;
   /** Has been needed since the place was made; one that has not is as in the snapshot. */
   touched(chunk: number): boolean;
   readonly touchedChunks: number;
@@ -105,8 +112,8 @@ const MEMORY = 'memory';
 /** The guest's memory within a place. */
 export const memoryAt = (folder: string): string => join(folder, MEMORY);
 
-function serveChunks({ snapshot, folder, clock, onStuck }: PlaceOptions, { chunk, given }: Ahead): Promise<NbdServer> {
-  return serveNbd({ path: join(folder, SOCKET), bytes: snapshot.manifest.facts.memoryBytes, clock, chunk, given, onStuck });
+function serveChunks({ snapshot, folder, clock, onStuck }: PlaceOptions, { chunk, given, unwanted }: Ahead): Promise<NbdServer> {
+  return serveNbd({ path: join(folder, SOCKET), bytes: snapshot.manifest.facts.memoryBytes, clock, chunk, given, unwanted, onStuck });
 }
 
 async function showFile(folder: string, bytes: number, clock: Clock): Promise<FileIdentity> {
@@ -127,7 +134,7 @@ async function showFile(folder: string, bytes: number, clock: Clock): Promise<Fi
     if (daemon.ended()) throw new Error(`qemu-storage-daemon ended: ${await words()}`);
     const now = await stat(path);
     if (now.dev !== before.dev) {
-      await tuneDevice(now.dev);
+      await liftDirtyLimit(now.dev);
       return { dev: now.dev, ino: now.ino };
     }
     await sleep(clock, POLL_MS);
@@ -136,13 +143,12 @@ async function showFile(folder: string, bytes: number, clock: Clock): Promise<Fi
 }
 
 /** Where the kernel does not let us, a guest that writes much is slower until its memory has been written to the overlay. */
-async function tuneDevice(device: number): Promise<void> {
+async function liftDirtyLimit(device: number): Promise<void> {
   const { major, minor } = deviceNumber(device);
   const folder = `/sys/class/bdi/${major}:${minor}`;
   for (const [name, value] of [
     ['strict_limit', 0],
     ['max_ratio', DIRTY_PERCENT],
-    ['read_ahead_kb', READ_AROUND_BYTES / 1024],
   ] as const) {
     await writeFile(join(folder, name), String(value)).catch(() => undefined);
   }
@@ -157,8 +163,32 @@ type Ahead = ReturnType<typeof createAhead>;
 function createAhead(snapshot: OpenSnapshot) {
   const held = new Map<number, Buffer>();
   const givenBytes = new Map<number, number>();
+  const recent = new Map<number, Buffer>();
+  let alone = false;
+  /** The kernel asks for a chunk page by page where its own reading ahead was refused. */
+  const decoded = async (index: number): Promise<Buffer> => {
+    const contents = recent.get(index) ?? (await snapshot.chunk(index));
+    recent.delete(index);
+    recent.set(index, contents);
+    const oldest = recent.size > RECENT_CHUNKS ? recent.keys().next().value : undefined;
+    if (oldest !== undefined) recent.delete(oldest);
+    return contents;
+  };
   return {
-    chunk: async (index: number): Promise<Buffer> => held.get(index) ?? snapshot.chunk(index),
+    chunk: async (index: number): Promise<Buffer> => held.get(index) ?? decoded(index),
+    unwanted(first: number, last: number): boolean {
+      if (!alone) return false;
+      for (let index = first; index <= last; index++) if (!held.has(index) && !snapshot.here(index)) return true;
+      return false;
+    },
+    async alone<T>(work: () => Promise<T>): Promise<T> {
+      alone = true;
+      try {
+        return await work();
+      } finally {
+        alone = false;
+      }
+    },
     given(index: number, bytes: number): void {
       const contents = held.get(index);
       if (contents === undefined) return;
@@ -168,16 +198,20 @@ function createAhead(snapshot: OpenSnapshot) {
     },
     async fetch(chunks: readonly number[], cancelled: () => boolean, onProgress?: OnFetched): Promise<number> {
       const { memory } = snapshot.manifest;
+      const rest = chunks.values();
       let bytes = 0;
-      for (const chunk of chunks) {
-        if (cancelled()) break;
-        const kind = memory[chunk]?.kind ?? 'zero';
-        if (kind === 'zero') continue;
-        const contents = await snapshot.chunk(chunk);
-        held.set(chunk, contents);
-        bytes += contents.length;
-        await onProgress?.(bytes);
-      }
+      const some = async (): Promise<void> => {
+        for (const chunk of rest) {
+          if (cancelled()) break;
+          if ((memory[chunk]?.kind ?? 'zero') === 'zero') continue;
+          const contents = await snapshot.chunk(chunk);
+          held.set(chunk, contents);
+          bytes += contents.length;
+          await onProgress?.(bytes);
+        }
+      };
+      // Side by side: what is far away takes its time.
+      await Promise.all(Array.from({ length: FETCHED_AT_ONCE }, some));
       return bytes;
     },
   };
@@ -213,6 +247,10 @@ class LazyPlace implements MemoryPlace {
 
   touched(chunk: number): boolean {
     return this.#server.asked(chunk) || this.#before(chunk);
+  }
+
+  alone<T>(work: () => Promise<T>): Promise<T> {
+    return this.#ahead.alone(work);
   }
 
   warm(chunks: readonly number[], cancelled = () => false, onProgress?: OnFetched): Promise<number> {

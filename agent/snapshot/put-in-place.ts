@@ -5,7 +5,7 @@
  */
 import { type FileHandle, open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CHUNK_BYTES, PAGE_BYTES } from './chunk.ts';
+import { CHUNK_BYTES } from './chunk.ts';
 import type { FileIdentity } from './device-number.ts';
 import { mappingsIn } from './touched-chunks.ts';
 
@@ -36,11 +36,7 @@ export async function putInPlace(
       const mapping = mappings.find(({ offset, bytes: length }) => at >= offset && at < offset + length);
       if (mapping === undefined) continue;
       const length = Math.min(CHUNK_BYTES, mapping.offset + mapping.bytes - at);
-      const from = mapping.start + at - mapping.offset;
-      // The kernel reads as much before a page as after it: from its middle this chunk and no other.
-      const middle = Math.min(CHUNK_BYTES / 2, length - PAGE_BYTES);
-      await memory.read(bytes, 0, PAGE_BYTES, from + middle);
-      const { bytesRead } = await memory.read(bytes, 0, length, from);
+      const { bytesRead } = await memory.read(bytes, 0, length, mapping.start + at - mapping.offset);
       if (bytesRead === length) placed.add(chunk);
     }
   } catch {

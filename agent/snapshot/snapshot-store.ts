@@ -14,6 +14,7 @@ import {
   encodeManifest,
   type Manifest,
   recordsOf,
+  recordsOfEntry,
   type SnapshotFacts,
 } from './manifest.ts';
 import { openRecordStore, type RecordStore, type SweepReport } from './record-store.ts';
@@ -54,6 +55,8 @@ export interface OpenSnapshot {
   /** One chunk of memory, verified. Throws STORE_CORRUPT when it is not what the manifest says. */
   chunk(index: number): Promise<Buffer>;
   state(): Promise<Buffer>;
+  /** What this chunk consists of lies in this store: nobody else is asked for it. */
+  here(index: number): boolean;
   /** Until then a collection leaves its records, also after the snapshot was removed. */
   close(): void;
 }
@@ -249,6 +252,7 @@ class Store implements SnapshotStore {
         for (const index of manifest.state.keys()) parts.push(await chunk(manifest.state, index, stateBytes));
         return Buffer.concat(parts);
       },
+      here: (index) => recordsOfEntry(manifest.memory[index] ?? { kind: 'zero' }).every((digest) => this.#records.has(digest)),
       close: () => void this.#open.delete(manifest),
     };
   }

@@ -58,6 +58,18 @@ async function daemonsAt(path: string, procfs: string): Promise<number[]> {
   return found;
 }
 
+/** Where those of this machine show something. */
+export async function daemonPaths(procfs = '/proc'): Promise<string[]> {
+  const paths: string[] = [];
+  for (const name of await readdir(procfs)) {
+    if (!/^\d+$/.test(name)) continue;
+    const words = (await readFile(join(procfs, name, 'cmdline'), 'utf8').catch(() => '')).split('\0');
+    if (words[0]?.endsWith(PROGRAM) !== true) continue;
+    for (const word of words) paths.push(...(/(?:^|,)mountpoint=([^,]+),/.exec(word)?.slice(1) ?? []));
+  }
+  return paths;
+}
+
 /** An ended process that nobody has collected yet has no words any more. */
 async function isOf(pid: number, path: string, procfs: string): Promise<boolean> {
   const words = (await readFile(join(procfs, String(pid), 'cmdline'), 'utf8').catch(() => '')).split('\0');

@@ -3,7 +3,7 @@
  * refused where it should be, told to ledger and owner; and after the agent died at any moment what is done fits what is true.
  */
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -16,6 +16,7 @@ import { SuspendDesk } from '../../agent/loops/suspend-desk.ts';
 import { Suspender } from '../../agent/loops/suspender.ts';
 import type { SnapshotStore } from '../../agent/snapshot/snapshot-store.ts';
 import { endDaemons } from '../../agent/snapshot/storage-daemon.ts';
+import { clearUnused } from '../../agent/snapshot/unused-places.ts';
 import { openSuspendJournal } from '../../agent/suspend-journal.ts';
 import { SuspendOrders } from '../../aggregator/execute/suspend-orders.ts';
 import { sleep } from '../../shared/clock.ts';
@@ -272,6 +273,34 @@ t.test('a process that cannot be ended is waited for no longer than that', async
   // As of one that hangs in the kernel: still there after it was killed.
   writeFileSync(join(procfs, String(child.pid), 'cmdline'), 'qemu-storage-daemon\0--export\0type=fuse,mountpoint=/run/x/memory,\0');
   await t.rejects(endDaemons('/run/x/memory', procfs, { termMs: 20, killMs: 20 }), { code: 'ENVIRONMENT', message: /does not end/ });
+});
+
+t.test('what shows memory to nobody is ended, and what a guest lives on is not', async (t) => {
+  const places = join(folder, 'places');
+  const pretend = (name: string, ...words: string[]) => {
+    mkdirSync(join(places, name), { recursive: true });
+    // Its words name what a daemon or a QEMU does; that it sleeps nobody asks.
+    const child = spawn('sh', ['-c', 'sleep 60; :', ...words], { argv0: 'qemu-storage-daemon', stdio: 'ignore' });
+    t.teardown(() => child.kill('SIGKILL'));
+    return child;
+  };
+  const shows = (name: string): string => `type=fuse,mountpoint=${join(places, name, 'memory')},writable=on`;
+  const daemons = {
+    left: pretend('left', shows('left')),
+    known: pretend('known', shows('known')),
+    lived: pretend('lived', shows('lived')),
+  };
+  const guest = spawn('sh', ['-c', 'sleep 60; :', `memory-backend-file,mem-path=${join(places, 'lived', 'memory')},share=on`]);
+  t.teardown(() => guest.kill('SIGKILL'));
+  rmSync(join(places, 'left'), { recursive: true });
+  mkdirSync(join(places, 'empty'));
+  t.same((await clearUnused(places, (vm) => vm === 'known')).toSorted(), ['empty', 'left']);
+  t.equal(
+    daemons.left.signalCode ?? (await new Promise((resolve) => daemons.left.once('exit', (_code, signal) => resolve(signal)))),
+    'SIGTERM',
+  );
+  t.same([daemons.known.signalCode, daemons.lived.signalCode], [null, null]);
+  t.same(readdirSync(places).toSorted(), ['known', 'lived']);
 });
 
 t.test('what the host itself refuses', (t) => {
