@@ -2,7 +2,8 @@
  * What two host agents say to each other about a snapshot that one holds and the other brings back. Pure: questions and answers as
  * bytes. Many questions may be under way; each has a number, which its answer carries.
  */
-import { DIGEST_BYTES } from './seal.ts';
+/** Of a digest. Here again: what makes digests brings machine code along, which a host agent without a place for snapshots has not. */
+const NAME_BYTES = 32;
 
 /**
  * about: the VM, as JSON; manifest and record: as they are sealed; going: may the VM run on the asker's host; done: nothing more is
@@ -18,9 +19,9 @@ export interface Question {
   name: string;
 }
 
-export const QUESTION_BYTES = 1 + 4 + DIGEST_BYTES;
+export const QUESTION_BYTES = 1 + 4 + NAME_BYTES;
 export const ANSWER_HEAD_BYTES = 4 + 1 + 4;
-export const NO_NAME = '0'.repeat(2 * DIGEST_BYTES);
+export const NO_NAME = '0'.repeat(2 * NAME_BYTES);
 
 export interface AnswerHead {
   number: number;
