@@ -117,6 +117,10 @@ t.test('groups: listed with why, shown with their members, too late is told', as
   t.equal((await world.run('group show nothing')).code, 3);
   t.match((await world.run('demand show web')).out, /cpu \(cores\) +0\.9 +1\.4 .* 0\.5 +1\.5/);
   t.equal((await world.run('demand show nothing')).code, 3);
+  t.match(await world.run('group hand-over web 6f1b0000-0000-4000-8000-000000000002 --dry-run'), {
+    code: 0,
+    out: /^not done \(--dry-run\): /,
+  });
   t.equal((await world.run('group hand-over web 6f1b0000-0000-4000-8000-000000000002')).code, 0);
   t.match(await world.run('group give-back web 6f1b0000-0000-4000-8000-000000000001'), { code: 1, err: /was made by Headroom/ });
 });

@@ -5,6 +5,7 @@ import type { ApiCommand, CommandContext } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { type Column, printable, table } from '../output.ts';
 import { utc } from '../words.ts';
+import { DRY_RUN, isDryRun, notDone } from './dry-run.ts';
 import { show } from './show.ts';
 
 const WHO = {
@@ -71,10 +72,10 @@ export const agentRotate: ApiCommand = {
   summary: 'have an agent make itself a new key, now',
   args: [],
   watches: 'never',
-  options: WHO,
+  options: { ...WHO, ...DRY_RUN },
   async run(context) {
-    const key = await context.api.send('post', '/v1/agent-keys/rotate', { body: who(context) });
-    show(context, key, () => printable(`${key.agent} connects anew and replaces key ${key.keyId}`).concat('\n'));
+    const key = await context.api.send('post', '/v1/agent-keys/rotate', { query: { dryRun: isDryRun(context) }, body: who(context) });
+    show(context, key, () => printable(`${notDone(context)}${key.agent} connects anew and replaces key ${key.keyId}`).concat('\n'));
     return EXIT.ok;
   },
 };
@@ -85,14 +86,14 @@ export const agentRevoke: ApiCommand = {
   summary: "end an agent's key and its connection, at once",
   args: [],
   watches: 'never',
-  options: { ...WHO, reason: { type: 'string', value: 'TEXT', help: 'goes into the ledger' } },
+  options: { ...WHO, reason: { type: 'string', value: 'TEXT', help: 'goes into the ledger' }, ...DRY_RUN },
   details:
     'What is in force on its host stays; its fail-safe acts when the lease ends. To let it back in: headroom-agent forget-key there, and a new token.',
   async run(context) {
     const { reason } = context.values;
     const body = { ...who(context), reason: typeof reason === 'string' && reason !== '' ? reason : 'at the command line' };
-    const key = await context.api.send('delete', '/v1/agent-keys', { body });
-    show(context, key, () => printable(`key ${key.keyId} of ${key.agent} is revoked`).concat('\n'));
+    const key = await context.api.send('delete', '/v1/agent-keys', { query: { dryRun: isDryRun(context) }, body });
+    show(context, key, () => printable(`${notDone(context)}key ${key.keyId} of ${key.agent} is revoked`).concat('\n'));
     return EXIT.ok;
   },
 };

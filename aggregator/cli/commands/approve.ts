@@ -6,6 +6,7 @@ import { settingWords } from '../../core/plan/words.ts';
 import type { ApiCommand, CommandContext } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { type Column, printable, table } from '../output.ts';
+import { DRY_RUN, isDryRun } from './dry-run.ts';
 import { show } from './show.ts';
 
 type Recommendation = ItemOf<'/v1/recommendations'>;
@@ -20,8 +21,6 @@ const COLUMNS: readonly Column<Recommendation>[] = [
   { title: 'WHY', wide: true, text: ({ reason }) => reason },
 ];
 
-const DRY_RUN = { 'dry-run': { type: 'boolean', help: 'only tell what would be done' } } as const;
-
 function resourceOf(command: string, text: string | undefined): Resource {
   const found = RESOURCES.find((each) => each === text);
   if (found === undefined) throw new HeadroomError('USAGE', `${command}: "${text}" is no resource: there are ${RESOURCES.join(', ')}`);
@@ -34,8 +33,6 @@ function tellChange(context: CommandContext, done: Pick<Recommendation, 'vmName'
   show(context, done, () => `${isDryRun(context) ? `not ${verb} (--dry-run)` : verb}: ${printable(words)}\n`);
   return EXIT.ok;
 }
-
-const isDryRun = ({ values }: CommandContext): boolean => values['dry-run'] === true;
 
 /** What approve and rollback have in common: one VM, one resource, once. */
 const ONE_CHANGE = { kind: 'api', args: ['VM', 'RESOURCE'], watches: 'never', options: DRY_RUN } as const;

@@ -5,6 +5,7 @@ import type { ApiCommand } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { type Column, table } from '../output.ts';
 import { utc } from '../words.ts';
+import { DRY_RUN, isDryRun, notDone } from './dry-run.ts';
 import { show } from './show.ts';
 
 const COLUMNS: readonly Column<GroupAnswer>[] = [
@@ -55,29 +56,29 @@ export const groupShow: ApiCommand = {
   },
 };
 
-type AskMember = (api: ApiClient, path: { name: string; vm: string }) => Promise<GroupAnswer>;
+type AskMember = (api: ApiClient, request: { path: { name: string; vm: string }; query: { dryRun: boolean } }) => Promise<GroupAnswer>;
 
 /** A command about one member: what is asked of it, and its group as it is then. */
 const aboutMember = (name: string, summary: string, ask: AskMember): ApiCommand => ({
-  ...{ kind: 'api', name, summary, args: ['NAME', 'ID'], watches: 'never' },
+  ...{ kind: 'api', name, summary, args: ['NAME', 'ID'], watches: 'never', options: DRY_RUN },
   async run(context) {
     const [group = '', vm = ''] = context.positionals;
-    const answer = await ask(context.api, { name: group, vm });
-    show(context, answer, (wide) => table(answer.members, MEMBERS, wide));
+    const answer = await ask(context.api, { path: { name: group, vm }, query: { dryRun: isDryRun(context) } });
+    show(context, answer, (wide) => `${notDone(context)}${table(answer.members, MEMBERS, wide)}`);
     return EXIT.ok;
   },
 });
 
-export const groupUndo = aboutMember('group undo', 'takes back a member that drains or is stopped', (api, path) =>
-  api.send('post', '/v1/groups/{name}/members/{vm}/undo', { path }),
+export const groupUndo = aboutMember('group undo', 'takes back a member that drains or is stopped', (api, request) =>
+  api.send('post', '/v1/groups/{name}/members/{vm}/undo', request),
 );
 export const groupHandOver = aboutMember(
   'group hand-over',
   'hands a VM made by others over: it may be drained, stopped and started with its group; it is never removed',
-  (api, path) => api.send('put', '/v1/groups/{name}/members/{vm}', { path }),
+  (api, request) => api.send('put', '/v1/groups/{name}/members/{vm}', request),
 );
 export const groupGiveBack = aboutMember(
   'group give-back',
   'gives a VM that was handed over back to its owner, as it is now',
-  (api, path) => api.send('delete', '/v1/groups/{name}/members/{vm}', { path }),
+  (api, request) => api.send('delete', '/v1/groups/{name}/members/{vm}', request),
 );

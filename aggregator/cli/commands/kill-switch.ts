@@ -4,11 +4,11 @@ import type { Answer } from '../../client/words.ts';
 import type { ApiCommand, CommandContext } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { printable } from '../output.ts';
+import { DRY_RUN, isDryRun, notDone } from './dry-run.ts';
 import { show } from './show.ts';
 
 const REASON = { reason: { type: 'string', value: 'TEXT', help: 'goes into the ledger' } } as const;
 const HOST = { host: { type: 'string', value: 'HOST', help: 'only this host' } } as const;
-const DRY_RUN = { 'dry-run': { type: 'boolean', help: 'only tell what would be done' } } as const;
 const SCOPE = { ...HOST, vm: { type: 'string', value: 'NAME', help: 'only this VM' }, ...REASON, ...DRY_RUN } as const;
 
 /** The API takes no longer ones. */
@@ -27,7 +27,7 @@ const optionOf = ({ values }: CommandContext, name: string): string | undefined 
 async function turn(context: CommandContext, command: string, { host, vm }: Scope, engaged: boolean): Promise<string> {
   if (host !== undefined && vm !== undefined) throw new HeadroomError('USAGE', `${command}: name a host or a VM, not both`);
   const reason = optionOf(context, 'reason') || `by ${context.io.env.USER ?? 'someone'} at the command line`;
-  const dryRun = context.values['dry-run'] === true;
+  const dryRun = isDryRun(context);
   const body = {
     reason: reason.slice(0, REASON_LETTERS_MAX),
     ...(host === undefined ? {} : { host }),
@@ -36,7 +36,7 @@ async function turn(context: CommandContext, command: string, { host, vm }: Scop
   const answer = await context.api.send(engaged ? 'put' : 'delete', '/v1/kill-switch', { query: { dryRun }, body });
   const where = vm === undefined ? (host === undefined ? 'the whole fleet' : `host ${host}`) : `VM ${vm}`;
   const done = engaged ? `engaged for ${where}: nothing is changed any more, what is in force stays` : `released for ${where}`;
-  show(context, answer, () => `${dryRun ? 'not done (--dry-run): ' : ''}kill switch ${printable(done)}\n`);
+  show(context, answer, () => `${notDone(context)}kill switch ${printable(done)}\n`);
   return where;
 }
 

@@ -7,6 +7,7 @@ import { EXIT } from '../exit-codes.ts';
 import { type Column, printable, table } from '../output.ts';
 import { utc } from '../words.ts';
 import { secondsOf } from './agent-key.ts';
+import { DRY_RUN, isDryRun, notDone } from './dry-run.ts';
 import { show } from './show.ts';
 
 function labelsOf(text: string): Record<string, string> {
@@ -76,9 +77,11 @@ export const tokenRevoke: ApiCommand = {
   summary: 'end an API token, at once',
   args: ['NAME'],
   watches: 'never',
+  options: DRY_RUN,
   async run(context) {
-    const revoked = await context.api.send('delete', '/v1/api-tokens/{id}', { path: { id: context.positionals[0]! } });
-    show(context, revoked, () => printable(`token ${revoked.name} is revoked`).concat('\n'));
+    const request = { path: { id: context.positionals[0]! }, query: { dryRun: isDryRun(context) } };
+    const revoked = await context.api.send('delete', '/v1/api-tokens/{id}', request);
+    show(context, revoked, () => printable(`${notDone(context)}token ${revoked.name} is revoked`).concat('\n'));
     return EXIT.ok;
   },
 };
