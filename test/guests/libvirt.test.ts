@@ -238,7 +238,25 @@ t.test('guest reboot: the balloon is gone until its driver comes, the target is 
   t.equal((await hypervisor.stats(['balloon'], [FIRST])).stats[0]?.balloon?.actualMiB, 192);
   await until('full boot memory to be told', () => events.some((event) => event.kind === 'balloon' && event.actualMiB === 192));
   await until('the balloon to come back', async () => (await hypervisor.readSetting(FIRST, 'memory')).memoryMiB <= 161, 180_000);
+
+  // Given back while it boots: its driver finds nothing to do, and QEMU goes on telling the size from before.
+  await hypervisor.setStatsPeriod(FIRST, 1);
+  await hypervisor.writeSetting(FIRST, { resource: 'memory', memoryMiB: 112 });
+  await until('the balloon again', async () => (await hypervisor.readSetting(FIRST, 'memory')).memoryMiB <= 113);
+  events.length = 0;
+  virsh(libvirtd.socket, 'reset', first.name);
+  await until('the second reboot', () => events.some((event) => event.kind === 'lifecycle' && event.detail === 'rebooted'));
   await hypervisor.writeSetting(FIRST, { resource: 'memory', memoryMiB: 192 });
+  const resetAtSeconds = Date.now() / 1000;
+  const told = async () => (await hypervisor.stats(['balloon'], [FIRST])).stats[0]?.balloon;
+  await until('its driver to tell', async () => ((await told())?.lastUpdateSeconds ?? 0) > resetAtSeconds + 3, 180_000);
+  t.equal((await told())?.actualMiB, 192);
+  t.match(await hypervisor.readSetting(FIRST, 'memory'), { memoryMiB: 192 });
+  t.match(virsh(libvirtd.socket, 'dommemstat', first.name), /actual 114688/, 'as it is told');
+  const late = createLibvirtHypervisor({ uri: `qemu:///system?socket=${libvirtd.socket}`, clock: systemClock, prng: createPrng(7) });
+  await late.connect();
+  t.teardown(() => late.close());
+  t.equal((await late.stats(['balloon'], [FIRST])).stats[0]?.balloon?.actualMiB, 192, 'also to an agent that was not there');
 });
 
 t.test('a hypervisor process that hangs is named, and holds up nobody', async (t) => {

@@ -243,15 +243,36 @@ t.test('a silent VM is asked ever more seldom, until it answers', async (t) => {
   t.ok(stuck.mayAsk(vm, 0));
 });
 
-t.test('a booting guest has all its memory until its balloon moves or its driver reports', async (t) => {
+t.test('a guest has all its memory from a reset until its balloon is known to have moved', async (t) => {
   const vm = vmId('6f1b0000-0000-4000-8000-000000000001');
   const booting = createBootingVms();
+  const told = (reportedMiB: number, lastUpdateSeconds: number | undefined, totalMiB?: number): number => {
+    booting.told(vm, { reportedMiB, bootMiB: 200, lastUpdateSeconds, totalMiB });
+    return booting.sizeMiB(vm, reportedMiB, 200);
+  };
   t.equal(booting.sizeMiB(vm, 100, 200), 100);
   booting.reset(vm, 1_000_000);
   t.equal(booting.sizeMiB(vm, 100, 200), 200);
-  t.equal(booting.sizeMiB(vm, 100, 200, 1000), 200, 'a report from before the reset');
-  t.equal(booting.sizeMiB(vm, 100, 200, 1003), 100);
+  t.equal(told(100, 1000, 90), 200, 'a report from before the reset');
+  t.equal(told(100, undefined, 90), 200, 'nobody has told');
+  t.equal(told(100, 1003, 90), 100, 'its balloon has come and taken what is missing, though nobody told of it');
+
   booting.reset(vm, 2_000_000);
-  booting.moved(vm);
+  t.equal(told(100, 2003, 180), 200, 'it has more than it is said to: its driver found nothing to do, and will never say so');
+  t.equal(told(190, 2004, 180), 200, 'nor can its total tell as little as that apart');
+  t.equal(told(100, 2005), 100, 'a driver that tells no total is believed');
+
+  booting.reset(vm, 3_000_000);
+  booting.moved(vm, 3_000_900);
+  t.equal(booting.sizeMiB(vm, 100, 200), 200, 'told late, of the time before the reset');
+  booting.moved(vm, 3_002_000);
+  t.equal(booting.sizeMiB(vm, 100, 200), 100);
+  t.equal(told(100, 3003, 180), 100, 'a total that is older than the movement changes nothing');
+
+  booting.reconnected();
+  t.equal(told(100, 3003, 180), 200, 'it was reset while nobody listened');
+  t.equal(told(100, 3010, 90), 100);
+  booting.reset(vm, 4_000_000);
+  booting.gone(vm);
   t.equal(booting.sizeMiB(vm, 100, 200), 100);
 });

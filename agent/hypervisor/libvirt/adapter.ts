@@ -205,9 +205,10 @@ class LibvirtHypervisor implements Hypervisor {
   }
 
   #believed(stats: VmStats): VmStats {
-    const { actualMiB, maximumMiB, lastUpdateSeconds } = stats.balloon ?? {};
+    const { actualMiB, maximumMiB, lastUpdateSeconds, availableMiB: totalMiB } = stats.balloon ?? {};
     if (actualMiB === undefined || maximumMiB === undefined) return stats;
-    const sizeMiB = this.#booting.sizeMiB(stats.id, actualMiB, maximumMiB, lastUpdateSeconds);
+    this.#booting.told(stats.id, { reportedMiB: actualMiB, bootMiB: maximumMiB, lastUpdateSeconds, totalMiB });
+    const sizeMiB = this.#booting.sizeMiB(stats.id, actualMiB, maximumMiB);
     return { ...stats, balloon: { ...stats.balloon, actualMiB: sizeMiB } };
   }
 
@@ -321,9 +322,12 @@ class LibvirtHypervisor implements Hypervisor {
       void this.#onPort(event);
       return;
     }
-    if (event.kind === 'connection' && event.connected) this.#numaNodes = null;
+    if (event.kind === 'connection' && event.connected) {
+      this.#numaNodes = null;
+      this.#booting.reconnected();
+    }
     if (event.kind === 'defined' || event.kind === 'lifecycle') this.#names.set(event.id, event.name);
-    if (event.kind === 'balloon') this.#booting.moved(event.id);
+    if (event.kind === 'balloon') this.#booting.moved(event.id, this.#clock.wallMs());
     this.#emit(event);
     if (event.kind === 'lifecycle') this.#onPower(event);
   }
