@@ -41,14 +41,14 @@ done
 ifconfig eth0 up 2>/dev/null
 obey() {
   case $1 in
-    busy) n=0; while [ $n -lt $2 ]; do (while :; do :; done) & echo $! >> /tmp/busy; n=$((n + 1)); done ;;
+    busy) n=0; while [ $n -lt $2 ]; do (while :; do :; done) 3<&- & echo $! >> /tmp/busy; n=$((n + 1)); done ;;
     idle) [ -f /tmp/busy ] && kill -9 $(cat /tmp/busy); rm -f /tmp/busy ;;
     fill) dd if=/dev/zero of=/tmp/fill bs=1M count=$2 2>/dev/null ;;
     free) rm -f /tmp/fill /tmp/ramp.* ;;
     ramp) n=0; while [ $n -lt $2 ]; do dd if=/dev/zero of=/tmp/ramp.$n bs=1M count=4 2>/dev/null; n=$((n + 4)); sleep 0.6; done ;;
     fast) n=0; while [ $n -lt $2 ]; do dd if=/dev/zero of=/tmp/ramp.$n bs=1M count=8 2>/dev/null; n=$((n + 8)); sleep 0.1; done ;;
-    talk) ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; (while :; do echo tick | nc -w 1 10.0.2.2 $2; sleep 0.3; done) >/dev/null 2>&1 & ;;
-    listen) ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; echo fine > /tmp/healthz; httpd -p $2 -h /tmp; nc -w 1 10.0.2.2 $2 </dev/null ;;
+    talk) ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; (while :; do echo tick | nc -w 1 10.0.2.2 $2; sleep 0.3; done) >/dev/null 2>&1 3<&- & ;;
+    listen) ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; echo fine > /tmp/healthz; httpd -p $2 -h /tmp 3<&-; nc -w 1 10.0.2.2 $2 </dev/null ;;
     touch) cat /tmp/ramp.* > /dev/null ;;
     req) n=0; while [ $n -lt $3 ]; do n=$((n + 1)); done; echo "answer $2" >&3; return ;;
     parts) n=$2; while [ $n -lt $(($2 + $3)) ]; do dd if=/dev/urandom of=/tmp/part.$n bs=1M count=4 2>/dev/null; n=$((n + 1)); done; echo "made $2 $3" >&3; return ;;
@@ -116,9 +116,9 @@ echo headroom-guest-ready > /dev/console
 port=
 while :; do
   [ -z "$port" ] && port=$(port_of headroom.test)
-  # One opener at a time: what is open is closed first.
+  # One opener at a time: what is open is closed first, work in the background has it closed, too, and a shell ends when exec fails.
   exec 3<&-
-  if [ -n "$port" ] && exec 3<>$port; then
+  if [ -n "$port" ] && (: 3<>$port) 2>/dev/null && exec 3<>$port; then
     while read -r line <&3; do
       obey $line
       case $line in req*|parts*|load*|visit*|sum|swapped) ;; *) echo "done $line" > /dev/console ;; esac
