@@ -4,12 +4,13 @@
  * memory, rebooted, its power cut, removed. Input: Debian's packages only; output: seconds and values. Rejects with what did not hold.
  */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { buildPackages } from '../../scripts/packaging/packages.ts';
 import { ensurePackages, HYPERVISOR_PACKAGES, MACHINE_PACKAGES } from '../../scripts/system-packages.ts';
 import { freePort } from '../support/free-port.ts';
+import { eventually, Stack } from '../support/stack.ts';
 import { bringGuest, GUEST, GUEST_MIB, NestedGuest, type Truth } from './host/nested-guest.ts';
 import { debianRoot } from './machines/debian-root.ts';
 import { EmulatedMachine, MACHINE_FINISH } from './machines/emulated-machine.ts';
@@ -17,9 +18,10 @@ import type { Soak, SoakAsked } from './soak.ts';
 
 const MEMORY_MIB = 2560;
 const SWAP_MIB = 256;
+const RESERVE_MIB = 256;
 /** An emulated guest in an emulated host. */
 const PATIENCE_MS = 600_000;
-const PLAN_PERIOD_MS = 5000;
+const STEP_MS = 5000;
 const OBSERVED_PLANS = 6;
 
 export const HOST_ROOT = {
@@ -33,49 +35,32 @@ const QUICK = {
 };
 const POLICY = JSON.stringify({
   version: 1,
-  fleet: { lease: '30s', staleAfter: '60s', rebootTogether: 1, reserve: { memoryMiB: 256 } },
+  fleet: { lease: '30s', staleAfter: '60s', rebootTogether: 1, reserve: { memoryMiB: RESERVE_MIB } },
   defaults: {
     cpu: { ...QUICK, stepLimitShrinkFraction: 1, enforcement: 'cap-always' },
     memory: { ...QUICK, stepLimitShrinkFraction: 0.15, floor: 96, workingSetWindow: '10s' },
   },
 });
-const AGGREGATOR = JSON.stringify({
-  dataDir: '/var/lib/headroom-aggregator',
-  listen: { host: '127.0.0.1', port: 7400 },
-  stepMs: PLAN_PERIOD_MS,
-  planPeriodMs: PLAN_PERIOD_MS,
-});
-/** Paces of a busy hour, so that the run ends the same evening. */
+/** Guests are emulated on an emulated host: what takes a second elsewhere takes a minute here. */
 const AGENT = `aggregator: ws://127.0.0.1:7400/v1/agents
 statsSeconds: 5
 balloonStatsSeconds: 2
 settingsSeconds: 5
 bootDeadlineSeconds: 5
 `;
+const SLOW_UNIT = '[Service]\\nTimeoutStartSec=900\\nWatchdogSec=600\\n';
 /** Takes memory until the kernel ends it; the pages are written, so that they are had. */
 const HOG = 'python3 -c \'held = []\nwhile True: held.append(b"x" * (4 << 20))\'';
 
 interface Scene {
   machine: EmulatedMachine;
   guest: NestedGuest;
+  /** The aggregator, which is elsewhere. */
+  stack: Stack;
   tell: (progress: string) => void;
 }
 
-async function eventually<T>(what: string, look: () => T | null | false): Promise<T> {
-  const untilMs = Date.now() + PATIENCE_MS;
-  for (;;) {
-    const seen = look();
-    if (seen !== null && seen !== false) return seen;
-    if (Date.now() > untilMs) throw new Error(`not within ${PATIENCE_MS / 1000} s: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 2000));
-  }
-}
-
 const secondsSince = (startedMs: number): number => Math.round((Date.now() - startedMs) / 1000);
-
-function install({ machine }: Scene, name: string): void {
-  machine.ok(`DEBIAN_FRONTEND=noninteractive apt-get install -y -q /srv/brought/packages/${name}_*.deb`);
-}
 
 interface Unit {
   active: boolean;
@@ -83,41 +68,49 @@ interface Unit {
   processId: number;
 }
 
-function unit({ machine }: Scene, name: string): Unit {
-  const text = machine.ok(`systemctl show -p ActiveState -p NRestarts -p MainPID ${name}`);
+/** The agent's. */
+function unit({ machine }: Scene): Unit {
+  const text = machine.ok('systemctl show -p ActiveState -p NRestarts -p MainPID headroom-agent');
   const of = (key: string): string => new RegExp(`^${key}=(.*)$`, 'm').exec(text)?.[1] ?? '';
   return { active: of('ActiveState') === 'active', restarts: Number(of('NRestarts')), processId: Number(of('MainPID')) };
 }
 
-/** Installed, it tells and writes nothing: neither alone, nor with an aggregator that plans. */
+const listed = async ({ stack }: Scene): Promise<boolean> =>
+  (await stack.get<{ items: { name: string; state: string }[] }>('/v1/vms')).items.some(
+    ({ name, state }) => name === GUEST && state === 'ready',
+  );
+
+/** Installed, it tells and writes nothing, whatever an aggregator's policy asks for. */
 async function observed(scene: Scene, original: Truth): Promise<void> {
-  const { machine, guest, tell } = scene;
-  install(scene, 'headroom-host-agent');
+  const { machine, guest, stack, tell } = scene;
+  machine.ok(
+    `mkdir -p /etc/systemd/system/headroom-agent.service.d && printf '${SLOW_UNIT}' > /etc/systemd/system/headroom-agent.service.d/slow.conf`,
+  );
+  machine.ok('DEBIAN_FRONTEND=noninteractive apt-get install -y -q /srv/brought/packages/headroom-host-agent_*.deb');
   const look = machine.ok('headroom look --sample-seconds 5');
   assert.match(look, new RegExp(`\\b${GUEST}\\b`), `the first look tells of the guest:\n${look}`);
   tell('installed; a first look tells of the guest');
-  install(scene, 'headroom-aggregator');
-  machine.ok(`printf '%s' '${AGGREGATOR}' > /etc/headroom/aggregator.yaml; printf '%s' '${AGENT}' > /etc/headroom/agent.yaml`);
-  machine.ok('systemctl restart headroom-aggregator headroom-agent');
-  await eventually('the aggregator tells of the guest', () => machine.run('headroom vm list').output.includes(GUEST));
-  machine.ok(`headroom policy apply /srv/brought/policy.json`);
-  const plans = (): number => (JSON.parse(machine.ok('headroom plan list -o json')) as { items: unknown[] }).items.length;
-  const before = plans();
-  await eventually(`${OBSERVED_PLANS} plans`, () => plans() >= before + OBSERVED_PLANS);
+  machine.ok(`printf '%s' '${AGENT}' > /etc/headroom/agent.yaml && systemctl restart headroom-agent`);
+  await eventually('the aggregator to hear of the guest', () => listed(scene), PATIENCE_MS);
+  const newest = async (): Promise<number> => (await stack.get<{ items: { nowMs: number }[] }>('/v1/plans?limit=1')).items[0]?.nowMs ?? 0;
+  const fromMs = Date.now();
+  await eventually('some plans', async () => (await newest()) > fromMs + OBSERVED_PLANS * STEP_MS, PATIENCE_MS);
   assert.deepEqual(guest.truth(), original, 'a policy in auto changed something on a host that is only observed');
-  assert.doesNotMatch(machine.ok(`virsh dumpxml ${GUEST}`), /headroom:originals/, 'something was journalled');
+  assert.doesNotMatch(machine.ok(`virsh dumpxml ${GUEST}`), /headroom\.dev\/xmlns\/state/, 'something was journalled');
 }
 
 /** Something of ours is in force: less memory, and a cap that the kernel's own file shows. */
 async function acted({ guest }: Scene, original: Truth): Promise<Truth> {
-  const truth = await eventually('CPU and memory to be changed', () => {
+  const changed = (): Truth | null => {
     const now = guest.truth();
     return now.capFraction !== null && now.balloonMiB < original.balloonMiB - 16 ? now : null;
-  });
-  await eventually('libvirt and the control group to agree on the cap', () => {
+  };
+  const truth = await eventually('CPU and memory to be changed', changed, PATIENCE_MS);
+  const agree = (): boolean => {
     const [told, inForce] = [guest.truth().capFraction, guest.capInForce()];
     return told !== null && inForce !== null && Math.abs(told - inForce) < 0.01;
-  });
+  };
+  await eventually('libvirt and the control group to agree on the cap', agree, PATIENCE_MS);
   return truth;
 }
 
@@ -125,10 +118,11 @@ async function acted({ guest }: Scene, original: Truth): Promise<Truth> {
 async function burst({ guest }: Scene, before: Truth): Promise<number> {
   guest.order('busy 2');
   const startedMs = Date.now();
-  await eventually('the cap to give way to work', () => {
+  const gaveWay = (): boolean => {
     const { capFraction } = guest.truth();
     return capFraction === null || capFraction > (before.capFraction ?? 0) * 1.5;
-  });
+  };
+  await eventually('the cap to give way to work', gaveWay, PATIENCE_MS);
   guest.order('idle');
   return secondsSince(startedMs);
 }
@@ -136,24 +130,21 @@ async function burst({ guest }: Scene, before: Truth): Promise<number> {
 /** Somebody else's program takes all memory and swap: the kernel ends it; of ours and of the guest nothing dies, and nothing shrinks. */
 async function outOfMemory(scene: Scene): Promise<{ hogSeconds: number; balloonMiB: [number, number] }> {
   const { machine, guest } = scene;
-  const [agent, aggregator, process] = [unit(scene, 'headroom-agent'), unit(scene, 'headroom-aggregator'), guest.processId()];
+  const [agent, process] = [unit(scene), guest.processId()];
   const startedMs = Date.now();
-  machine.ok(`cat > /run/hog.sh <<'HOG'\n${HOG}\nHOG\nsystemd-run --unit=hog -p OOMPolicy=continue sh /run/hog.sh`);
+  machine.ok(`cat > /run/hog.sh <<'HOG'\n${HOG}\nHOG\nsystemd-run --unit=hog sh /run/hog.sh`);
   let [leastMiB, underPressureMiB] = [Number.POSITIVE_INFINITY, Number.NaN];
-  await eventually('the kernel to end what takes all memory', () => {
+  const killed = (): boolean => {
     const free = Number(/MemAvailable:\s+(\d+)/.exec(machine.ok('cat /proc/meminfo'))?.[1]) / 1024;
     const { balloonMiB } = guest.truth();
     // The host is short from its reserve on: from then on nothing may be taken.
-    if (free < 256 && Number.isNaN(underPressureMiB)) underPressureMiB = balloonMiB;
+    if (free < RESERVE_MIB && Number.isNaN(underPressureMiB)) underPressureMiB = balloonMiB;
     if (!Number.isNaN(underPressureMiB)) leastMiB = Math.min(leastMiB, balloonMiB);
     return /Out of memory: Killed process \d+ \(python3\)/.test(machine.ok('journalctl -k --no-pager'));
-  });
+  };
+  await eventually('the kernel to end what takes all memory', killed, PATIENCE_MS);
   const hogSeconds = secondsSince(startedMs);
-  for (const [name, before] of [
-    ['headroom-agent', agent],
-    ['headroom-aggregator', aggregator],
-  ] as const)
-    assert.deepEqual(unit(scene, name), before, `${name} went on`);
+  assert.deepEqual(unit(scene), agent, 'the agent went on');
   assert.equal(guest.processId(), process, 'the guest went on');
   if (!Number.isNaN(underPressureMiB))
     assert.ok(leastMiB > underPressureMiB - 8, `the guest shrank from ${underPressureMiB} to ${leastMiB} MiB`);
@@ -162,17 +153,19 @@ async function outOfMemory(scene: Scene): Promise<{ hogSeconds: number; balloonM
 
 /** After a boot the guest has what its definition says, then what is decided; the ledger is whole; nobody else is suspected. */
 async function wentOn(scene: Scene, original: Truth): Promise<number> {
-  const { machine } = scene;
+  const { stack } = scene;
   const startedMs = Date.now();
-  await eventually(
-    'agent and aggregator to be up',
-    () => unit(scene, 'headroom-agent').active && unit(scene, 'headroom-aggregator').active,
-  );
-  await eventually('the guest to be listed', () => machine.run('headroom vm list').output.includes(GUEST));
+  await eventually('the agent to be up', () => unit(scene).active, PATIENCE_MS);
+  await eventually('the guest to be listed', () => listed(scene), PATIENCE_MS);
   await acted(scene, original);
   const seconds = secondsSince(startedMs);
-  assert.doesNotMatch(machine.ok('headroom events'), /foreign/i, 'our own values were taken for somebody else’s');
-  machine.ok('headroom audit verify');
+  const { items } = await stack.get<{ items: { kind: string; message: string }[] }>('/v1/events?format=json&limit=1000');
+  assert.deepEqual(
+    items.filter(({ kind }) => kind === 'foreign-writer'),
+    [],
+    'our own values were taken for somebody else’s',
+  );
+  assert.equal((await stack.get<{ ok: boolean }>('/v1/audit/verify')).ok, true);
   return seconds;
 }
 
@@ -186,7 +179,7 @@ async function removed({ machine, guest }: Scene, original: Truth): Promise<void
   await eventually('the balloon to come back', () => Math.abs(guest.truth().balloonMiB - original.balloonMiB) < 2);
   assert.equal(guest.capInForce(), original.capFraction);
   assert.equal(guest.processId(), process, 'the guest went on');
-  machine.ok('DEBIAN_FRONTEND=noninteractive apt-get purge -y -q headroom-host-agent headroom-aggregator');
+  machine.ok('DEBIAN_FRONTEND=noninteractive apt-get purge -y -q headroom-host-agent; rm -r /etc/systemd/system/headroom-agent.service.d');
   const left = machine.ok(
     "find /etc /usr /var/lib -xdev -path /var/lib/dpkg -prune -o -name '*headroom*' -print | grep -v deb-systemd-helper || :",
   );
@@ -228,7 +221,7 @@ async function story(scene: Scene): Promise<Record<string, unknown>> {
   const powerCutSeconds = await wentOn(scene, original);
   tell(`its power was cut; all went on ${powerCutSeconds} s after`);
 
-  const residentMiB = Math.round(Number(machine.ok(`ps -o rss= -p ${unit(scene, 'headroom-agent').processId}`)) / 1024);
+  const residentMiB = Math.round(Number(machine.ok(`ps -o rss= -p ${unit(scene).processId}`)) / 1024);
   await removed(scene, original);
   tell('removed: its originals came back');
   return { kernel, original, truth, actedSeconds, burstSeconds, ...short, rebootSeconds, powerCutSeconds, residentMiB };
@@ -245,10 +238,10 @@ export const host: Soak = {
     mkdirSync(brought);
     tell('building the packages');
     const packages = join(brought, 'packages');
-    const built = await buildPackages(packages, '0.9.1', { effort: 'quick', only: ['headroom-host-agent', 'headroom-aggregator'] });
+    const built = await buildPackages(packages, '0.9.1', { effort: 'quick', only: ['headroom-host-agent'] });
     tell(`built: ${built.map(({ deb }) => basename(deb)).join(', ')}`);
-    writeFileSync(join(brought, 'policy.json'), POLICY);
     bringGuest(brought);
+    const stack = new Stack({ folder, port: await freePort(), policy: POLICY, include: '*', stepMs: STEP_MS, inside: [] });
     const machine = new EmulatedMachine({
       ...{ root, folder, brought, sshPort: await freePort(), memoryMiB: MEMORY_MIB, swapMiB: SWAP_MIB, cpus: 2 },
     });
@@ -256,12 +249,15 @@ export const host: Soak = {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupted);
     try {
       tell('booting');
+      stack.startAggregator();
       await machine.boot();
-      return await story({ machine, guest: new NestedGuest(machine), tell });
+      machine.lend(7400, Number(new URL(stack.url).port));
+      return await story({ machine, guest: new NestedGuest(machine), stack, tell });
     } catch (error) {
-      tell(machine.run("journalctl --no-pager -n 40 -u 'headroom-*' -o cat; headroom events 2>&1 | tail -n 20").output);
+      tell(machine.run("journalctl --no-pager -n 40 -u 'headroom-*' -o cat").output);
       throw error;
     } finally {
+      await stack.stop();
       for (const signal of ['SIGINT', 'SIGTERM'] as const) process.off(signal, interrupted);
       if (process.env.KEEP) await machine.cutPower();
       else await machine.remove();

@@ -23,6 +23,7 @@ export interface MachineOptions {
 }
 
 const DISK_MIB = 6144;
+const TUNNEL_AGAIN_MS = 2000;
 /** Emulated on a busy machine, systemd takes a minute to come up. */
 const BOOT_MS_MAX = 600_000;
 const COMMAND_SECONDS_TO_CONNECT = 20;
@@ -53,6 +54,7 @@ export class EmulatedMachine {
   readonly #options: MachineOptions;
   readonly #sshKey: string;
   #child: ChildProcess | null = null;
+  #tunnel: ChildProcess | null = null;
 
   constructor(options: MachineOptions) {
     this.#options = options;
@@ -98,12 +100,26 @@ export class EmulatedMachine {
 
   /** Shell lines in the machine, as root. */
   run(command: string): Done {
-    return runToEnd('ssh', [
+    return runToEnd('ssh', [...this.#ssh(), command]);
+  }
+
+  #ssh(...options: string[]): string[] {
+    return [
       ...['-i', this.#sshKey, '-p', String(this.#options.sshPort), '-o', `ConnectTimeout=${COMMAND_SECONDS_TO_CONNECT}`],
       ...['-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null', '-o', 'LogLevel=ERROR', '-o', 'ServerAliveInterval=20'],
-      'root@127.0.0.1',
-      command,
-    ]);
+      ...[...options, 'root@127.0.0.1'],
+    ];
+  }
+
+  /** From now on, over its boots, what connects to this port of its loopback reaches that port of ours. */
+  lend(port: number, toPort: number): void {
+    const tunnel = spawn('ssh', this.#ssh('-N', '-o', 'ExitOnForwardFailure=yes', '-R', `127.0.0.1:${port}:127.0.0.1:${toPort}`), {
+      stdio: 'ignore',
+    });
+    this.#tunnel = tunnel;
+    tunnel.once('exit', () => {
+      if (this.#tunnel === tunnel) setTimeout(() => this.#tunnel === tunnel && this.lend(port, toPort), TUNNEL_AGAIN_MS);
+    });
   }
 
   /** The same, and it must end well; its output, trimmed. */
@@ -143,6 +159,9 @@ export class EmulatedMachine {
   }
 
   async remove(): Promise<void> {
+    const tunnel = this.#tunnel;
+    this.#tunnel = null;
+    tunnel?.kill();
     await this.cutPower();
     rmSync(this.#options.folder, { recursive: true, force: true });
   }
