@@ -218,6 +218,8 @@ export class LeasedOwnership implements Ownership {
     // Taking it tells who has it, too.
     if (here || preferred === null || preferred === this.name) return null;
     const entry = await table.get(hostKey(host));
+    // Taken with the answer lost: taking it again tells under what.
+    if (entry?.value === this.name) return null;
     const owner = this.#memberOf(entry?.value ?? preferred);
     if (owner === null) return { kind: 'unknown', reason: `${entry?.value} has just gone` };
     if (entry !== null) this.#owners.set(host, { owner, untilMs: nowMs + leaseMs });

@@ -3,6 +3,7 @@ import t from 'tap';
 import { joinOwnership, type LeasedOwnership } from '../../aggregator/ownership/leased-ownership.ts';
 import { MemoryLeases } from '../../aggregator/ownership/memory-lease-table.ts';
 import { soleOwnership } from '../../aggregator/ownership/sole-ownership.ts';
+import { HeadroomError } from '../../shared/errors.ts';
 import { hostId } from '../../shared/ids.ts';
 import { createLogger } from '../../shared/log.ts';
 import { createPrng } from '../../shared/prng.ts';
@@ -32,10 +33,10 @@ function memoryFleet() {
     time,
     leases,
     pass,
-    async join(name: string) {
+    async join(name: string, table = leases.tableOf(name)) {
       const clock = new NodeClock(time);
       const each = await joinOwnership({
-        ...{ table: leases.tableOf(name), clock, log: createLogger(() => undefined, clock, 'error'), name },
+        ...{ table, clock, log: createLogger(() => undefined, clock, 'error'), name },
         ...{ url: `ws://127.0.0.1:1/${name}`, leaseMs: LEASE_MS },
       });
       joined.push(each);
@@ -70,6 +71,52 @@ t.test('a table that is away for less than a lease costs nothing but decisions m
   await fleet.pass(0.3 * LEASE_MS);
   t.equal(a.metrics().ownership_leases_lost_total, 1, 'the table ended it meanwhile');
   t.ok(epochIn(await a.claim(host)) > epoch);
+});
+
+t.test('a host that was taken for us with the answer lost is ours when we look again, whoever should have it', async (t) => {
+  const fleet = memoryFleet();
+  const [table, lost] = [fleet.leases.tableOf('a'), new Set<string>()];
+  const a = await fleet.join('a', {
+    ...table,
+    async take(lease, key, value) {
+      const taken = await table.take(lease, key, value);
+      if (!key.startsWith('hosts/') || lost.has(key)) return taken;
+      lost.add(key);
+      throw new HeadroomError('UNAVAILABLE', 'the answer was lost');
+    },
+  });
+  const b = await fleet.join('b');
+  await fleet.settle();
+  for (let i = 0; i < 12; i++) {
+    const host = hostId(`kvm${i}`);
+    t.equal((await a.claim(host, { here: true })).kind, 'unknown');
+    t.match(await b.claim(host), { kind: 'elsewhere', owner: { name: 'a' } });
+    t.equal((await a.claim(host)).kind, 'held', 'and not another’s, nor our own to be sent to');
+  }
+});
+
+t.test('a host that the table has as ours, and we do not, is freed for whoever waits for it', async (t) => {
+  const fleet = memoryFleet();
+  const table = fleet.leases.tableOf('a');
+  let heard = false;
+  const a = await fleet.join('a', {
+    ...table,
+    async free(key, revision) {
+      if (!heard) throw new HeadroomError('UNAVAILABLE', 'not heard');
+      await table.free(key, revision);
+    },
+  });
+  const b = await fleet.join('b');
+  await fleet.settle();
+  const host = hostId('kvm1');
+  const epoch = epochIn(await a.claim(host, { here: true }));
+  await t.rejects(a.release(host), { code: 'UNAVAILABLE' });
+  b.want(new Map([[host, 'a']]));
+  await fleet.settle();
+  t.match(await b.claim(host, { here: true }), { kind: 'elsewhere' }, 'as long as that fails');
+  heard = true;
+  await fleet.settle();
+  t.ok(epochIn(await b.claim(host, { here: true })) > epoch);
 });
 
 t.test('a second of the same name waits for the lease of the first to end', async (t) => {
