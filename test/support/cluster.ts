@@ -59,20 +59,25 @@ export class Cluster {
     this.influx = await startInfluxDb({ within: this.folder });
     writeFileSync(join(this.folder, 'policy.yaml'), POLICY);
     for (let i = 0; i < aggregators; i++) {
-      const port = await freePort();
       const wires = {
         etcd: await Promise.all(this.etcd.endpoints.map((endpoint) => TcpWire.to(Number(new URL(endpoint).port)))),
-        agents: await TcpWire.to(port),
+        agents: await TcpWire.to(0),
       };
       const node: Node = {
         name: `agg${i}`,
-        url: `http://127.0.0.1:${port}`,
+        url: '',
         agentsUrl: `ws://127.0.0.1:${wires.agents.port}/v1/agents`,
         child: null,
         stopped: false,
         wires,
       };
       this.nodes.push(node);
+    }
+    // When everything else listens: a port that is free now might be given to one of the others before its aggregator has it.
+    for (const node of this.nodes) {
+      const port = await freePort();
+      node.url = `http://127.0.0.1:${port}`;
+      node.wires.agents.toPort = port;
       this.#configure(node, port);
     }
     await Promise.all(this.nodes.map((node) => this.launch(node)));

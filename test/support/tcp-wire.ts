@@ -8,14 +8,15 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 
 export class TcpWire {
   readonly #server: Server;
-  readonly #toPort: number;
+  /** Where it leads: may be set before the first connection comes. */
+  toPort: number;
   readonly #sockets = new Set<Socket>();
   /** Came while it was cut. */
   #waiting: Socket[] = [];
   #whole = true;
 
   private constructor(toPort: number) {
-    this.#toPort = toPort;
+    this.toPort = toPort;
     this.#server = createServer({ pauseOnConnect: true }, (socket) => this.#accept(socket));
   }
 
@@ -56,7 +57,7 @@ export class TcpWire {
 
   #join(socket: Socket): void {
     if (socket.destroyed) return;
-    const other = connect(this.#toPort, '127.0.0.1');
+    const other = connect(this.toPort, '127.0.0.1');
     for (const [from, to] of [
       [socket, other],
       [other, socket],
