@@ -17,23 +17,26 @@ export interface WatchedStateFiles extends StateFiles {
   wrote(vm: VmId, resource: Resource): boolean;
 }
 
+interface Watched {
+  pairs: VmRecord['pairs'];
+  written: ReadonlySet<Resource>;
+}
+
 export function createMemoryStateFiles(): WatchedStateFiles {
-  const records = new Map<VmId, string>();
+  /** As on disk, and what is watched of it. */
+  const records = new Map<VmId, { text: string; seen: Watched }>();
   const kills = { host: null as string | null, vms: new Map<VmId, string>() };
   const regressions: string[] = [];
   let lifts: LiftRequest[] = [];
-  const find = (vm: VmId): VmRecord | undefined => {
-    const text = records.get(vm);
-    return text === undefined ? undefined : parse(text);
-  };
   return {
     regressions,
-    wrote: (vm, resource) => find(vm)?.entries[resource] !== undefined,
-    load: () => ({ records: [...records.values()].map(parse), problems: [] }),
+    wrote: (vm, resource) => records.get(vm)?.seen.written.has(resource) === true,
+    load: () => ({ records: [...records.values()].map(({ text }) => parse(text)), problems: [] }),
     save(record) {
-      const before = find(record.vm);
-      if (before !== undefined) regressions.push(...fallen(before, record));
-      records.set(record.vm, JSON.stringify(record));
+      const before = records.get(record.vm);
+      if (before !== undefined) regressions.push(...fallen(before.seen.pairs, record));
+      const written = new Set(RESOURCES.filter((resource) => record.entries[resource] !== undefined));
+      records.set(record.vm, { text: JSON.stringify(record), seen: { pairs: { ...record.pairs }, written } });
     },
     remove: (vm) => void records.delete(vm),
     kills: () => ({ host: kills.host, vms: new Map(kills.vms) }),
@@ -57,9 +60,9 @@ function parse(text: string): VmRecord {
   return check.record;
 }
 
-function fallen(before: VmRecord, after: VmRecord): string[] {
+function fallen(before: VmRecord['pairs'], after: VmRecord): string[] {
   return RESOURCES.flatMap((resource) => {
-    const [old, next] = [before.pairs[resource], after.pairs[resource]];
+    const [old, next] = [before[resource], after.pairs[resource]];
     if (old === undefined || (next !== undefined && comparePairs(next, old) >= 0)) return [];
     return [`${resource} of ${after.name}: ${JSON.stringify(old)} was followed by ${JSON.stringify(next ?? null)}`];
   });
