@@ -5,6 +5,7 @@
 import { parseArgs } from 'node:util';
 import { HeadroomError } from '../shared/errors.ts';
 import { FAULT_KINDS, parseFaults } from './faults.ts';
+import { PACES, type PaceName } from './paces.ts';
 import { simulateInThread } from './thread.ts';
 import type { SimulationReport } from './world.ts';
 
@@ -15,6 +16,8 @@ export const SIMULATE_HELP = `headroom simulate: run a simulated fleet from one 
   --vms V        VMs in all (default 40)
   --hours T      simulated hours before faults are healed (default 12)
   --faults LIST  all, none, or names with commas between: ${FAULT_KINDS.join(', ')} (default all)
+  --pace PACE    how often agents look and plans are made, and how long a day is: ${Object.keys(PACES).join(', ')}
+                 (default by VM-hours: fine below 200, coarse from 10000, else medium)
   --json         one object as the last line of stdout
 `;
 
@@ -40,6 +43,7 @@ function optionsOf(argv: readonly string[]) {
       vms: { type: 'string', default: '40' },
       hours: { type: 'string', default: '12' },
       faults: { type: 'string', default: 'all' },
+      pace: { type: 'string' },
       json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -47,6 +51,9 @@ function optionsOf(argv: readonly string[]) {
   const faults = parseFaults(values.faults);
   if ('unknown' in faults)
     throw new HeadroomError('USAGE', `--faults: "${faults.unknown}" is not a fault; there are ${FAULT_KINDS.join(', ')}`);
+  const { pace } = values;
+  if (pace !== undefined && !Object.hasOwn(PACES, pace))
+    throw new HeadroomError('USAGE', `--pace ${pace}: there are ${Object.keys(PACES).join(', ')}`);
   const hosts = wholeNumber('hosts', values.hosts, 1, 1000);
   return {
     help: values.help,
@@ -57,6 +64,7 @@ function optionsOf(argv: readonly string[]) {
       vms: wholeNumber('vms', values.vms, hosts, 100_000),
       hours: wholeNumber('hours', values.hours, 1, 100_000),
       faults,
+      pace: pace as PaceName | undefined,
     },
   };
 }

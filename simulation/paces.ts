@@ -88,6 +88,12 @@ export const MEDIUM: Paces = {
   seriesRows: FINE.seriesRows,
 };
 
+/** As coarse as fleet-years, in days short enough that half a day of theirs is several: for many seeds. */
+export const SHORT_DAYS: Paces = { ...COARSE, dayMs: FINE.dayMs };
+
+export const PACES = { fine: FINE, medium: MEDIUM, coarse: COARSE, 'short-days': SHORT_DAYS } as const;
+export type PaceName = keyof typeof PACES;
+
 /** Up to so many VM-hours every second may count; from so many on a run is a fleet-year. */
 const MEDIUM_VM_HOURS = 200;
 const COARSE_VM_HOURS = 10_000;

@@ -3,9 +3,13 @@
  * and a large one saves a tenth of its time. Input: what to run; output: progress, and the report. Rejects with what ended the run.
  */
 import { Worker } from 'node:worker_threads';
+import type { PaceName } from './paces.ts';
 import type { SimulationOptions, SimulationReport } from './world.ts';
 
-export type ThreadRun = Pick<SimulationOptions, 'seed' | 'hosts' | 'vms' | 'hours' | 'faults'>;
+export type ThreadRun = Pick<SimulationOptions, 'seed' | 'hosts' | 'vms' | 'hours' | 'faults'> & {
+  /** Absent: by the run's size. */
+  pace?: PaceName | undefined;
+};
 
 /** What the thread says: hours simulated so far, at last the report. */
 export type ThreadWord = { hours: number } | { report: SimulationReport };

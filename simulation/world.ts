@@ -35,7 +35,7 @@ export interface SimulationOptions {
   /** Absent: the real ones. */
   deciders?: Deciders;
   /** Absent: as the run's size asks. */
-  paces?: Paces;
+  paces?: Paces | undefined;
   /** Told now and then: simulated hours so far. */
   onProgress?: (hours: number) => void;
 }

@@ -3,6 +3,7 @@
  * wrong with one, in words.
  */
 import { Worker } from 'node:worker_threads';
+import type { PaceName } from '../../simulation/paces.ts';
 import type { SimulationReport } from '../../simulation/world.ts';
 
 export interface FleetRun {
@@ -10,6 +11,8 @@ export interface FleetRun {
   hosts: number;
   vms: number;
   hours: number;
+  /** Absent: by the run's size. */
+  pace?: PaceName;
 }
 
 export interface SeedReport {
@@ -66,5 +69,5 @@ export function whatIsWrong({ report }: Pick<SeedReport, 'report'>): string | nu
   return wrong.length === 0 ? null : wrong.join('; ');
 }
 
-export const replayOf = ({ seed, hosts, vms, hours }: FleetRun): string =>
-  `headroom simulate --seed ${seed} --hosts ${hosts} --vms ${vms} --hours ${hours} --faults all`;
+export const replayOf = ({ seed, hosts, vms, hours, pace }: FleetRun): string =>
+  `headroom simulate --seed ${seed} --hosts ${hosts} --vms ${vms} --hours ${hours} --faults all${pace === undefined ? '' : ` --pace ${pace}`}`;

@@ -3,6 +3,7 @@ import { parentPort } from 'node:worker_threads';
 import { assert } from '../../shared/assert.ts';
 import { errorText } from '../../shared/errors.ts';
 import { FAULT_KINDS } from '../../simulation/faults.ts';
+import { PACES } from '../../simulation/paces.ts';
 import { World } from '../../simulation/world.ts';
 import type { FleetRun, SeedReport } from './simulate-seeds.ts';
 
@@ -13,7 +14,8 @@ port.on('message', async (run: FleetRun) => {
   const before = process.threadCpuUsage();
   let report: SeedReport['report'];
   try {
-    report = await new World({ ...run, faults: new Set(FAULT_KINDS) }).run();
+    const paces = run.pace && PACES[run.pace];
+    report = await new World({ ...run, paces, faults: new Set(FAULT_KINDS) }).run();
   } catch (error) {
     report = { error: errorText(error) };
   }
