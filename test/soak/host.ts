@@ -23,6 +23,8 @@ const RESERVE_MIB = 256;
 const PATIENCE_MS = 600_000;
 const STEP_MS = 5000;
 const OBSERVED_PLANS = 6;
+/** Cores per vCPU: a guest that does nothing is capped well below what it could use. */
+const IDLE_CAP_MAX = 0.7;
 
 export const HOST_ROOT = {
   packages: ['linux-image-cloud-amd64', 'qemu-system-x86', 'libvirt-clients', 'systemd-container', 'init-system-helpers'],
@@ -103,7 +105,7 @@ async function observed(scene: Scene, original: Truth): Promise<void> {
 async function acted({ guest }: Scene, original: Truth): Promise<Truth> {
   const changed = (): Truth | null => {
     const now = guest.truth();
-    return now.capFraction !== null && now.balloonMiB < original.balloonMiB - 16 ? now : null;
+    return now.capFraction !== null && now.capFraction <= IDLE_CAP_MAX && now.balloonMiB < original.balloonMiB - 16 ? now : null;
   };
   const truth = await eventually('CPU and memory to be changed', changed, PATIENCE_MS);
   const agree = (): boolean => {
@@ -120,7 +122,7 @@ async function burst({ guest }: Scene, before: Truth): Promise<number> {
   const startedMs = Date.now();
   const gaveWay = (): boolean => {
     const { capFraction } = guest.truth();
-    return capFraction === null || capFraction > (before.capFraction ?? 0) * 1.5;
+    return capFraction === null || capFraction > (before.capFraction ?? 0) * 1.25;
   };
   await eventually('the cap to give way to work', gaveWay, PATIENCE_MS);
   guest.order('idle');
