@@ -113,10 +113,10 @@ export class Suspender {
    */
   async recover(): Promise<string[]> {
     const problems: string[] = [];
+    const first = this.#left === null;
     if (this.#left === null) {
       problems.push(...this.#book.load());
       this.#left = new Set(this.records().map(({ vm }) => vm));
-      problems.push(...(await this.#clearUnused()));
     }
     for (const vm of this.#left) {
       try {
@@ -128,6 +128,8 @@ export class Suspender {
         problems.push(`${this.#book.find(vm)?.name ?? vm}: ${errorText(error)}`);
       }
     }
+    // Guests that wait for a chunk first: whoever looks at the words of a process that waits may have to wait with it.
+    if (first) problems.push(...(await this.#clearUnused()));
     return problems;
   }
 
