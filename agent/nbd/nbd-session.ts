@@ -32,7 +32,7 @@ const PENDING_BYTES_MAX = 64 * 1024 * 1024;
 export interface NbdExport {
   info: ExportInfo;
   /** Reads, writes and flushes within the export's bounds; a rejection ends the connection. */
-  respond(request: NbdRequest, data: Buffer): Promise<Buffer>;
+  respond(request: NbdRequest, data: Buffer): Promise<readonly Buffer[]>;
 }
 
 export function serveSession(socket: Duplex, served: NbdExport): void {
@@ -56,7 +56,7 @@ async function converse(socket: Duplex, served: NbdExport): Promise<void> {
     const data = request.command === COMMAND.write ? await take(request.length) : Buffer.alloc(0);
     const problem = problemOf(request, served.info);
     if (problem !== ERROR.none) {
-      socket.write(answer(request, problem));
+      send(socket, answer(request, problem));
       continue;
     }
     await pending.room(request.length);
@@ -64,12 +64,19 @@ async function converse(socket: Duplex, served: NbdExport): Promise<void> {
     served
       .respond(request, data)
       .then(
-        (bytes) => void (socket.destroyed || socket.write(bytes)),
+        (parts) => send(socket, parts),
         () => void socket.destroy(),
       )
       .finally(() => pending.done(request.length));
   }
   socket.end();
+}
+
+function send(socket: Duplex, parts: readonly Buffer[]): void {
+  if (socket.destroyed) return;
+  socket.cork();
+  for (const part of parts) socket.write(part);
+  socket.uncork();
 }
 
 /** Bytes of the requests under way. */

@@ -131,10 +131,11 @@ export function readAnswer(head: Buffer): { error: number; handle: bigint } | nu
   return head.readUInt32BE(0) === ANSWER_MAGIC ? { error: head.readUInt32BE(4), handle: head.readBigUInt64BE(8) } : null;
 }
 
-export function answer({ handle }: NbdRequest, error: number, data: readonly Buffer[] = []): Buffer {
+/** In parts: what is answered with is not copied once more. */
+export function answer({ handle }: NbdRequest, error: number, data: readonly Buffer[] = []): readonly Buffer[] {
   const head = Buffer.alloc(ANSWER_BYTES);
   head.writeUInt32BE(ANSWER_MAGIC, 0);
   head.writeUInt32BE(error, 4);
   handle.copy(head, 8);
-  return Buffer.concat([head, ...data]);
+  return [head, ...data];
 }

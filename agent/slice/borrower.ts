@@ -148,7 +148,7 @@ class RunningBorrower implements Borrower {
     });
   }
 
-  async #respond(request: NbdRequest, data: Buffer): Promise<Buffer> {
+  async #respond(request: NbdRequest, data: Buffer): Promise<readonly Buffer[]> {
     const { command, offset, length } = request;
     try {
       if (command === COMMAND.read) return answer(request, ERROR.none, [await this.#mirror.read(offset, length)]);

@@ -107,7 +107,7 @@ class LentMemory {
     });
   }
 
-  #respond(request: NbdRequest, data: Buffer): Buffer {
+  #respond(request: NbdRequest, data: Buffer): readonly Buffer[] {
     const { command, offset, length } = request;
     if (command === COMMAND.read) return answer(request, ERROR.none, [this.#memory.subarray(offset, offset + length)]);
     if (command === COMMAND.write) {

@@ -70,7 +70,7 @@ interface ServerState {
   order: number[];
 }
 
-async function respond(request: NbdRequest, options: NbdOptions, state: ServerState): Promise<Buffer> {
+async function respond(request: NbdRequest, options: NbdOptions, state: ServerState): Promise<readonly Buffer[]> {
   const { offset, length } = request;
   if (request.command !== COMMAND.read) return answer(request, ERROR.none);
   const first = Math.floor(offset / CHUNK_BYTES);

@@ -4,7 +4,7 @@
  * and nobody can ask the store whether a tenant holds a known page; encryption is AES-256-GCM, bound to the digest, so that one
  * record cannot stand in for another. Whoever destroys the key has destroyed what was sealed with it.
  */
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey, randomBytes } from 'node:crypto';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { Blake3Hasher } from '@napi-rs/blake-hash';
 
@@ -31,7 +31,8 @@ export interface Seal {
 
 export function createSeal(tenantKey: Buffer): Seal {
   const digestKey = Blake3Hasher.deriveKey('headroom snapshot digests 1', tenantKey);
-  const cipherKey = Blake3Hasher.deriveKey('headroom snapshot records 1', tenantKey);
+  // Made once: from bytes each cipher would make it anew.
+  const cipherKey = createSecretKey(Blake3Hasher.deriveKey('headroom snapshot records 1', tenantKey));
   return {
     digest(...parts) {
       const hasher = Blake3Hasher.newKeyed(digestKey);

@@ -116,6 +116,9 @@ export async function openSnapshotStore(files: StoreFiles, folder: string, tenan
   return new Store(files, manifests, seal, await openRecordStore(files, `${folder}/packs`, seal));
 }
 
+/** What a chunk of zeros holds, for all of them: nobody writes to what a snapshot is read into. */
+const NOTHING = Buffer.alloc(CHUNK_BYTES);
+
 interface ChunkAsked {
   entries: readonly ChunkEntry[];
   index: number;
@@ -335,7 +338,7 @@ class Store implements SnapshotStore {
   async #chunk(id: string, { entries, index, length, source }: ChunkAsked): Promise<Buffer> {
     const entry = entries[index];
     if (entry === undefined) throw new HeadroomError('INVARIANT_BROKEN', `snapshot ${id} has no chunk ${index}`);
-    if (entry.kind === 'zero') return Buffer.alloc(length);
+    if (entry.kind === 'zero') return NOTHING.subarray(0, length);
     const bytes = entry.kind === 'whole' ? await this.#contents(entry.digest, source) : await this.#patched(entry, source);
     // A whole record was opened under its digest's name: its seal has said already that it is the one.
     const isIt = entry.kind === 'whole' || (bytes !== null && this.#seal.digest(bytes).toString('hex') === entry.digest);

@@ -367,12 +367,12 @@ t.test('after the agent died: never back onto a snapshot that the guest may have
 });
 
 t.test('probes tell how good a prediction is that lay in place', (t) => {
-  const predicted = Array.from({ length: 800 }, (_, chunk) => chunk);
+  const predicted = Array.from({ length: 3200 }, (_, chunk) => chunk);
   const inPlace = new Set(predicted.filter((chunk) => !isProbe(chunk, 1)));
-  t.ok(inPlace.size > 600 && inPlace.size < 760, `${800 - inPlace.size} of 800 are probes`);
+  t.ok(inPlace.size > 3000 && inPlace.size < 3160, `${3200 - inPlace.size} of 3200 are probes`);
   const probes = predicted.filter((chunk) => !inPlace.has(chunk));
   const half = probes.filter((_, index) => index % 2 === 0);
-  const score = scoreProbed(predicted, inPlace, [...half, 900, 901])!;
+  const score = scoreProbed(predicted, inPlace, [...half, 9000, 9001])!;
   t.ok(Math.abs(score.wasteRate - 0.5) < 0.02 && score.hitRate > 0.98, JSON.stringify(score));
   t.equal(scoreProbed(predicted, new Set(predicted), []), null, 'without a probe nothing is told');
   const model = createTouchModel();
