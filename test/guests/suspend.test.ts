@@ -4,7 +4,7 @@
  * read again. A broken chunk is caught before the guest runs, and nothing of the suspended VM is lost by a resume that fails. A
  * guest whose memory is in no file is saved by libvirt, and the reason is told.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -27,11 +27,19 @@ t.teardown(async () => {
   rmSync(disk, { recursive: true, force: true });
 });
 
+/** By the words its QEMU was started with: nobody is asked who may wait for a chunk from here. */
+function generationOf(pid: number): string {
+  const [, id] = /vmgenid[^\0]*?guid"?[=:]"?([0-9a-f-]{36})/.exec(readFileSync(`/proc/${pid}/cmdline`, 'utf8')) ?? [];
+  if (id === undefined) throw new Error(`process ${pid} was started without a generation id`);
+  return id;
+}
+
 t.test('suspended and resumed, twice, as if it had never left', async (t) => {
   const guest = await world.boot({ name: 'suspended', number: 1, memoryMiB: MEMORY_MIB });
   const persistent = virsh(daemon.socket, 'dumpxml', '--inactive', guest.name);
   await guest.ask('parts 0 6');
   const sum = await guest.ask('sum');
+  const generation = generationOf(Number(readFileSync(join(daemon.runFolder, 'qemu', `${guest.name}.pid`), 'utf8')));
 
   const first = await suspendVm(deps, guest.vm, null);
   if (first.recipe !== 'memory-file') throw new Error(first.reason);
@@ -44,6 +52,7 @@ t.test('suspended and resumed, twice, as if it had never left', async (t) => {
   let residence = await resumed.go();
   t.equal(await guest.ask('visit 0 4'), 'visited 0 4');
   const pid = await qemuProcess(guest.vm, residence.place.identity);
+  t.not(generationOf(pid!), generation, 'it has another generation id');
   const touched = await touchedChunks(pid!, residence.place.identity);
   t.ok(touched.length > 256 && touched.length < MEMORY_MIB * 16, `${touched.length} chunks touched, not all`);
   model.observe(touched);

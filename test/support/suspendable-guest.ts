@@ -96,7 +96,7 @@ export async function bootSuspendable(
     devices: `<interface type='user'><model type='virtio'/></interface>`,
   };
   const memory = memoryFile ? memoryFileXml(join(folder, `${name}.ram`), memoryMiB * MIB) : '';
-  const xml = tinyGuestXml(options).replace('</domain>', () => `${memory}</domain>`);
+  const xml = tinyGuestXml(options).replace('</domain>', () => `<genid/>${memory}</domain>`);
   writeFileSync(join(folder, `${name}.xml`), xml);
   virsh(socket, 'define', join(folder, `${name}.xml`));
   virsh(socket, 'start', name);

@@ -19,6 +19,8 @@ import { systemClock } from '../../shared/clock.ts';
 const folder = mkdtempSync(join(tmpdir(), 'headroom-resume-parts-'));
 t.teardown(() => rmSync(folder, { recursive: true }));
 
+const GENERATION = '6f1b0000-0000-4000-8000-0000000000b2';
+
 t.test('chunks that a process has touched', async (t) => {
   const file = join(folder, 'memory');
   writeFileSync(file, '');
@@ -81,12 +83,15 @@ t.test('what is touched first is learned, and what is no longer touched forgotte
 t.test('a definition with its memory in a file', async (t) => {
   const xml = `<domain type='qemu'><name>a</name>${memoryFileXml("/dev/shm/o'ne", 1024)}</domain>`;
   t.same(memoryFileOf(xml), { path: "/dev/shm/o'ne", memoryBytes: 1024 });
-  const moved = incomingXml(xml, '/run/$&/two');
+  const moved = incomingXml(xml, '/run/$&/two', GENERATION);
   t.same(memoryFileOf(moved), { path: '/run/$&/two', memoryBytes: 1024 });
   t.match(moved, /-incoming.*defer/);
-  t.equal(incomingXml(moved, '/run/$&/two'), moved, 'asked for once');
+  t.equal(incomingXml(moved, '/run/$&/two', GENERATION), moved, 'asked for once');
+  t.notMatch(moved, /genid/, 'none is given to a guest that has none');
+  const before = xml.replace('</name>', `</name><genid>6f1b0000-0000-4000-8000-0000000000b1</genid>`);
+  t.match(incomingXml(before, '/run/two', GENERATION), `<genid>${GENERATION}</genid>`, 'it learns that it stood still');
   t.equal(memoryFileOf('<domain/>'), null);
-  t.throws(() => incomingXml('<domain/>', '/a'), { code: 'HYPERVISOR_REFUSED' });
+  t.throws(() => incomingXml('<domain/>', '/a', GENERATION), { code: 'HYPERVISOR_REFUSED' });
   for (const path of ['relative', '/with,comma']) t.throws(() => memoryFileXml(path, 1), { code: 'HYPERVISOR_REFUSED' });
 });
 

@@ -10,6 +10,7 @@ import { at, attribute, parseXml, type XmlElement } from './xml-tree.ts';
 const QEMU_NAMESPACE = 'http://libvirt.org/schemas/domain/qemu/1.0';
 const BACKEND = 'headroom-ram';
 const BACKEND_ARGUMENT = new RegExp(`^memory-backend-file,id=${BACKEND},mem-path=([^,]+),size=(\\d+),share=on$`);
+const GENERATION_ID = /<genid>\s*[0-9a-fA-F-]{36}\s*<\/genid>/;
 const INCOMING = ['-incoming', 'defer'] as const;
 
 /** What goes into a definition so that its guest can be suspended into chunks: `path` is made when the guest starts. */
@@ -30,8 +31,12 @@ export function memoryFileOf(domainXml: string): { path: string; memoryBytes: nu
   return null;
 }
 
-/** The same guest over another file, waiting for its devices' state. Throws HYPERVISOR_REFUSED when its memory is in none. */
-export function incomingXml(domainXml: string, path: string): string {
+/**
+ * The same guest over another file, waiting for its devices' state. `generation`, a UUID: where the guest has a generation id it gets this
+ * one, so that what must not repeat itself (random seeds, leases of time) knows that it stood still. Throws HYPERVISOR_REFUSED when its memory is in none.
+ */
+export function incomingXml(definition: string, path: string, generation: string): string {
+  const domainXml = definition.replace(GENERATION_ID, () => `<genid>${generation}</genid>`);
   const memory = memoryFileOf(domainXml);
   const from = domainXml.search(/<[\w.-]+:commandline\b/);
   const end = /<\/([\w.-]+):commandline>/.exec(domainXml);

@@ -3,6 +3,7 @@
  * of QEMU's stream is on only while one of our own streams runs: libvirt does not know it, and what it saved meanwhile would lack
  * the memory. See `VmSnapshotter` for what each call means.
  */
+import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Clock, sleep } from '../../../shared/clock.ts';
@@ -144,7 +145,7 @@ class LibvirtSnapshotter implements VmSnapshotter {
 
   async prepare(id: VmId, machine: GuestMachine, memoryPath: string): Promise<void> {
     const { snapshot } = await this.#apis();
-    const domain = await snapshot.createPaused(incomingXml(machine.domainXml, memoryPath));
+    const domain = await snapshot.createPaused(incomingXml(machine.domainXml, memoryPath, randomUUID()));
     if (domain.uuid !== id) {
       await snapshot.destroy(domain);
       throw refused(`the definition is of VM ${domain.uuid}, not of ${id}`);
