@@ -1,7 +1,9 @@
 /**
  * `bench resume`: real guests of three sizes, filled to a quarter and to three quarters with what nothing else holds, suspended and
- * resumed by libvirt's managed save and by ours in the same run. A resume is timed from the call until the guest has read a working
- * set of 32 MiB, an eighth of which differs from resume to resume. Cold: what lies on the disk was dropped from the cache. Predicted:
+ * resumed by libvirt's managed save and by ours in the same run. A resume is timed from the call until the guest answers, and until it has
+ * read a working set of 32 MiB, a twentieth of which differs from resume to resume: a steady workload's differ by three hundredths at the
+ * most. `floorSeconds`: the same set once more, with nothing left to come. Two guests of one image, filled with nothing of their own, tell
+ * what the second stores of what the first did. Cold: what lies on the disk was dropped from the cache. Predicted:
  * prepared before the call, with the memory and the seconds held for it told beside.
  */
 import { spawnSync } from 'node:child_process';
@@ -25,7 +27,11 @@ const MIB = 1024 * 1024;
 const PART_MIB = 4;
 /** Read from its disk in one order. */
 const PARTS_PER_ORDER = 16;
-const SET_PARTS = 8;
+/** Of the working set: whole parts, then half mebibytes of one that is always the same, and of one that is not. */
+const SET_PARTS = 7;
+const SAME_HALVES = 5;
+const OTHER_HALVES = 3;
+const TEMPLATE_MIB = 256;
 /** Resumes that the model has seen before the one that counts. */
 const LEARNT = 2;
 /** Prepared so long before it is asked for. */
@@ -36,10 +42,23 @@ const NOTHING = { predicted: [], isProbe: () => false };
 const seconds = (beganMs: number): number => rounded((performance.now() - beganMs) / 1000);
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Seven parts that are always the same, and one that is not. */
 async function visitSet(guest: WorldGuest, round: number, parts: number): Promise<void> {
-  await guest.ask(`visit 0 ${SET_PARTS - 1}`);
-  await guest.ask(`visit ${SET_PARTS - 1 + (round % (parts - SET_PARTS + 1))} 1`);
+  await guest.ask(`visit 0 ${SET_PARTS}`);
+  await guest.ask(`peek ${SET_PARTS} ${SAME_HALVES}`);
+  await guest.ask(`peek ${SET_PARTS + 1 + (round % (parts - SET_PARTS - 1))} ${OTHER_HALVES}`);
+}
+
+/** Seconds since then until the guest answers, and until it has touched its working set. */
+interface Times {
+  answer: number;
+  set: number;
+}
+
+async function timed(guest: WorldGuest, round: number, parts: number, beganMs: number): Promise<Times> {
+  await guest.ask('req first 0');
+  const answer = seconds(beganMs);
+  await visitSet(guest, round, parts);
+  return { answer, set: seconds(beganMs) };
 }
 
 /** From the page cache, so that the disk has to be read. */
@@ -49,13 +68,12 @@ function dropFromCache(pattern: string): void {
   }
 }
 
-async function restoredByLibvirt(world: SuspendWorld, guest: WorldGuest, round: number, parts: number, cold: boolean): Promise<number> {
+async function restoredByLibvirt(world: SuspendWorld, guest: WorldGuest, round: number, parts: number, cold: boolean): Promise<Times> {
   await world.deps.snapshotter.save(guest.vm);
   if (cold) dropFromCache(join(world.daemon.runFolder, '..', 'var_lib_libvirt', 'qemu', 'save', '*.save'));
   const beganMs = performance.now();
   await world.deps.snapshotter.restore(guest.vm);
-  await visitSet(guest, round, parts);
-  return seconds(beganMs);
+  return timed(guest, round, parts, beganMs);
 }
 
 async function intoStore(world: SuspendWorld, guest: WorldGuest, residence: Residence | null) {
@@ -80,27 +98,27 @@ export async function measureGuest(
   }
   tell(`${name}: filled; by libvirt`);
   await visitSet(guest, 0, parts);
-  const libvirtColdSeconds = await restoredByLibvirt(world, guest, 1, parts, true);
-  const libvirtWarmSeconds = await restoredByLibvirt(world, guest, 2, parts, false);
-  tell(`${name}: libvirt ${libvirtColdSeconds} s cold, ${libvirtWarmSeconds} s warm; by ours`);
+  const cold = await restoredByLibvirt(world, guest, 1, parts, true);
+  const warm = await restoredByLibvirt(world, guest, 2, parts, false);
+  tell(`${name}: libvirt ${cold.set} s cold, ${warm.set} s warm; by ours`);
 
   const model = createTouchModel();
   const stops: number[] = [];
   let suspended = await intoStore(world, guest, null);
   stops.push(suspended.stoppedMs);
-  let unpredictedSeconds = 0;
+  let unpredicted: Times = { answer: 0, set: 0 };
   for (let round = 0; round < LEARNT; round++) {
     dropFromCache(join(diskFolder, 'tenant', 'packs', '*.pack'));
     const beganMs = performance.now();
     const prepared = await prepareResume(world.deps, await world.store.open(suspended.saved.manifest.id), NOTHING);
     const residence = await prepared.go();
-    await visitSet(guest, round, parts);
-    if (round === 0) unpredictedSeconds = seconds(beganMs);
+    const took = await timed(guest, round, parts, beganMs);
+    if (round === 0) unpredicted = took;
     model.observe(await touchedChunks((await qemuProcess(guest.vm, residence.place.identity)) ?? 0, residence.place.identity));
     suspended = await intoStore(world, guest, residence);
     stops.push(suspended.stoppedMs);
   }
-  tell(`${name}: unpredicted ${unpredictedSeconds} s`);
+  tell(`${name}: unpredicted ${unpredicted.set} s`);
   const predicted = model.predict(CHUNKS_MAX).map(({ chunk }) => chunk);
   dropFromCache(join(diskFolder, 'tenant', 'packs', '*.pack'));
   const preparedMs = performance.now();
@@ -111,28 +129,59 @@ export async function measureGuest(
   await pause(HELD_MS);
   const beganMs = performance.now();
   const residence = await prepared.go();
-  await visitSet(guest, LEARNT, parts);
-  const predictedSeconds = seconds(beganMs);
+  const ready = await timed(guest, LEARNT, parts, beganMs);
   const heldMiBSeconds = rounded(((predicted.length * CHUNK_BYTES) / MIB) * ((beganMs - preparedMs) / 1000));
   const present = await touchedChunks((await qemuProcess(guest.vm, residence.place.identity)) ?? 0, residence.place.identity);
   const touched = present.filter((chunk) => !prepared.inPlace.has(chunk));
   const score = scoreProbed(predicted, prepared.inPlace, touched) ?? scoreTouches(predicted, touched);
+  const againMs = performance.now();
+  await visitSet(guest, LEARNT, parts);
+  const floorSeconds = seconds(againMs);
   guest.close();
   await world.deps.snapshotter.end(guest.vm);
   await residence.leave();
   const run = {
-    ...{ guestMiB, filledMiB: parts * PART_MIB, vcpus: 2, suspendMs: rounded(Math.max(...stops)), libvirtColdSeconds, libvirtWarmSeconds },
-    ...{ unpredictedSeconds, predictedSeconds, heldMiBSeconds, bytesFirst: prepared.bytesFirst, bytesTotal: suspended.saved.filledBytes },
+    ...{ guestMiB, filledMiB: parts * PART_MIB, vcpus: 2, suspendMs: rounded(Math.max(...stops)) },
+    ...{ libvirtColdSeconds: cold.set, libvirtWarmSeconds: warm.set, unpredictedSeconds: unpredicted.set, predictedSeconds: ready.set },
+    ...{ libvirtColdAnswerSeconds: cold.answer, libvirtWarmAnswerSeconds: warm.answer, unpredictedAnswerSeconds: unpredicted.answer },
+    ...{
+      predictedAnswerSeconds: ready.answer,
+      floorSeconds,
+      heldMiBSeconds,
+      bytesFirst: prepared.bytesFirst,
+      bytesTotal: suspended.saved.filledBytes,
+    },
     ...{ hitRate: rounded(score.hitRate), wasteRate: rounded(score.wasteRate) },
   };
   tell(`${name}: ${JSON.stringify(run)}`);
   return run;
 }
 
+/** Sealed bytes that two guests of one image add to a store of their own, one after the other. */
+async function measureTemplate() {
+  const disk = mkdtempSync(join(tmpdir(), 'headroom-snapshots-'));
+  const world = await suspendWorld(disk);
+  try {
+    const stored: number[] = [];
+    for (const number of [31, 32]) {
+      const guest = await world.boot({ name: `of-template-${number}`, number, memoryMiB: TEMPLATE_MIB });
+      stored.push((await intoStore(world, guest, null)).saved.newBytes);
+      guest.close();
+    }
+    const [firstBytes = 0, secondBytes = 0] = stored;
+    return { firstBytes, secondBytes, share: rounded(secondBytes / firstBytes) };
+  } finally {
+    await world.close();
+    rmSync(disk, { recursive: true, force: true });
+  }
+}
+
 export const resume: Benchmark = {
   about: "suspended guests brought back, predicted and not, beside libvirt's managed save",
   async run(tell) {
     ensurePackages(HYPERVISOR_PACKAGES, tell);
+    const template = await measureTemplate();
+    tell(`two guests of one image: ${JSON.stringify(template)}`);
     const disk = mkdtempSync(join(tmpdir(), 'headroom-snapshots-'));
     const world = await suspendWorld(disk);
     try {
@@ -140,7 +189,7 @@ export const resume: Benchmark = {
       for (const guestMiB of GUESTS_MIB) {
         for (const filled of FILLED) runs.push(await measureGuest(world, disk, runs.length + 1, guestMiB, filled, tell));
       }
-      return { runs };
+      return { runs, template };
     } finally {
       await world.close();
       rmSync(disk, { recursive: true, force: true });
