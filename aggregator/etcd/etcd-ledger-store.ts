@@ -62,7 +62,8 @@ class EtcdLedgerStore implements LedgerStore {
   readonly #keys: EtcdKeys;
   readonly #blobs: EtcdBlobs;
   #waiting: Waiting[] = [];
-  #flushing: Promise<void> | null = null;
+  #flushing = false;
+  #flushed: Promise<void> = Promise.resolve();
   /** Calls that touch the copy, one after another. */
   #last: Promise<unknown> = Promise.resolve();
   /** Entries of a transaction whose answer did not come: found again by their hashes. */
@@ -98,9 +99,7 @@ class EtcdLedgerStore implements LedgerStore {
     const untilMs = clock.monotonicMs() + appendMsMax;
     return new Promise((resolve, reject) => {
       this.#waiting.push({ timeMs, body, untilMs, resolve, reject });
-      this.#flushing ??= this.#flush().finally(() => {
-        this.#flushing = null;
-      });
+      if (!this.#flushing) this.#flushed = this.#flush();
     });
   }
 
@@ -155,7 +154,7 @@ class EtcdLedgerStore implements LedgerStore {
   }
 
   async close(): Promise<void> {
-    await this.#flushing;
+    await this.#flushed;
     await this.#last.catch(() => undefined);
     await this.#tellCopied().catch(() => undefined);
     await this.#options.copy.close();
@@ -175,13 +174,15 @@ class EtcdLedgerStore implements LedgerStore {
   }
 
   async #flush(): Promise<void> {
-    while (this.#waiting.length > 0) {
-      try {
-        await this.#alone(() => this.#appendBatch());
-      } catch (error) {
-        await this.#failed(error);
+    this.#flushing = true;
+    try {
+      while (this.#waiting.length > 0) {
+        await this.#alone(() => this.#appendBatch()).catch((error: unknown) => this.#failed(error));
+        if (this.#waiting.length === 0) await this.#tellCopied().catch(() => undefined);
       }
-      if (this.#waiting.length === 0) await this.#tellCopied().catch(() => undefined);
+    } finally {
+      // In one turn with the look at what waits: whoever comes next begins anew.
+      this.#flushing = false;
     }
   }
 

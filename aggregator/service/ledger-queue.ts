@@ -23,7 +23,8 @@ export class LedgerQueue {
   /** By VM and resource, what the map has. */
   readonly #written = new Map<VmId, Partial<Record<Resource, Pick<Allocation, 'host' | 'setting'>>>>();
   #gone = new Set<VmId>();
-  #running: Promise<void> | null = null;
+  #draining = false;
+  #drained: Promise<void> = Promise.resolve();
   #ending = false;
   dropped = 0;
   failed = 0;
@@ -74,19 +75,19 @@ export class LedgerQueue {
 
   /** Resolves when nothing waits any more. */
   flush(): Promise<void> {
-    this.#running ??= this.#drain().finally(() => {
-      this.#running = null;
-    });
-    return this.#running;
+    if (!this.#draining) this.#drained = this.#drain();
+    return this.#drained;
   }
 
   async #drain(): Promise<void> {
-    for (;;) {
+    this.#draining = true;
+    while (this.waiting > 0) {
       if (this.#entries.length > 0) await this.#writeEntries(this.#entries.splice(0, AT_ONCE));
       else if (this.#rows.size > 0) await this.#writeRows(firstOf(this.#rows));
-      else if (this.#gone.size > 0) await this.#removeGone(firstOf(this.#gone));
-      else return;
+      else await this.#removeGone(firstOf(this.#gone));
     }
+    // In one turn with the look at what waits: whoever comes next begins anew.
+    this.#draining = false;
   }
 
   /** In this order, also those that are tried again. */

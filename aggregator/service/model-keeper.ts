@@ -54,7 +54,8 @@ export class ModelKeeper {
   /** Whose models are in the ledger; null until the ledger was asked. */
   #kept: Set<VmId> | null = null;
   readonly #writtenAtMs = new Map<VmId, number>();
-  #restores: Promise<void> | null = null;
+  #restoring = false;
+  #restores: Promise<void> = Promise.resolve();
   #waiting: VmId[] = [];
   #ended = false;
   /** What was learnt of these before is not read yet: nothing younger may take its place. */
@@ -87,9 +88,7 @@ export class ModelKeeper {
       return;
     }
     this.#waiting.push(vm);
-    this.#restores ??= this.#restoreAll().finally(() => {
-      this.#restores = null;
-    });
+    if (!this.#restoring) this.#restores = this.#restoreAll();
   }
 
   /** Nothing more is read of the past; what is known is still written down. */
@@ -99,6 +98,7 @@ export class ModelKeeper {
   }
 
   async #restoreAll(): Promise<void> {
+    this.#restoring = true;
     // The rest of the same inventory is about to be seen.
     await Promise.resolve();
     while (this.#waiting.length > 0) {
@@ -106,6 +106,7 @@ export class ModelKeeper {
       for (const vm of batch) await this.#restore(vm);
       await this.#relearn(batch);
     }
+    this.#restoring = false;
   }
 
   async #restore(vm: VmId): Promise<void> {

@@ -135,3 +135,16 @@ t.test('etcd is away: appends wait, then are refused; what is known is answered;
   t.match(await store.verify(), { ok: true });
   await store.close();
 });
+
+t.test('an entry that comes while the one before is being finished waits for no third', async (t) => {
+  const store = await open({ prefix: `finishing-${++fleets}/` });
+  const lost: number[] = [];
+  for (let after = 0; after < 40; after++) {
+    await store.append(1, eventBody('first'));
+    for (let i = 0; i < after; i++) await Promise.resolve();
+    const written = store.append(2, eventBody('second')).then(() => true);
+    if (!(await Promise.race([written, sleep(systemClock, 1000).then(() => false)]))) lost.push(after);
+  }
+  t.same(lost, [], 'turns of the event loop after which it was forgotten');
+  await store.close();
+});

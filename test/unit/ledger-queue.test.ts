@@ -88,3 +88,33 @@ t.test('at the end a ledger that stays away is given up, and that is counted', a
   t.equal(queue.failed, 3);
   t.equal(told, 3);
 });
+
+t.test('what comes while the last is being finished is written too, however close', async (t) => {
+  const lost: number[] = [];
+  for (let after = 0; after < 40; after++) {
+    const { ledger, entries } = shared(() => false);
+    let queue: LedgerQueue | null = null;
+    const append = ledger.append.bind(ledger);
+    let second = false;
+    ledger.append = async (timeMs, body) => {
+      const entry = await append(timeMs, body);
+      if (!second) {
+        second = true;
+        void (async () => {
+          for (let i = 0; i < after; i++) await Promise.resolve();
+          queue!.append(2, note(2));
+        })();
+      }
+      return entry;
+    };
+    queue = new LedgerQueue(
+      ledger,
+      () => t.fail('nothing fails'),
+      async () => void t.fail('nothing is away'),
+    );
+    queue.append(1, note(1));
+    for (let i = 0; i < 10; i++) await new Promise((resolve) => setImmediate(resolve));
+    if (entries.length !== 2) lost.push(after);
+  }
+  t.same(lost, []);
+});
