@@ -84,6 +84,8 @@ export interface SimulatedVm {
 
 const OVERHEAD_MIB = 60;
 const BALLOON_MIB_PER_SECOND = 200;
+/** More than what counts as resting where it was. */
+const BEGIN_MIB = 8;
 const BOOT_MS = 10_000;
 /** Guests fill what memory they have with page cache, slowly. */
 const CACHE_MIB_PER_SECOND = 4;
@@ -241,6 +243,11 @@ export function bookMemory(vm: SimulatedVm, wallMs: number, nowMs: number, tickM
 }
 
 const rssMiB = (vm: SimulatedVm): number => vm.touchedMiB + (vm.options.overheadMiB ?? OVERHEAD_MIB);
+
+/** A driver that is told to go somewhere is on its way at once, and seen to be, however coarse the ticks are. */
+export function beginToMove(vm: SimulatedVm, nowMs: number): void {
+  if (executes(vm) && nowMs >= vm.driverLoadsAtMs) moveBalloon(vm, BEGIN_MIB);
+}
 
 function moveBalloon(vm: SimulatedVm, stepMiB: number): void {
   if (vm.balloonTargetMiB > vm.balloonMiB) vm.balloonMiB = Math.min(vm.balloonTargetMiB, vm.balloonMiB + stepMiB);

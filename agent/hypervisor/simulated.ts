@@ -24,7 +24,16 @@ import type {
 } from './hypervisor.ts';
 import { type HostMemory, type HostOracle, hostMemory, tick } from './simulated-host.ts';
 import { settingIn, simulatedFacts, simulatedStats } from './simulated-views.ts';
-import { baselineOf, boot, createSimulatedVm, executes, powerOff, type SimulatedVm, type SimulatedVmOptions } from './simulated-vm.ts';
+import {
+  baselineOf,
+  beginToMove,
+  boot,
+  createSimulatedVm,
+  executes,
+  powerOff,
+  type SimulatedVm,
+  type SimulatedVmOptions,
+} from './simulated-vm.ts';
 
 export interface SimulatedCall {
   method:
@@ -388,7 +397,9 @@ class SimulatedLibrary implements SimulatedHypervisor {
 
   foreignWrite(id: VmId, setting: Setting): void {
     this.#advance();
-    this.#apply(this.#vm(id), setting);
+    const vm = this.#vm(id);
+    this.#apply(vm, setting);
+    if (setting.resource === 'memory') beginToMove(vm, this.#clock.monotonicMs());
   }
 
   setStuck(id: VmId, stuck: boolean): void {
