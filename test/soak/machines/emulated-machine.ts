@@ -178,4 +178,6 @@ printf '[Match]\\nName=en* eth*\\n[Network]\\nAddress=10.0.2.15/24\\n' > /etc/sy
 systemctl enable systemd-networkd.service
 ln -sf /srv/brought/authorized_keys /root/.ssh/authorized_keys
 printf 'StrictModes no\\n' > /etc/ssh/sshd_config.d/machine.conf
+# Guests of the tests know nothing of buttons: a shutdown need not wait for them as long as for others.
+printf 'SHUTDOWN_TIMEOUT=10\\n' > /etc/default/libvirt-guests
 echo kvm-1 > /etc/hostname; echo '127.0.0.1 localhost kvm-1' > /etc/hosts`;
