@@ -88,8 +88,8 @@ export const MEDIUM: Paces = {
   seriesRows: FINE.seriesRows,
 };
 
-/** As coarse as fleet-years, in days short enough that half a day of theirs is several: for many seeds. */
-export const SHORT_DAYS: Paces = { ...COARSE, dayMs: FINE.dayMs };
+/** As coarse as fleet-years, in days short enough that twelve hours are several, with plans as often as such days ask: for many seeds. */
+export const SHORT_DAYS: Paces = { ...COARSE, dayMs: FINE.dayMs, planMs: FINE.planMs };
 
 export const PACES = { fine: FINE, medium: MEDIUM, coarse: COARSE, 'short-days': SHORT_DAYS } as const;
 export type PaceName = keyof typeof PACES;

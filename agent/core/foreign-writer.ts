@@ -13,12 +13,14 @@ export interface Watch {
   readBack: Setting | null;
   /** In force before that. */
   before: Setting;
-  /** Memory only: where an earlier write sent the balloon, which holds still if this one never arrived; NaN = none did. */
-  formerMiB: number;
+  /** Memory only: where earlier writes sent the balloon, which hold still if this one never arrived. */
+  formersMiB: readonly number[];
   /** Memory only: where the balloon was then; on its way elsewhere it may go on past that for a moment. NaN = anywhere in between. */
   startMiB: number;
   /** Memory only: the size nearest to the target that was seen since. */
   nearestMiB: number;
+  /** Memory only: that size from before the guest rebooted, to which its balloon may come back; NaN = it did not. */
+  restedMiB: number;
   /** Memory only: a size moving away from the target, and since when it rests there. */
   suspect: { memoryMiB: number; sinceMs: number } | null;
 }
@@ -33,10 +35,21 @@ export interface ForeignWriterOptions {
 /** Sizes within this distance are the same place: drivers move in pages and report a little late. */
 const REST_EPSILON_MIB = 4;
 
-/** Begins to watch after a write (or at first sight, with what is in force as target). */
-export function watchWrite(before: Setting, target: Setting, readBack: Setting | null, former?: Setting): Watch {
-  const nearest = readBack ?? before;
-  return { before, target, readBack, formerMiB: sizeOf(former), startMiB: sizeOf(before), nearestMiB: sizeOf(nearest), suspect: null };
+/** Writes in a row whose ends were not seen: of more, the oldest have long been overtaken. */
+const FORMERS_MAX = 4;
+
+/** Begins to watch after a write (or at first sight, with what is in force as target). `former`: the watch until then. */
+export function watchWrite(before: Setting, target: Setting, readBack: Setting | null, former?: Watch): Watch {
+  const formersMiB = former === undefined ? [] : sentBefore(former, sizeOf(before));
+  const sizes = { startMiB: sizeOf(before), nearestMiB: sizeOf(readBack ?? before), restedMiB: Number.NaN };
+  return { before, target, readBack, formersMiB, ...sizes, suspect: null };
+}
+
+/** Of several writes whose ends were not seen the one that a balloon arrived by; all of them while it is nowhere near any. */
+function sentBefore(former: Watch, sizeMiB: number): readonly number[] {
+  const sent = sizesSent(former);
+  const arrived = sent.filter((each) => Math.abs(each - sizeMiB) <= REST_EPSILON_MIB);
+  return (arrived.length > 0 ? arrived : sent).slice(0, FORMERS_MAX);
 }
 
 const sizeOf = (setting: Setting | undefined): number => (setting?.resource === 'memory' ? setting.memoryMiB : Number.NaN);
@@ -46,20 +59,21 @@ export function watchReadBack(watch: Watch, readBack: Setting): Watch {
   const sizeMiB = sizeOf(readBack);
   const passedStart = Math.abs(sizeMiB - sizeOf(watch.target)) > Math.abs(watch.startMiB - sizeOf(watch.target));
   const nearestMiB = watch.suspect === null && passedStart ? sizeMiB : watch.nearestMiB;
-  return { ...watch, readBack, formerMiB: Number.NaN, nearestMiB };
+  return { ...watch, readBack, formersMiB: [], nearestMiB };
 }
 
 /** A write of memory failed, or its answer was lost: the balloon goes on to where it was sent before, or to where this one sends it. */
 export function watchFailure(watch: Watch): Watch {
-  if (watch.target.resource !== 'memory' || watch.readBack !== null || Number.isNaN(watch.formerMiB)) return watch;
-  const former: Setting = { ...watch.target, memoryMiB: watch.formerMiB };
-  return { ...watchWrite(watch.before, former, null, watch.target), startMiB: Number.NaN };
+  const [formerMiB, ...others] = watch.formersMiB;
+  if (watch.target.resource !== 'memory' || watch.readBack !== null || formerMiB === undefined) return watch;
+  const former: Setting = { ...watch.target, memoryMiB: formerMiB };
+  return { ...watchWrite(watch.before, former, null), formersMiB: [watch.target.memoryMiB, ...others], startMiB: Number.NaN };
 }
 
 /** The sizes a balloon may be on its way to, MiB; empty for anything else. */
-export function sizesSent({ target, readBack, formerMiB }: Watch): number[] {
+export function sizesSent({ target, readBack, formersMiB }: Watch): number[] {
   if (target.resource !== 'memory') return [];
-  return readBack === null && !Number.isNaN(formerMiB) ? [target.memoryMiB, formerMiB] : [target.memoryMiB];
+  return readBack === null ? [target.memoryMiB, ...formersMiB] : [target.memoryMiB];
 }
 
 export interface Observation {
@@ -87,6 +101,7 @@ function observeBalloon(
   options: ForeignWriterOptions,
 ): Observation {
   if (goesWhereSentBefore(watch, target, seen)) return { watch: { ...watch, suspect: null }, foreign: null };
+  if (Math.abs(seen.memoryMiB - watch.restedMiB) <= REST_EPSILON_MIB) return { watch: { ...watch, suspect: null }, foreign: null };
   const distance = Math.abs(seen.memoryMiB - target.memoryMiB);
   const nearest = Math.abs(watch.nearestMiB - target.memoryMiB);
   const sameSide = (seen.memoryMiB - target.memoryMiB) * (watch.nearestMiB - target.memoryMiB) >= 0;
@@ -112,7 +127,9 @@ function goesWhereSentBefore(watch: Watch, target: MemorySetting, seen: MemorySe
   return sent.length > 1 && between && !(passedMiB < -REST_EPSILON_MIB);
 }
 
-/** After a reboot the balloon starts from the boot size again: nearness to the target is counted anew. */
+/** After a reboot the balloon starts from the boot size again: nearness to the target is counted anew, and where it rested still counts. */
 export function watchReboot(watch: Watch, bootMemoryMiB: number): Watch {
-  return watch.target.resource === 'memory' ? { ...watch, nearestMiB: bootMemoryMiB, suspect: null } : watch;
+  if (watch.target.resource !== 'memory') return watch;
+  const restedMiB = Math.abs(watch.nearestMiB - bootMemoryMiB) <= REST_EPSILON_MIB ? watch.restedMiB : watch.nearestMiB;
+  return { ...watch, nearestMiB: bootMemoryMiB, restedMiB, suspect: null };
 }

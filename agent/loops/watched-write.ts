@@ -19,7 +19,7 @@ export async function watchedWrite(context: HostContext, entry: VmEntry, target:
   // Held against what was written last; from then on against this target, also if the answer never comes.
   const mayWrite = (inForce: Setting): boolean => {
     const ours = isOurs(inForce);
-    if (ours) entry.watches[resource] = watchWrite(inForce, target, null, entry.watches[resource]?.target);
+    if (ours) entry.watches[resource] = watchWrite(inForce, target, null, entry.watches[resource]);
     return ours;
   };
   const actuation = await actuate({ ...actuator, mayWrite, isOurs }, entry.id, target);

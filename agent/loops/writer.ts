@@ -6,7 +6,7 @@
 import { errorText } from '../../shared/errors.ts';
 import type { MemorySetting, Outcome, Pair, Resource, Setting } from '../../shared/resources.ts';
 import { createHurry, type Hurry } from '../actuators/hurry.ts';
-import { watchFailure } from '../core/foreign-writer.ts';
+import { watchFailure, watchReadBack } from '../core/foreign-writer.ts';
 import { type JournalEntry, withIntent, withoutIntent, withPair, withWritten } from '../core/journal.ts';
 import { metadataOf } from '../core/journal-metadata.ts';
 import { type HostContext, killReason, localPair } from './host-context.ts';
@@ -25,6 +25,7 @@ export async function carryOut(context: HostContext, entry: VmEntry, target: Set
   const before = entry.current[resource];
   if (before === undefined) return { outcome: 'failed', reason: 'the value in force is unknown', readBack: null };
   const journalled = entry.record.entries[resource];
+  const watched = entry.watches[resource];
   entry.writing = new Set([...entry.writing, resource]);
   const hurry = createHurry();
   entry.hurry = hurry;
@@ -39,7 +40,12 @@ export async function carryOut(context: HostContext, entry: VmEntry, target: Set
   } catch (error) {
     const watch = entry.watches[resource];
     if (watch) entry.watches[resource] = watchFailure(watch);
-    return { outcome: 'failed', reason: errorText(error), readBack: await inForce(context, entry, resource) };
+    const readBack = await inForce(context, entry, resource);
+    // What went wrong may have been the reading: a value seen right after it was sent is ours as far as it went.
+    const sent = entry.watches[resource];
+    if (readBack !== null && readBack.resource !== 'memory' && sent !== undefined && sent !== watched)
+      entry.watches[resource] = watchReadBack(sent, readBack);
+    return { outcome: 'failed', reason: errorText(error), readBack };
   } finally {
     entry.writes++;
     entry.hurry = null;

@@ -1,6 +1,6 @@
 /**
- * Goal: a hundred fleets of twelve hours, in days of two at the paces of fleet-years (samples each minute, plans every five), break no
- * invariant under every fault, converge once healed, and are put back by restore. What fails prints what replays it.
+ * Goal: a hundred fleets of twelve hours, in days of two, sampled and planned once a minute, break no invariant under
+ * every fault, converge once healed, and are put back by restore. What fails prints what replays it.
  */
 import { availableParallelism } from 'node:os';
 import t from 'tap';

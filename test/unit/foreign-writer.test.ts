@@ -22,17 +22,35 @@ function found(watch: Watch, sizes: number[], everyMs = 1000): number {
   }
   return -1;
 }
+/** Sent there before, and seen to be. */
+const sent = (size: number): Watch => watchWrite(memory(size), memory(size), memory(size));
 const rest = (size: number, seconds = 60): number[] => Array.from({ length: seconds }, () => size);
 
 t.test('a write of memory that failed leaves the one before it under way', async (t) => {
   // Sent to 540; the word to stop at 599 was refused, or arrived and its answer was lost.
-  const failed = watchFailure(watchWrite(memory(599), memory(599), null, memory(540)));
+  const failed = watchFailure(watchWrite(memory(599), memory(599), null, sent(540)));
   t.match(failed, { target: memory(540), readBack: null });
   t.equal(found(failed, [599, 570, ...rest(540)]), -1, 'it goes on to where it was sent before');
   t.equal(found(failed, rest(599)), -1, 'or stops where this one sent it');
   t.not(found(failed, rest(700)), -1, 'anywhere else is somebody else');
-  const whole = watchWrite(memory(599), memory(599), memory(599), memory(540));
+  const whole = watchWrite(memory(599), memory(599), memory(599), sent(540));
   t.equal(watchFailure(whole), whole, 'what was read back is settled');
+});
+
+t.test('several writes of memory that failed: wherever one of them sent it', async (t) => {
+  // Sent to 644, and the answer was lost; it arrived, and the next word was lost as well.
+  const first = watchFailure(watchWrite(memory(691), memory(644), null, sent(691)));
+  const second = watchFailure(watchWrite(memory(644), memory(655), null, first));
+  t.equal(found(second, rest(644)), -1, 'where it was seen to be when the second was sent');
+  t.equal(found(second, rest(655)), -1);
+  t.not(found(second, rest(691)), -1, 'it had left there');
+  // Nobody saw it in between.
+  const unseen = watchFailure(watchWrite(memory(670), memory(655), null, first));
+  for (const size of [691, 644, 655]) t.equal(found(unseen, rest(size)), -1, `${size}`);
+  t.not(found(unseen, rest(720)), -1);
+  let many = sent(400);
+  for (let i = 1; i < 50; i++) many = watchFailure(watchWrite(memory(300), memory(400 + 10 * i), null, many));
+  t.ok(many.formersMiB.length <= 5, 'not without an end');
 });
 
 t.test('exact values', async (t) => {
@@ -63,18 +81,22 @@ t.test('a balloon of our own', async (t) => {
   t.equal(found(grow, [...rest(400, 5), 450, 500, 600, ...rest(600)]), -1);
   t.equal(found(shrink, [440, 400, 768, 768, 768, 700, 600, 400, ...rest(400)]), -1, 'a reboot, and back');
   t.equal(found(watchReboot(watchWrite(memory(768), memory(400), memory(400)), BOOT), rest(768, 300)), -1, 'a reboot we were told of');
+  const short = observe(watchWrite(memory(400), memory(600), memory(400)), memory(560), BOOT, 0, OPTIONS).watch;
+  const rebooted = watchReboot(watchReboot(short, BOOT), BOOT);
+  t.equal(found(rebooted, [768, 700, ...rest(560)]), -1, 'back where it had settled short of its target, also after two reboots');
+  t.not(found(rebooted, [768, 700, ...rest(520)]), -1);
 });
 
 t.test('a balloon seen while its write is still carried out', async (t) => {
   const after = (watch: Watch, sizes: number[]): Watch =>
     sizes.reduce((state, size, second) => observe(state, memory(size), BOOT, second * 1000, OPTIONS).watch, watch);
   // It was inflating to 400 when it was called back: its driver goes on for a moment.
-  const reversal = after(watchWrite(memory(500), memory(600), null, memory(400)), [480, 470]);
+  const reversal = after(watchWrite(memory(500), memory(600), null, sent(400)), [480, 470]);
   t.equal(reversal.suspect, null, 'that is where the write before sent it');
   const called = watchReadBack(reversal, memory(470));
   t.equal(found(called, [470, 500, ...rest(600)]), -1, 'from there it turns round');
   // Sent from where it rested, nothing draws it back.
-  const shrink = after(watchWrite(memory(700), memory(400), null, memory(700)), [600, 500, 640]);
+  const shrink = after(watchWrite(memory(700), memory(400), null, sent(700)), [600, 500, 640]);
   t.match(shrink.suspect, { memoryMiB: 640 }, 'somebody else may be at it');
   t.ok(found(watchReadBack(shrink, memory(640)), rest(640)) > 0, 'and was');
 });
