@@ -6,7 +6,7 @@
 import { errorText } from '../../shared/errors.ts';
 import type { MemorySetting, Outcome, Pair, Resource, Setting } from '../../shared/resources.ts';
 import { createHurry, type Hurry } from '../actuators/hurry.ts';
-import { watchFailure, watchReadBack } from '../core/foreign-writer.ts';
+import { type Watch, watchFailure, watchReadBack } from '../core/foreign-writer.ts';
 import { type JournalEntry, withIntent, withoutIntent, withPair, withWritten } from '../core/journal.ts';
 import { metadataOf } from '../core/journal-metadata.ts';
 import { type HostContext, killReason, localPair } from './host-context.ts';
@@ -41,10 +41,9 @@ export async function carryOut(context: HostContext, entry: VmEntry, target: Set
     const watch = entry.watches[resource];
     if (watch) entry.watches[resource] = watchFailure(watch);
     const readBack = await inForce(context, entry, resource);
-    // What went wrong may have been the reading: a value seen right after it was sent is ours as far as it went.
     const sent = entry.watches[resource];
     if (readBack !== null && readBack.resource !== 'memory' && sent !== undefined && sent !== watched)
-      entry.watches[resource] = watchReadBack(sent, readBack);
+      await noteAsFarAsItWent(context, entry, sent, readBack);
     return { outcome: 'failed', reason: errorText(error), readBack };
   } finally {
     entry.writes++;
@@ -113,6 +112,15 @@ async function writeAndRead(context: HostContext, entry: VmEntry, target: Settin
 
 function takesMemory(entry: VmEntry, target: Setting): target is MemorySetting {
   return target.resource === 'memory' && target.memoryMiB < entry.slow.balloonMiB;
+}
+
+/** What went wrong may have been the reading: an exact value that is seen right after it was sent is ours, and goes on record as that. */
+async function noteAsFarAsItWent(context: HostContext, entry: VmEntry, sent: Watch, readBack: Setting): Promise<void> {
+  entry.watches[readBack.resource] = watchReadBack(sent, readBack);
+  const native = await context.hypervisor.readNative(entry.id, readBack.resource).catch(() => null);
+  if (native === null) return;
+  entry.record = withWritten(entry.record, readBack, native);
+  context.files.save(entry.record);
 }
 
 /** The value after a failed write, as far as it can still be read. */

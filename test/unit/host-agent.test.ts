@@ -296,6 +296,38 @@ t.test('a write whose answer was lost is still ours', async (t) => {
   await world.stop();
 });
 
+t.test('a write that went a part of the way, and could not be read back at once, is still ours', async (t) => {
+  let phase: 'well' | 'before' | 'written' | 'refused' = 'well';
+  const world = await agentWorld([calmVm(A)], {}, (call) => {
+    if (phase === 'before' && call.method === 'writeSetting' && call.setting?.resource === 'cpu') {
+      phase = 'written';
+      return { kind: 'partial', share: 0.5 };
+    }
+    if (phase !== 'written' || call.method !== 'readNative') return null;
+    phase = 'refused';
+    return { kind: 'error', code: 'HYPERVISOR_REFUSED', message: 'simulated: the hypervisor says no' };
+  });
+  await world.run(20);
+  world.command({ target: cpu(1.8) });
+  await world.run(2);
+  phase = 'before';
+  const partly = world.command({ target: cpu(1) });
+  await world.run(2);
+  t.match(world.result(partly), { outcome: 'failed', reason: /says no/ });
+  t.equal(phase, 'refused');
+  const { capCores } = world.hypervisor.truth(A).cpu;
+  t.ok(capCores !== null && capCores > 1 && capCores < 1.8, `a part of it is in force: ${capCores}`);
+  await world.restart();
+  await world.run(20);
+  t.same(
+    world.of('event').filter(({ kind }) => kind === 'foreign-writer'),
+    [],
+  );
+  t.ok((await restore(world.hypervisor, world.files, null)).every(({ ok }) => ok));
+  t.same(world.hypervisor.truth(A).cpu, cpu(null));
+  await world.stop();
+});
+
 t.test('a balloon somebody else may be moving is left alone until it is certain whose it is', async (t) => {
   const world = await agentWorld([calmVm(A)]);
   await world.run(250);
