@@ -1,7 +1,7 @@
 /**
  * `npm test [-- FILE ...]`: runs the tests with tap and closes with `N passed, N failed`, counted in test files. Prepares
  * what tap needs once (`tap build`), and installs the Debian packages whose real programs the tests drive. Files run two at a
- * time; those with real guests, whose emulation takes all there is, and those with threads for every core run one at a time.
+ * time; those with real guests, whose emulation takes all there is, run one at a time.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, globSync } from 'node:fs';
@@ -20,7 +20,7 @@ import {
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const tap = join(root, 'node_modules/.bin/tap');
-/** A file that takes longer hangs: the slowest take a minute and a half, those that boot several guests under emulation, or simulate a hundred fleets, some minutes. */
+/** A file that takes longer hangs: the slowest take a minute and a half, those that boot several guests under emulation some minutes. */
 const TIMEOUT_SECONDS = { together: 300, alone: 900 } as const;
 
 function prepare(): void {
@@ -73,7 +73,7 @@ if (files.length === 0) {
   console.error('no test file was found');
   process.exit(1);
 }
-const alone = files.filter((file) => /(^|\/)test\/guests\/|contract\/.*libvirt|hundred-fleets/.test(file));
+const alone = files.filter((file) => /(^|\/)test\/guests\/|contract\/.*libvirt/.test(file));
 const onPrograms = files.filter((file) => /(^|\/)test\/(integration|e2e)\//.test(file));
 const onServers = files.filter((file) => /series-store-(influxdb|victoria)|store-influxdb|grafana/.test(file));
 const onEtcd = files.filter((file) => /etcd|several-aggregators/.test(file));

@@ -1,7 +1,7 @@
 /**
  * Goal: whole simulated fleets under every fault break no invariant, converge once healed, and are put back by restore:
  * fixed seeds (also those that once broke, and some of half a day), and a batch drawn anew each time, which prints what
- * replays a failure. hundred-fleets.test.ts runs many more coarsely, `npm run soak -- simulate` as here.
+ * replays a failure. `npm run soak -- simulate` runs the many there is no time for here.
  */
 import { execFileSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
