@@ -101,7 +101,6 @@ function observeBalloon(
   options: ForeignWriterOptions,
 ): Observation {
   if (goesWhereSentBefore(watch, target, seen)) return { watch: { ...watch, suspect: null }, foreign: null };
-  if (Math.abs(seen.memoryMiB - watch.restedMiB) <= REST_EPSILON_MIB) return { watch: { ...watch, suspect: null }, foreign: null };
   const distance = Math.abs(seen.memoryMiB - target.memoryMiB);
   const nearest = Math.abs(watch.nearestMiB - target.memoryMiB);
   const sameSide = (seen.memoryMiB - target.memoryMiB) * (watch.nearestMiB - target.memoryMiB) >= 0;
@@ -110,6 +109,8 @@ function observeBalloon(
     const asBefore = nearer === watch.nearestMiB && watch.suspect === null;
     return { watch: asBefore ? watch : { ...watch, nearestMiB: nearer, suspect: null }, foreign: null };
   }
+  // After what may be nearer to the target than it ever was: that counts from then on.
+  if (Math.abs(seen.memoryMiB - watch.restedMiB) <= REST_EPSILON_MIB) return { watch: { ...watch, suspect: null }, foreign: null };
   const { suspect } = watch;
   if (suspect === null || Math.abs(suspect.memoryMiB - seen.memoryMiB) > REST_EPSILON_MIB) {
     return { watch: { ...watch, suspect: { memoryMiB: seen.memoryMiB, sinceMs: nowMs } }, foreign: null };

@@ -85,6 +85,8 @@ t.test('a balloon of our own', async (t) => {
   const rebooted = watchReboot(watchReboot(short, BOOT), BOOT);
   t.equal(found(rebooted, [768, 700, ...rest(560)]), -1, 'back where it had settled short of its target, also after two reboots');
   t.not(found(rebooted, [768, 700, ...rest(520)]), -1);
+  const back = watchReboot(sent(600), BOOT);
+  t.not(found(back, [768, 700, ...rest(600), ...rest(616)]), -1, 'back at its target, somebody else sends it on');
 });
 
 t.test('a balloon seen while its write is still carried out', async (t) => {
