@@ -109,7 +109,7 @@ function observeBalloon(
     const asBefore = nearer === watch.nearestMiB && watch.suspect === null;
     return { watch: asBefore ? watch : { ...watch, nearestMiB: nearer, suspect: null }, foreign: null };
   }
-  // After what may be nearer to the target than it ever was: that counts from then on.
+  // Looked at last: sizes on the way to the target must go on counting as the nearest, or whoever moves it later goes unseen.
   if (Math.abs(seen.memoryMiB - watch.restedMiB) <= REST_EPSILON_MIB) return { watch: { ...watch, suspect: null }, foreign: null };
   const { suspect } = watch;
   if (suspect === null || Math.abs(suspect.memoryMiB - seen.memoryMiB) > REST_EPSILON_MIB) {
