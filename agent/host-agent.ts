@@ -34,7 +34,7 @@ import { createBuildDesk } from './loops/create-build-desk.ts';
 import { createSuspension, type SuspendMeans, type Suspension } from './loops/create-suspension.ts';
 import { createDiscoveryLoop, type DiscoveryLoop, judge, noteGuest, noteReadiness } from './loops/discover.ts';
 import { createFailSafeLoop } from './loops/fail-safe.ts';
-import { createFastGuardLoop } from './loops/fast-guard-loop.ts';
+import { createFastGuardLoop, guardReserveOf } from './loops/fast-guard-loop.ts';
 import { type GuestChannel, GuestRelay } from './loops/guest-relay.ts';
 import { type HostAgentSettings, type HostContext, lookMs } from './loops/host-context.ts';
 import { handleEvent } from './loops/host-events.ts';
@@ -232,7 +232,13 @@ async function lookAtAll(options: HostAgentOptions, context: HostContext, discov
 }
 
 function ownMetrics({ table, queues, host }: HostContext): Record<string, number> {
-  return { agent_vms: table.size, agent_vm_queue_dropped_total: queues.dropped, agent_lease_out: host.leaseOut ? 1 : 0 };
+  return {
+    agent_vms: table.size,
+    agent_vm_queue_dropped_total: queues.dropped,
+    agent_lease_out: host.leaseOut ? 1 : 0,
+    agent_guard_reserve_cores: host.reserveCores,
+    agent_guard_reserve_mib: host.reserveMiB,
+  };
 }
 
 interface Parts {
@@ -320,6 +326,8 @@ function createContext(options: HostAgentOptions, out: Pick<HostContext, 'send' 
       allowances: new Map(),
       reserveCores: 0,
       reserveMiB: 0,
+      givingCores: 0,
+      givingMiB: 0,
       availableMiB: Number.NaN,
       balloonManager: null,
     },
@@ -379,6 +387,7 @@ function hello(options: HostAgentOptions, context: HostContext, records: readonl
     ],
     wallMs: context.clock.wallMs(),
     monotonicMs: context.clock.monotonicMs(),
+    guardReserve: guardReserveOf(context),
     highestPairs: [...known.values()].flatMap((record) =>
       RESOURCES.flatMap((resource) => {
         const pair = record.pairs[resource];

@@ -93,6 +93,8 @@ export interface AggregatorOptions {
 const SETTLE_MS = 20_000;
 /** A VM that was seen to start is planned for after this long: its first samples are there by then. */
 const LAUNCH_PLAN_MS = 1500;
+/** Hosts whose agents have just begun, their guards without a reserve, are planned for together after this long. */
+const UNGUARDED_PLAN_MS = 2000;
 /** Of the time in which a successor asks the series and learns, so many times as much goes to what cannot wait. */
 const RELEARN_RESTS = 4;
 /** Hosts that were just taken over, planned for together. */
@@ -193,7 +195,7 @@ export class Aggregator {
     this.#fromHosts = new FromHosts(
       { clock, time, state, executor, reporter, decisions, anomalies, queue, models, credentials, spawning, suspending },
       this.#killSwitches,
-      launched,
+      { launch: launched, unguarded: () => this.#planIn(UNGUARDED_PLAN_MS) },
     );
     const hosts = this.#owners(ownership, state, executor, decisions);
     const ingest = createIngest({

@@ -104,6 +104,11 @@ export class HostNode {
     return this.#agent !== null;
   }
 
+  /** What its fast guard may hand out on its own, MiB; null = no agent runs. */
+  get guardReserveMiB(): number | null {
+    return this.#agent?.metrics().agent_guard_reserve_mib ?? null;
+  }
+
   /** The agent runs, and its lease ran out. */
   get leaseOut(): boolean {
     return this.#agent?.leaseOut() === true;

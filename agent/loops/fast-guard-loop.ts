@@ -36,6 +36,11 @@ export function createFastGuardLoop(context: HostContext): FastGuardLoop {
   };
 }
 
+/** What may still be handed out on this host's own account, with what is just being given and may come back. */
+export function guardReserveOf({ host }: HostContext): { cores: number; memoryMiB: number } {
+  return { cores: Math.max(0, host.reserveCores + host.givingCores), memoryMiB: Math.max(0, host.reserveMiB + host.givingMiB) };
+}
+
 function mayAct(context: HostContext, entry: VmEntry): boolean {
   return entry.managed && isUp(entry) && !entry.stuck && !entry.jobActive && !context.host.killed.vms.has(entry.id);
 }
@@ -81,14 +86,21 @@ function start(context: HostContext, entry: VmEntry, action: GuardAction): void 
   const { resource } = action;
   if (action.resource === 'memory' && memoryRefused(context, entry, action.memoryMiB)) return;
   const cost = costOf(entry, action);
-  const withdraw = (): void => {
-    host.reserveCores += cost.cores;
-    host.reserveMiB += cost.memoryMiB;
+  const over = (): void => {
+    host.givingCores -= cost.cores;
+    host.givingMiB -= cost.memoryMiB;
     entry.guarding.delete(resource);
     if (resource === 'memory') entry.pendingMiB = 0;
   };
+  const withdraw = (): void => {
+    host.reserveCores += cost.cores;
+    host.reserveMiB += cost.memoryMiB;
+    over();
+  };
   host.reserveCores -= cost.cores;
   host.reserveMiB -= cost.memoryMiB;
+  host.givingCores += cost.cores;
+  host.givingMiB += cost.memoryMiB;
   // Marked before its turn comes: the next sample must not ask for the same again.
   entry.guarding.add(resource);
   if (action.resource === 'memory') entry.pendingMiB = action.memoryMiB;
@@ -100,8 +112,7 @@ function start(context: HostContext, entry: VmEntry, action: GuardAction): void 
       if (done) context.log.warn('the fast guard could not act', { vm: entry.id, resource, reason: done.result.reason });
       return;
     }
-    entry.guarding.delete(resource);
-    if (resource === 'memory') entry.pendingMiB = 0;
+    over();
     const kind = resource === 'cpu' ? 'guard-grew' : 'guard-deflated';
     const { result, pair, setting } = done;
     tell(context, kind, `${entry.name}: ${action.reason}`, { vm: entry.id, resource, setting: result.readBack ?? setting, pair });

@@ -58,6 +58,9 @@ export interface HostState {
   allowances: ReadonlyMap<VmId, Allowance>;
   reserveCores: number;
   reserveMiB: number;
+  /** Of what the fast guard had, what it is just giving. */
+  givingCores: number;
+  givingMiB: number;
   /** MemAvailable of the newest sample, NaN = unknown. */
   availableMiB: number;
   balloonManager: string | null;

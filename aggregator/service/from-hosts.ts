@@ -27,18 +27,27 @@ type SinkParts = Pick<
   | 'suspending'
 >;
 
+/** What a plan may be made for before its turn. */
+interface Noticed {
+  /** A VM was seen to start. */
+  launch(vm: VmId): void;
+  /** A host whose guard has nothing to hand out has told how it does. */
+  unguarded(): void;
+}
+
 export class FromHosts implements IngestSink {
   readonly #parts: SinkParts;
   readonly #killSwitches: KillSwitchDesk;
-  readonly #onLaunch: (vm: VmId) => void;
   /** What each host's agent said it understands. */
   readonly #capabilities = new Map<HostId, readonly string[]>();
+  /** Hosts that came with a guard that has nothing to hand out, until they tell how they do. */
+  readonly #unguarded = new Set<HostId>();
+  readonly #on: Noticed;
 
-  /** `onLaunch`: a VM was seen to start. */
-  constructor(parts: SinkParts, killSwitches: KillSwitchDesk, onLaunch: (vm: VmId) => void) {
+  constructor(parts: SinkParts, killSwitches: KillSwitchDesk, on: Noticed) {
     this.#parts = parts;
     this.#killSwitches = killSwitches;
-    this.#onLaunch = onLaunch;
+    this.#on = on;
   }
 
   understands(host: HostId, capability: string): boolean {
@@ -51,16 +60,18 @@ export class FromHosts implements IngestSink {
   }
 
   onConnected(host: HostId): void {
-    const { state, reporter, executor } = this.#parts;
-    state.setConnected(host, true);
+    const { state, reporter, executor, clock } = this.#parts;
+    state.setConnected(host, true, clock.monotonicMs());
+    if (state.host(host)?.unguarded === true) this.#unguarded.add(host);
     reporter.agent(host, `host ${host} is connected`);
     this.#killSwitches.tell(host);
     executor.hostConnected(host);
   }
 
   onDisconnected(host: HostId, error: HeadroomError | null): void {
-    const { state, reporter } = this.#parts;
-    state.setConnected(host, false);
+    const { state, reporter, clock } = this.#parts;
+    state.setConnected(host, false, clock.monotonicMs());
+    this.#unguarded.delete(host);
     reporter.agent(host, `host ${host} is disconnected${error ? `: ${error.message}` : ''}`);
   }
 
@@ -73,6 +84,10 @@ export class FromHosts implements IngestSink {
 
   onBlocks(host: HostId, blocks: readonly TelemetryBlock[], receivedMonotonicMs: number): void {
     this.#parts.state.applyBlocks(host, blocks, this.#parts.time.nowMs(), receivedMonotonicMs);
+    if (this.#unguarded.has(host) && blocks.some(({ subject }) => subject.kind === 'host')) {
+      this.#unguarded.delete(host);
+      this.#on.unguarded();
+    }
     this.takeNews();
   }
 
@@ -130,7 +145,7 @@ export class FromHosts implements IngestSink {
       if (news.vm === null) continue;
       const vm = news.vm;
       if (news.kind === 'vm-new') models.seen(vm);
-      if (/^vm-(new|state)$/.test(news.kind) && state.vm(vm)?.inventory.state === 'launching') this.#onLaunch(vm);
+      if (/^vm-(new|state)$/.test(news.kind) && state.vm(vm)?.inventory.state === 'launching') this.#on.launch(vm);
       if (news.kind === 'vm-gone') {
         executor.abort((step) => step.vm === vm, 'the VM is gone');
         decisions.forget(vm, RESOURCES);

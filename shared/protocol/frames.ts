@@ -54,6 +54,8 @@ export const HelloFrame = Type.Object({
   monotonicMs: Type.Number(),
   /** Where host agents have just looked in vain for an aggregator, or for one that can look after them; absent: nowhere. Older ends do not look at it. */
   unreachable: Type.Optional(Type.Array(AgentsUrl, { maxItems: 16 })),
+  /** Host agents: what their fast guard may still hand out, what it just hands out included; absent: unknown. Older ends do not look at it. */
+  guardReserve: Type.Optional(Type.Object({ cores: Type.Number({ minimum: 0 }), memoryMiB: Type.Number({ minimum: 0 }) })),
   /** Highest pair this agent ever accepted, per VM and resource: the aggregator begins above it. */
   highestPairs: Type.Array(Type.Object({ vm: uuid, resource: ResourceSchema, pair: PairSchema }), { maxItems: 20000 }),
 });

@@ -71,7 +71,7 @@ function inventory(vms: VmInventory[], over: Partial<FrameOf<'inventory'>> = {})
 
 function stateWith(vms: VmInventory[] = [vmInventory()]): FleetState {
   const state = new FleetState(OPTIONS, policyOf(AUTO_POLICY));
-  state.setConnected(KVM1, true);
+  state.setConnected(KVM1, true, 0);
   state.applyInventory(KVM1, inventory(vms), 1000);
   return state;
 }
@@ -220,7 +220,7 @@ const event = (over: Partial<FrameOf<'event'>>): FrameOf<'event'> => ({
 t.test("a boot and a VM's first moments are demand, but teach nothing", async (t) => {
   const forecast = (settleMs: number, state: 'launching' | 'ready') => {
     const fleet = new FleetState({ ...OPTIONS, settleMs }, policyOf(AUTO_POLICY));
-    fleet.setConnected(KVM1, true);
+    fleet.setConnected(KVM1, true, 0);
     fleet.applyInventory(KVM1, inventory([vmInventory({ state })]), 1000);
     const endMs = feed(fleet, NOW_MS, 12, { ...MEMORY, 'vm_cpu.usageCores': 0.6 });
     t.not(vmNow(fleet, endMs).demand.cpu.now, null, 'present demand is known all the same');
@@ -340,9 +340,34 @@ t.test('the guard may have any reserve until our own lease is there; after that 
   state.noteGrant(KVM1, grant(100), 4000);
   t.equal(reserve(5000), 700);
   t.equal(reserve(3000 + 300_000), 100, 'a lease later only the last one counts');
-  state.setConnected(KVM1, false);
-  state.setConnected(KVM1, true);
-  t.equal(reserve(5000), hostOf().memoryMiB, 'a connection later nothing is known again');
+  t.equal(reserve(4000 + 900_000), 100, 'for as long as no other was sent');
+  state.setConnected(KVM1, false, 6000);
+  state.setConnected(KVM1, true, 6000);
+  t.equal(reserve(7000), hostOf().memoryMiB, 'a connection later nothing is known again');
+  t.equal(state.host(KVM1)!.unguarded, false);
+});
+
+t.test('an agent that says what its guard still has is believed, and only while it is connected by that hello', async (t) => {
+  const state = stateWith();
+  const reserve = (monoMs: number) => state.snapshot(NOW_MS, monoMs).hosts[0]!.guardReserve.memoryMiB;
+  const hello = (memoryMiB: number) => ({ highestPairs: [], guardReserve: { cores: 0, memoryMiB } }) as unknown as FrameOf<'hello'>;
+  const comes = (memoryMiB: number, monoMs: number) => {
+    state.setConnected(KVM1, false, monoMs);
+    state.applyHello(KVM1, hello(memoryMiB));
+    state.setConnected(KVM1, true, monoMs);
+  };
+  state.noteGrant(KVM1, { host: KVM1, reserveCores: 0, reserveMiB: 700, allowances: [] }, 3000);
+  comes(0, 4000);
+  t.equal(reserve(5000), 0, 'it began anew: what was sent to the one before is gone with it');
+  t.equal(state.host(KVM1)!.unguarded, true);
+  state.noteGrant(KVM1, { host: KVM1, reserveCores: 0, reserveMiB: 200, allowances: [] }, 6000);
+  t.equal(state.host(KVM1)!.unguarded, false);
+  comes(150, 7000);
+  t.equal(reserve(8000), 150, 'its connection broke: what is left there of it');
+  t.equal(state.host(KVM1)!.unguarded, false);
+  state.setConnected(KVM1, false, 9000);
+  state.setConnected(KVM1, true, 9000);
+  t.equal(reserve(9500), hostOf().memoryMiB, 'a hello that does not say leaves it unknown');
 });
 
 t.test('hello: pairs and the highest epoch', async (t) => {

@@ -12,7 +12,7 @@ const [A, B, VM] = [hostId('a'), hostId('b'), vmId(vmUuid(1))];
 const POLICY = policyOf('version: 1\n');
 const state = (): FleetState => {
   const made = new FleetState({ ...decisionConfig({}), epoch: 1, factory: forecasterFactory }, POLICY);
-  for (const host of [A, B]) made.setConnected(host, true);
+  for (const host of [A, B]) made.setConnected(host, true, 0);
   made.applyInventory(A, inventoryFrame([VM]), 0);
   return made;
 };

@@ -137,14 +137,15 @@ export class FleetState {
 
   applyHello(host: HostId, hello: FrameOf<'hello'>): void {
     const record = this.#hostRecord(host);
+    record.tellReserve(hello.guardReserve ?? null);
     for (const { vm, resource, pair } of hello.highestPairs) {
       record.highestEpoch = Math.max(record.highestEpoch, pair.epoch);
       this.#vms.get(vm as VmId)?.raisePair(resource, pair);
     }
   }
 
-  setConnected(host: HostId, connected: boolean): void {
-    this.#hostRecord(host).setConnected(connected);
+  setConnected(host: HostId, connected: boolean, nowMonoMs: number): void {
+    this.#hostRecord(host).setConnected(connected, nowMonoMs);
   }
 
   applyInventory(host: HostId, frame: FrameOf<'inventory'>, nowMonoMs: number): void {

@@ -24,6 +24,8 @@ const hostColumns = fieldPlan((fields) => ({
   swapOut: fields.indexOf('host_memory.swapOutMiBPerSecond'),
 }));
 
+type GuardReserve = HostSnapshot['guardReserve'];
+
 export class HostRecord {
   readonly id: HostId;
   readonly skew: HostSkew;
@@ -36,18 +38,33 @@ export class HostRecord {
   #usageCores: number | null = null;
   #cpuPressure: number | null = null;
   #swappedMonoMs = Number.NEGATIVE_INFINITY;
-  #grants: { monoMs: number; cores: number; memoryMiB: number }[] = [];
-  /** No lease was sent on this connection yet: the guard there may have any reserve of an earlier one. */
+  #grants: ({ monoMs: number } & GuardReserve)[] = [];
+  /** No lease was sent on this connection yet, and its agent did not say what its guard has: it may be any reserve of an earlier lease. */
   #reserveUnknown = true;
+  #toldReserve: GuardReserve | null = null;
 
   constructor(id: HostId, skewToleranceMs: number) {
     this.id = id;
     this.skew = new HostSkew(skewToleranceMs);
   }
 
-  setConnected(connected: boolean): void {
+  /** What its agent says its guard still has, as it comes; null = it does not say. */
+  tellReserve(reserve: GuardReserve | null): void {
+    this.#toldReserve = reserve;
+  }
+
+  setConnected(connected: boolean, nowMonoMs: number): void {
     this.connected = connected;
-    if (connected) this.#reserveUnknown = true;
+    if (!connected) return;
+    this.#reserveUnknown = this.#toldReserve === null;
+    // No lease of an earlier connection can still arrive: what the agent has is all there is.
+    if (this.#toldReserve !== null) this.#grants = [{ monoMs: nowMonoMs, ...this.#toldReserve }];
+    this.#toldReserve = null;
+  }
+
+  /** Connected, and its guard has nothing to hand out, or nobody knows of anything. */
+  get unguarded(): boolean {
+    return this.connected && this.#grants.every(({ cores, memoryMiB }) => cores === 0 && memoryMiB === 0);
   }
 
   setFacts(facts: FrameOf<'inventory'>['host']): void {
@@ -89,8 +106,8 @@ export class HostRecord {
   snapshot(ownEpoch: number, leaseMs: number, nowMonoMs: number): HostSnapshot | null {
     const facts = this.#facts;
     if (facts === null) return null;
-    // Any of the leases of the last lease's length may be the one in force there.
-    this.#grants = this.#grants.filter(({ monoMs }) => nowMonoMs - monoMs < leaseMs);
+    // Any of the leases of the last lease's length may be the one in force there; what came last stays in force until another comes.
+    this.#grants = this.#grants.filter(({ monoMs }, i, { length }) => i === length - 1 || nowMonoMs - monoMs < leaseMs);
     return {
       id: this.id,
       connected: this.connected && facts.hypervisorConnected,
