@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { type Clock, sleep } from '../../shared/clock.ts';
 import { errorText, HeadroomError } from '../../shared/errors.ts';
 import { deviceNumber, type FileIdentity } from './device-number.ts';
+import { oneAtATime } from './fuse-requests.ts';
 import { type NbdServer, serveNbd } from './nbd-server.ts';
 import type { OpenSnapshot } from './snapshot-store.ts';
 import { endDaemons, startDaemon } from './storage-daemon.ts';
@@ -21,7 +22,6 @@ export const FOLDER_MODE = 0o711;
 const RECONNECT_SECONDS = 86_400;
 /** Dirty pages of a FUSE file are throttled at this percentage of the host's, one unless told: a guest's memory is nothing but. */
 const DIRTY_PERCENT = 100;
-
 /** Four mebibytes: what several vCPUs go through at once. */
 const RECENT_CHUNKS = 64;
 
@@ -64,7 +64,7 @@ export interface PlaceOptions {
   onStuck(chunk: number, problem: unknown): void;
 }
 
-/** Throws ENVIRONMENT when qemu-storage-daemon or FUSE is not to be had. */
+/** Throws ENVIRONMENT when qemu-storage-daemon or FUSE is not to be had, or cannot be had safely. */
 export async function placeLazily(options: PlaceOptions): Promise<MemoryPlace> {
   const { snapshot, folder, clock } = options;
   await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
@@ -85,6 +85,8 @@ export async function placeLazily(options: PlaceOptions): Promise<MemoryPlace> {
 /** Takes over a place whose process died, with its guest on it. What was needed before is not known: all of it may have been. */
 export async function takeOverPlace(options: PlaceOptions, identity: FileIdentity): Promise<MemoryPlace> {
   await rm(join(options.folder, SOCKET), { force: true });
+  // One that was made by an agent of before; its guest lives on it either way.
+  await oneAtATime(identity.dev).catch(() => undefined);
   const ahead = createAhead(options.snapshot);
   return new LazyPlace(options.folder, identity, await serveChunks(options, ahead), ahead, () => true);
 }
@@ -134,6 +136,7 @@ async function showFile(folder: string, bytes: number, clock: Clock): Promise<Fi
     if (daemon.ended()) throw new Error(`qemu-storage-daemon ended: ${await words()}`);
     const now = await stat(path);
     if (now.dev !== before.dev) {
+      await oneAtATime(now.dev);
       await liftDirtyLimit(now.dev);
       return { dev: now.dev, ino: now.ino };
     }

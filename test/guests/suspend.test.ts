@@ -11,7 +11,8 @@ import t from 'tap';
 import { prepareResume } from '../../agent/actuators/resume-vm.ts';
 import { suspendVm } from '../../agent/actuators/suspend-vm.ts';
 import { createTouchModel, scoreTouches } from '../../agent/core/touch-model.ts';
-import { qemuProcess, touchedChunks } from '../../agent/snapshot/touched-chunks.ts';
+import { CHUNK_BYTES } from '../../agent/snapshot/chunk.ts';
+import { mappingsIn, qemuProcess, touchedChunks } from '../../agent/snapshot/touched-chunks.ts';
 import { virsh } from '../support/libvirtd.ts';
 import { suspendWorld } from '../support/suspendable-guest.ts';
 
@@ -53,6 +54,9 @@ t.test('suspended and resumed, twice, as if it had never left', async (t) => {
   t.equal(await guest.ask('visit 0 4'), 'visited 0 4');
   const pid = await qemuProcess(guest.vm, residence.place.identity);
   t.not(generationOf(pid!), generation, 'it has another generation id');
+  for (const { start, offset } of await mappingsIn(pid!, residence.place.identity)) {
+    t.equal((start - offset) % CHUNK_BYTES, 0, 'what the kernel maps around a page is of one chunk');
+  }
   const touched = await touchedChunks(pid!, residence.place.identity);
   t.ok(touched.length > 256 && touched.length < MEMORY_MIB * 16, `${touched.length} chunks touched, not all`);
   model.observe(touched);
@@ -75,7 +79,7 @@ t.test('suspended and resumed, twice, as if it had never left', async (t) => {
   t.equal(await guest.ask('visit 0 4'), 'visited 0 4');
   const again = await touchedChunks((await qemuProcess(guest.vm, residence.place.identity))!, residence.place.identity);
   const { hitRate } = scoreTouches(predicted, again);
-  t.ok(hitRate > 0.6, `${(hitRate * 100).toFixed(0)} % of what was touched had been fetched`);
+  t.ok(hitRate > 0.85, `${(hitRate * 100).toFixed(0)} % of what was touched had been fetched`);
   t.equal(await guest.ask('sum'), sum, 'its memory holds what it held');
   t.same(world.stuck, []);
   guest.close();

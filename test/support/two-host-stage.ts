@@ -35,6 +35,8 @@ export interface TwoHostStage {
   orders(): Promise<SuspendOrderView[]>;
   suspension(): Promise<SuspensionView | undefined>;
   log(host: HostName): string;
+  /** What the guest said on its serial line. */
+  said(): string;
   startAgent(host: HostName): Promise<void>;
   killAgent(host: HostName): Promise<void>;
   stop(): Promise<void>;
@@ -56,6 +58,7 @@ export async function twoHostStage(memoryMiB: number): Promise<TwoHostStage> {
   const logOf = (host: HostName): string => join(folder, `${host}.log`);
   const log = (host: HostName): string => readFileSync(logOf(host), 'utf8');
   const welcomes = (host: HostName): number => (agents.has(host) ? log(host).split('connected to the aggregator').length : 1);
+  const said = (): string => readFileSync(join(ram.path, 'desktop.console'), 'utf8');
   const ramOf = (host: HostName): string => join(ram.path, host);
   const killAgent = async (host: HostName): Promise<void> => {
     const agent = agents.get(host);
@@ -80,7 +83,7 @@ export async function twoHostStage(memoryMiB: number): Promise<TwoHostStage> {
     await eventually(`the aggregator to welcome ${host}`, () => welcomes(host) > before, HEARD_MS_MAX);
   };
   const stage: TwoHostStage = {
-    ...{ guest, wire, libvirtds, startAgent, killAgent, log },
+    ...{ guest, wire, libvirtds, startAgent, killAgent, log, said },
     async order(line) {
       const { code, out, err } = await headroom(`${line} --url ${stack.url} -o json`);
       if (code !== 0) throw new Error(`headroom ${line} ended with ${code}: ${err}${out}`);

@@ -9,7 +9,13 @@ import { at, attribute, parseXml, type XmlElement } from './xml-tree.ts';
 
 const QEMU_NAMESPACE = 'http://libvirt.org/schemas/domain/qemu/1.0';
 const BACKEND = 'headroom-ram';
-const BACKEND_ARGUMENT = new RegExp(`^memory-backend-file,id=${BACKEND},mem-path=([^,]+),size=(\\d+),share=on$`);
+const BACKEND_ARGUMENT = new RegExp(`^memory-backend-file,id=${BACKEND},mem-path=([^,]+),size=(\\d+),share=on(?:,align=\\d+[KMG]?)?$`);
+/**
+ * Where QEMU maps a resumed guest's memory: at a multiple of a chunk. On a fault the kernel maps what is in memory already of the 64 KiB
+ * around it, counted from the process's addresses; QEMU's own choice lies one page beside them, and each chunk that was touched then
+ * showed its neighbour as touched, too: at each resume the prediction grew by the chunks beside it.
+ */
+const ALIGN_BYTES = 64 * 1024;
 const GENERATION_ID = /<genid>\s*[0-9a-fA-F-]{36}\s*<\/genid>/;
 const INCOMING = ['-incoming', 'defer'] as const;
 
@@ -18,9 +24,11 @@ export function memoryFileXml(path: string, memoryBytes: number): string {
   if (!path.startsWith('/') || path.includes(',')) {
     throw new HeadroomError('HYPERVISOR_REFUSED', `guest memory cannot lie at "${path}": an absolute path without commas is needed`);
   }
-  const backend = `memory-backend-file,id=${BACKEND},mem-path=${path},size=${memoryBytes},share=on`;
-  return commandLine('qemu', ['-object', backend, '-machine', `memory-backend=${BACKEND}`]);
+  return commandLine('qemu', ['-object', backendAt(path, memoryBytes), '-machine', `memory-backend=${BACKEND}`]);
 }
+
+const backendAt = (path: string, memoryBytes: number): string =>
+  `memory-backend-file,id=${BACKEND},mem-path=${path},size=${memoryBytes},share=on`;
 
 /** Null: its memory does not lie in a file of ours. */
 export function memoryFileOf(domainXml: string): { path: string; memoryBytes: number } | null {
@@ -46,7 +54,7 @@ export function incomingXml(definition: string, path: string, generation: string
   const incoming = argumentsOf(parseXml(domainXml)).includes(INCOMING[0]) ? [] : INCOMING;
   const prefix = end[1] as string;
   const moved = argumentsOf(parseXml(domainXml)).map((argument) =>
-    BACKEND_ARGUMENT.test(argument) ? argument.replace(`mem-path=${memory.path},`, () => `mem-path=${path},`) : argument,
+    BACKEND_ARGUMENT.test(argument) ? `${backendAt(path, memory.memoryBytes)},align=${ALIGN_BYTES}` : argument,
   );
   return domainXml.slice(0, from) + commandLine(prefix, [...moved, ...incoming]) + domainXml.slice(end.index + end[0].length);
 }

@@ -150,6 +150,7 @@ export async function elsewhere(memoryMiB: number, tell: (words: string) => void
   } catch (error) {
     tell(`as it was told last: ${JSON.stringify(await stage.suspension().catch(String))}`);
     for (const host of ['alpha', 'beta'] as const) tell(`${host}: ${stage.log(host).slice(-3000)}`);
+    tell(`the guest's own words: ${stage.said().slice(-3000)}`);
     throw error;
   } finally {
     await stage.stop();
