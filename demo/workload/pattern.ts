@@ -74,7 +74,8 @@ const RARE: Shape = [
 
 /**
  * Cores and MiB are small enough that four guests, their emulation and both agents stay well below two cores and 3 GiB, and
- * their middles lie well above what must never be undercut: a fifth of a core per vCPU, and the working set at rest.
+ * their middles lie well above what must never be undercut, the policy's floor and the working set at rest, whatever the
+ * guest's own base comes to: a rise counts as led only if the allocation was below its middle before.
  */
 const WEB: Pattern = {
   shape: INTERACTIVE,
@@ -88,8 +89,8 @@ const PATTERNS: Record<Role, Pattern> = {
   control: { ...WEB, shiftMs: WEB.shiftMs + DAY_MS / 2 },
   batch: {
     shape: SCHEDULED,
-    low: { cores: 0.06, memoryMiB: 16 },
-    high: { cores: 0.48, memoryMiB: 232 },
+    low: { cores: 0.12, memoryMiB: 16 },
+    high: { cores: 0.56, memoryMiB: 232 },
     shiftMs: 46_500,
     noiseShare: 0.02,
   },

@@ -4,6 +4,7 @@ import { FORECASTERS } from '../../aggregator/core/forecast/registry.ts';
 import { parsePolicyFile } from '../../aggregator/core/plan/policy-file.ts';
 import { ROSTER } from '../../demo/guests/roster.ts';
 import { demoPolicy } from '../../demo/policy.ts';
+import { DAY_MS, offerAt, STEP_MS } from '../../demo/workload/pattern.ts';
 import { hostId, vmId } from '../../shared/ids.ts';
 
 const { policy } = parsePolicyFile(demoPolicy(), { version: 1, forecasters: FORECASTERS });
@@ -27,5 +28,15 @@ t.test('the control differs in its forecaster alone', async (t) => {
     const { rule: _control, forecaster: control, ...controlRest } = of('control', resource);
     t.same(controlRest, webRest);
     t.same([web, control], ['aggregate', 'last-value']);
+  }
+});
+
+t.test('rises can be led: the middle of what a guest offers lies above the floor, even if the guest itself cost nothing', async (t) => {
+  for (const role of ['web', 'batch', 'control']) {
+    const guest = ROSTER.find((entry) => entry.role === role);
+    t.ok(guest, role);
+    const offered = Array.from({ length: DAY_MS / STEP_MS }, (_, step) => offerAt(guest?.role ?? 'web', step * STEP_MS).cores);
+    const middle = (Math.min(...offered) + Math.max(...offered)) / 2;
+    t.ok(middle > 1.05 * of(role, 'cpu').floor, `${role}: ${middle.toFixed(3)} cores`);
   }
 });
