@@ -52,6 +52,7 @@ const WOULD_CHANGE: Partial<Record<Constraint, string>> = {
   'low-confidence': 'it may change once the forecast has seen more',
   guaranteed: 'a larger oversubscribedFraction in the policy would let more of it be lent out',
   'working-set': 'it may have less once it works with less',
+  'in-use': 'it may have less once it wants less',
   'host-pressure': 'it may shrink once its host is out of need',
   unconfirmed: 'it may shrink further once the host sees the last shrink',
   claimed: 'it may change on what the host itself sees',

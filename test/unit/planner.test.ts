@@ -53,6 +53,20 @@ t.test('a shrink goes no lower than what is needed for as long as it must hold',
   t.match(notDone.find(({ resource }) => resource === 'cpu')?.reason, /does not reach/);
 });
 
+t.test('CPU that is wanted now is not taken on the word that it is about to be wanted no more', async (t) => {
+  const ends = [0.2, 0.2, 0.2, 0.2, 0.2, 0.2];
+  const loose = policyOf(AUTO_POLICY.replace('cpu: {mode: auto,', 'cpu: {mode: auto, stepLimitShrinkFraction: 1,'));
+  const late = stepOf(decide(snapshotOf([cpuVm(0.6, ends)]), loose).steps, vmOf(1), 'cpu');
+  t.equal(capOf(late), 0.66, 'what it wants now and 10 %');
+  t.equal(late?.constraint, 'in-use');
+  t.match(late?.reason, /not below the 0\.60 cores that it wants now/);
+  const { steps, notDone } = decide(snapshotOf([cpuVm(0.9, ends, 0.95)]), loose);
+  t.equal(stepOf(steps, vmOf(1), 'cpu'), undefined, 'nothing is left to take');
+  t.match(notDone.find(({ resource }) => resource === 'cpu')?.constraint, 'in-use');
+  const ended = stepOf(decide(snapshotOf([cpuVm(0.2, ends)]), loose).steps, vmOf(1), 'cpu');
+  t.equal(ended?.constraint, 'floor', 'once it has ended, other rules bind');
+});
+
 t.test('horizons: gaps are covered by the next one, steps gone by are left out', async (t) => {
   const sparse = forecastOf([1, 2, 5], { horizons: [1, 2, 4], fromMs: NOW_MS });
   t.equal(highestWithin(sparse, 0.95, NOW_MS, 3 * STEP_MS)?.value, 5, 'step 3 is told by horizon 4');

@@ -18,6 +18,7 @@ const GROWTH_BECAUSE: Partial<Record<Constraint, string>> = {
 };
 const SHRINK_BECAUSE: Partial<Record<Constraint, string>> = {
   'working-set': 'that is all it works with',
+  'in-use': 'no more is wanted now, nor soon',
   ceiling: 'it may have no more',
   lent: 'a more important VM needs it for a while',
   repayment: 'what it borrowed is given back',

@@ -2,6 +2,7 @@
  * What a VM will need, as a chain of decorators over the forecast: each adds one consideration. Input: one subject and the
  * moment; output: a need, or null when nothing is known.
  */
+import type { Resource } from '../../../shared/resources.ts';
 import { withSharpGrowth } from './incident-response.ts';
 import type { ForecastView } from './plan.ts';
 import type { Need, PlanContext, Refusal, Subject } from './planning.ts';
@@ -24,7 +25,7 @@ export const forecastEstimator: Estimator = (subject, { snapshot }) => {
   const lead = forecast && highestWithin(forecast, level, snapshot.nowMs, policy.leadMs);
   const holdMs = Math.max(policy.leadMs, policy.shrinkHorizonMs);
   const hold = forecast && highestWithin(forecast, level, snapshot.nowMs, holdMs);
-  const scale = demandScale(subject);
+  const scale = demandScale(subject.resource);
   if (!forecast || !lead) return fromPresent(subject, forecast !== null);
   const words = (value: number): string => amountWords(subject.resource, value);
   const by = `(${forecast.model} model, ${percentWords(level)} quantile)`;
@@ -43,7 +44,7 @@ export const forecastEstimator: Estimator = (subject, { snapshot }) => {
 };
 
 /** Network limits are per direction, and either may carry all of the demand. */
-function demandScale({ resource }: Subject): number {
+export function demandScale(resource: Resource): number {
   return resource === 'network' ? 2 : 1;
 }
 
@@ -51,7 +52,7 @@ function fromPresent(subject: Subject, forecastIsOld: boolean): Need | null {
   const { now } = subject.vm.demand[subject.resource];
   if (now === null) return null;
   return {
-    lead: now * demandScale(subject),
+    lead: now * demandScale(subject.resource),
     hold: null,
     demand: now,
     byMs: null,
@@ -134,7 +135,7 @@ export function withSuppression(inner: Estimator): Estimator {
     const demand = subject.vm.demand[subject.resource];
     const pressed = subject.resource === 'memory' && subject.vm.memory.pressure;
     if (need === null || (!demand.suppressed && !pressed)) return need;
-    const now = (demand.now ?? 0) * demandScale(subject) * (1 + subject.policy.marginFraction);
+    const now = (demand.now ?? 0) * demandScale(subject.resource) * (1 + subject.policy.marginFraction);
     const wanted = Math.max(now, pressed ? subject.amount * SHORT_GROWTH : 0);
     const growOnly: Refusal = {
       constraint: 'pressure',

@@ -163,6 +163,7 @@ export type Constraint =
   | 'startup'
   | 'guaranteed'
   | 'working-set'
+  | 'in-use'
   | 'pressure'
   | 'low-confidence'
   | 'host-pressure'

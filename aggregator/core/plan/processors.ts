@@ -4,6 +4,7 @@
  */
 import { amountOf } from './amounts.ts';
 import { spokenDuration } from './durations.ts';
+import { demandScale } from './estimators.ts';
 import { incidentFreeze } from './incident-response.ts';
 import type { PlanContext, Proposal, Refusal, Subject } from './planning.ts';
 import { lentOut } from './repayment.ts';
@@ -56,6 +57,21 @@ export const memoryFloor: Processor = (proposal) => {
       ? `its working set of ${workingSetMiB.toFixed(0)} MiB and ${margin.toFixed(0)} MiB of margin`
       : `its highest working set of ${workingSetPeakMiB.toFixed(0)} MiB in the last ${spokenDuration(subject.policy.workingSetWindowMs)}`;
   return limited(proposal, floor, 'working-set', `not below ${what}`);
+};
+
+/**
+ * Rates: what it was seen to want in its newest step is not taken on a forecast's word that it is about to end. A job that
+ * runs late today would be throttled at the minute in which it ended yesterday. What is lent to the more important goes by
+ * the rules of loans.
+ */
+export const inUse: Processor = (proposal) => {
+  const { subject, direction, target, constraint } = proposal;
+  const { vm, resource, policy, amount } = subject;
+  const { now } = vm.demand[resource];
+  if (resource === 'memory' || direction === 'grow' || constraint === 'lent' || now === null) return proposal;
+  const kept = Math.min(amount, now * demandScale(resource) * (1 + policy.marginFraction));
+  if (target >= kept) return proposal;
+  return limited(proposal, kept, 'in-use', `not below the ${amountWords(resource, now)} that it wants now and the margin`);
 };
 
 export const bounds: Processor = (proposal) => {
@@ -216,6 +232,7 @@ function noteWords({ notes }: Proposal): string {
 /** In order: what is right, then what is allowed, then how fast. */
 export const PROCESSORS: readonly Processor[] = [
   memoryFloor,
+  inUse,
   guaranteed,
   claimed,
   bounds,
