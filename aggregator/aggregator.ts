@@ -195,7 +195,7 @@ export class Aggregator {
     this.#fromHosts = new FromHosts(
       { clock, time, state, executor, reporter, decisions, anomalies, queue, models, credentials, spawning, suspending },
       this.#killSwitches,
-      { launch: launched, unguarded: () => this.#planIn(UNGUARDED_PLAN_MS) },
+      { launch: launched, unguarded: () => this.#planIn(UNGUARDED_PLAN_MS), left: (host) => hosts.left(host) },
     );
     const hosts = this.#owners(ownership, state, executor, decisions);
     const ingest = createIngest({

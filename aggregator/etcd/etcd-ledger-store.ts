@@ -10,6 +10,7 @@ import { HeadroomError, isHeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import { GENESIS_HASH, makeEntry } from '../store/ledger-chain.ts';
 import type { Allocation, LedgerBody, LedgerEntry, LedgerStore, VerifyResult } from '../store/ledger-store.ts';
+import { Batches } from './batches.ts';
 import { EtcdBlobs } from './blobs.ts';
 import type { EtcdConnection } from './connection.ts';
 import { EtcdKeys, type Put, textOf } from './keys.ts';
@@ -61,6 +62,8 @@ class EtcdLedgerStore implements LedgerStore {
   readonly #options: EtcdLedgerOptions;
   readonly #keys: EtcdKeys;
   readonly #blobs: EtcdBlobs;
+  /** A successor writes the map's rows of all hosts it takes. */
+  readonly #rows: Batches<Put, null>;
   #waiting: Waiting[] = [];
   #flushing = false;
   #flushed: Promise<void> = Promise.resolve();
@@ -76,6 +79,14 @@ class EtcdLedgerStore implements LedgerStore {
     this.#options = options;
     this.#keys = new EtcdKeys(options.connection, options.prefix);
     this.#blobs = new EtcdBlobs(this.#keys, options.copy);
+    this.#rows = new Batches({
+      ...{ itemsMax: BATCH_ENTRIES_MAX, atOnce: 1 },
+      run: async (puts) => {
+        // Of one key the newest; etcd takes no key twice in a transaction.
+        await this.#keys.putAll([...new Map(puts.map((put) => [put.key, put])).values()]);
+        return puts.map(() => null);
+      },
+    });
   }
 
   /** Brings the copy up to date. Rejects with UNAVAILABLE, or LEDGER_BROKEN when the copy is not of this chain. */
@@ -126,7 +137,7 @@ class EtcdLedgerStore implements LedgerStore {
 
   async putAllocation(allocation: Allocation): Promise<void> {
     const { vm, setting } = allocation;
-    await this.#keys.put(`map/${vm}/${setting.resource}`, JSON.stringify(allocation));
+    await this.#rows.ask({ key: `map/${vm}/${setting.resource}`, value: JSON.stringify(allocation) });
   }
 
   async removeVm(vm: VmId): Promise<void> {

@@ -74,14 +74,19 @@ export class EtcdKeys {
     await this.#call(`${key} is written`, (etcd) => etcd.kv.put({ key: this.#bytes(key), value: Buffer.from(value as Uint8Array) }));
   }
 
+  /** All or none; at most a hundred, no two of one key. */
+  async putAll(puts: readonly Put[]): Promise<void> {
+    await this.#call(`${puts.length} keys are written`, (etcd) =>
+      etcd.kv.txn({ compare: [], success: puts.map((put) => this.#putOf(put)), failure: [] }),
+    );
+  }
+
   /** All or none, and only if `key` was last changed at `revision`, 0 = it is not there. False: it has changed. */
   async putAllIf(key: string, revision: number, puts: readonly Put[]): Promise<boolean> {
     const { succeeded } = await this.#call(`${key} is changed`, (etcd) =>
       etcd.kv.txn({
         compare: [{ key: this.#bytes(key), target: 'Mod', result: 'Equal', mod_revision: revision }],
-        success: puts.map(({ key: each, value }) => ({
-          request_put: { key: this.#bytes(each), value: Buffer.from(value as Uint8Array) },
-        })),
+        success: puts.map((put) => this.#putOf(put)),
         failure: [],
       }),
     );
@@ -116,6 +121,10 @@ export class EtcdKeys {
   async #range(from: Buffer, to: Buffer): Promise<Found[]> {
     const { kvs } = await this.#call('keys are read', (etcd) => etcd.kv.range({ key: from, range_end: to }));
     return kvs.map((kv) => this.#found(kv as KeyValue));
+  }
+
+  #putOf({ key, value }: Put): { request_put: { key: Buffer; value: Buffer } } {
+    return { request_put: { key: this.#bytes(key), value: Buffer.from(value as Uint8Array) } };
   }
 
   #bytes(key: string): Buffer {

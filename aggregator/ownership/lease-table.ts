@@ -8,7 +8,7 @@ export type LeaseId = string;
 export interface TableEntry {
   key: string;
   value: string;
-  /** Of its taking: rises over the whole table, no two takings have the same. */
+  /** Of its taking: rises over the whole table. Keys taken at the same time may share it, no two takings of one key do. */
   revision: number;
 }
 

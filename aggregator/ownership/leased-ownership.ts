@@ -10,7 +10,7 @@ import type { HostId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
 import { movesOfRound, preferredOwner } from '../core/ownership/preferred-owner.ts';
 import type { LeaseId, LeaseTable } from './lease-table.ts';
-import type { Claim, ClaimOptions, Member, Ownership } from './ownership.ts';
+import type { Claim, ClaimOptions, FleetHolder, Member, Ownership } from './ownership.ts';
 import { hostKey, type Wanted, WantedHosts } from './wanted-hosts.ts';
 
 export interface LeasedOwnershipOptions {
@@ -19,6 +19,8 @@ export interface LeasedOwnershipOptions {
   log: Logger;
   name: string;
   url: string;
+  /** By which the others know us while we hold the fleet; absent: they are never asked. */
+  word?: string;
   /** Whole seconds, two at least. A member that is silent for so long is none any more: the least that a host waits for its next owner. */
   leaseMs: number;
 }
@@ -31,6 +33,10 @@ const DRIFT_FRACTION = 0.1;
 const LAPSED_FRACTION = 1 / 6;
 /** Agents that lost their owner come all at once: what is asked of it is written for many together. */
 const WANTED_TOLD_MS = 50;
+/** Between two looks while agents look for an owner: each of these is time in which hosts have none. */
+const LOOK_MS = 100;
+/** So many leases after the last agent left or came in vain: whoever has died is known to all by then. */
+const ATTEND_LEASES = 2;
 /** Members must be the same for so many leases before hosts are moved for balance: half a minute, in which a restarted one is back. */
 const STEADY_LEASES = 10;
 /** A turn that ended longer ago than this part of a lease: the table is slow, and what is given back now may find nobody who can take it. */
@@ -56,6 +62,8 @@ export class LeasedOwnership implements Ownership {
   readonly #wantedListeners: ((hosts: readonly HostId[]) => void)[] = [];
   readonly #lapsedListeners: (() => void)[] = [];
   #held: Held | null = null;
+  /** As the table told at our last turn. */
+  #holder: FleetHolder | null = null;
   #members: readonly Member[] = [];
   #membersSinceMs = 0;
   /** When the table last had answered all of a turn. */
@@ -70,6 +78,8 @@ export class LeasedOwnership implements Ownership {
   readonly #leaving = new Set<HostId>();
   readonly #wanted: WantedHosts;
   #wantedSoon: Timer | undefined;
+  #attendUntilMs = Number.NEGATIVE_INFINITY;
+  #looking: Timer | undefined;
   /** Goes off when the lease has run out, and once more when that has lasted. */
   #lapse: Timer | undefined;
   #lapsed: 'no' | 'just' | 'for-good' = 'no';
@@ -96,6 +106,10 @@ export class LeasedOwnership implements Ownership {
     return this.#living()?.fleet ?? null;
   }
 
+  fleetHolder(): FleetHolder | null {
+    return this.#living() === null ? null : this.#holder;
+  }
+
   members(): readonly Member[] {
     return this.#members;
   }
@@ -110,12 +124,19 @@ export class LeasedOwnership implements Ownership {
 
   want(hosts: Wanted): void {
     this.#wanted.set(hosts);
+    if (hosts.size > 0) this.attend();
     this.#wantedSoon ??= this.#options.clock.setTimeout(() => {
       this.#wantedSoon = undefined;
       const held = this.#living();
       // Otherwise, or where it fails, the next turn tells it.
       if (held?.registered && !this.#closed) this.#wanted.publish(held.lease).catch(() => undefined);
     }, WANTED_TOLD_MS);
+  }
+
+  attend(): void {
+    const { clock, leaseMs } = this.#options;
+    this.#attendUntilMs = clock.monotonicMs() + ATTEND_LEASES * leaseMs;
+    this.#lookSoon();
   }
 
   onWanted(listener: (hosts: readonly HostId[]) => void): void {
@@ -184,6 +205,7 @@ export class LeasedOwnership implements Ownership {
     this.#timer?.cancel();
     this.#lapse?.cancel();
     this.#wantedSoon?.cancel();
+    this.#looking?.cancel();
     await this.#turning;
     const held = this.#held;
     this.#held = null;
@@ -282,7 +304,7 @@ export class LeasedOwnership implements Ownership {
 
   /** `untilMs`: how long the lease surely lives, from before its renewal was asked for. */
   async #register(held: Held, untilMs: number): Promise<void> {
-    const { table, clock, url, log } = this.#options;
+    const { table, clock, url, word = '', log } = this.#options;
     const { mine } = await table.take(held.lease, MEMBER + this.name, url);
     if (!mine) {
       // An earlier life's lease ends by itself; another process of this name must be told apart by its operator.
@@ -291,9 +313,18 @@ export class LeasedOwnership implements Ownership {
     }
     held.registered = true;
     this.#livesUntil(held, untilMs);
-    const [fleet, listed] = await Promise.all([table.take(held.lease, FLEET, this.name), table.list(MEMBER)]);
-    held.fleet = fleet.mine ? fleet.entry.revision : null;
+    const { mine: ours, entry } = await table.take(held.lease, FLEET, `${this.name} ${word}`);
+    held.fleet = ours ? entry.revision : null;
+    const [holder = '', shown = ''] = entry.value.split(' ');
+    this.#holder = { name: holder, epoch: entry.revision, word: shown };
+    await this.#look(held);
     this.#turnedMs = clock.monotonicMs();
+  }
+
+  /** Who lives, and who waits for what. */
+  async #look(held: Held): Promise<void> {
+    const { table, clock, log } = this.#options;
+    const listed = await table.list(MEMBER);
     const members = listed.map(({ key, value }) => ({ name: key.slice(MEMBER.length), url: value }));
     if (JSON.stringify(members) !== JSON.stringify(this.#members)) {
       log.info('aggregators', { members: members.map(({ name }) => name).join(', ') });
@@ -302,6 +333,20 @@ export class LeasedOwnership implements Ownership {
       for (const listener of this.#freeListeners) listener();
     }
     await this.#exchangeWanted(held);
+  }
+
+  /** Between turns, while there is reason to. A table that does not answer is the turns' concern. */
+  #lookSoon(): void {
+    const { clock } = this.#options;
+    if (this.#closed || this.#looking !== undefined || clock.monotonicMs() >= this.#attendUntilMs) return;
+    this.#looking = clock.setTimeout(() => {
+      const held = this.#living();
+      const looked = held?.registered && this.#turning === null ? this.#look(held).catch(() => undefined) : Promise.resolve();
+      void looked.then(() => {
+        this.#looking = undefined;
+        this.#lookSoon();
+      });
+    }, LOOK_MS);
   }
 
   /** Tells what we wait for and hears what is waited for with us. */

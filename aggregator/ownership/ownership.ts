@@ -12,6 +12,14 @@ export interface Member {
   url: string;
 }
 
+/** The aggregator that decides what crosses hosts. */
+export interface FleetHolder {
+  name: string;
+  epoch: number;
+  /** By which it shows the others that it is the one; empty: it has none, and cannot ask them. */
+  word: string;
+}
+
 export type Claim =
   | { kind: 'held'; epoch: number }
   /** Another has it, or should take it. */
@@ -33,6 +41,8 @@ export interface Ownership {
   epochOf(host: HostId): number | null;
   /** Of our hold on what crosses hosts; null = another decides it, or nobody now. */
   fleetEpoch(): number | null;
+  /** Who has that hold, as the table told last; null = not known now. */
+  fleetHolder(): FleetHolder | null;
   /** Those that live, ourselves included, by name. */
   members(): readonly Member[];
   claim(host: HostId, options?: ClaimOptions): Promise<Claim>;
@@ -46,6 +56,8 @@ export interface Ownership {
   onFree(listener: () => void): void;
   /** These hosts' agents are here because they do not reach their owners, who are told so. Replaces what was wanted before. */
   want(hosts: ReadonlyMap<HostId, string>): void;
+  /** Agents have left: for some seconds who lives, and what others wait for, is looked at more often. */
+  attend(): void;
   /** Called with hosts of ours whose agents came to others because they do not reach us; again while that lasts. */
   onWanted(listener: (hosts: readonly HostId[]) => void): void;
   /** For so long that others may have what it held, it could not renew its lease. */

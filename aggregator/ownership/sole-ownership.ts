@@ -13,6 +13,7 @@ export function soleOwnership(epoch: number, name = 'aggregator', url = ''): Own
     },
     epochOf: () => (open ? epoch : null),
     fleetEpoch: () => (open ? epoch : null),
+    fleetHolder: () => null,
     members: () => (open ? [{ name, url }] : []),
     async claim() {
       return open ? { kind: 'held', epoch } : { kind: 'unknown', reason: 'this aggregator stops' };
@@ -22,6 +23,7 @@ export function soleOwnership(epoch: number, name = 'aggregator', url = ''): Own
     onLost() {},
     onFree() {},
     want() {},
+    attend() {},
     onWanted() {},
     lapsed: () => false,
     onLapsed() {},

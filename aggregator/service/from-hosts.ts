@@ -27,12 +27,14 @@ type SinkParts = Pick<
   | 'suspending'
 >;
 
-/** What a plan may be made for before its turn. */
+/** What is told on at once. */
 interface Noticed {
   /** A VM was seen to start. */
   launch(vm: VmId): void;
   /** A host whose guard has nothing to hand out has told how it does. */
   unguarded(): void;
+  /** A host's agent is not connected any more. */
+  left(host: HostId): void;
 }
 
 export class FromHosts implements IngestSink {
@@ -71,6 +73,7 @@ export class FromHosts implements IngestSink {
   onDisconnected(host: HostId, error: HeadroomError | null): void {
     const { state, reporter, clock } = this.#parts;
     state.setConnected(host, false, clock.monotonicMs());
+    this.#on.left(host);
     this.#unguarded.delete(host);
     reporter.agent(host, `host ${host} is disconnected${error ? `: ${error.message}` : ''}`);
   }

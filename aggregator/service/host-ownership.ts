@@ -34,7 +34,7 @@ export interface HostOwnershipOptions {
 
 /** Hosts whose owner was not known are asked for again, and moves are made, this often. */
 const TURN_MS = 1000;
-const CLAIMS_AT_ONCE = 32;
+const CLAIMS_AT_ONCE = 200;
 /** Hosts moved for balance in a round; a round is this many turns. */
 const MOVES_PER_ROUND = 16;
 const TURNS_PER_ROUND = 10;
@@ -75,6 +75,8 @@ export class HostOwnership {
   #turn = 0;
   #turning = false;
   #placing: Promise<void> = Promise.resolve();
+  /** Comes after it, and has not begun. */
+  #placingNext: Promise<void> | null = null;
   readonly #counters = { takenOver: 0, moved: 0, givenBack: 0 };
 
   constructor(options: HostOwnershipOptions) {
@@ -107,6 +109,11 @@ export class HostOwnership {
       // The only one there is need not say where it is.
       aggregators: () => this.#options.ownership.members().flatMap(({ url }) => (url === '' ? [] : [url])),
     };
+  }
+
+  /** A host's agent is not connected any more: it may be with another, who then waits for its host. */
+  left(host: HostId): void {
+    if (this.#ours.has(host)) this.#options.ownership.attend();
   }
 
   mayCommand(host: HostId): boolean {
@@ -247,14 +254,20 @@ export class HostOwnership {
 
   /** Agents that are here although the host is not ours; one such turn after the other. */
   #placeUnowned(): Promise<void> {
-    this.#placing = this.#placing.then(async () => {
-      const hosts = this.#options.connected().filter((host) => !this.mayCommand(host));
-      for (let i = 0; i < hosts.length; i += CLAIMS_AT_ONCE) {
-        const taken = await Promise.all(hosts.slice(i, i + CLAIMS_AT_ONCE).map((host) => this.#placeOne(host)));
-        if (taken.includes(true)) this.#options.taken();
-      }
+    this.#placingNext ??= this.#placing.then(() => {
+      this.#placingNext = null;
+      return this.#placeAll();
     });
+    this.#placing = this.#placingNext;
     return this.#placing;
+  }
+
+  async #placeAll(): Promise<void> {
+    const hosts = this.#options.connected().filter((host) => !this.mayCommand(host));
+    for (let i = 0; i < hosts.length; i += CLAIMS_AT_ONCE) {
+      const taken = await Promise.all(hosts.slice(i, i + CLAIMS_AT_ONCE).map((host) => this.#placeOne(host)));
+      if (taken.includes(true)) this.#options.taken();
+    }
   }
 
   /** True: it is ours from now on. Never rejects. */

@@ -101,6 +101,29 @@ export function ownershipContract(t: Test, adapter: OwnershipAdapter): void {
     }
   });
 
+  withFleet('hundreds that are claimed, given back and claimed by another at once go each their own way', async (t, fleet) => {
+    const [a, b] = [await fleet.join('a'), await fleet.join('b')];
+    await fleet.settle();
+    const many = Array.from({ length: 250 }, (_, i) => hostId(`many${i}`));
+    const first = new Map<HostId, number>();
+    const claims = await Promise.all(many.map((host, i) => (i % 3 === 0 ? b : a).claim(host, { here: true })));
+    for (const [i, claim] of claims.entries()) first.set(many[i]!, epochIn(claim));
+    t.ok(claims.every(({ kind }) => kind === 'held'));
+    const ofA = many.filter((host) => a.epochOf(host) !== null);
+    t.equal(ofA.length, 166);
+    const others = await Promise.all(many.map((host) => b.claim(host, { here: true })));
+    t.same(
+      others.map((claim) => (claim.kind === 'held' ? 'b' : claim.kind === 'elsewhere' ? claim.owner.name : '')),
+      many.map((_, i) => (i % 3 === 0 ? 'b' : 'a')),
+      'what is taken stays taken',
+    );
+    await Promise.all(ofA.map((host) => a.release(host)));
+    b.want(new Map(ofA.map((host) => [host, 'a'])));
+    await fleet.settle();
+    const again = await Promise.all(ofA.map((host) => b.claim(host, { here: true })));
+    for (const [i, claim] of again.entries()) t.ok(epochIn(claim) > first.get(ofA[i]!)!, `${ofA[i]}`);
+  });
+
   withFleet('given back, it is free, and the next epoch is above', async (t, fleet) => {
     const [a, b] = [await fleet.join('a'), await fleet.join('b')];
     await fleet.settle();

@@ -76,3 +76,24 @@ async function fleet(): Promise<OwnershipFleet> {
 }
 
 ownershipContract(t, { several: true, fleet });
+
+t.test('a lease that has ended costs nothing but what was asked under it, though all was asked at once', async (t) => {
+  const connection = connectEtcd({ endpoints: etcd.endpoints });
+  t.teardown(() => connection.close());
+  const table = etcdLeaseTable(connection, 'together/');
+  const [ended, lives] = [await table.grant(LEASE_MS), await table.grant(LEASE_MS)];
+  await table.revoke(ended);
+  const before = await table.take(lives, 'hosts/before', 'b');
+  const [late, taken, freed, read] = await Promise.allSettled([
+    table.take(ended, 'hosts/one', 'a'),
+    table.take(lives, 'hosts/two', 'b'),
+    table.free('hosts/before', before.entry.revision),
+    table.get('hosts/before'),
+  ]);
+  t.match(late, { status: 'rejected', reason: { code: 'LEASE_EXPIRED' } });
+  t.match(taken, { status: 'fulfilled', value: { mine: true } });
+  t.equal(freed.status, 'fulfilled');
+  t.equal(read.status, 'fulfilled');
+  t.equal(await table.get('hosts/before'), null);
+  t.equal((await table.get('hosts/two'))?.value, 'b');
+});

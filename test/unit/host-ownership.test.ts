@@ -193,6 +193,26 @@ t.test('an owner cut off from all its agents at once loses no host that another 
   t.equal(a.hosts.metrics().ownership_given_back_total, ofA.length);
 });
 
+t.test('whose agents have left, and to whom they came, look for each other more often than twice a second', async (t) => {
+  const { join, pass } = world();
+  const sides = [await join('a'), await join('b'), await join('c')];
+  const [a, b, c] = sides as [Side, Side, Side];
+  await pass(LEASE_MS);
+  const ofA = (await Promise.all(HOSTS.map(async (host) => ((await a.hosts.admit(host, HELLO)).here ? [host] : [])))).flat();
+  t.ok(ofA.length > 5);
+  // Whatever the moment within their turns.
+  for (const [i, host] of ofA.slice(0, 5).entries()) {
+    await pass(7000 + 90 * i);
+    a.hosts.left(host);
+    const cutOff = { ...HELLO, unreachable: ['ws://a'] };
+    const keeper = (await b.hosts.admit(host, cutOff)).here ? b : c;
+    if (keeper === c) await c.hosts.admit(host, cutOff);
+    keeper.connected.add(host);
+    await pass(320);
+    t.equal(keeper.hosts.mayCommand(host), true, 'told within 50 ms, heard within 100, given up, and seen so within 100 more');
+  }
+});
+
 /** As a host's agent does it: from one to the next that it has not just tried, and wherever it is sent. Answers who took it in. */
 async function look(sides: readonly Side[], host: HostId, unreachable: string[]): Promise<Side | null> {
   let at = sides.find(({ ownership }) => !unreachable.includes(`ws://${ownership.name}`))!;
