@@ -18,6 +18,7 @@ import { forecasterFactory } from './core/forecast/registry.ts';
 import { budgetShare } from './core/ownership/budget-share.ts';
 import { FleetState } from './core/state/fleet-state.ts';
 import { Executor } from './execute/executor.ts';
+import type { FleetDesk, FleetPeers } from './http/fleet-service.ts';
 import type { AggregatorService } from './http/service.ts';
 import type { SecurityLog } from './identity/security-log.ts';
 import type { AgentIdentities } from './ingest/agent-identities.ts';
@@ -83,6 +84,8 @@ export interface AggregatorOptions {
   deciders?: Deciders;
   /** Of its hold on what crosses hosts, null = another has it; absent: it is the only one. */
   fleetEpoch?: () => number | null;
+  /** The other aggregators, to whoever decides what crosses hosts; absent: they cannot be asked. */
+  fleetPeers?: FleetPeers;
   /** Which hosts are ours; absent: all, under the epoch of this start. */
   ownership?: Ownership;
   /** Keys of agents, and where refusals are written; absent: only agents on this machine are taken. */
@@ -108,9 +111,9 @@ const AWAY_MS_MAX = 15_000;
 /** Each loan has four or five entries in its life. */
 const LOANS_READ_MAX = 2000;
 
-/** Who sees some of the hosts only cannot count a group's members: groups are decided while one aggregator has all hosts. */
-function groupEpoch(ownership: Ownership): number | null {
-  return ownership.members().length === 1 ? ownership.fleetEpoch() : null;
+/** Who sees some of the hosts only cannot count a group's members: where others cannot be asked, groups are decided while there are none. */
+function groupEpoch(ownership: Ownership, peers: FleetPeers | undefined): number | null {
+  return peers !== undefined || ownership.members().length === 1 ? ownership.fleetEpoch() : null;
 }
 
 /** Takes ownership (a new epoch) and the policy into force. Rejects when a store fails or the policy file is invalid. */
@@ -187,7 +190,8 @@ export class Aggregator {
     });
     const spawning = createSpawning({
       ...{ clock, epoch, holdOf: epochOf, time, state, queue, config, prng, log, ledger, events, notifications },
-      ...{ ...line, fleetEpoch: options.fleetEpoch ?? (() => groupEpoch(ownership)) },
+      ...{ ...line, fleetEpoch: options.fleetEpoch ?? (() => groupEpoch(ownership, options.fleetPeers)) },
+      ...{ owns: (host: HostId) => ownership.epochOf(host) !== null, peers: options.fleetPeers ?? (() => []) },
       ...{ snapshot: () => this.#parts.snapshot(), peaks: (snapshot) => this.#parts.capacity.peaks(snapshot) },
     });
     const launched = (vm: VmId): void => this.#launched(vm);
@@ -367,6 +371,11 @@ export class Aggregator {
     this.#loops.start();
     if (this.#options.ownership) this.#parts.hosts.start(() => this.#killSwitches.refresh());
     this.#parts.log.info('aggregator started', { epoch: this.#parts.epoch, policy: this.state.policy.version });
+  }
+
+  /** For the aggregator that holds the fleet, where that is another. */
+  get fleetDesk(): FleetDesk {
+    return this.#parts.spawning.fleet;
   }
 
   accept(transport: Transport): void {

@@ -16,6 +16,8 @@ import { type Aggregator, createAggregator } from './aggregator.ts';
 import { AGGREGATOR_HELP, type AggregatorConfig, parseFlags, resolveConfig } from './config.ts';
 import { FitPool } from './fit/fit-pool.ts';
 import { peerOutliers } from './fit/peer-outliers.ts';
+import { type HttpFleetPeersOptions, httpFleetPeers } from './http/fleet-peers.ts';
+import type { FleetDesk } from './http/fleet-service.ts';
 import { originOf, peerClient } from './http/peer-client.ts';
 import type { Peers } from './http/peers.ts';
 import { createHttpServer } from './http/server.ts';
@@ -92,6 +94,7 @@ async function open(config: AggregatorConfig, log: Logger, closers: Closers): Pr
   });
   const ownership = await cluster?.join();
   if (ownership !== undefined) closers.push(() => ownership.close());
+  const others = ownership === undefined ? null : othersOf(config, ownership);
   const aggregator: Aggregator = await createAggregator({
     clock: systemClock,
     prng,
@@ -106,6 +109,7 @@ async function open(config: AggregatorConfig, log: Logger, closers: Closers): Pr
     notifiers: webhooks === null ? [] : [webhooks],
     identity: access.options,
     ...(ownership === undefined ? {} : { ownership }),
+    ...(others === null ? {} : { fleetPeers: httpFleetPeers(others) }),
     ...(config.cluster === null ? {} : { ingestLimits: { heartbeatMs: config.cluster.heartbeatMs } }),
   });
   closers.push(() => aggregator.stop());
@@ -114,18 +118,32 @@ async function open(config: AggregatorConfig, log: Logger, closers: Closers): Pr
   return { aggregator, access, ownership: ownership ?? null };
 }
 
-/** Where agents have an address of their own, nobody knows the others' addresses for people. */
-function peersOf({ cluster, agents }: AggregatorConfig, ownership: Ownership | null): Peers | null {
-  if (cluster === null || ownership === null || agents !== null) return null;
+/** Where agents have an address of their own, nobody knows the others' addresses for people, and they cannot be asked. */
+function othersOf({ cluster, agents }: AggregatorConfig, ownership: Ownership): HttpFleetPeersOptions | null {
+  if (cluster === null || agents !== null) return null;
   const ca = cluster.caFile === undefined ? undefined : readFileSync(cluster.caFile, 'utf8');
-  const origins = (): string[] => ownership.members().flatMap(({ name, url }) => (name === ownership.name ? [] : [originOf(url)]));
-  return { origins, ask: peerClient(ca) };
+  return {
+    others: () => ownership.members().flatMap(({ name, url }) => (name === ownership.name ? [] : [{ name, origin: originOf(url) }])),
+    ask: peerClient(ca),
+    hold: () => {
+      const [epoch, holder] = [ownership.fleetEpoch(), ownership.fleetHolder()];
+      return epoch === null || holder?.epoch !== epoch ? null : holder;
+    },
+  };
+}
+
+function peersOf(config: AggregatorConfig, ownership: Ownership | null, desk: FleetDesk): Peers | null {
+  const options = ownership === null ? null : othersOf(config, ownership);
+  if (options === null || ownership === null) return null;
+  const { others, ask } = options;
+  const holder = (): string | null => others().find(({ name }) => name === ownership.fleetHolder()?.name)?.origin ?? null;
+  return { origins: () => others().map(({ origin }) => origin), ask, holder, fleet: { desk, holder: () => ownership.fleetHolder() } };
 }
 
 async function listen({ aggregator, access, ownership }: Opened, config: AggregatorConfig, log: Logger, closers: Closers): Promise<void> {
   const upgrades = config.agents === null ? webSocketUpgrades(FRAME_BYTES_MAX, (transport) => aggregator.accept(transport)) : null;
   const tls = readTls(config.access);
-  const peers = peersOf(config, ownership);
+  const peers = peersOf(config, ownership, aggregator.fleetDesk);
   const http = await createHttpServer(aggregator.service, {
     ...config.listen,
     ...{ access, ...(tls ? { tls } : {}), ...(peers ? { peers } : {}) },

@@ -2,6 +2,7 @@
  * Builds what several aggregators share: part of the composition root. Input: configuration, the ledger on this machine, clock,
  * log; output: the shared ledger and this aggregator's ownership, both over etcd. Rejects with what is wrong.
  */
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Clock } from '../shared/clock.ts';
 import { errorText, HeadroomError } from '../shared/errors.ts';
@@ -38,12 +39,19 @@ export async function openCluster({ config, ledger: copy, clock, log }: OpenClus
   try {
     const ledger = await openEtcdLedgerStore({ connection, prefix, clock, name, copy });
     const table = etcdLeaseTable(connection, prefix, await epochBase(new EtcdKeys(connection, prefix)));
-    return { ledger, join: () => joinOwnership({ table, clock, log, name, url, leaseMs }), close: () => connection.close() };
+    return {
+      ledger,
+      join: () => joinOwnership({ table, clock, log, name, url, word: newWord(), leaseMs }),
+      close: () => connection.close(),
+    };
   } catch (error) {
     connection.close();
     throw error;
   }
 }
+
+/** Nobody guesses it, and each process has its own. */
+const newWord = (): string => randomBytes(32).toString('base64url');
 
 export function etcdOptions({ endpoints, caFile, certFile, keyFile, username, passwordFile }: ClusterConfig['etcd']): EtcdOptions {
   const tls = caFile === undefined ? undefined : { ca: text('caFile', caFile), ...pair(certFile, keyFile) };

@@ -43,6 +43,11 @@ export class BuildChecks {
     this.#options = options;
   }
 
+  /** Somebody has not answered yet. */
+  get waiting(): boolean {
+    return this.#asked.size > 0;
+  }
+
   check(host: HostId, build: VmBuild): Promise<BuildAnswer> {
     const { clock, epochOf, deadlineMs: leaseMs, retryMs, send } = this.#options;
     const pair = { epoch: epochOf(host), generation: ++this.#count };

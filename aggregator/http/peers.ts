@@ -7,6 +7,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { HeadroomError, isHeadroomError } from '../../shared/errors.ts';
 import { type AskPeer, PASSED_HEADER, type Passed, type PeerAnswer } from './peer-client.ts';
+import { type FleetRoutesOptions, fleetRoutes } from './routes/fleet.ts';
 import { findVm } from './routes/route-options.ts';
 import type { AggregatorService } from './service.ts';
 
@@ -14,11 +15,17 @@ export interface Peers {
   /** Origins of the others that live. */
   origins: () => readonly string[];
   ask: AskPeer;
+  /** Of whoever holds the fleet, where that is another; null = it is us, or nobody is known to. */
+  holder: () => string | null;
+  /** For whoever holds it. */
+  fleet?: FleetRoutesOptions;
 }
 
 /** Those that did not answer, or would not: the list is without theirs. */
 export const MISSING_HEADER = 'x-headroom-missing';
 const LISTS = new Set(['/v1/hosts', '/v1/vms']);
+/** Groups and what they are made from are decided and kept by whoever holds the fleet. */
+const FLEETS = /^\/v1\/(groups|templates)(\/|$)/;
 const PAGE_DEFAULT = 100;
 
 interface Page {
@@ -26,7 +33,8 @@ interface Page {
   cursor: string | null;
 }
 
-export function addPeers(app: FastifyInstance, service: AggregatorService, { origins, ask }: Peers): void {
+export function addPeers(app: FastifyInstance, service: AggregatorService, { origins, ask, holder, fleet }: Peers): void {
+  if (fleet !== undefined) fleetRoutes(app, fleet);
   const others = (request: FastifyRequest): readonly string[] => (request.headers[PASSED_HEADER] === undefined ? origins() : []);
 
   app.addHook('preSerialization', async (request, reply, payload) => {
@@ -47,6 +55,17 @@ export function addPeers(app: FastifyInstance, service: AggregatorService, { ori
   app.addHook('preHandler', async (request, reply) => {
     const asked = others(request);
     if (asked.length === 0) return;
+    const decider = FLEETS.test(request.routeOptions.url ?? '') ? holder() : null;
+    if (decider !== null) {
+      const answer = await ask(decider, passedOf(request)).catch((error: unknown) => {
+        // What is on record is known here, too; what is to be done is that one's alone.
+        if (request.method !== 'GET') throw error;
+        return null;
+      });
+      if (answer !== null) return answerWith(reply, answer);
+      reply.header(MISSING_HEADER, decider);
+      return;
+    }
     const name = vmNameOf(request);
     if (name !== null) return answerByName(service, { asked, ask }, { request, reply, name });
     if (isHere(service, request)) return;

@@ -1,10 +1,12 @@
 /** Templates, groups and spawning with what they work through. Parts in, desk out. */
 import type { HostId } from '../../shared/ids.ts';
-import { BUILD_CAPABILITY, HAND_OVER_CAPABILITY, PROBE_CAPABILITY } from '../../shared/protocol/build-frames.ts';
+import type { FrameOf } from '../../shared/protocol/frames.ts';
 import type { DecisionConfig } from '../config.ts';
 import type { FleetSnapshot } from '../core/plan/plan.ts';
 import { type BuildCheckOptions, BuildChecks } from '../execute/build-checks.ts';
+import type { FleetPeers } from '../http/fleet-service.ts';
 import { DemandDesk } from './demand-desk.ts';
+import { FleetView } from './fleet-view.ts';
 import { GroupDemands } from './group-demand.ts';
 import type { Parts } from './parts.ts';
 import { SpawnDesk } from './spawn-desk.ts';
@@ -26,6 +28,8 @@ export interface SpawningParts extends Pick<Parts, Needed> {
   config: DecisionConfig;
   /** Of our hold on a host. */
   holdOf: (host: HostId) => number;
+  owns: (host: HostId) => boolean;
+  peers: FleetPeers;
   send: BuildCheckOptions['send'];
   /** Of our hold on what crosses hosts; null = another decides that, or nobody now. */
   fleetEpoch: () => number | null;
@@ -38,14 +42,14 @@ export interface SpawningParts extends Pick<Parts, Needed> {
 export function createSpawning(parts: SpawningParts): SpawnDesk {
   const { clock, epoch, time, state, queue, config, send, understands, ledger, log, snapshot, peaks, fleetEpoch } = parts;
   const epochOf = (host: HostId): number => Math.max(parts.holdOf(host), state.host(host)?.highestEpoch ?? 0);
-  const makesVms = (host: HostId): boolean => understands(host, BUILD_CAPABILITY);
-  const probes = (host: HostId): boolean => understands(host, PROBE_CAPABILITY);
-  const takesVms = (host: HostId): boolean => understands(host, HAND_OVER_CAPABILITY);
-  const checks = new BuildChecks({ clock, epochOf, send, retryMs: config.commandRetryMs, deadlineMs: CHECK_DEADLINE_MS });
+  const { owns, peers } = parts;
+  const fleet = new FleetView({ ...{ state, snapshot, peaks, owns, epochOf, understands, send, peers, log }, run: epoch });
+  const ask = (host: HostId, frame: FrameOf<'build'>): boolean => fleet.send(host, frame);
+  const checks = new BuildChecks({ clock, epochOf, send: ask, retryMs: config.commandRetryMs, deadlineMs: CHECK_DEADLINE_MS });
   const { stepMs, seasonsMs } = config;
   const templates = new TemplateKeeper(ledger);
   const fitness = new TemplateFitness({ checks, time });
-  const demands = new GroupDemands({ state, ledger, log, stepMs, seasonsMs });
+  const demands = new GroupDemands({ ledger, log, stepMs, seasonsMs });
   const reporter = new SpawnReporter(parts.events, parts.notifications, log);
   const spawner = new Spawner({
     ...{
@@ -57,17 +61,12 @@ export function createSpawning(parts: SpawningParts): SpawnDesk {
       demands,
       fitness,
       reporter,
-      snapshot,
-      peaks,
-      makesVms,
-      probes,
-      epochOf,
+      fleet,
       fleetEpoch,
-      send,
       stepMs,
     },
     ...{ epoch, prng: parts.prng.stream('spawn'), periodMs: spawnPeriodMs(config) },
   });
   const demand = new DemandDesk({ state, demands, templates, records: () => spawner.records, snapshot, stepMs, nowMs: () => time.nowMs() });
-  return new SpawnDesk({ time, state, queue, templates, checks, spawner, demands, demand, makesVms, takesVms });
+  return new SpawnDesk({ time, state, queue, templates, checks, spawner, demands, demand, fleet, fleetEpoch });
 }

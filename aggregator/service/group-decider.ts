@@ -8,16 +8,16 @@ import type { Prng } from '../../shared/prng.ts';
 import type { Forecast } from '../core/forecast/forecaster.ts';
 import { freezeAt } from '../core/plan/freeze.ts';
 import { GROUP_RESOURCES, type GroupPolicy, type GroupResource, SPAWNED_MAX } from '../core/plan/group-policy.ts';
-import type { FleetSnapshot } from '../core/plan/plan.ts';
 import type { BootTimes } from '../core/spawn/boot-times.ts';
 import type { HostRoom } from '../core/spawn/choose-host.ts';
 import { decideGroup, type GroupDecision, type GroupMember } from '../core/spawn/group-plan.ts';
+import type { GroupSight, SightHost, SightVm } from '../core/spawn/group-sight.ts';
 import { leadStepsOf, unitsOf } from '../core/spawn/group-sizing.ts';
 import { hostRooms, memoryOfNew } from '../core/spawn/host-rooms.ts';
 import { budgetOf, NEW_GROUP, ordered, type SpawnBook, type SpawnChange, withGroup, withRecord } from '../core/spawn/spawn-book.ts';
 import { callBack, giveUp, type SpawnPhase, type SpawnRecord } from '../core/spawn/spawn-record.ts';
 import type { FleetState } from '../core/state/fleet-state.ts';
-import type { GroupDemands, ServingMember } from './group-demand.ts';
+import type { GroupDemands } from './group-demand.ts';
 import type { SpawnReporter } from './spawn-reporter.ts';
 import type { SteadyTime } from './steady-time.ts';
 import type { TemplateFitness } from './template-fitness.ts';
@@ -34,11 +34,6 @@ export interface GroupDeciderOptions {
   fitness: TemplateFitness;
   boots: BootTimes;
   reporter: SpawnReporter;
-  /** Highest demand of each host's VMs together in the hour to come, cores; those not named are not known. */
-  peaks: (snapshot: FleetSnapshot) => ReadonlyMap<string, number>;
-  makesVms: (host: HostId) => boolean;
-  /** Its agent carries out templates' `tcp` and `http` probes. */
-  probes: (host: HostId) => boolean;
   /** It is not connected. */
   away: (host: HostId) => boolean;
   stepMs: number;
@@ -80,20 +75,21 @@ export class GroupDecider {
     return this.#looks.get(group) ?? null;
   }
 
-  async decide(policy: GroupPolicy, book: SpawnBook, snapshot: FleetSnapshot): Promise<{ book: SpawnBook; changes: SpawnChange[] }> {
+  async decide(policy: GroupPolicy, book: SpawnBook, sight: GroupSight): Promise<{ book: SpawnBook; changes: SpawnChange[] }> {
     const { templates, demands } = this.#options;
-    const { nowMs } = snapshot;
+    const { nowMs } = sight;
     const template = templates.current(policy.template);
     if (policy.mode === 'off' || template === null) {
       this.#looks.delete(policy.name);
       return { book, changes: [] };
     }
-    const members = this.#members(policy, book, snapshot);
+    const members = this.#members(policy, book, sight);
     const units = unitsOf(policy, template.build);
     let fresh = units.length > 0;
+    const steps = new Map(sight.vms.map(({ id, step }) => [id, step]));
     const serving = [
-      ...members.filter(({ healthy }) => healthy).map(({ vm, record }) => ({ vm, sinceMs: record?.sinceMs ?? 0 })),
-      ...going(policy, book),
+      ...members.filter(({ healthy }) => healthy).map(({ vm, record }) => ({ step: steps.get(vm) ?? null, sinceMs: record?.sinceMs ?? 0 })),
+      ...going(policy, book).map((vm) => ({ step: steps.get(vm) ?? null, sinceMs: null })),
     ];
     const sizing = this.#sizing(template);
     for (const { resource } of units) fresh = (await demands.observe(policy.name, resource, serving, sizing.leadMs)) && fresh;
@@ -104,11 +100,11 @@ export class GroupDecider {
       ...{ policy, least, most, members, nowMs, sizing, demands: this.#forecast(policy, sizing.holdSteps, units, fresh) },
       leaving: this.#leaving(policy, book),
       surplusSinceMs: (book.groups[policy.name] ?? NEW_GROUP).surplusSinceMs,
-      barred: this.#barred(snapshot),
+      barred: this.#barred(sight),
       budget: budgetOf(book, policy.name, { perHour: policy.perHour, fleet: this.#options.state.policy.spawnedMax ?? SPAWNED_MAX }, nowMs),
       retryAtMs: (book.groups[policy.name] ?? NEW_GROUP).retryAtMs,
       poolLacks: poolLacks(policy, template, book),
-      rooms: this.#rooms(policy, template, book, snapshot),
+      rooms: this.#rooms(policy, template, book, sight),
       asked: {
         memoryMiB: memoryOfNew(template.build.memoryMiB),
         cores: units.find(({ resource }) => resource === 'cpu')?.unit ?? template.build.vcpus,
@@ -123,15 +119,13 @@ export class GroupDecider {
     return this.#applied(policy, template, decision, book, nowMs);
   }
 
-  #rooms({ name: group }: GroupPolicy, template: KnownTemplate, { records }: SpawnBook, snapshot: FleetSnapshot): HostRoom[] {
-    const { state, makesVms, probes, fitness } = this.#options;
-    const makers = snapshot.hosts.filter(({ connected, id }) => connected && makesVms(id)).map(({ id }) => id);
+  #rooms({ name: group }: GroupPolicy, template: KnownTemplate, { records }: SpawnBook, { hosts }: GroupSight): HostRoom[] {
+    const { fitness } = this.#options;
+    const makers = hosts.filter(({ connected, makesVms }) => connected && makesVms).map(({ id }) => id);
     fitness.ask(template, makers);
-    const lacks = (host: HostId): string | null =>
-      template.asked === null || probes(host) ? fitness.objection(template.id, host) : 'its agent does not know such probes yet';
-    const peaks = this.#options.peaks(snapshot);
-    const peakCores = (host: HostId): number | null => peaks.get(host) ?? null;
-    return hostRooms({ snapshot, records, makesVms, lacks, peakCores, group, policy: state.policy });
+    const lacks = ({ id, probes }: SightHost): string | null =>
+      template.asked === null || probes ? fitness.objection(template.id, id) : 'its agent does not know such probes yet';
+    return hostRooms({ hosts, records, lacks, group });
   }
 
   #applied(policy: GroupPolicy, template: KnownTemplate, decision: GroupDecision, from: SpawnBook, nowMs: number) {
@@ -176,10 +170,10 @@ export class GroupDecider {
     }));
   }
 
-  #members(policy: GroupPolicy, { records }: SpawnBook, { vms, hosts }: FleetSnapshot): GroupMember[] {
+  #members(policy: GroupPolicy, { records }: SpawnBook, { vms, hosts }: GroupSight): GroupMember[] {
     const { staleAfterMs } = this.#options.state.policy;
     const there = new Set(hosts.filter(({ connected }) => connected).map(({ id }) => id));
-    const byId = new Map(vms.map((vm) => [vm.id, vm]));
+    const byId = new Map(vms.map((vm): [VmId, SightVm] => [vm.id, vm]));
     const made = new Set(records.map(({ vm }) => vm));
     const resource = unitsOf(policy, { vcpus: 1, memoryMiB: 1 })[0]?.resource ?? 'cpu';
     const member = (vm: VmId, host: HostId, record: SpawnRecord | null): GroupMember => {
@@ -213,7 +207,7 @@ export class GroupDecider {
     return { least: lower, most: Math.max(lower, Math.min(most, bounds.most)) };
   }
 
-  #barred({ killSwitch, nowMs }: FleetSnapshot): string | null {
+  #barred({ killSwitch, nowMs }: GroupSight): string | null {
     const { policy } = this.#options.state;
     if (killSwitch || policy.killSwitch) return 'the kill switch is on';
     const freeze = freezeAt(nowMs, policy.freezeWindows);
@@ -250,7 +244,7 @@ function poolLacks({ name }: GroupPolicy, { id, warmPool }: KnownTemplate, { rec
 }
 
 /** What leaves still has its part of the load; it need not tell of it any more. */
-function going({ name }: GroupPolicy, { records }: SpawnBook): ServingMember[] {
+function going({ name }: GroupPolicy, { records }: SpawnBook): VmId[] {
   const out = records.filter(({ group, phase, spare }) => group === name && !spare && (phase === 'draining' || phase === 'stopping'));
-  return out.map(({ vm }) => ({ vm, sinceMs: null }));
+  return out.map(({ vm }) => vm);
 }

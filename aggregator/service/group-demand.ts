@@ -4,18 +4,15 @@
  * store; what cannot be read back is learnt anew, and told.
  */
 import { errorText } from '../../shared/errors.ts';
-import type { VmId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { Forecast, Forecaster } from '../core/forecast/forecaster.ts';
 import { AGGREGATE, forecasterFactory } from '../core/forecast/registry.ts';
 import type { GroupResource } from '../core/plan/group-policy.ts';
 import type { DemandResource } from '../core/spawn/demand-view.ts';
-import { groupTotal } from '../core/spawn/group-total.ts';
-import type { FleetState } from '../core/state/fleet-state.ts';
+import { groupTotal, type MemberDemand } from '../core/spawn/group-total.ts';
 import type { LedgerStore } from '../store/ledger-store.ts';
 
 export interface GroupDemandOptions {
-  state: FleetState;
   ledger: LedgerStore;
   log: Logger;
   stepMs: number;
@@ -23,7 +20,8 @@ export interface GroupDemandOptions {
 }
 
 export interface ServingMember {
-  vm: VmId;
+  /** Its newest; null = none was finished. */
+  step: MemberDemand | null;
   /** When it began to serve, UTC ms: in its first step it need not tell anything yet. Null: it leaves, and need not any more. */
   sinceMs: number | null;
 }
@@ -50,9 +48,8 @@ export class GroupDemands {
    * `startingMs`: how long a member is busy with its own start once it serves.
    */
   async observe(group: string, resource: GroupResource, members: readonly ServingMember[], startingMs: number): Promise<boolean> {
-    const steps = members.map(({ vm, sinceMs }) => ({ sinceMs, step: this.#options.state.vm(vm)?.latestStep ?? null }));
-    const startMs = Math.max(...steps.map(({ step }) => step?.startMs ?? Number.NEGATIVE_INFINITY));
-    const told = steps.map(({ sinceMs, step }) => ({
+    const startMs = Math.max(...members.map(({ step }) => step?.startMs ?? Number.NEGATIVE_INFINITY));
+    const told = members.map(({ sinceMs, step }) => ({
       step: step?.startMs === startMs ? step : null,
       mayBeSilent: sinceMs === null || sinceMs > startMs,
       starting: sinceMs !== null && sinceMs + startingMs > startMs,

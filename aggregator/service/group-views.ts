@@ -1,6 +1,5 @@
 /** Groups, as the API reads and steers them. Policy, spawner and people's words in; views out. */
 import { HeadroomError } from '../../shared/errors.ts';
-import type { HostId } from '../../shared/ids.ts';
 import type { GroupPolicy } from '../core/plan/group-policy.ts';
 import type { FleetState } from '../core/state/fleet-state.ts';
 import type { GroupView, SpawnService } from '../http/spawn-service.ts';
@@ -12,10 +11,9 @@ type GroupService = Pick<SpawnService, 'groups' | 'setGroupBounds' | 'undoMember
 export interface GroupServiceOptions {
   state: FleetState;
   spawner: Spawner;
-  takesVms: (host: HostId) => boolean;
 }
 
-export function groupService({ state, spawner, takesVms }: GroupServiceOptions): GroupService {
+export function groupService({ state, spawner }: GroupServiceOptions): GroupService {
   const known = (name: string): GroupPolicy => {
     const group = state.policy.groups?.find((each) => each.name === name);
     if (group === undefined) throw new HeadroomError('NOT_FOUND', `the policy has no group "${name}"; GET /v1/groups lists them`);
@@ -42,19 +40,19 @@ export function groupService({ state, spawner, takesVms }: GroupServiceOptions):
     },
     async handOver(name, vm, by, dryRun = false) {
       const group = known(name);
-      const found = state.vm(vm);
+      const sight = await spawner.look([vm]);
+      if (sight === null) throw new HeadroomError('UNAVAILABLE', 'an aggregator does not tell of its hosts now; try again in a while');
+      const found = sight.vms.find(({ id }) => id === vm);
       if (found === undefined) throw new HeadroomError('NOT_FOUND', `no VM ${vm} is known; headroom vm list lists them`);
-      const { host, inventory } = found;
-      const { name: called, vcpus, bootMemoryMiB: memoryMiB, labels } = inventory;
+      const { host, name: called, vcpus, bootMemoryMiB: memoryMiB, labels } = found;
       if (!group.matches({ id: vm, name: called, host, labels })) {
         throw new HeadroomError(
           'CONFLICT',
           `VM ${called} does not serve with group ${name}: the group's match in the policy says which do`,
         );
       }
-      if (inventory.state !== 'ready')
-        throw new HeadroomError('CONFLICT', `VM ${called} is ${inventory.state}: it is handed over while it serves`);
-      if (!takesVms(host)) {
+      if (found.state !== 'ready') throw new HeadroomError('CONFLICT', `VM ${called} is ${found.state}: it is handed over while it serves`);
+      if (!sight.hosts.some(({ id, takesVms }) => id === host && takesVms)) {
         throw new HeadroomError('UNAVAILABLE', `the agent of host ${host} takes no VMs: its administrator names them with --hand-over`);
       }
       await spawner.handOver({ vm, name: called, host, group: name, vcpus, memoryMiB, reason: `handed over by ${by}` }, dryRun);

@@ -5,7 +5,7 @@
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
 import type { Outcome } from '../../shared/resources.ts';
-import type { FleetSnapshot } from '../core/plan/plan.ts';
+import type { GroupSight, SightVm } from '../core/spawn/group-sight.ts';
 import type { SpawnPhase, SpawnRecord, SpawnSeen, SpawnTerms } from '../core/spawn/spawn-record.ts';
 import type { FleetState } from '../core/state/fleet-state.ts';
 import { type KnownTemplate, type TemplateKeeper, templateName } from './template-keeper.ts';
@@ -33,6 +33,8 @@ export class SpawnSight {
   readonly #answers = new Map<VmId, Answer>();
   readonly #drained = new Set<VmId>();
   readonly #awaySinceMs = new Map<HostId, number>();
+  /** As last looked at. */
+  #vms: ReadonlyMap<VmId, SightVm> = new Map();
 
   constructor(options: { state: FleetState; templates: TemplateKeeper }) {
     this.#options = options;
@@ -65,7 +67,8 @@ export class SpawnSight {
     return this.#options.state.policy.groups?.find(({ name }) => name === group)?.drainMs ?? TERMS_DEFAULT.drainMs;
   }
 
-  noteHosts({ hosts }: FleetSnapshot, records: readonly SpawnRecord[], nowMs: number): void {
+  note({ hosts, vms }: GroupSight, records: readonly SpawnRecord[], nowMs: number): void {
+    this.#vms = new Map(vms.map((vm) => [vm.id, vm]));
     const there = new Set(hosts.filter(({ connected }) => connected).map(({ id }) => id));
     for (const { host } of records) {
       if (there.has(host)) this.#awaySinceMs.delete(host);
@@ -85,19 +88,19 @@ export class SpawnSight {
   seen(record: SpawnRecord, templates: ReadonlyMap<string, KnownTemplate>): SpawnSeen {
     const { vm, host, phase, generation, template } = record;
     const hostAwaySinceMs = this.#awaySinceMs.get(host) ?? null;
-    const known = this.#options.state.vm(vm);
+    const known = this.#vms.get(vm);
     const here = known?.host === host ? known : undefined;
     const answer = this.#answers.get(vm);
     const { probe = 'guest-agent', asked = null } = templates.get(template) ?? {};
     const wanted = (record.handed ? HANDED_ANSWERED : ANSWERED)[phase];
     const newest = answer?.generation === generation && answer.action === wanted ? answer : null;
-    const booted = record.handed || probe === 'booted' || here?.inventory.guestAgent === true;
+    const booted = record.handed || probe === 'booted' || here?.guestAgent === true;
     // Once it served, a host that is there and does not know it has lost it.
     const lost = here === undefined && hostAwaySinceMs === null && ['serving', 'draining', 'stopping'].includes(phase);
     return {
       hostConnected: hostAwaySinceMs === null,
       hostAwaySinceMs,
-      state: here?.inventory.state ?? (lost ? 'stopped' : null),
+      state: here?.state ?? (lost ? 'stopped' : null),
       ready: here !== undefined && (asked === null ? booted : newest?.outcome === 'applied'),
       unreached: phase === 'booting' && newest !== null && newest.outcome !== 'applied' ? newest.reason : null,
       answer: newest,

@@ -9,8 +9,8 @@ import type { HostId, VmId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
 import type { GroupPolicy } from '../core/plan/group-policy.ts';
-import type { FleetSnapshot } from '../core/plan/plan.ts';
 import { BootTimes } from '../core/spawn/boot-times.ts';
+import type { GroupSight } from '../core/spawn/group-sight.ts';
 import {
   EMPTY_BOOK,
   type GroupBounds,
@@ -36,11 +36,17 @@ import { templateName } from './template-keeper.ts';
 export interface SpawnerOptions extends Omit<GroupDeciderOptions, 'boots' | 'away'> {
   ledger: LedgerStore;
   log: Logger;
-  snapshot: () => FleetSnapshot;
-  epochOf: (host: HostId) => number;
+  fleet: SpawnFleet;
   /** Of our hold on what crosses hosts; null = another decides that, or nobody now. */
   fleetEpoch: () => number | null;
-  send: (host: HostId, frame: FrameOf<'build'>) => boolean;
+}
+
+/** Hosts and their VMs, whichever aggregator has them. */
+export interface SpawnFleet {
+  /** Of these VMs and of groups' own. Null: an aggregator that lives does not tell, and nothing can be decided without it. */
+  look(vms: readonly VmId[]): Promise<GroupSight | null>;
+  /** Under the epoch of whoever owns the host. False: it cannot be reached now. */
+  send(host: HostId, frame: FrameOf<'build'>): boolean;
 }
 
 /** What was not begun within it is refused by its host. */
@@ -83,6 +89,11 @@ export class Spawner {
     if (!this.#sight.noteAnswer(this.records, host, result)) return;
     // What follows from an answer need not wait for the next turn.
     void this.turn().catch((error: unknown) => this.#options.log.warn('what follows from an answer waits', { problem: errorText(error) }));
+  }
+
+  /** At hosts and VMs as they are now; null = not all can be seen. */
+  look(others: readonly VmId[] = []): Promise<GroupSight | null> {
+    return this.#options.fleet.look([...this.records.map(({ vm }) => vm), ...others]);
   }
 
   turn(): Promise<void> {
@@ -192,14 +203,15 @@ export class Spawner {
   async #turn(): Promise<void> {
     if (!(await this.#decides())) return this.recall();
     if (this.records.length === 0 && (this.#options.state.policy.groups ?? []).length === 0) return;
-    const nowMs = this.#options.time.nowMs();
-    const snapshot = this.#options.snapshot();
-    this.#sight.noteHosts(snapshot, this.records, nowMs);
+    const sight = await this.look();
+    if (sight === null) return;
+    const { nowMs } = sight;
+    this.#sight.note(sight, this.records, nowMs);
     await this.#live(nowMs);
     let book = this.#book;
     const changes: SpawnChange[] = [];
     for (const group of this.#options.state.policy.groups ?? []) {
-      const decided = await this.groups.decide(group, book, snapshot);
+      const decided = await this.groups.decide(group, book, sight);
       book = decided.book;
       changes.push(...decided.changes);
     }
@@ -249,10 +261,11 @@ export class Spawner {
   }
 
   async #send({ record, order }: SpawnSending): Promise<void> {
-    const { templates, epochOf, send, state, log } = this.#options;
+    const { templates, fleet, state, log } = this.#options;
+    const send = (to: HostId, frame: FrameOf<'build'>): boolean => fleet.send(to, frame);
     const { vm, host, orderId, generation, pool, group, name, template } = record;
     const known = order === 'build' || order === 'probe' ? await templates.byId(template) : null;
-    const frame = { type: 'build' as const, orderId, pair: { epoch: epochOf(host), generation }, leaseMs: ORDER_LEASE_MS };
+    const frame = { type: 'build' as const, orderId, pair: { epoch: 0, generation }, leaseMs: ORDER_LEASE_MS };
     if (record.handed && order === 'build') send(host, { ...frame, order: { action: 'adopt', vm, group } });
     else if (record.handed && order === 'remove') send(host, { ...frame, order: { action: 'release', vm } });
     else if (order === 'build') {

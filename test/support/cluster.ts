@@ -49,15 +49,19 @@ export class Cluster {
   etcd!: EtcdCluster;
   influx!: InfluxDb;
 
-  constructor(pace: ClusterPace = QUICK) {
+  readonly #morePolicy: string;
+
+  /** `morePolicy`: further sections of the policy that all share. */
+  constructor(pace: ClusterPace = QUICK, morePolicy = '') {
     this.#pace = pace;
+    this.#morePolicy = morePolicy;
   }
 
   async start(aggregators: number, etcdMembers: number): Promise<void> {
     process.once('exit', this.#killAll);
     this.etcd = await startEtcd(etcdMembers);
     this.influx = await startInfluxDb({ within: this.folder });
-    writeFileSync(join(this.folder, 'policy.yaml'), POLICY);
+    writeFileSync(join(this.folder, 'policy.yaml'), POLICY + this.#morePolicy);
     for (let i = 0; i < aggregators; i++) {
       const wires = {
         etcd: await Promise.all(this.etcd.endpoints.map((endpoint) => TcpWire.to(Number(new URL(endpoint).port)))),

@@ -4,27 +4,27 @@
  * time, kill and start the aggregator, start a second beside it and hand the fleet to and fro, take hosts away, and look at what
  * there is.
  */
-import { type Collector, reading } from '../../agent/collectors/collector.ts';
-import { createHostAgent } from '../../agent/host-agent.ts';
 import type { VmBuilder } from '../../agent/hypervisor/builder.ts';
-import { createSimulatedHypervisor, type SimulatedHypervisor } from '../../agent/hypervisor/simulated.ts';
-import { createSimulatedBuilder, type SimulatedBuilder, type SimulatedPool } from '../../agent/hypervisor/simulated-builder.ts';
+import type { SimulatedHypervisor } from '../../agent/hypervisor/simulated.ts';
+import type { SimulatedBuilder, SimulatedPool } from '../../agent/hypervisor/simulated-builder.ts';
 import { type Aggregator, createAggregator } from '../../aggregator/aggregator.ts';
 import { decisionConfig } from '../../aggregator/config.ts';
+import type { FleetPeer } from '../../aggregator/http/fleet-service.ts';
+import { askedIn, askedText, orderIn, orderText, toldIn, toldText } from '../../aggregator/http/fleet-wire.ts';
 import type { GroupView } from '../../aggregator/http/spawn-service.ts';
 import type { Notification } from '../../aggregator/notify/notifier.ts';
 import type { LedgerStore } from '../../aggregator/store/ledger-store.ts';
 import { createMemoryLedgerStore } from '../../aggregator/store/sqlite/memory-ledger-store.ts';
 import { createMemorySeriesStore } from '../../aggregator/store/sqlite/memory-series-store.ts';
-import { hostId, type VmId } from '../../shared/ids.ts';
+import { HeadroomError } from '../../shared/errors.ts';
+import type { VmId } from '../../shared/ids.ts';
 import { createLogger } from '../../shared/log.ts';
 import { createSimulatedNetwork } from '../../shared/net/simulated.ts';
 import { createPrng } from '../../shared/prng.ts';
 import { FRAME_BYTES_MAX } from '../../shared/protocol/frames.ts';
 import { NodeClock, SimulatedTime } from '../../simulation/clock.ts';
 import { type Life, mortal } from '../../simulation/life.ts';
-import { createMemoryStateFiles } from '../../simulation/state-files.ts';
-import { SETTINGS } from './agent-world.ts';
+import { buildingHost } from './building-host.ts';
 import { IMAGE, POOL } from './made-build.ts';
 
 export const STEP_MS = 5000;
@@ -55,6 +55,8 @@ export interface SpawnWorldOptions {
   /** From the request to shut down to its end; null = guests ignore it. */
   shutdownMs?: number | null;
   fault?: (host: string, call: keyof VmBuilder) => void;
+  /** Which aggregator's a host is; absent: all are of the one whose door is open. Then aggregators see only their own, and ask each other. */
+  seatOf?: (host: string) => number;
   /** Why a guest does not answer its host's probe; null or absent = it does. */
   unreached?: () => string | null;
 }
@@ -93,6 +95,8 @@ export class SpawnWorld {
   /** Called before each write that spawning makes; where it answers a promise, the write lands when that is kept. */
   onWrite: (seat: number) => Promise<void> | void = () => undefined;
   readonly #options: SpawnWorldOptions;
+  /** Aggregators that answer nobody. */
+  readonly deaf = new Set<number>();
   readonly #series = createMemorySeriesStore({ clock: new NodeClock(this.time) });
   /** Who holds the fleet, and the epoch of that hold. */
   #fleet = { seat: 0, epoch: 0 };
@@ -143,9 +147,34 @@ export class SpawnWorld {
       version: 'test',
       notifiers: [{ notify: (told) => void this.told.push(told), metrics: () => ({}), stop: async () => undefined }],
       fleetEpoch: () => (this.#fleet.seat === index ? this.#fleet.epoch : null),
+      ...(this.#options.seatOf === undefined ? {} : { fleetPeers: () => this.#peersOf(index) }),
     });
     this.seats.push({ aggregator, life, clock });
     aggregator.start();
+  }
+
+  /** Each as the others reach it, by what would go over the wire. */
+  #peersOf(index: number): FleetPeer[] {
+    return this.seats.flatMap(({ aggregator, life }, seat) => {
+      if (seat === index || !life.alive) return [];
+      const heard = (): void => {
+        if (this.deaf.has(seat)) throw new HeadroomError('UNAVAILABLE', 'it does not answer');
+      };
+      return [
+        {
+          name: `seat${seat}`,
+          async look(asked) {
+            heard();
+            return toldIn(toldText(aggregator.fleetDesk.tell(askedIn(JSON.parse(askedText(asked))))));
+          },
+          async build(host, frame) {
+            heard();
+            const order = orderIn(JSON.parse(orderText({ host, frame })));
+            aggregator.fleetDesk.pass(order.host, order.frame);
+          },
+        },
+      ];
+    });
   }
 
   #watched(seat: number): LedgerStore {
@@ -221,53 +250,28 @@ export class SpawnWorld {
 
   #addHost(name: string): void {
     const clock = new NodeClock(this.time);
-    const hypervisor = createSimulatedHypervisor({ clock, name, cpuCores: 8, memoryMiB: 8192, vms: [] });
-    const { load = () => 0, pool = {}, poolOf = () => ({}), shutdownMs = 1000, fault } = this.#options;
-    const builder = createSimulatedBuilder({
-      ...{ clock, hypervisor, pools: [{ name: POOL, freeMiB: 10_000, images: [IMAGE], ...pool, ...poolOf(name) }] },
-      behaviour: () => ({
-        cpuDemandCores: () => load(this.time.nowMs) / Math.max(1, this.#serving()),
-        workingSetMiB: () => 200,
-        bootMs: BOOT_MS,
-      }),
-      shutdownMs: () => shutdownMs,
-      addresses: () => ['192.168.122.20'],
-      ...(fault === undefined ? {} : { fault: (call) => fault(name, call) }),
-    });
+    const { load = () => 0, pool = {}, poolOf = () => ({}), shutdownMs = 1000, fault, unreached } = this.#options;
     const network = createSimulatedNetwork({ clock, name, maxBytes: FRAME_BYTES_MAX });
     network.onConnection((transport) => {
-      if (this.alive) this.aggregator.accept(transport);
+      const { seatOf } = this.#options;
+      const seat = seatOf === undefined ? this.seats[this.#door] : this.seats[seatOf(name)];
+      if (this.alive && seat !== undefined) seat.aggregator.accept(transport);
       else transport.close('nobody is here');
     });
-    this.hosts.push({ name, hypervisor, builder, network });
-    const memory: Collector = {
-      name: 'memory',
-      fields: ['host_memory.availableMiB', 'host_memory.totalMiB'],
-      required: [],
-      update: () => {
-        const { availableMiB, totalMiB } = hypervisor.memory();
-        return reading({ 'host_memory.availableMiB': availableMiB, 'host_memory.totalMiB': totalMiB });
-      },
-    };
-    const agent = createHostAgent({
-      ...{ hypervisor, clock, prng: createPrng(2).stream(name), connect: network.connect },
-      openChannel: () => ({ close: () => {} }),
-      channelName: 'org.headroom.agent.0',
-      collectors: [memory],
-      counters: { read: (vm) => hypervisor.counters(vm), forget: () => {} },
-      files: createMemoryStateFiles(),
-      settings: { ...SETTINGS, host: hostId(name), statsMs: 1000, balloonStatsMs: 1000, inventoryMs: 10_000, bootDeadlineMs: 4000 },
-      log: createLogger((line) => this.log.push(line), clock, 'warn'),
-      bootId: `boot-${name}`,
-      version: 'test',
-      balloonManager: () => null,
-      build: {
-        builder,
-        places: builder.places,
-        limits: { pools: [POOL], networks: ['default'], handOver: ['hand-*'], bootFolder: null, vmsMax: 16, memoryMiBMax: 2048 },
-        ask: async (addresses) => (addresses.length === 0 ? 'no address yet' : (this.#options.unreached?.() ?? null)),
+    const { hypervisor, builder, agent } = buildingHost({
+      ...{ name, clock, connect: network.connect, log: (line) => void this.log.push(line), ...(unreached ? { unreached } : {}) },
+      builder: {
+        pools: [{ name: POOL, freeMiB: 10_000, images: [IMAGE], ...pool, ...poolOf(name) }],
+        behaviour: () => ({
+          cpuDemandCores: () => load(this.time.nowMs) / Math.max(1, this.#serving()),
+          workingSetMiB: () => 200,
+          bootMs: BOOT_MS,
+        }),
+        shutdownMs: () => shutdownMs,
+        ...(fault === undefined ? {} : { fault: (call) => fault(name, call) }),
       },
     });
+    this.hosts.push({ name, hypervisor, builder, network });
     void agent.start();
   }
 }

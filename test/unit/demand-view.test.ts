@@ -102,7 +102,7 @@ t.test('GPUs of fleet and group: the sum of those that tell, forecast as all els
     policy: { groups: [group('render', ['a']), group('web', ['c'])], reserve: { cpuCores: 0, memoryMiB: 0 } },
   };
   const log = createLogger(() => undefined, { wallMs: () => 0 } as never, 'info');
-  const demands = new GroupDemands({ state: state as never, ledger: createMemoryLedgerStore(), log, stepMs: 300_000, seasonsMs: [] });
+  const demands = new GroupDemands({ ledger: createMemoryLedgerStore(), log, stepMs: 300_000, seasonsMs: [] });
   const desk = new DemandDesk({
     ...{ state: state as never, demands, templates: { current: () => null } as never, records: () => [], stepMs: 300_000 },
     ...{ snapshot: () => ({ hosts: [] }) as never, nowMs: () => nowMs },

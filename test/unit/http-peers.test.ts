@@ -27,11 +27,14 @@ async function partOf(part: number): Promise<AggregatorService> {
   return { ...service, hosts: () => hosts, vms: () => vms, vm: (id) => vms.find((vm) => vm.id === id) ?? null };
 }
 
+/** Of whoever holds the fleet, to all of them. */
+let holder: string | null = null;
+
 /** Servers that know of each other; `origins` may be added to. */
 async function together(services: readonly AggregatorService[], origins: string[]): Promise<HttpServer[]> {
   const servers: HttpServer[] = [];
   for (const [i, service] of services.entries()) {
-    const peers = { origins: () => origins.filter((origin) => origin !== servers[i]?.url), ask: peerClient() };
+    const peers = { origins: () => origins.filter((origin) => origin !== servers[i]?.url), ask: peerClient(), holder: () => holder };
     servers.push(await createHttpServer(service, { port: 0, peers }));
   }
   origins.push(...servers.map(({ url }) => url));
@@ -146,4 +149,28 @@ t.test('a name that two have, here and there or both there, is refused; by their
   const change = await ask(another.name, 0, { method: 'POST', headers, body });
   t.equal(change.status, 503, 'nothing is changed by a name that somebody may have too');
   t.match(((await change.json()) as { detail: string }).detail, dead);
+});
+
+t.test('what is about groups and templates goes to whoever holds the fleet; while that one is away they can be read', async (t) => {
+  const origins: string[] = [];
+  const [a, b] = [await partOf(1), await partOf(2)];
+  const groups = b.spawning.groups().map((group) => ({ ...group, reason: 'decided there' }));
+  const servers = await together([a, { ...b, spawning: { ...b.spawning, groups: () => groups } }], origins);
+  t.teardown(() => Promise.all(servers.map((server) => server.close())));
+  t.teardown(() => {
+    holder = null;
+  });
+  const [at, there] = servers.map(({ url }) => url) as [string, string];
+  const reasonAt = async (): Promise<unknown> => ((await (await fetch(`${at}/v1/groups/web`)).json()) as { reason: string }).reason;
+  t.not(await reasonAt(), 'decided there');
+  holder = there;
+  t.equal(await reasonAt(), 'decided there');
+  holder = `http://127.0.0.1:${await freePort()}`;
+  t.not(await reasonAt(), 'decided there', 'as it is known here');
+  const changed = await fetch(`${at}/v1/groups/web/bounds`, {
+    method: 'PUT',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ min: 2, max: 2 }),
+  });
+  t.equal(changed.status, 503);
 });

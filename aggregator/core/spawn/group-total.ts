@@ -6,11 +6,16 @@
  * counts: a guest's word makes no VM. Input: each member's step; output: the total, headline unit, NaN = not known. Pure.
  */
 import type { GroupResource } from '../plan/group-policy.ts';
-import type { DemandStep } from '../state/demand.ts';
+import type { DemandPoint, DemandStep } from '../state/demand.ts';
+
+/** Of a member's step what a total is made of. */
+export interface MemberDemand extends Pick<DemandStep, 'startMs' | 'windows' | 'memoryClaimed'> {
+  points: { memory: Pick<DemandPoint, 'value'> };
+}
 
 export interface MemberStep {
   /** Null: nothing was told of this step. */
-  step: DemandStep | null;
+  step: MemberDemand | null;
   /** It began to serve within this step, or is leaving: it need not tell anything. */
   mayBeSilent: boolean;
   /** It began to serve lately. */
@@ -34,7 +39,7 @@ export function groupTotal(members: readonly MemberStep[], resource: GroupResour
 }
 
 /** What one member wanted is unknown, and the total with it; unless it need not tell. `bounded`: what starts counts as the others do. */
-function total(members: readonly MemberStep[], told: (step: DemandStep) => number, bounded: boolean): number {
+function total(members: readonly MemberStep[], told: (step: MemberDemand) => number, bounded: boolean): number {
   let settled = 0;
   let settledCount = 0;
   const starting: number[] = [];

@@ -1,10 +1,11 @@
 /** /v1/templates: what VMs of groups are made from (a version is the ETag), new versions by PUT, and whether hosts could make them. */
 import Type, { type Static } from 'typebox';
 import { HeadroomError } from '../../../shared/errors.ts';
+import { hostId } from '../../../shared/ids.ts';
 import { PLAIN_NAME_PATTERN } from '../../../shared/vm-build.ts';
 import { TemplateChange, TemplateCheck, TemplateSchema, TemplateText, TemplateVersion } from '../schemas/templates.ts';
 import { etagOf, versionOf } from './etag.ts';
-import { answers, knownHost, type Routes } from './route-options.ts';
+import { answers, type Routes } from './route-options.ts';
 
 const Params = Type.Object({ name: Type.String({ pattern: PLAIN_NAME_PATTERN }) });
 const VersionParams = Type.Object({ name: Type.String({ pattern: PLAIN_NAME_PATTERN }), version: Type.Integer({ minimum: 1 }) });
@@ -106,7 +107,7 @@ export const templateRoutes: Routes = (app, service) => {
     },
     async (request) => {
       const { host } = request.query;
-      const only = host === undefined ? null : knownHost(service, host);
+      const only = host === undefined ? null : hostId(host);
       return { items: await service.spawning.checkTemplate(request.params.name, only) };
     },
   );
