@@ -120,9 +120,7 @@ class LentMemory {
   /** Nobody sees what another guest left. */
   #zeroed(): Promise<void> {
     if (!this.#dirty) return Promise.resolve();
-    this.#zeroing ??= this.#zero().finally(() => {
-      this.#zeroing = null;
-    });
+    this.#zeroing ??= this.#zero();
     return this.#zeroing;
   }
 
@@ -132,5 +130,7 @@ class LentMemory {
       await new Promise((resolve) => setImmediate(resolve));
     }
     this.#dirty = false;
+    // In the same turn: what is written from here on is another's to clear.
+    this.#zeroing = null;
   }
 }

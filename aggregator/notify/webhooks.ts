@@ -55,7 +55,7 @@ interface Lane {
   target: WebhookTarget;
   matches: ReturnType<typeof compileSelector>;
   queue: Notification[];
-  running: Promise<void> | null;
+  running: boolean;
 }
 
 export class Webhooks implements Notifier {
@@ -66,7 +66,7 @@ export class Webhooks implements Notifier {
 
   constructor(options: WebhookOptions) {
     this.#options = options;
-    this.#lanes = options.targets.map((target) => ({ target, matches: compileSelector(target.match), queue: [], running: null }));
+    this.#lanes = options.targets.map((target) => ({ target, matches: compileSelector(target.match), queue: [], running: false }));
   }
 
   notify(notification: Notification, labels: Readonly<Record<string, string>>, host: string): void {
@@ -81,9 +81,7 @@ export class Webhooks implements Notifier {
         lane.queue.shift();
         this.counters.dropped++;
       }
-      lane.running ??= this.#drain(lane).finally(() => {
-        lane.running = null;
-      });
+      if (!lane.running) void this.#drain(lane);
     }
   }
 
@@ -103,10 +101,12 @@ export class Webhooks implements Notifier {
   }
 
   async #drain(lane: Lane): Promise<void> {
-    for (;;) {
-      const next = lane.queue.shift();
-      if (next === undefined) return;
-      await this.#deliver(lane.target, next);
+    lane.running = true;
+    try {
+      for (let next = lane.queue.shift(); next !== undefined; next = lane.queue.shift()) await this.#deliver(lane.target, next);
+    } finally {
+      // In one turn with the look at what waits: whoever comes next begins anew.
+      lane.running = false;
     }
   }
 

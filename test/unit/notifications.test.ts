@@ -172,6 +172,29 @@ function world(answers: (number | HeadroomError)[]) {
   return { webhooks, sent, problems, run: (ms: number) => time.runUntil(time.nowMs + ms) };
 }
 
+t.test('webhooks: what comes in the very instant in which the one before is done waits for no third', async (t) => {
+  for (let turns = 0; turns < 12; turns++) {
+    const ids: string[] = [];
+    const clock = new NodeClock(new SimulatedTime(createPrng(1), NOW_MS));
+    const webhooks: Webhooks = new Webhooks({
+      targets: [{ url: 'https://hook.example/x', secret: 'a secret of some length', match: {}, kinds: null }],
+      ...{ clock, prng: createPrng(1), onProblem: () => undefined },
+      post: (_url, headers) => {
+        ids.push(headers['headroom-delivery']!);
+        const posted = Promise.resolve(204);
+        // So many turns after the answer, of which the sender takes some itself.
+        let later: Promise<unknown> = posted;
+        for (let i = 0; i < turns; i++) later = later.then(() => undefined);
+        if (ids.length === 1) void later.then(() => webhooks.notify(note(2), {}, 'kvm1'));
+        return posted;
+      },
+    });
+    webhooks.notify(note(1), {}, 'kvm1');
+    await new Promise((done) => setImmediate(done));
+    t.same(ids, ['1', '2'], `${turns} turns after the answer`);
+  }
+});
+
 t.test('webhooks: signed so that the receiver can prove it, only for VMs that match', async (t) => {
   const { webhooks, sent, run } = world([204]);
   webhooks.notify(note(7), { team: 'shop' }, 'kvm1');

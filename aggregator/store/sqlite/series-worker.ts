@@ -41,7 +41,8 @@ class SeriesThread {
   #groupTimer = false;
   #lastCommitMs = Number.NEGATIVE_INFINITY;
   #nowMs: number;
-  #working: Promise<void> | null = null;
+  #working = false;
+  #worked: Promise<void> = Promise.resolve();
   #closed = false;
 
   constructor(core: SeriesCore, port: WorkerPort, release: () => void, data: SeriesWorkerData) {
@@ -130,14 +131,18 @@ class SeriesThread {
 
   /** Background work until none is due; one at a time. */
   #work(): Promise<void> {
-    this.#working ??= this.#steps().finally(() => {
-      this.#working = null;
-    });
-    return this.#working;
+    if (!this.#working) this.#worked = this.#steps();
+    return this.#worked;
   }
 
   async #steps(): Promise<void> {
-    while (!this.#closed && this.#core.step(this.#nowMs)) await setImmediate();
+    this.#working = true;
+    try {
+      while (!this.#closed && this.#core.step(this.#nowMs)) await setImmediate();
+    } finally {
+      // In one turn with the look at what is due: whoever comes next begins anew.
+      this.#working = false;
+    }
   }
 
   async #queryMany({ subjects, ...rest }: SeriesQueryMany): Promise<SeriesResult[]> {
