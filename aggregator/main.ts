@@ -18,6 +18,7 @@ import { FitPool } from './fit/fit-pool.ts';
 import { peerOutliers } from './fit/peer-outliers.ts';
 import { type HttpFleetPeersOptions, httpFleetPeers } from './http/fleet-peers.ts';
 import type { FleetDesk } from './http/fleet-service.ts';
+import type { KeptAnswers } from './http/kept-answers.ts';
 import { originOf, peerClient } from './http/peer-client.ts';
 import type { Peers } from './http/peers.ts';
 import { createHttpServer } from './http/server.ts';
@@ -64,6 +65,8 @@ interface Opened {
   access: Access;
   /** Null: it is the only one. */
   ownership: Ownership | null;
+  /** Shared with the others; null: kept in memory. */
+  answers: KeptAnswers | null;
 }
 
 async function open(config: AggregatorConfig, log: Logger, closers: Closers): Promise<Opened> {
@@ -115,7 +118,7 @@ async function open(config: AggregatorConfig, log: Logger, closers: Closers): Pr
   closers.push(() => aggregator.stop());
   // Whatever keeps us from hearing it now, the next turn asks again.
   if (ownership !== undefined) setInterval(() => void access.refresh().catch(() => undefined), SHARED_ACCESS_MS).unref();
-  return { aggregator, access, ownership: ownership ?? null };
+  return { aggregator, access, ownership: ownership ?? null, answers: cluster?.answers ?? null };
 }
 
 /** Where agents have an address of their own, nobody knows the others' addresses for people, and they cannot be asked. */
@@ -140,13 +143,18 @@ function peersOf(config: AggregatorConfig, ownership: Ownership | null, desk: Fl
   return { origins: () => others().map(({ origin }) => origin), ask, holder, fleet: { desk, holder: () => ownership.fleetHolder() } };
 }
 
-async function listen({ aggregator, access, ownership }: Opened, config: AggregatorConfig, log: Logger, closers: Closers): Promise<void> {
+async function listen(
+  { aggregator, access, ownership, answers }: Opened,
+  config: AggregatorConfig,
+  log: Logger,
+  closers: Closers,
+): Promise<void> {
   const upgrades = config.agents === null ? webSocketUpgrades(FRAME_BYTES_MAX, (transport) => aggregator.accept(transport)) : null;
   const tls = readTls(config.access);
   const peers = peersOf(config, ownership, aggregator.fleetDesk);
   const http = await createHttpServer(aggregator.service, {
     ...config.listen,
-    ...{ access, ...(tls ? { tls } : {}), ...(peers ? { peers } : {}) },
+    ...{ access, ...(tls ? { tls } : {}), ...(peers ? { peers } : {}), ...(answers ? { answers } : {}) },
     hostNames: config.hostNames,
     onError: (error, method, path) => log.error('a request failed', { method, path, problem: errorText(error) }),
     ...(upgrades ? { onUpgrade: (request, socket, head) => upgrades.upgrade(request, socket, head) } : {}),

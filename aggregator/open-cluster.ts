@@ -13,12 +13,16 @@ import { epochBase } from './etcd/epoch-base.ts';
 import { etcdLeaseTable } from './etcd/etcd-lease-table.ts';
 import { openEtcdLedgerStore } from './etcd/etcd-ledger-store.ts';
 import { EtcdKeys } from './etcd/keys.ts';
+import type { KeptAnswers } from './http/kept-answers.ts';
 import { joinOwnership } from './ownership/leased-ownership.ts';
 import type { Ownership } from './ownership/ownership.ts';
+import { sharedAnswers } from './service/shared-answers.ts';
 import type { LedgerStore } from './store/ledger-store.ts';
 
 export interface Cluster {
   ledger: LedgerStore;
+  /** To requests that may be sent again to another aggregator. */
+  answers: KeptAnswers;
   /** Joins the others: once everything else is ready to take hosts. Rejects with UNAVAILABLE. */
   join(): Promise<Ownership>;
   /** After ledger and ownership are closed. */
@@ -41,6 +45,7 @@ export async function openCluster({ config, ledger: copy, clock, log }: OpenClus
     const table = etcdLeaseTable(connection, prefix, await epochBase(new EtcdKeys(connection, prefix)));
     return {
       ledger,
+      answers: sharedAnswers(table, clock),
       join: () => joinOwnership({ table, clock, log, name, url, word: newWord(), leaseMs }),
       close: () => connection.close(),
     };

@@ -14,6 +14,7 @@ import { docsPage, type OpenApiDocument } from './docs-page.ts';
 import { addGuard, SECURITY_HEADERS } from './guard.ts';
 import { guidePages } from './guide-pages.ts';
 import { addIdempotency } from './idempotency.ts';
+import { type KeptAnswers, memoryAnswers } from './kept-answers.ts';
 import { metricsText } from './metrics.ts';
 import { addPeers, type Peers } from './peers.ts';
 import { currentPrincipal } from './principal.ts';
@@ -54,6 +55,8 @@ export interface HttpAppOptions {
   access?: Access;
   /** The other aggregators, whose hosts are shown and reached here, too; absent: there are none. */
   peers?: Peers;
+  /** To requests with keys of their own; absent: in memory. */
+  answers?: KeptAnswers;
   /** Certificate and key, PEM. */
   tls?: { cert: string; key: string };
   /** How often a silent event stream says that it is alive. */
@@ -138,7 +141,7 @@ export async function createHttpApp(whole: AggregatorService, options: HttpAppOp
   await app.register(async (scope) => {
     if (options.peers !== undefined) addPeers(scope, service, options.peers);
     // After the peers: what is answered elsewhere is remembered there.
-    addIdempotency(scope, () => service.nowMs());
+    addIdempotency(scope, options.answers ?? memoryAnswers(() => service.nowMs()));
     for (const routes of [...SERVICE_ROUTES, notificationRoutes(streaming), eventRoutes(streaming)]) routes(scope, service);
     if (access !== undefined) for (const routes of [sessionRoutes, apiTokenRoutes, agentKeyRoutes]) routes(scope, access);
   });

@@ -1,13 +1,13 @@
 /**
  * POSTs that are sent again. Input: requests with an `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header); output: the first
  * answer once more, with nothing done a second time. A key belongs to who sent it and to what was asked: the same key for something else
- * is refused, and so is a second one while the first is under way. Answers are kept in memory for a day, so many at most, by this
- * aggregator alone: after a restart a key is new again.
+ * is refused, and so is a second one while the first is under way. Answers are kept for a day.
  */
 import { createHash } from 'node:crypto';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import Type from 'typebox';
 import { HeadroomError } from '../../shared/errors.ts';
+import type { GivenAnswer, KeptAnswers } from './kept-answers.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -20,18 +20,7 @@ const KEY_HEADER = 'idempotency-key';
 /** In an answer that is given once more. */
 const REPLAYED_HEADER = 'idempotent-replayed';
 
-const KEPT_MS = 24 * 60 * 60_000;
-const KEPT_MAX = 10_000;
-/** All of them together: an answer of usual size is a kilobyte. */
-const KEPT_BYTES_MAX = 16 * 1024 * 1024;
 const HEADERS_KEPT = ['content-type', 'etag', 'location'] as const;
-
-interface Kept {
-  fingerprint: string;
-  atMs: number;
-  /** Null: under way. */
-  answer: { status: number; headers: Record<string, string>; body: string | null } | null;
-}
 
 const KeyHeaders = Type.Object({
   [KEY_HEADER]: Type.Optional(
@@ -45,41 +34,24 @@ const KeyHeaders = Type.Object({
 });
 
 const kept = Symbol('kept');
-type Marked = FastifyRequest & { [kept]?: string };
+type Marked = FastifyRequest & { [kept]?: { key: string; fingerprint: string } };
 
 /** Who asks: where nobody is asked who they are, the machine. */
 const askerOf = (request: FastifyRequest): string => JSON.stringify((request as Partial<FastifyRequest>).principal ?? request.ip);
 
-/** `nowMs` only judges age. Routes that are added after it have it. */
-export function addIdempotency(app: FastifyInstance, nowMs: () => number): void {
-  const answers = new Map<string, Kept>();
-  let bytes = 0;
-  const forget = (key: string): void => {
-    bytes -= answers.get(key)?.answer?.body?.length ?? 0;
-    answers.delete(key);
-  };
-  /** Oldest first: a map keeps the order in which its keys came. What is under way is never forgotten. */
-  const makeRoom = (): void => {
-    for (const [key, { atMs, answer }] of answers) {
-      const over = answers.size > KEPT_MAX || bytes > KEPT_BYTES_MAX;
-      if (!over && nowMs() - atMs < KEPT_MS) break;
-      if (answer !== null) forget(key);
-    }
-  };
-
+/** Routes that are added after it have it. */
+export function addIdempotency(app: FastifyInstance, answers: KeptAnswers): void {
   app.addHook('onRoute', (route) => {
     if (route.method === 'POST' && route.schema?.hide !== true) route.schema = { ...route.schema, headers: KeyHeaders };
   });
   app.addHook('preHandler', async (request: Marked, reply) => {
     const given = request.headers[KEY_HEADER];
     if (request.method !== 'POST' || typeof given !== 'string') return;
-    makeRoom();
     const key = JSON.stringify([askerOf(request), given]);
     const fingerprint = fingerprintOf(request);
-    const before = answers.get(key);
-    if (before === undefined) {
-      answers.set(key, { fingerprint, atMs: nowMs(), answer: null });
-      request[kept] = key;
+    const before = await answers.begin(key, fingerprint);
+    if (before === null) {
+      request[kept] = { key, fingerprint };
       return;
     }
     if (before.fingerprint !== fingerprint)
@@ -89,25 +61,25 @@ export function addIdempotency(app: FastifyInstance, nowMs: () => number): void 
     return again(reply, before.answer, given);
   });
   app.addHook('onSend', async (request: Marked, reply, payload) => {
-    const key = request[kept];
-    const entry = key === undefined ? undefined : answers.get(key);
-    if (key === undefined || entry === undefined) return payload;
+    const mark = request[kept];
+    if (mark === undefined) return payload;
+    const end = (answer: GivenAnswer | null): Promise<void> => answers.end(mark.key, mark.fingerprint, answer);
     // What failed on our side, or was refused for now, may well go the next time.
     if (reply.statusCode >= 500 || reply.statusCode === 429 || typeof payload !== 'string') {
-      forget(key);
+      await end(null).catch(() => undefined);
       return payload;
     }
     const secret = request.routeOptions.config.secret === true && reply.statusCode < 400;
     const headers = Object.fromEntries(
       HEADERS_KEPT.flatMap((name) => (reply.hasHeader(name) ? [[name, String(reply.getHeader(name))]] : [])),
     );
-    entry.answer = { status: reply.statusCode, headers, body: secret ? null : payload };
-    bytes += entry.answer.body?.length ?? 0;
+    // It is done: where its answer cannot be kept, whoever asks again hears that it is under way until that is forgotten.
+    await end({ status: reply.statusCode, headers, body: secret ? null : payload }).catch(() => undefined);
     return payload;
   });
 }
 
-function again(reply: FastifyReply, { status, headers, body }: NonNullable<Kept['answer']>, given: string): FastifyReply {
+function again(reply: FastifyReply, { status, headers, body }: GivenAnswer, given: string): FastifyReply {
   if (body === null)
     throw new HeadroomError(
       'CONFLICT',

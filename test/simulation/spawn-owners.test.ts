@@ -3,6 +3,7 @@
  * counts, orders and answers find their way, and while one of those that live does not tell nothing is decided.
  */
 import t from 'tap';
+import { hostId } from '../../shared/ids.ts';
 import { SpawnWorld, type SpawnWorldOptions } from '../support/spawn-world.ts';
 
 t.setTimeout(90_000);
@@ -32,6 +33,15 @@ t.test('it grows on others’ hosts, their members’ demand counts, and they go
   await world.run(110);
   t.same(world.phases, ['serving', 'serving', 'serving']);
   t.same(hostsOf(world), ['kvm1', 'kvm2', 'kvm3'], 'one on each');
+  const { spawning } = world.aggregator.service;
+  const checked = spawning.checkTemplate('web', null);
+  await world.run(20);
+  t.same(
+    (await checked).map(({ host, ok }) => `${host} ${ok}`).sort(),
+    ['kvm1 true', 'kvm2 true', 'kvm3 true'],
+    'and each says what it could make',
+  );
+  await t.rejects(spawning.checkTemplate('web', hostId('nowhere')), { code: 'NOT_FOUND' });
   const demand = world.group.demand.find(({ resource }) => resource === 'cpu');
   t.ok(demand?.now !== null && (demand?.now ?? 0) > 1.8, `all of them want ${demand?.now} cores: the part of one would be 0.7`);
   await world.run(100);

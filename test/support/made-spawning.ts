@@ -82,7 +82,8 @@ export async function madeSpawning(ledger: LedgerStore, nowMs: () => number, emp
     applyTemplate: (name, source, by, options) => keeper.apply(name, source, { ...options, by, nowMs: nowMs() }),
     async checkTemplate(name, host) {
       if (keeper.current(name) === null) throw new HeadroomError('NOT_FOUND', `no template is called "${name}"`);
-      return [{ host: host ?? hostId('kvm1'), ok: false, reason: 'pool templates has no volume called debian-12.qcow2' }];
+      if (host !== null && host !== member.host) throw new HeadroomError('NOT_FOUND', `no host "${host}" is known`);
+      return [{ host: host ?? member.host, ok: false, reason: 'pool templates has no volume called debian-12.qcow2' }];
     },
   };
 }
