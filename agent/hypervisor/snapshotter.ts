@@ -44,6 +44,8 @@ export interface VmSnapshotter {
   prepare(id: VmId, machine: GuestMachine, memoryPath: string): Promise<void>;
   /** Gives a prepared VM its devices' state; it stays paused. */
   loadState(id: VmId, state: Buffer): Promise<void>;
+  /** Has a running guest set its clock. Rejects when nobody in it does that. */
+  setClock(id: VmId, wallMs: number): Promise<void>;
   /** The hypervisor's own way, memory and all. */
   save(id: VmId): Promise<void>;
   /** Starts it from what `save` wrote. */

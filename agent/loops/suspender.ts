@@ -21,6 +21,7 @@ import type { SavedSnapshot, SnapshotStore } from '../snapshot/snapshot-store.ts
 import { clearUnused } from '../snapshot/unused-places.ts';
 import type { SuspendJournal } from '../suspend-journal.ts';
 import { Arrivals, type Origin } from './arrivals.ts';
+import { setGuestClock } from './guest-clock.ts';
 import { type Live, ResumeLearner } from './resume-learner.ts';
 import { signOfLife } from './sign-of-life.ts';
 import { SuspendBook } from './suspend-book.ts';
@@ -81,6 +82,7 @@ export class Suspender {
   readonly #recovery: SuspendRecovery;
   readonly #arrivals: Arrivals;
   #suspending = 0;
+  #handedOver = false;
   /** Not looked after yet; null = nobody began. */
   #left: Set<VmId> | null = null;
 
@@ -290,6 +292,7 @@ export class Suspender {
     const live = this.#live.get(vm);
     if (live?.prepared == null) throw new HeadroomError('INVARIANT_BROKEN', `VM ${vm} was made ready, and is not`);
     const cpuMs = await snapshotter.cpuMs(vm);
+    const { takenAtMs } = live.prepared.snapshot.manifest.facts;
     this.#note(vm, { phase: 'going' });
     live.residence = await live.prepared.go();
     live.prepared = null;
@@ -301,6 +304,7 @@ export class Suspender {
     else await this.#retireOlder(vm);
     this.#learner.later(vm);
     this.#settle(vm);
+    this.#setClock(vm, takenAtMs);
     await this.#tellDamage(vm);
     this.#options.changed();
     return {
@@ -336,6 +340,7 @@ export class Suspender {
 
   /** The process ends; guests stay as they are and wait for the next one where they need it. */
   async handOver(): Promise<void> {
+    this.#handedOver = true;
     this.#learner.cancelAll();
     this.#arrivals.stop();
     for (const { prepared, residence } of this.#live.values()) await (residence ?? prepared)?.place.handOver();
@@ -411,11 +416,17 @@ export class Suspender {
   async #restore(vm: VmId, beganMs: number): Promise<Done> {
     const { snapshotter, clock } = this.#options;
     await snapshotter.restore(vm);
-    const { reason } = this.#suspended(vm);
+    const { reason, sinceMs } = this.#suspended(vm);
     this.#book.forget(vm);
+    this.#setClock(vm, sinceMs);
     this.#options.changed();
     const ranMs = clock.monotonicMs() - beganMs;
     return { reason: `by the hypervisor's own saving: ${reason}`, measured: { recipe: 'managed-save', ranMs } };
+  }
+
+  #setClock(vm: VmId, stoodFromMs: number): void {
+    const wanted = (): boolean => !this.#handedOver && [null, 'running'].includes(this.phase(vm));
+    void setGuestClock({ ...this.#options, wanted }, vm, this.#options.clock.wallMs() - stoodFromMs);
   }
 
   async #alive(vm: VmId, cpuMsBefore: number, beganMs: number): Promise<number | null> {

@@ -2,7 +2,7 @@
  * Goal: a real guest (two vCPUs, network card, disk) is suspended into the chunk store and comes back as it was: stopped at
  * once, its memory fetched as it is touched, the chunks it touched first fetched ahead the next time, what it did not touch not
  * read again. A broken chunk is caught before the guest runs, and nothing of the suspended VM is lost by a resume that fails. A
- * guest whose memory is in no file is saved by libvirt, and the reason is told.
+ * guest whose memory is in no file is saved by libvirt, and the reason is told. A guest's clock is set when it is back.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,6 +11,7 @@ import t from 'tap';
 import { prepareResume } from '../../agent/actuators/resume-vm.ts';
 import { suspendVm } from '../../agent/actuators/suspend-vm.ts';
 import { createTouchModel, scoreTouches } from '../../agent/core/touch-model.ts';
+import { setGuestClock } from '../../agent/loops/guest-clock.ts';
 import { CHUNK_BYTES } from '../../agent/snapshot/chunk.ts';
 import { mappingsIn, qemuProcess, touchedChunks } from '../../agent/snapshot/touched-chunks.ts';
 import { virsh } from '../support/libvirtd.ts';
@@ -36,7 +37,8 @@ function generationOf(pid: number): string {
 }
 
 t.test('suspended and resumed, twice, as if it had never left', async (t) => {
-  const guest = await world.boot({ name: 'suspended', number: 1, memoryMiB: MEMORY_MIB });
+  const guest = await world.boot({ name: 'suspended', number: 1, memoryMiB: MEMORY_MIB, obeysAgent: true });
+  const behindSeconds = async (): Promise<number> => Date.now() / 1000 - Number((await guest.ask('clock')).split(' ')[1]);
   const persistent = virsh(daemon.socket, 'dumpxml', '--inactive', guest.name);
   await guest.ask('parts 0 6');
   const sum = await guest.ask('sum');
@@ -52,6 +54,13 @@ t.test('suspended and resumed, twice, as if it had never left', async (t) => {
   const resumed = await prepareResume(deps, await store.open(first.saved.manifest.id), { predicted: [], isProbe: () => false });
   let residence = await resumed.go();
   t.equal(await guest.ask('visit 0 4'), 'visited 0 4');
+  const stoodSeconds = await behindSeconds();
+  t.ok(stoodSeconds > 2, `its clock stood still for ${stoodSeconds.toFixed(1)} s`);
+  const told: string[] = [];
+  const parts = { ...deps, tell: (_vm: string, words: string) => void told.push(words), wanted: () => true };
+  await setGuestClock(parts, guest.vm, stoodSeconds * 1000);
+  t.same(told, []);
+  t.ok(Math.abs(await behindSeconds()) < 2, 'and is set');
   const pid = await qemuProcess(guest.vm, residence.place.identity);
   t.not(generationOf(pid!), generation, 'it has another generation id');
   for (const { start, offset } of await mappingsIn(pid!, residence.place.identity)) {
@@ -95,6 +104,9 @@ t.test('a guest whose memory is in no file is saved by libvirt', async (t) => {
   t.match(await suspendVm(deps, guest.vm, null), { recipe: 'managed-save', reason: /does not lie in a file/ });
   await deps.snapshotter.restore(guest.vm);
   t.equal(await guest.ask('sum'), sum);
+  const told: string[] = [];
+  await setGuestClock({ ...deps, tell: (_vm, words) => void told.push(words), wanted: () => true }, guest.vm, 60_000);
+  t.match(told, [/^its clock is 60 s behind .*agent/], 'a guest without an agent: its user is told');
   await t.rejects(deps.snapshotter.restore(guest.vm), { code: 'HYPERVISOR_REFUSED', message: /nothing saved/ });
   guest.close();
   await deps.snapshotter.end(guest.vm);

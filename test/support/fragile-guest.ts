@@ -132,6 +132,7 @@ export class FragileGuest {
         }
         this.#incoming = false;
       },
+      setClock: async () => up(),
       save: async () => {
         up();
         copyFileSync(this.#path, this.#savedPath);

@@ -24,12 +24,15 @@ const ANSWER_MS_MAX = 120_000;
 const RETRY_MS = 2;
 const GREET_MS = 50;
 const GREETED = 'answer hello-';
+const AGENT_CHANNEL = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>";
 
 export interface SuspendableGuest {
   name: string;
   number: number;
   memoryMiB: number;
   memoryFile?: boolean;
+  /** It sets its clock when QEMU's guest agent is asked to. */
+  obeysAgent?: boolean;
   /** Of a disk of what nothing else holds; else it is small and empty. */
   diskMiB?: number;
 }
@@ -88,12 +91,13 @@ export async function suspendWorld(diskFolder: string): Promise<SuspendWorld> {
 export async function bootSuspendable(
   { socket }: PrivateLibvirtd,
   folder: string,
-  { name, number, memoryMiB, memoryFile = true, diskMiB }: SuspendableGuest,
+  { name, number, memoryMiB, memoryFile = true, obeysAgent = false, diskMiB }: SuspendableGuest,
 ): Promise<WorldGuest> {
   const vm = vmId(`6f1b0000-0000-4000-8009-${String(number).padStart(12, '0')}`);
   const options = {
     ...{ name, uuid: vm, folder, memoryMiB, vcpus: 2, disk: diskMiB ?? true },
-    devices: `<interface type='user'><model type='virtio'/></interface>`,
+    devices: `<interface type='user'><model type='virtio'/></interface>${obeysAgent ? AGENT_CHANNEL : ''}`,
+    ...(obeysAgent ? { kernelArguments: 'headroom.qga' } : {}),
   };
   const memory = memoryFile ? memoryFileXml(join(folder, `${name}.ram`), memoryMiB * MIB) : '';
   const xml = tinyGuestXml(options).replace('</domain>', () => `<genid/>${memory}</domain>`);

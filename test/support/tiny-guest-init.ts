@@ -26,7 +26,8 @@ export const MODULES = [
  * `swapon` (swaps to a disk of the serial `headroom-slice`, lets tmpfs grow beyond memory), `drop` (its files of `parts` go), `swapoff`, `swapped` (tells KiB swapped out),
  * `req ID LOOPS` (computes, then writes `answer ID` to the channel), `reboot`, `poweroff`. `headroom.noballoon` on the kernel's command line leaves the balloon driver out.
  * `headroom.balancer=PORT` there: it does the work that port of the host's loopback gives it, loops of a shell, and says when it is done.
- * `headroom.qga`: it answers on QEMU's guest agent's channel, so far that it shuts down when asked.
+ * `clock` (tells its seconds since 1970, answered on the channel).
+ * `headroom.qga`: it answers on QEMU's guest agent's channel, so far that it shuts down and sets its clock when asked.
  */
 export const INIT = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -50,6 +51,7 @@ obey() {
     talk) ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; (while :; do echo tick | nc -w 1 10.0.2.2 $2; sleep 0.3; done) >/dev/null 2>&1 3<&- & ;;
     listen) ifconfig eth0 10.0.2.15 netmask 255.255.255.0 up; echo fine > /tmp/healthz; httpd -p $2 -h /tmp 3<&-; nc -w 1 10.0.2.2 $2 </dev/null ;;
     touch) cat /tmp/ramp.* > /dev/null ;;
+    clock) echo "clock $(date +%s)" >&3; return ;;
     req) n=0; while [ $n -lt $3 ]; do n=$((n + 1)); done; echo "answer $2" >&3; return ;;
     parts) n=$2; while [ $n -lt $(($2 + $3)) ]; do dd if=/dev/urandom of=/tmp/part.$n bs=1M count=4 2>/dev/null; n=$((n + 1)); done; echo "made $2 $3" >&3; return ;;
     load) n=$2; while [ $n -lt $(($2 + $3)) ]; do dd if=/dev/vda of=/tmp/part.$n bs=1M skip=$((n * 4)) count=4 iflag=direct 2>/dev/null; n=$((n + 1)); done; echo "loaded $2 $3" >&3; return ;;
@@ -100,6 +102,10 @@ answer_agent() {
           *guest-sync-delimited*) printf '\\377{"return": %s}\\n' $id >&4 ;;
           *guest-sync*) printf '{"return": %s}\\n' $id >&4 ;;
           *guest-shutdown*) poweroff -f ;;
+          *guest-set-time*)
+            time=\${line##*'"time":'}; time=\${time# }; time=\${time%%[!0-9]*}
+            date -s @$((time / 1000000000)) >/dev/null
+            printf '{"return": {}}\\n' >&4 ;;
         esac
       done
       exec 4<&-
@@ -122,7 +128,7 @@ while :; do
   if [ -n "$port" ] && (: 3<>$port) 2>/dev/null && exec 3<>$port; then
     while read -r line <&3; do
       obey $line
-      case $line in req*|parts*|load*|visit*|peek*|sum|swapped) ;; *) echo "done $line" > /dev/console ;; esac
+      case $line in req*|clock|parts*|load*|visit*|peek*|sum|swapped) ;; *) echo "done $line" > /dev/console ;; esac
     done
   fi
   sleep 0.5

@@ -58,6 +58,9 @@ function savingOnly(state: { power: 'running' | 'off'; saved: boolean; fails: st
       state.calls.push('restore');
       Object.assign(state, { power: 'running', saved: false });
     },
+    async setClock() {
+      state.calls.push('clock');
+    },
     ...{ pause: never, goOn: never, deviceState: never, end: never, prepare: never, loadState: never, close: async () => undefined },
   };
 }
@@ -132,7 +135,7 @@ t.test('by the hypervisor, once, and back', async (t) => {
   ground.phase = 'suspended';
   t.match(await give({ action: 'resume', vm: VM, roomMiB: 8192 }), /^refused it will need 8192 MiB, and this host has 4096 MiB/);
   t.match(await give({ action: 'resume', vm: VM, roomMiB: null }), /^applied/);
-  t.same(state.calls, ['save', 'restore']);
+  t.same(state.calls, ['save', 'restore', 'clock'], 'and told the time');
   t.same(suspender.records(), []);
 });
 

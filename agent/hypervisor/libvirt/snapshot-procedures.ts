@@ -18,6 +18,7 @@ const PROCEDURE = {
   domainCreateWithFlags: 196,
   domainUndefineFlags: 231,
   domainDestroyFlags: 234,
+  domainSetTime: 338,
 } as const;
 /** Of the QEMU program. */
 const MONITOR_COMMAND = 1;
@@ -29,6 +30,8 @@ const UNDEFINE_MOVED = 2 + 8 + 16;
 const START_DEADLINE_MS = 60_000;
 /** Writing and reading the whole memory of a large guest on a slow disk. */
 const SAVE_DEADLINE_MS = 600_000;
+/** libvirt gives a guest's agent five seconds to show that it listens. */
+const AGENT_DEADLINE_MS = 15_000;
 
 export type SnapshotApi = ReturnType<typeof createSnapshotApi>;
 
@@ -68,6 +71,18 @@ export function createSnapshotApi(connection: RpcConnection, deadlineMs: number)
     /** Starts it as it is defined; what libvirt saved of it is restored. */
     async start(domain: DomainRef): Promise<void> {
       await call(PROCEDURE.domainCreateWithFlags, ofDomain(domain).u32(0), SAVE_DEADLINE_MS);
+    },
+    /** By the guest's own agent (QEMU's), which has to be there. */
+    async setTime(domain: DomainRef, wallMs: number): Promise<void> {
+      const nanoseconds = (wallMs % 1000) * 1e6;
+      await call(
+        PROCEDURE.domainSetTime,
+        ofDomain(domain)
+          .i64(Math.floor(wallMs / 1000))
+          .u32(Math.floor(nanoseconds))
+          .u32(0),
+        AGENT_DEADLINE_MS,
+      );
     },
     /** One command of QEMU's monitor. Throws HYPERVISOR_REFUSED with QEMU's words when it answers an error. */
     async monitor(domain: DomainRef, execute: string, parameters: Record<string, unknown> = {}): Promise<unknown> {

@@ -164,6 +164,11 @@ class LibvirtSnapshotter implements VmSnapshotter {
     );
   }
 
+  async setClock(id: VmId, wallMs: number): Promise<void> {
+    const { snapshot } = await this.#apis();
+    await snapshot.setTime(await snapshot.domainByUuid(id), wallMs);
+  }
+
   async save(id: VmId): Promise<void> {
     const { snapshot } = await this.#apis();
     await snapshot.managedSave(await snapshot.domainByUuid(id));
