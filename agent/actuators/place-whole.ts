@@ -4,7 +4,8 @@
  */
 import { mkdir, open, rm, stat } from 'node:fs/promises';
 import { CHUNK_BYTES } from '../snapshot/chunk.ts';
-import { FOLDER_MODE, type MemoryPlace, memoryAt, type OnFetched, readRange } from '../snapshot/memory-place.ts';
+import type { OnFetched } from '../snapshot/chunks-ahead.ts';
+import { FOLDER_MODE, type MemoryPlace, memoryAt, readRange } from '../snapshot/memory-place.ts';
 import type { OpenSnapshot } from '../snapshot/snapshot-store.ts';
 
 /** Throws STORE_CORRUPT when a chunk is not what was written; nothing is left behind then. */

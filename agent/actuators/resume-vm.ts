@@ -7,7 +7,8 @@
 import { join } from 'node:path';
 import type { Clock } from '../../shared/clock.ts';
 import type { VmSnapshotter } from '../hypervisor/snapshotter.ts';
-import { type MemoryPlace, type OnFetched, placeLazily } from '../snapshot/memory-place.ts';
+import type { OnFetched } from '../snapshot/chunks-ahead.ts';
+import { type MemoryPlace, placeLazily } from '../snapshot/memory-place.ts';
 import { putInPlace } from '../snapshot/put-in-place.ts';
 import type { OpenSnapshot } from '../snapshot/snapshot-store.ts';
 import { qemuProcess } from '../snapshot/touched-chunks.ts';

@@ -8,6 +8,7 @@ import { chown, mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promi
 import { join } from 'node:path';
 import { type Clock, sleep } from '../../shared/clock.ts';
 import { errorText, HeadroomError } from '../../shared/errors.ts';
+import { type Ahead, createAhead, type OnFetched } from './chunks-ahead.ts';
 import { deviceNumber, type FileIdentity } from './device-number.ts';
 import { oneAtATime } from './fuse-requests.ts';
 import { type NbdServer, serveNbd } from './nbd-server.ts';
@@ -22,15 +23,6 @@ export const FOLDER_MODE = 0o711;
 const RECONNECT_SECONDS = 86_400;
 /** Dirty pages of a FUSE file are throttled at this percentage of the host's, one unless told: a guest's memory is nothing but. */
 const DIRTY_PERCENT = 100;
-/** Four mebibytes: what several vCPUs go through at once. */
-const RECENT_CHUNKS = 64;
-
-/** Chunks fetched ahead of the guest. */
-const FETCHED_AT_ONCE = 8;
-
-/** Told the bytes fetched so far; the next chunk waits for what it answers. */
-export type OnFetched = (doneBytes: number) => unknown;
-
 export interface MemoryPlace {
   path: string;
   /** Of the file, taken once: whoever asks for it while the guest runs makes the kernel drop the guest's pages. */
@@ -114,8 +106,17 @@ const MEMORY = 'memory';
 /** The guest's memory within a place. */
 export const memoryAt = (folder: string): string => join(folder, MEMORY);
 
-function serveChunks({ snapshot, folder, clock, onStuck }: PlaceOptions, { chunk, given, unwanted }: Ahead): Promise<NbdServer> {
-  return serveNbd({ path: join(folder, SOCKET), bytes: snapshot.manifest.facts.memoryBytes, clock, chunk, given, unwanted, onStuck });
+function serveChunks({ snapshot, folder, clock, onStuck }: PlaceOptions, { chunk, given, unwanted, answered }: Ahead): Promise<NbdServer> {
+  return serveNbd({
+    path: join(folder, SOCKET),
+    bytes: snapshot.manifest.facts.memoryBytes,
+    clock,
+    chunk,
+    given,
+    unwanted,
+    answered,
+    onStuck,
+  });
 }
 
 async function showFile(folder: string, bytes: number, clock: Clock): Promise<FileIdentity> {
@@ -155,69 +156,6 @@ async function liftDirtyLimit(device: number): Promise<void> {
   ] as const) {
     await writeFile(join(folder, name), String(value)).catch(() => undefined);
   }
-}
-
-/**
- * Chunks decoded before they are asked for, each until all of it has been given. Not by reading the file: QEMU's daemon tells a new
- * time of change whenever it is asked, and the kernel then drops what it holds of the file, as it does at each opening.
- */
-type Ahead = ReturnType<typeof createAhead>;
-
-function createAhead(snapshot: OpenSnapshot) {
-  const held = new Map<number, Buffer>();
-  const givenBytes = new Map<number, number>();
-  const recent = new Map<number, Buffer>();
-  let alone = false;
-  /** The kernel asks for a chunk page by page where its own reading ahead was refused. */
-  const decoded = async (index: number): Promise<Buffer> => {
-    const contents = recent.get(index) ?? (await snapshot.chunk(index));
-    recent.delete(index);
-    recent.set(index, contents);
-    const oldest = recent.size > RECENT_CHUNKS ? recent.keys().next().value : undefined;
-    if (oldest !== undefined) recent.delete(oldest);
-    return contents;
-  };
-  return {
-    chunk: async (index: number): Promise<Buffer> => held.get(index) ?? decoded(index),
-    unwanted(first: number, last: number): boolean {
-      if (!alone) return false;
-      for (let index = first; index <= last; index++) if (!held.has(index) && !snapshot.here(index)) return true;
-      return false;
-    },
-    async alone<T>(work: () => Promise<T>): Promise<T> {
-      alone = true;
-      try {
-        return await work();
-      } finally {
-        alone = false;
-      }
-    },
-    given(index: number, bytes: number): void {
-      const contents = held.get(index);
-      if (contents === undefined) return;
-      const sum = (givenBytes.get(index) ?? 0) + bytes;
-      givenBytes.set(index, sum);
-      if (sum >= contents.length) held.delete(index);
-    },
-    async fetch(chunks: readonly number[], cancelled: () => boolean, onProgress?: OnFetched): Promise<number> {
-      const { memory } = snapshot.manifest;
-      const rest = chunks.values();
-      let bytes = 0;
-      const some = async (): Promise<void> => {
-        for (const chunk of rest) {
-          if (cancelled()) break;
-          if ((memory[chunk]?.kind ?? 'zero') === 'zero') continue;
-          const contents = await snapshot.chunk(chunk);
-          held.set(chunk, contents);
-          bytes += contents.length;
-          await onProgress?.(bytes);
-        }
-      };
-      // Side by side: what is far away takes its time.
-      await Promise.all(Array.from({ length: FETCHED_AT_ONCE }, some));
-      return bytes;
-    },
-  };
 }
 
 class LazyPlace implements MemoryPlace {

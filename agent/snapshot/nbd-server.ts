@@ -19,6 +19,8 @@ export interface NbdOptions {
   chunk(index: number): Promise<Buffer>;
   /** A read of more than a page that nobody waits for: it is answered with an error, and the kernel asks again for what is needed. */
   unwanted?(firstChunk: number, lastChunk: number): boolean;
+  /** These are on their way to whoever asked. */
+  answered?(firstChunk: number, lastChunk: number): void;
   /** So many bytes of a chunk have been answered with. */
   given?(index: number, bytes: number): void;
   /** A chunk could not be had, and is tried again; null: it came after all. */
@@ -84,6 +86,7 @@ async function respond(request: NbdRequest, options: NbdOptions, state: ServerSt
     options.given?.(first + place, part.length);
     return part;
   });
+  options.answered?.(first, last);
   return answer(request, 0, parts);
 }
 
