@@ -15,6 +15,10 @@ export interface Watch {
   before: Setting;
   /** Memory only: where earlier writes sent the balloon, which hold still if this one never arrived. */
   formersMiB: readonly number[];
+  /** Memory only: where the last of all these writes sends it. */
+  newestMiB: number;
+  /** Memory only: where it was first seen after a write whose end was not seen, NaN = not yet. */
+  firstSeenMiB: number;
   /** Memory only: where the balloon was then; on its way elsewhere it may go on past that for a moment. NaN = anywhere in between. */
   startMiB: number;
   /** Memory only: the size nearest to the target that was seen since. */
@@ -42,7 +46,7 @@ const FORMERS_MAX = 4;
 export function watchWrite(before: Setting, target: Setting, readBack: Setting | null, former?: Watch): Watch {
   const formersMiB = former === undefined ? [] : sentBefore(former, sizeOf(before));
   const sizes = { startMiB: sizeOf(before), nearestMiB: sizeOf(readBack ?? before), restedMiB: Number.NaN };
-  return { before, target, readBack, formersMiB, ...sizes, suspect: null };
+  return { before, target, readBack, formersMiB, newestMiB: sizeOf(target), firstSeenMiB: Number.NaN, ...sizes, suspect: null };
 }
 
 /** Of several writes whose ends were not seen the one that a balloon arrived by; all of them while it is nowhere near any. */
@@ -67,7 +71,8 @@ export function watchFailure(watch: Watch): Watch {
   const [formerMiB, ...others] = watch.formersMiB;
   if (watch.target.resource !== 'memory' || watch.readBack !== null || formerMiB === undefined) return watch;
   const former: Setting = { ...watch.target, memoryMiB: formerMiB };
-  return { ...watchWrite(watch.before, former, null), formersMiB: [watch.target.memoryMiB, ...others], startMiB: Number.NaN };
+  const { newestMiB } = watch;
+  return { ...watchWrite(watch.before, former, null), formersMiB: [watch.target.memoryMiB, ...others], newestMiB, startMiB: Number.NaN };
 }
 
 /** The sizes a balloon may be on its way to, MiB; empty for anything else. */
@@ -87,9 +92,34 @@ export function observe(watch: Watch, seen: Setting, bootMemoryMiB: number, nowM
   if (seen.resource === 'memory' && watch.target.resource === 'memory') {
     return observeBalloon(watch, watch.target, seen, bootMemoryMiB, nowMs, options);
   }
-  // A write whose end was not seen may have left what was there before.
-  const ours = sameSetting(seen, watch.target) || sameSetting(seen, watch.readBack ?? watch.before);
+  const ours = sameSetting(seen, watch.target) || (watch.readBack === null ? isPartOf(watch, seen) : sameSetting(seen, watch.readBack));
   return { watch, foreign: ours ? null : seen };
+}
+
+/** What a write whose end was not seen may have left: each value is as it was, or as it was to be. Limits that the adapter shares out may lie in between. */
+function isPartOf({ before, target }: Watch, seen: Setting): boolean {
+  if (seen.resource === 'cpu' && before.resource === 'cpu' && target.resource === 'cpu') {
+    const parts = [before, target, { ...before, weight: target.weight }, { ...before, capCores: target.capCores }];
+    return parts.some((part) => sameSetting(seen, part));
+  }
+  if (seen.resource === 'network' && before.resource === 'network' && target.resource === 'network') {
+    const { inboundBytesPerSecond, outboundBytesPerSecond } = seen;
+    return (
+      isBetween(inboundBytesPerSecond, before.inboundBytesPerSecond, target.inboundBytesPerSecond) &&
+      isBetween(outboundBytesPerSecond, before.outboundBytesPerSecond, target.outboundBytesPerSecond)
+    );
+  }
+  if (seen.resource === 'disk' && before.resource === 'disk' && target.resource === 'disk') {
+    return isBetween(seen.bytesPerSecond, before.bytesPerSecond, target.bytesPerSecond) && isBetween(seen.iops, before.iops, target.iops);
+  }
+  return sameSetting(seen, before);
+}
+
+/** Null = no limit. Shares are rounded to whole KiB by libvirt, for each of a few devices. */
+const SHARE_EPSILON_BYTES = 16 * 1024;
+function isBetween(seen: number | null, one: number | null, other: number | null): boolean {
+  const [a, b, value] = [one ?? Number.POSITIVE_INFINITY, other ?? Number.POSITIVE_INFINITY, seen ?? Number.POSITIVE_INFINITY];
+  return value >= Math.min(a, b) - SHARE_EPSILON_BYTES && value <= Math.max(a, b) + SHARE_EPSILON_BYTES;
 }
 
 function observeBalloon(
@@ -100,7 +130,11 @@ function observeBalloon(
   nowMs: number,
   options: ForeignWriterOptions,
 ): Observation {
-  if (goesWhereSentBefore(watch, target, seen)) return { watch: { ...watch, suspect: null }, foreign: null };
+  if (obeysTheNewest(watch, seen)) return { watch: certain(watch, seen), foreign: null };
+  if (goesWhereSentBefore(watch, target, seen)) {
+    const firstSeenMiB = Number.isNaN(watch.firstSeenMiB) ? seen.memoryMiB : watch.firstSeenMiB;
+    return { watch: { ...watch, firstSeenMiB, suspect: null }, foreign: null };
+  }
   const distance = Math.abs(seen.memoryMiB - target.memoryMiB);
   const nearest = Math.abs(watch.nearestMiB - target.memoryMiB);
   const sameSide = (seen.memoryMiB - target.memoryMiB) * (watch.nearestMiB - target.memoryMiB) >= 0;
@@ -120,10 +154,31 @@ function observeBalloon(
   return { watch, foreign: rested ? seen : null };
 }
 
+/** Of writes that are not certain the last was carried out: it is there, or nearer to there than it was first seen, and nothing else draws it that way. */
+function obeysTheNewest(watch: Watch, seen: MemorySetting): boolean {
+  const { newestMiB, firstSeenMiB } = watch;
+  if (watch.readBack !== null || watch.formersMiB.length === 0 || !Number.isNaN(watch.startMiB)) return false;
+  const others = sizesSent(watch).filter((size) => size !== newestMiB);
+  const distanceMiB = Math.abs(seen.memoryMiB - newestMiB);
+  const isPassedBy = (size: number): boolean => isWithin(newestMiB, sizeOf(watch.before), size);
+  if (distanceMiB <= REST_EPSILON_MIB) return !others.some(isPassedBy);
+  const leaves = (size: number): boolean => Math.abs(seen.memoryMiB - size) >= Math.abs(firstSeenMiB - size);
+  return Math.abs(firstSeenMiB - newestMiB) - distanceMiB > REST_EPSILON_MIB && others.every(leaves);
+}
+
+const isWithin = (sizeMiB: number, one: number, other: number): boolean =>
+  sizeMiB >= Math.min(one, other) - REST_EPSILON_MIB && sizeMiB <= Math.max(one, other) + REST_EPSILON_MIB;
+
+/** Writes are carried out in the order in which they were sent: those before the newest draw it no more. */
+function certain(watch: Watch, seen: MemorySetting): Watch {
+  const target: MemorySetting = { ...seen, memoryMiB: watch.newestMiB };
+  return { ...watchWrite(watch.before, target, seen), restedMiB: watch.restedMiB };
+}
+
 /** A write that is not certain yet, and a balloon where the one before it sends it. */
 function goesWhereSentBefore(watch: Watch, target: MemorySetting, seen: MemorySetting): boolean {
   const sent = sizesSent(watch);
-  const between = seen.memoryMiB >= Math.min(...sent) - REST_EPSILON_MIB && seen.memoryMiB <= Math.max(...sent) + REST_EPSILON_MIB;
+  const between = isWithin(seen.memoryMiB, Math.min(...sent), Math.max(...sent));
   const passedMiB = Math.abs(seen.memoryMiB - target.memoryMiB) - Math.abs(watch.startMiB - target.memoryMiB);
   return sent.length > 1 && between && !(passedMiB < -REST_EPSILON_MIB);
 }

@@ -12,7 +12,7 @@ import { metadataOf } from '../core/journal-metadata.ts';
 import { type HostContext, killReason, localPair } from './host-context.ts';
 import { inflate } from './inflation.ts';
 import { handsOff, noteInForce, type VmEntry } from './vm-table.ts';
-import { isTheirs, watchedWrite } from './watched-write.ts';
+import { isTheirs, watchedWrite, watchSeen } from './watched-write.ts';
 
 export interface WriteResult {
   outcome: Extract<Outcome, 'applied' | 'refused' | 'failed'>;
@@ -42,7 +42,13 @@ export async function carryOut(context: HostContext, entry: VmEntry, target: Set
     if (watch) entry.watches[resource] = watchFailure(watch);
     const readBack = await inForce(context, entry, resource);
     const sent = entry.watches[resource];
-    if (readBack !== null && readBack.resource !== 'memory' && sent !== undefined && sent !== watched)
+    if (
+      readBack !== null &&
+      readBack.resource !== 'memory' &&
+      sent !== undefined &&
+      sent !== watched &&
+      watchSeen(context, entry, readBack) === null
+    )
       await noteAsFarAsItWent(context, entry, sent, readBack);
     return { outcome: 'failed', reason: errorText(error), readBack };
   } finally {
@@ -114,7 +120,7 @@ function takesMemory(entry: VmEntry, target: Setting): target is MemorySetting {
   return target.resource === 'memory' && target.memoryMiB < entry.slow.balloonMiB;
 }
 
-/** What went wrong may have been the reading: an exact value that is seen right after it was sent is ours, and goes on record as that. */
+/** What went wrong may have been the reading: an exact value that is left of it is ours, and goes on record as that. */
 async function noteAsFarAsItWent(context: HostContext, entry: VmEntry, sent: Watch, readBack: Setting): Promise<void> {
   entry.watches[readBack.resource] = watchReadBack(sent, readBack);
   const native = await context.hypervisor.readNative(entry.id, readBack.resource).catch(() => null);

@@ -103,9 +103,12 @@ async function observed(scene: Scene, original: Truth): Promise<void> {
 
 /** Something of ours is in force: less memory, and a cap that the kernel's own file shows. */
 async function acted({ guest }: Scene, original: Truth): Promise<Truth> {
-  const changed = (): Truth | null => {
+  const changed = (): Truth => {
     const now = guest.truth();
-    return now.capFraction !== null && now.capFraction <= IDLE_CAP_MAX && now.balloonMiB < original.balloonMiB - 16 ? now : null;
+    const less = now.capFraction !== null && now.capFraction <= IDLE_CAP_MAX && now.balloonMiB < original.balloonMiB - 16;
+    // Told when patience ends.
+    assert.ok(less, `it has ${JSON.stringify(now)} of ${JSON.stringify(original)}`);
+    return now;
   };
   const truth = await eventually('CPU and memory to be changed', changed, PATIENCE_MS);
   const agree = (): boolean => {

@@ -53,6 +53,35 @@ t.test('several writes of memory that failed: wherever one of them sent it', asy
   t.ok(many.formersMiB.length <= 5, 'not without an end');
 });
 
+t.test('a write of memory that failed and was carried out all the same: what moves the balloon later is somebody else', async (t) => {
+  // Sent from 320 to 194, and the answer was lost.
+  const failed = watchFailure(watchWrite(memory(320), memory(194), null, sent(320)));
+  t.equal(found(failed, [300, 250, ...rest(194)]), -1);
+  t.equal(found(failed, rest(320)), -1, 'it never left');
+  t.ok(found(failed, [194, 250, ...rest(310)]) > 0, 'it had arrived');
+  t.ok(found(failed, [300, 250, ...rest(207), ...rest(310)]) > 0, 'it had settled short of it');
+  t.equal(found(failed, [300, 250, ...rest(207, 100)]), -1);
+});
+
+t.test('a write of several values of which a part arrived', async (t) => {
+  const foreign = (watch: Watch, seen: Setting) => observe(watch, seen, BOOT, 0, OPTIONS).foreign;
+  const lost = watchWrite(cpu(0.9, 100), cpu(0.6, 200), null);
+  for (const part of [cpu(0.9, 200), cpu(0.6, 100)]) t.equal(foreign(lost, part), null);
+  t.same(foreign(lost, cpu(0.71, 100)), cpu(0.71, 100), 'no part of it');
+  t.same(foreign(watchReadBack(lost, cpu(0.6, 200)), cpu(0.9, 200)), cpu(0.9, 200), 'all of it was seen to arrive');
+  const links = (inboundBytesPerSecond: number | null): Setting => ({
+    resource: 'network',
+    inboundBytesPerSecond,
+    outboundBytesPerSecond: null,
+  });
+  const shared = watchWrite(links(4_000_000), links(2_000_000), null);
+  t.equal(foreign(shared, links(3_000_000)), null, 'one of two interfaces');
+  for (const other of [links(5_000_000), links(null)]) t.same(foreign(shared, other), other);
+  const disks = (iops: number | null): Setting => ({ resource: 'disk', bytesPerSecond: null, iops });
+  const freed = watchWrite(disks(500), disks(null), null);
+  for (const part of [disks(500), disks(null)]) t.equal(foreign(freed, part), null);
+});
+
 t.test('exact values', async (t) => {
   const watch = watchWrite(cpu(null), cpu(0.5), cpu(0.5));
   t.equal(observe(watch, cpu(0.5), BOOT, 0, OPTIONS).foreign, null);
