@@ -328,6 +328,28 @@ t.test('a write that went a part of the way, and could not be read back at once,
   await world.stop();
 });
 
+t.test('what somebody sets right after a write whose answer was lost is theirs', async (t) => {
+  let phase: 'well' | 'losing' | 'lost' | 'theirs' = 'well';
+  const world = await agentWorld([calmVm(A)], {}, ({ method }) => {
+    if (phase === 'losing' && method === 'writeSetting') {
+      phase = 'lost';
+      return { kind: 'lostAnswer' };
+    }
+    if (phase === 'lost' && method === 'readSetting') {
+      phase = 'theirs';
+      world.hypervisor.foreignWrite(A, cpu(1.7, 80));
+    }
+    return null;
+  });
+  await world.run(20);
+  phase = 'losing';
+  const command = world.command({ target: cpu(1) });
+  await world.run(20);
+  t.match(world.result(command), { outcome: 'failed', readBack: cpu(1.7, 80) });
+  t.match(world.inventory(A), { holds: [{ resource: 'cpu', reason: /someone else/ }], current: [cpu(1.7, 80)] });
+  await world.stop();
+});
+
 t.test('a balloon somebody else may be moving is left alone until it is certain whose it is', async (t) => {
   const world = await agentWorld([calmVm(A)]);
   await world.run(250);
