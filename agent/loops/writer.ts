@@ -6,7 +6,7 @@
 import { errorText } from '../../shared/errors.ts';
 import type { MemorySetting, Outcome, Pair, Resource, Setting } from '../../shared/resources.ts';
 import { createHurry, type Hurry } from '../actuators/hurry.ts';
-import { type Watch, watchFailure, watchReadBack } from '../core/foreign-writer.ts';
+import { watchFailure, watchReadBack } from '../core/foreign-writer.ts';
 import { type JournalEntry, withIntent, withoutIntent, withPair, withWritten } from '../core/journal.ts';
 import { metadataOf } from '../core/journal-metadata.ts';
 import { type HostContext, killReason, localPair } from './host-context.ts';
@@ -41,15 +41,7 @@ export async function carryOut(context: HostContext, entry: VmEntry, target: Set
     const watch = entry.watches[resource];
     if (watch) entry.watches[resource] = watchFailure(watch);
     const readBack = await inForce(context, entry, resource);
-    const sent = entry.watches[resource];
-    if (
-      readBack !== null &&
-      readBack.resource !== 'memory' &&
-      sent !== undefined &&
-      sent !== watched &&
-      watchSeen(context, entry, readBack) === null
-    )
-      await noteAsFarAsItWent(context, entry, sent, readBack);
+    if (entry.watches[resource] !== watched) await noteAsFarAsItWent(context, entry, readBack);
     return { outcome: 'failed', reason: errorText(error), readBack };
   } finally {
     entry.writes++;
@@ -121,8 +113,10 @@ function takesMemory(entry: VmEntry, target: Setting): target is MemorySetting {
 }
 
 /** What went wrong may have been the reading: an exact value that is left of it is ours, and goes on record as that. */
-async function noteAsFarAsItWent(context: HostContext, entry: VmEntry, sent: Watch, readBack: Setting): Promise<void> {
-  entry.watches[readBack.resource] = watchReadBack(sent, readBack);
+async function noteAsFarAsItWent(context: HostContext, entry: VmEntry, readBack: Setting | null): Promise<void> {
+  if (readBack === null || readBack.resource === 'memory' || watchSeen(context, entry, readBack) !== null) return;
+  const sent = entry.watches[readBack.resource];
+  if (sent !== undefined) entry.watches[readBack.resource] = watchReadBack(sent, readBack);
   const native = await context.hypervisor.readNative(entry.id, readBack.resource).catch(() => null);
   if (native === null) return;
   entry.record = withWritten(entry.record, readBack, native);
