@@ -4,7 +4,8 @@
  *
  * QEMU's FUSE export (7.2 does; upstream changed it in 2026) takes the next request into the buffer of a write that is under way while it waits for
  * what lies below: of two pages written back side by side one gets the other's contents, and the guest finds that when the page is read
- * again. One by one, each is right.
+ * again. One by one, each is right: what else comes meanwhile (a page that a guest waits for) is no longer than what stands before a
+ * write's data in the buffer.
  */
 import { spawn } from 'node:child_process';
 import { access, writeFile } from 'node:fs/promises';

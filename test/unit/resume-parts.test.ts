@@ -3,7 +3,7 @@
  * first learns, forgets and keeps its state; a definition's memory is found and moved; the NBD export gives the bytes of its chunks,
  * waits for one that cannot be had, and lets nobody write.
  */
-import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +12,7 @@ import { createTouchModel, scoreTouches } from '../../agent/core/touch-model.ts'
 import { incomingXml, memoryFileOf, memoryFileXml } from '../../agent/hypervisor/libvirt/memory-file-xml.ts';
 import { applyPatch, CHUNK_BYTES, PAGE_BYTES, patchOf } from '../../agent/snapshot/chunk.ts';
 import { deviceNumber } from '../../agent/snapshot/device-number.ts';
+import { oneAtATime } from '../../agent/snapshot/fuse-requests.ts';
 import { serveNbd } from '../../agent/snapshot/nbd-server.ts';
 import { qemuProcess, touchedChunks } from '../../agent/snapshot/touched-chunks.ts';
 import { systemClock } from '../../shared/clock.ts';
@@ -68,8 +69,10 @@ t.test('what is touched first is learned, and what is no longer touched forgotte
     [
       { chunk: 3, probability: 1 },
       { chunk: 5, probability: 1 },
+      { chunk: 7, probability: 0.5 },
+      { chunk: 8, probability: 0.5 },
     ],
-    'touched in one of two resumes is as likely waste as not',
+    'what was touched in one of two resumes comes last',
   );
   const kept = createTouchModel(JSON.parse(JSON.stringify(model.state())));
   t.same(kept.predict(10), model.predict(10), 'its state survives being written');
@@ -98,6 +101,17 @@ t.test('a definition with its memory in a file', async (t) => {
   t.equal(memoryFileOf('<domain/>'), null);
   t.throws(() => incomingXml('<domain/>', '/a', GENERATION), { code: 'HYPERVISOR_REFUSED' });
   for (const path of ['relative', '/with,comma']) t.throws(() => memoryFileXml(path, 1), { code: 'HYPERVISOR_REFUSED' });
+});
+
+t.test('a FUSE mount is held to one request that nobody waits for, or memory is not shown by it', async (t) => {
+  const switches = join(folder, 'connections');
+  const mount = join(switches, '300');
+  mkdirSync(mount, { recursive: true });
+  for (const name of ['max_background', 'congestion_threshold']) writeFileSync(join(mount, name), '12');
+  // 300 as Linux packs it: the low eight bits, and the rest above the major number.
+  await oneAtATime((300 & 0xff) | ((300 & ~0xff) << 12), switches);
+  for (const name of ['max_background', 'congestion_threshold']) t.equal(readFileSync(join(mount, name), 'utf8')[0], '1');
+  await t.rejects(oneAtATime(7, join(folder, 'nowhere')), { code: 'ENVIRONMENT', message: /switches for FUSE/ });
 });
 
 t.test('a patch that is none is refused', async (t) => {
