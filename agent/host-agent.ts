@@ -39,6 +39,7 @@ import { type GuestChannel, GuestRelay } from './loops/guest-relay.ts';
 import { type HostAgentSettings, type HostContext, lookMs } from './loops/host-context.ts';
 import { handleEvent } from './loops/host-events.ts';
 import { createInventoryLoop } from './loops/inventory.ts';
+import { createJobWatch } from './loops/job-watch.ts';
 import { readSwitches, receiveKillSwitch } from './loops/kill-switch.ts';
 import type { CounterSource } from './loops/look.ts';
 import { createSampling } from './loops/sampling.ts';
@@ -119,7 +120,8 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   const failSafe = createFailSafeLoop(context);
   const commands = createCommandLoop(context);
   const vmActions = createVmActionLoop(context);
-  const ticking = [createStatsPeriodLoop(context), createStatisticsLoop(context), createFastGuardLoop(context), failSafe, vmActions];
+  const pace = [createStatsPeriodLoop(context), createStatisticsLoop(context)];
+  const ticking = [createJobWatch(context), ...pace, createFastGuardLoop(context), failSafe, vmActions];
   let epoch = 0;
   const owner = ownerLog(log, options.addresses);
   const builds = options.build && createBuildDesk(options.build, context, () => epoch);
