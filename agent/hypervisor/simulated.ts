@@ -406,6 +406,11 @@ class SimulatedLibrary implements SimulatedHypervisor {
     this.#vm(id).stuck = stuck;
   }
 
+  /** Somebody else changes its definition. */
+  redefine(id: VmId): void {
+    this.#emit({ kind: 'defined', id, name: this.#vm(id).options.name });
+  }
+
   setJob(id: VmId, active: boolean): void {
     this.#vm(id).job = active;
   }

@@ -24,8 +24,10 @@ import { createVmEntry, holdsMemory, isUp, NO_SLOW_READINGS, type VmEntry } from
 export interface DiscoveryLoop {
   /** Looks at every VM. Rejects only when the hypervisor cannot list them. */
   all(): Promise<void>;
-  /** Looks at one VM again, after an event about it. */
+  /** Looks at one VM again, after an event that tells what it does. */
   one(vm: VmId, name: string, power: PowerState): Promise<void>;
+  /** Looks at one VM again, after an event that tells nothing of what it does. */
+  again(vm: VmId): Promise<void>;
   /** The guest restarted within the same process: its balloon begins from boot size. */
   rebooted(vm: VmId): void;
 }
@@ -56,11 +58,20 @@ export function createDiscoveryLoop(context: HostContext, counters: CounterSourc
 
   /** Looks at one VM follow each other: two at once would both find it newly started. */
   const looking = new Map<VmId, Promise<void>>();
-  const look = (summary: VmSummary): Promise<void> => {
-    const turn = (looking.get(summary.id) ?? Promise.resolve()).then(() => lookNow(summary));
-    looking.set(summary.id, turn);
+  const inTurn = (vm: VmId, run: () => Promise<void> | void): Promise<void> => {
+    const turn = (looking.get(vm) ?? Promise.resolve()).then(run);
+    looking.set(vm, turn);
     return turn;
   };
+  const look = (summary: VmSummary): Promise<void> => inTurn(summary.id, () => lookNow(summary));
+  /** As it is known when its turn comes: what an event tells meanwhile is newer than what was known before. */
+  const again = (vm: VmId): Promise<void> =>
+    inTurn(vm, () => {
+      const entry = table.get(vm);
+      return entry === undefined ? undefined : lookNow({ id: vm, name: entry.name, power: entry.power });
+    });
+  /** Events that told what VMs do, so far. */
+  const heard = new Map<VmId, number>();
 
   const forget = (entry: VmEntry): void => {
     // What we wrote stays on record until the VM is seen again or restored: an incomplete list must not lose originals.
@@ -69,15 +80,18 @@ export function createDiscoveryLoop(context: HostContext, counters: CounterSourc
     counters.forget(entry.id, entry.processId);
     table.delete(entry.id);
     looking.delete(entry.id);
+    heard.delete(entry.id);
     context.changed();
   };
 
   const lookAtAll = async (): Promise<void> => {
+    const before = new Map(heard);
     const summaries = await hypervisor.list();
     const listed = new Set(summaries.map((summary) => summary.id));
     for (const entry of [...table.values()]) if (!listed.has(entry.id)) forget(entry);
     context.host.capacity = await hypervisor.capacity();
-    await Promise.all(summaries.map(look));
+    // Of whom an event told meanwhile the list may be behind.
+    await Promise.all(summaries.map((summary) => (heard.get(summary.id) === before.get(summary.id) ? look(summary) : again(summary.id))));
   };
 
   /** A storm of events asks for one more round after the one under way, not for one each. */
@@ -101,7 +115,11 @@ export function createDiscoveryLoop(context: HostContext, counters: CounterSourc
         });
       return next;
     },
-    one: (vm, name, power) => look({ id: vm, name, power }),
+    one(vm, name, power) {
+      heard.set(vm, (heard.get(vm) ?? 0) + 1);
+      return look({ id: vm, name, power });
+    },
+    again,
     rebooted(vm) {
       const entry = table.get(vm);
       const watch = entry?.watches.memory;

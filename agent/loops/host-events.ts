@@ -26,7 +26,7 @@ export function handleEvent(context: HostContext, discovery: DiscoveryLoop, even
     case 'defined':
     case 'channel':
       // A definition may change while the VM runs; of one not known yet the power is not known either.
-      (entry ? discovery.one(entry.id, entry.name, entry.power) : discovery.all()).then(looked, failed);
+      (entry ? discovery.again(entry.id) : discovery.all()).then(looked, failed);
       return;
     case 'undefined':
       discovery.all().then(looked, failed);
