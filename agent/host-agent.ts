@@ -120,8 +120,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   const failSafe = createFailSafeLoop(context);
   const commands = createCommandLoop(context);
   const vmActions = createVmActionLoop(context);
-  const pace = [createStatsPeriodLoop(context), createStatisticsLoop(context)];
-  const ticking = [createJobWatch(context), ...pace, createFastGuardLoop(context), failSafe, vmActions];
+  const ticking = [...loopsOfLooks(context), failSafe, vmActions];
   let epoch = 0;
   const owner = ownerLog(log, options.addresses);
   const builds = options.build && createBuildDesk(options.build, context, () => epoch);
@@ -188,6 +187,11 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
     metrics,
     leaseOut: () => context.host.leaseOut,
   };
+}
+
+/** What each look does that nothing else asks for, in this order. */
+function loopsOfLooks(context: HostContext): { tick(): void }[] {
+  return [createJobWatch(context), createStatsPeriodLoop(context), createStatisticsLoop(context), createFastGuardLoop(context)];
 }
 
 /** The log says who decided about this host, and when. */

@@ -94,27 +94,8 @@ export function createDiscoveryLoop(context: HostContext, counters: CounterSourc
     await Promise.all(summaries.map((summary) => (heard.get(summary.id) === before.get(summary.id) ? look(summary) : again(summary.id))));
   };
 
-  /** A storm of events asks for one more round after the one under way, not for one each. */
-  let round: Promise<void> | null = null;
-  let next: Promise<void> | null = null;
-  const begin = (): Promise<void> => {
-    round = lookAtAll().finally(() => {
-      round = null;
-    });
-    return round;
-  };
-
   return {
-    all() {
-      if (round === null) return begin();
-      next ??= round
-        .catch(() => {})
-        .then(() => {
-          next = null;
-          return begin();
-        });
-      return next;
-    },
+    all: inRounds(lookAtAll),
     one(vm, name, power) {
       heard.set(vm, (heard.get(vm) ?? 0) + 1);
       return look({ id: vm, name, power });
@@ -125,6 +106,28 @@ export function createDiscoveryLoop(context: HostContext, counters: CounterSourc
       const watch = entry?.watches.memory;
       if (entry && watch) entry.watches.memory = watchReboot(watch, entry.facts?.bootMemoryMiB ?? Number.NaN);
     },
+  };
+}
+
+/** A storm of events asks for one more round after the one under way, not for one each. */
+function inRounds(run: () => Promise<void>): () => Promise<void> {
+  let round: Promise<void> | null = null;
+  let next: Promise<void> | null = null;
+  const begin = (): Promise<void> => {
+    round = run().finally(() => {
+      round = null;
+    });
+    return round;
+  };
+  return () => {
+    if (round === null) return begin();
+    next ??= round
+      .catch(() => {})
+      .then(() => {
+        next = null;
+        return begin();
+      });
+    return next;
   };
 }
 
