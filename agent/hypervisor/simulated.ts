@@ -105,6 +105,8 @@ export interface SimulatedHypervisor extends Hypervisor {
   foreignWrite(id: VmId, setting: Setting): void;
   setStuck(id: VmId, stuck: boolean): void;
   setJob(id: VmId, active: boolean): void;
+  /** Somebody else changes its definition. */
+  redefine(id: VmId): void;
   /** The daemon goes away, or comes back. */
   setConnected(connected: boolean, reason: string): void;
 }
