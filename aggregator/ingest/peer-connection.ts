@@ -96,6 +96,8 @@ export class PeerConnection implements PeerLink {
   #agent: PeerKey | null = null;
   /** VMs of its latest inventory that other hosts have, as it told of them. */
   #contested: ReadonlyMap<string, VmInventory> = new Map();
+  /** Other hosts' VMs it has spoken of, told once each. */
+  readonly #foreign = new Set<string>();
   #inventoryHost: FrameOf<'inventory'>['host'] | undefined;
   #inventorySeen = false;
   #leaving = false;
@@ -387,7 +389,7 @@ export class PeerConnection implements PeerLink {
       );
     }
     for (const vm of this.#contested.keys()) this.settle(vm as VmId);
-    const { blocks, foreign } = this.#sift(decoded, peer);
+    const { blocks, refused } = this.#sift(decoded, peer);
     const rows = rowsOf(blocks);
     counters.rowsReceived += rows;
     if (blocks.length > 0) {
@@ -406,7 +408,7 @@ export class PeerConnection implements PeerLink {
       peer.committed[lane].add(seq);
       this.acknowledge(lane, seq);
     }
-    if (foreign) throw new HeadroomError('PERMISSION', `telemetry of ${foreign}, which is not this agent's to report`);
+    if (refused) throw refused;
   }
 
   /** Runs for the peer, whichever connection it has by then. */
@@ -443,21 +445,25 @@ export class PeerConnection implements PeerLink {
     return { flushMs };
   }
 
-  #sift(decoded: readonly TelemetryBlock[], peer: PeerState): { blocks: TelemetryBlock[]; foreign: string | null } {
+  #sift(decoded: readonly TelemetryBlock[], peer: PeerState): { blocks: TelemetryBlock[]; refused: HeadroomError | null } {
     const { counters } = this.#owner;
     const blocks: TelemetryBlock[] = [];
-    let foreign: string | null = null;
+    let refused: HeadroomError | null = null;
     for (const block of decoded) {
       const rows = block.timesMs.length;
       if (rows === 0) continue;
       const standing = this.#standing(block, peer);
       if (standing !== 'own') {
         counters.dropped[DROP_REASONS[standing]] += rows;
-        if (standing === 'foreign') foreign = `${block.subject.kind} ${block.subject.id} by ${block.source}`;
+        if (standing !== 'foreign') continue;
+        const { subject, source } = block;
+        const error = notIts(`telemetry of ${subject.kind} ${subject.id} by ${source}`);
+        if (peer.kind === 'host' && subject.kind === 'vm') this.#tellForeign(subject.id, peer, error);
+        else refused = error;
       } else if (peer.kind === 'guest' && !this.#gate.accepts(block.fields)) counters.dropped['refused-fields'] += rows;
       else blocks.push(block);
     }
-    return { blocks, foreign };
+    return { blocks, refused };
   }
 
   #standing(block: TelemetryBlock, peer: PeerState): Standing {
@@ -478,13 +484,26 @@ export class PeerConnection implements PeerLink {
     return mayMove?.(vm as VmId, peer.host) === true ? 'unknown' : 'foreign';
   }
 
-  /** Events and results: false and counted when the VM is unknown; another host's VM costs the connection. */
+  /** Events and results: false and counted when the VM is unknown or another host's; a guest that speaks of another VM loses its connection. */
   #mayReport(vm: string, peer: PeerState): boolean {
     const standing = this.#standingOfVm(vm, peer);
     if (standing === 'own') return true;
-    if (standing === 'foreign') throw new HeadroomError('PERMISSION', `a frame about VM ${vm}, which is not this agent's to report`);
     this.#owner.counters.dropped[DROP_REASONS[standing]]++;
+    if (standing !== 'foreign') return false;
+    const error = notIts(`a frame about VM ${vm}`);
+    if (peer.kind === 'guest') throw error;
+    this.#tellForeign(vm, peer, error);
     return false;
+  }
+
+  /**
+   * What a host had to say of a VM while nobody listened is said after that VM has gone on to another, too: it is dropped, and
+   * costs no more. An agent keeps what was not read, so the end of the connection would be the end of the next one as well.
+   */
+  #tellForeign(vm: string, peer: PeerState, error: HeadroomError): void {
+    if (this.#foreign.has(vm)) return;
+    this.#foreign.add(vm);
+    this.#owner.options.onProblem?.(this.#session.transport.peer, error, peer.key);
   }
 
   #closed(error: HeadroomError | undefined): void {
@@ -497,6 +516,10 @@ export class PeerConnection implements PeerLink {
     this.#owner.unregister(this, peer);
     if (peer?.kind === 'host') options.sink.onDisconnected?.(peer.host, error ?? null);
   }
+}
+
+function notIts(what: string): HeadroomError {
+  return new HeadroomError('PERMISSION', `${what}, which is not this agent's to report`);
 }
 
 function rowsOf(blocks: readonly TelemetryBlock[]): number {

@@ -16,7 +16,7 @@ import { FRAME_BYTES_MAX, type Frame, type FrameOf } from '../../shared/protocol
 import { accessWorld } from '../support/access-world.ts';
 import { type IdentityWorld, identityWorld, type TestAgent, testAgent } from '../support/identity-world.ts';
 import { told } from '../support/told.ts';
-import { commandFrame, helloFrame, inventoryFrame, rowsOf, until, vmUuid } from '../support/wire-world.ts';
+import { commandFrame, eventFrame, helloFrame, inventoryFrame, resultFrame, rowsOf, until, vmUuid } from '../support/wire-world.ts';
 
 const [MINE, THEIRS] = [vmUuid(1), vmUuid(2)];
 
@@ -92,7 +92,16 @@ t.test("a host agent speaks for its own host's VMs alone", async (t) => {
   const owner = await enrolled(t, world, 'host-a', [MINE]);
   const thief = await enrolled(t, world, 'host-b', []);
   thief.buffer.append(rowsOf(MINE, [1000]), 0);
-  t.ok(await audited(world, 'host/host-b', 'PERMISSION', /not this agent's to report/), 'telemetry costs the connection');
+  t.ok(await audited(world, 'host/host-b', 'PERMISSION', /not this agent's to report/), 'its telemetry');
+  thief.uplink.send({ ...eventFrame('gone', MINE), kind: 'migrated' });
+  thief.uplink.send(resultFrame(MINE));
+  await until(() => thief.uplink.metrics().uplink_outbox_frames === 0, 'what it says of it');
+  t.same([world.store.times(MINE), world.sink.events, world.sink.results], [[], [], []], 'is nothing to anybody');
+  t.equal(world.ingest.counters.dropped['foreign-subject'], 3);
+  t.same(thief.errors, [], 'and costs no connection: it may have had that VM once');
+  thief.buffer.append(rowsOf('host-a', [1000], { subject: { kind: 'host', id: 'host-a' } }), 0);
+  t.ok(await audited(world, 'host/host-b', 'PERMISSION', /telemetry of host host-a/), 'it never was another host');
+  t.equal(thief.errors.length, 1, 'which does');
   await thief.uplink.stop();
   const claiming = testAgent({
     world,
