@@ -11,6 +11,7 @@ import { type HostId, hostId, type VmId } from '../shared/ids.ts';
 import type { Logger } from '../shared/log.ts';
 import type { Connect } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
+import type { Resource } from '../shared/resources.ts';
 import { NS_PER_SECOND } from '../shared/units.ts';
 import { NodeClock, type SimulatedTime } from './clock.ts';
 import type { DrawnVm } from './fleet.ts';
@@ -52,6 +53,10 @@ export class HostNode {
   /** VMs whose home this is. */
   readonly made: ReadonlySet<VmId>;
   readonly #guests = new Map<VmId, GuestNode>();
+  /** When this agent first read what is in force, by VM and resource. */
+  readonly #readAtMs = new Map<string, number>();
+  /** When an agent with a lease last wrote a VM's memory. */
+  readonly #leasedWriteMs = new Map<VmId, number>();
 
   constructor(options: HostNodeOptions) {
     this.id = hostId(options.name);
@@ -64,11 +69,40 @@ export class HostNode {
       memoryMiB: options.memoryMiB,
       vms: options.vms,
       tickMs: options.paces.tickMs,
-      fault: (call) => options.fault(options.name, call.method === 'writeSetting' || call.method === 'writeNative'),
+      fault: (call) => {
+        if (call.method === 'writeSetting' && call.setting?.resource === 'memory') this.#noteMemoryWrite(call.id!);
+        return options.fault(options.name, call.method === 'writeSetting' || call.method === 'writeNative');
+      },
     });
+    this.#watchReads();
     this.made = new Set(options.vms.map(({ id }) => id));
     for (const vm of options.vms) if (vm.guestAgent) this.#guests.set(vm.id, this.#guest(vm));
     this.share();
+  }
+
+  #watchReads(): void {
+    const { hypervisor } = this;
+    const read = hypervisor.readSetting.bind(hypervisor);
+    hypervisor.readSetting = async (id, resource) => {
+      const setting = await read(id, resource);
+      const key = `${id} ${resource}`;
+      if (!this.#readAtMs.has(key)) this.#readAtMs.set(key, this.#options.time.nowMs);
+      return setting;
+    };
+  }
+
+  #noteMemoryWrite(vm: VmId): void {
+    if (this.agentRuns && !this.leaseOut) this.#leasedWriteMs.set(vm, this.#options.time.nowMs);
+  }
+
+  /** Simulated time since when the agent that runs knows this value; infinity = it does not. */
+  knowsSinceMs(vm: VmId, resource: Resource): number {
+    return this.agentRuns ? (this.#readAtMs.get(`${vm} ${resource}`) ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
+  }
+
+  /** Simulated time at which an agent with a lease last wrote this VM's memory; minus infinity = never. */
+  leasedWriteMs(vm: VmId): number {
+    return this.#leasedWriteMs.get(vm) ?? Number.NEGATIVE_INFINITY;
   }
 
   /** VMs that are here now. */
@@ -97,9 +131,6 @@ export class HostNode {
     this.hypervisor.setSharedMiB(SHARED_SHARE * this.#options.vms.reduce((sum, vm) => sum + vm.bootMemoryMiB, 0));
   }
 
-  /** Simulated time of the agent's last start. */
-  agentStartedAtMs = 0;
-
   get agentRuns(): boolean {
     return this.#agent !== null;
   }
@@ -120,7 +151,7 @@ export class HostNode {
     clock.stepWall(this.#wallStepMs);
     this.#agentClock = clock;
     this.#starts++;
-    this.agentStartedAtMs = time.nowMs;
+    this.#readAtMs.clear();
     const life: Life = { alive: true };
     this.#life = life;
     const agent = createHostAgent({

@@ -42,6 +42,7 @@ export class Invariants {
   readonly #hostOoms = new Map<string, number>();
   readonly #liars: ReadonlySet<VmId>;
   readonly #guestOoms = new Map<VmId, number>();
+  #checkedAtMs = Number.NEGATIVE_INFINITY;
   readonly #startedAtMs = new Map<VmId, number>();
 
   constructor(liars: ReadonlySet<VmId>) {
@@ -69,6 +70,8 @@ export class Invariants {
   }
 
   check(hosts: readonly HostNode[], nowMs: number): void {
+    const sinceMs = this.#checkedAtMs;
+    this.#checkedAtMs = nowMs;
     for (const host of hosts) {
       this.#hostMemory(host, nowMs);
       this.#fences(host, nowMs);
@@ -80,7 +83,9 @@ export class Invariants {
       for (const id of host.vmIds) {
         const vm = host.hypervisor.truth(id);
         this.#guestMemory(id, vm, nowMs);
-        this.#nothingShrinksWithoutLease(id, vm, noLease && hadNone, nowMs);
+        // Leased, and dead again, between two looks.
+        const leased = host.leasedWriteMs(id) > sinceMs;
+        this.#nothingShrinksWithoutLease(id, vm, noLease && hadNone && !leased, nowMs);
         const foreign = this.#foreign.get(id);
         this.#caps(id, vm, foreign, nowMs);
         if (foreign) this.#foreignKept(host, id, vm, foreign, nowMs);
@@ -118,8 +123,9 @@ export class Invariants {
     for (const resource of ['cpu', 'memory'] as const) {
       const written = foreign[resource];
       if (!written) continue;
-      const beganMs = Math.max(host.agentStartedAtMs, this.#startedAtMs.get(id) ?? 0);
-      const knows = host.agentRuns && (resource === 'cpu' || written.atMs >= beganMs + BALLOON_SETTLES_MS);
+      // An agent whose first reading was refused cannot know what was there before its second, which the write itself may have brought about.
+      const sinceMs = Math.max(host.knowsSinceMs(id, resource), this.#startedAtMs.get(id) ?? 0);
+      const knows = written.atMs > sinceMs + (resource === 'cpu' ? 0 : BALLOON_SETTLES_MS);
       if (nowMs < written.atMs + NOTICE_MS) written.foundAtStart ||= !knows && !host.files.wrote(id, resource);
       if (nowMs < written.atMs + NOTICE_MS || nowMs > written.untilMs || written.foundAtStart) continue;
       const now: Setting = resource === 'cpu' ? vm.cpu : { resource: 'memory', memoryMiB: vm.balloonTargetMiB };
