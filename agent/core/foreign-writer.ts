@@ -49,6 +49,11 @@ export function watchWrite(before: Setting, target: Setting, readBack: Setting |
   return { before, target, readBack, formersMiB, newestMiB: sizeOf(target), firstSeenMiB: Number.NaN, ...sizes, suspect: null };
 }
 
+/** The same for a write whose end was not recorded: the balloon is anywhere between where it and those before it were sent. */
+export function watchUnended(before: Setting, target: Setting, formersMiB: readonly number[]): Watch {
+  return { ...watchWrite(before, target, null), ...(formersMiB.length > 0 ? { formersMiB, startMiB: Number.NaN } : {}) };
+}
+
 /** Of several writes whose ends were not seen the one that a balloon arrived by; all of them while it is nowhere near any. */
 function sentBefore(former: Watch, sizeMiB: number): readonly number[] {
   const sent = sizesSent(former);

@@ -52,6 +52,7 @@ function valueFits(key: (typeof PER_RESOURCE)[number], resource: Resource, value
     isSetting(resource, value.originalSetting) &&
     isSetting(resource, value.intended) &&
     (value.before === undefined || isSetting(resource, value.before)) &&
+    (value.formersMiB === undefined || (Array.isArray(value.formersMiB) && value.formersMiB.every(Number.isFinite))) &&
     (value.written === null || isSetting(resource, value.written)) &&
     (value.writtenNative === null || isNative(value.writtenNative))
   );

@@ -22,6 +22,8 @@ export interface JournalEntry {
   intended: Setting;
   /** In force when that was asked for, until its end is recorded: a write that failed leaves it. Absent for the first write. */
   before?: Setting;
+  /** Memory only, and only beside `before`: where earlier writes sent the balloon, the newest first, MiB; it goes there if this one failed. */
+  formersMiB?: number[];
   /** In force after the last write, null = its end was not recorded. */
   written: Setting | null;
   writtenNative: NativeValues | null;
@@ -59,9 +61,17 @@ export function withIntent(record: VmRecord, target: Setting, before: Setting, n
   const { resource } = target;
   const known = record.entries[resource];
   const entry: JournalEntry = known
-    ? { ...known, intended: target, before }
+    ? { ...known, intended: target, before, ...sentBefore(known) }
     : { original: native, originalSetting: before, intended: target, written: null, writtenNative: null };
   return { ...record, entries: { ...record.entries, [resource]: entry } };
+}
+
+/** Writes in a row whose ends were not recorded: of more, the oldest have long been overtaken. */
+const FORMERS_MAX = 4;
+
+function sentBefore({ intended, before, formersMiB = [] }: JournalEntry): Pick<JournalEntry, 'formersMiB'> {
+  if (intended.resource !== 'memory') return {};
+  return { formersMiB: [intended.memoryMiB, ...(before === undefined ? [] : formersMiB)].slice(0, FORMERS_MAX) };
 }
 
 /** Nothing was written after all: the entry is again what it was before, absent when there was none. */
@@ -74,7 +84,7 @@ export function withoutIntent(record: VmRecord, resource: Resource, before: Jour
 export function withWritten(record: VmRecord, written: Setting, native: NativeValues | null): VmRecord {
   const known = record.entries[written.resource];
   if (known === undefined) return record;
-  const { before: _ended, ...rest } = known;
+  const { before: _ended, formersMiB: _overtaken, ...rest } = known;
   return { ...record, entries: { ...record.entries, [written.resource]: { ...rest, written, writtenNative: native } } };
 }
 

@@ -8,7 +8,7 @@ import { type VmId, vmId } from '../../shared/ids.ts';
 import { RESOURCES } from '../../shared/resources.ts';
 import { sameValue } from '../../shared/same-value.ts';
 import { eligibility } from '../core/eligibility.ts';
-import { watchReboot, watchWrite } from '../core/foreign-writer.ts';
+import { watchReboot, watchUnended, watchWrite } from '../core/foreign-writer.ts';
 import { hasEntries, type VmRecord, withoutEntries } from '../core/journal.ts';
 import { createMemoryTrend } from '../core/memory-trend.ts';
 import { matchesAny } from '../core/name-pattern.ts';
@@ -239,9 +239,9 @@ async function watchOurs(context: HostContext, entry: VmEntry, processId: number
     const journalled = entry.record.entries[resource];
     // A balloon that came alive is first told at the size its definition had when it left: as after a boot, it is looked at once it rests.
     if (!journalled || (cameAlive && resource === 'memory')) continue;
-    const { originalSetting, before, intended, written } = journalled;
+    const { originalSetting, before, formersMiB = [], intended, written } = journalled;
     // A write whose end was not recorded may have left what was in force before it, wherever the write before that had got to.
-    entry.watches[resource] = before ? watchWrite(before, intended, null) : watchWrite(originalSetting, intended, written);
+    entry.watches[resource] = before ? watchUnended(before, intended, formersMiB) : watchWrite(originalSetting, intended, written);
   }
 }
 

@@ -106,7 +106,10 @@ function start(context: HostContext, entry: VmEntry, action: GuardAction): void 
   if (action.resource === 'memory') entry.pendingMiB = action.memoryMiB;
   entry.hurry?.ask();
   const queued = queues.add(entry.id, async () => {
-    const done = await carryOutLocally(context, entry, resource, () => growth(entry, action));
+    const done = await carryOutLocally(context, entry, resource, () => growth(entry, action)).catch((error: unknown) => {
+      withdraw();
+      throw error;
+    });
     if (done?.result.outcome !== 'applied') {
       withdraw();
       if (done) context.log.warn('the fast guard could not act', { vm: entry.id, resource, reason: done.result.reason });

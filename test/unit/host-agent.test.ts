@@ -296,6 +296,35 @@ t.test('a write whose answer was lost is still ours', async (t) => {
   await world.stop();
 });
 
+t.test('a balloon on its way where it was sent before a refused write is still ours after a restart', async (t) => {
+  let refused = false;
+  const world = await agentWorld([calmVm(A, { balloonMiBPerSecond: 5 })], {}, (call) =>
+    refused && call.method === 'writeSetting' ? { kind: 'error', code: 'HYPERVISOR_REFUSED', message: 'not now' } : null,
+  );
+  await world.run(200);
+  world.lease({ leaseMs: 3_600_000 });
+  const shrink = world.command({ target: memory(900), floor: 64 });
+  await world.run(3);
+  t.equal(world.result(shrink)?.outcome, 'applied');
+  const sentMiB = world.hypervisor.truth(A).balloonTargetMiB;
+  t.ok(sentMiB < 1000 && world.hypervisor.truth(A).balloonMiB > sentMiB + 8, 'on its way');
+  refused = true;
+  const back = world.command({ target: memory(1024), previous: memory(1024) });
+  await world.run(3);
+  t.equal(world.result(back)?.outcome, 'failed');
+  await world.restart();
+  refused = false;
+  await world.run(120);
+  t.equal(world.hypervisor.truth(A).balloonMiB, sentMiB, 'it arrived');
+  t.same(
+    world.of('event').filter(({ kind }) => kind === 'foreign-writer'),
+    [],
+  );
+  t.ok((await restore(world.hypervisor, world.files, null)).every(({ ok }) => ok));
+  t.equal(world.hypervisor.truth(A).balloonTargetMiB, 1024);
+  await world.stop();
+});
+
 t.test('a write that went a part of the way, and could not be read back at once, is still ours', async (t) => {
   let phase: 'well' | 'before' | 'written' | 'refused' = 'well';
   const world = await agentWorld([calmVm(A)], {}, (call) => {
