@@ -40,7 +40,7 @@ export interface ForeignWriterOptions {
 const REST_EPSILON_MIB = 4;
 
 /** Writes in a row whose ends were not seen: of more, the oldest have long been overtaken. */
-const FORMERS_MAX = 4;
+export const FORMERS_MAX = 4;
 
 /** Begins to watch after a write (or at first sight, with what is in force as target). `former`: the watch until then. */
 export function watchWrite(before: Setting, target: Setting, readBack: Setting | null, former?: Watch): Watch {
@@ -110,21 +110,28 @@ function isPartOf({ before, target }: Watch, seen: Setting): boolean {
   if (seen.resource === 'network' && before.resource === 'network' && target.resource === 'network') {
     const { inboundBytesPerSecond, outboundBytesPerSecond } = seen;
     return (
-      isBetween(inboundBytesPerSecond, before.inboundBytesPerSecond, target.inboundBytesPerSecond) &&
-      isBetween(outboundBytesPerSecond, before.outboundBytesPerSecond, target.outboundBytesPerSecond)
+      isBetween(inboundBytesPerSecond, before.inboundBytesPerSecond, target.inboundBytesPerSecond, SHARE_EPSILON_BYTES) &&
+      isBetween(outboundBytesPerSecond, before.outboundBytesPerSecond, target.outboundBytesPerSecond, SHARE_EPSILON_BYTES)
     );
   }
   if (seen.resource === 'disk' && before.resource === 'disk' && target.resource === 'disk') {
-    return isBetween(seen.bytesPerSecond, before.bytesPerSecond, target.bytesPerSecond) && isBetween(seen.iops, before.iops, target.iops);
+    return (
+      isBetween(seen.bytesPerSecond, before.bytesPerSecond, target.bytesPerSecond, SHARE_EPSILON_BYTES) &&
+      isBetween(seen.iops, before.iops, target.iops, SHARE_EPSILON_IOPS)
+    );
   }
   return sameSetting(seen, before);
 }
 
-/** Null = no limit. Shares are rounded to whole KiB by libvirt, for each of a few devices. */
+/** Shares are rounded to whole KiB by libvirt, for each of a few devices. */
 const SHARE_EPSILON_BYTES = 16 * 1024;
-function isBetween(seen: number | null, one: number | null, other: number | null): boolean {
+/** And to whole requests. */
+const SHARE_EPSILON_IOPS = 16;
+
+/** Null = no limit. */
+function isBetween(seen: number | null, one: number | null, other: number | null, epsilon: number): boolean {
   const [a, b, value] = [one ?? Number.POSITIVE_INFINITY, other ?? Number.POSITIVE_INFINITY, seen ?? Number.POSITIVE_INFINITY];
-  return value >= Math.min(a, b) - SHARE_EPSILON_BYTES && value <= Math.max(a, b) + SHARE_EPSILON_BYTES;
+  return value >= Math.min(a, b) - epsilon && value <= Math.max(a, b) + epsilon;
 }
 
 function observeBalloon(

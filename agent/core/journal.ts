@@ -6,6 +6,7 @@
 import type { VmId } from '../../shared/ids.ts';
 import { comparePairs, type Pair, type Resource, type Setting } from '../../shared/resources.ts';
 import { type ClockReading, type ForeignHold, holdLeftMs } from './foreign-hold.ts';
+import { FORMERS_MAX } from './foreign-writer.ts';
 import type { Isolation } from './isolation.ts';
 
 /** Exact values in the hypervisor's own resolution; opaque here but for their keys. */
@@ -65,9 +66,6 @@ export function withIntent(record: VmRecord, target: Setting, before: Setting, n
     : { original: native, originalSetting: before, intended: target, written: null, writtenNative: null };
   return { ...record, entries: { ...record.entries, [resource]: entry } };
 }
-
-/** Writes in a row whose ends were not recorded: of more, the oldest have long been overtaken. */
-const FORMERS_MAX = 4;
 
 function sentBefore({ intended, before, formersMiB = [] }: JournalEntry): Pick<JournalEntry, 'formersMiB'> {
   if (intended.resource !== 'memory') return {};

@@ -80,6 +80,9 @@ t.test('a write of several values of which a part arrived', async (t) => {
   const disks = (iops: number | null): Setting => ({ resource: 'disk', bytesPerSecond: null, iops });
   const freed = watchWrite(disks(500), disks(null), null);
   for (const part of [disks(500), disks(null)]) t.equal(foreign(freed, part), null);
+  const slowed = watchWrite(disks(500), disks(200), null);
+  t.equal(foreign(slowed, disks(350)), null);
+  for (const other of [disks(5000), disks(100)]) t.same(foreign(slowed, other), other, 'requests are not counted in bytes');
 });
 
 t.test('exact values', async (t) => {
