@@ -8,7 +8,7 @@ import { errorText } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
 import type { Connect, Transport } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
-import { BUILD_CAPABILITY, HAND_OVER_CAPABILITY, PROBE_CAPABILITY } from '../shared/protocol/build-frames.ts';
+import { BUILD_CAPABILITY, BUILD_SUSPEND_CAPABILITY, HAND_OVER_CAPABILITY, PROBE_CAPABILITY } from '../shared/protocol/build-frames.ts';
 import {
   CREDENTIAL_CAPABILITY,
   type FrameOf,
@@ -123,9 +123,9 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   const ticking = [...loopsOfLooks(context), failSafe, vmActions];
   let epoch = 0;
   const owner = ownerLog(log, options.addresses);
-  const builds = options.build && createBuildDesk(options.build, context, () => epoch);
   const line = { epoch: () => epoch, uplink: () => uplink };
   const suspension = options.suspend && createSuspension(options.suspend, context, line);
+  const builds = options.build && createBuildDesk(options.build, context, () => epoch, suspension?.rest ?? null);
   const relay = createRelay(options, context, buffer, line);
 
   const uplink = createUplink({
@@ -390,6 +390,7 @@ function hello(options: HostAgentOptions, context: HostContext, records: readonl
       ],
       ...(options.build === undefined ? [] : [BUILD_CAPABILITY, PROBE_CAPABILITY, HAND_OVER_CAPABILITY]),
       ...(options.suspend === undefined ? [] : [SUSPEND_CAPABILITY, SUSPEND_MOVE_CAPABILITY]),
+      ...(options.build === undefined || options.suspend === undefined ? [] : [BUILD_SUSPEND_CAPABILITY]),
     ],
     wallMs: context.clock.wallMs(),
     monotonicMs: context.clock.monotonicMs(),

@@ -39,6 +39,18 @@ export interface BuildDeskOptions extends BuildMeans {
   nameOf: (vm: VmId) => string | null;
   /** Its probe passed: this host saw it serve. */
   serves: (vm: VmId) => void;
+  /** Null: this host suspends no VMs. */
+  rest: MemberRest | null;
+}
+
+/** Suspends VMs made here and brings them back, one's calls after all else that is done to it. */
+export interface MemberRest {
+  /** Answers in words what was done instead of what was asked for; empty = nothing. Rejects when it runs as before. */
+  suspend(vm: VmId): Promise<string>;
+  /** The same; rejects when it is suspended as before. */
+  resume(vm: VmId): Promise<string>;
+  /** What it was suspended into is not needed: it boots from its disk, or goes. Rejects where it may be brought back by another host. */
+  giveUp(vm: VmId): Promise<void>;
 }
 
 /** Answers remembered: repeats come within minutes. */
@@ -130,7 +142,7 @@ export class BuildDesk {
   }
 
   async #carryOut(asked: BuildAsked, receivedAtMs: number): Promise<Ended> {
-    const { clock, log, builder, places, limits, epoch, killed, nameOf } = this.#options;
+    const { clock, log, builder, places, limits, epoch, killed, nameOf, rest } = this.#options;
     const { order, orderId, pair } = asked;
     const vm = vmOf(asked);
     const highest = this.#highest.get(vm) ?? null;
@@ -152,13 +164,19 @@ export class BuildDesk {
       case 'build': {
         const { build, group, template } = order;
         const mark = { orderId, group, template, pool: build.disk.pool };
+        // What it was suspended into is out of date once it has booted.
+        if (rest !== null && (await builder.mark(vm))?.orderId === orderId) await rest.giveUp(vm);
         await buildVm(builder, places, { vm: vm, build, mark }, (stage) => log.debug('building', { vm, stage }));
         return APPLIED;
       }
       case 'stop':
       case 'end':
         return this.#take(vm, order.action);
+      case 'suspend':
+      case 'resume':
+        return this.#rest(vm, order.action);
       case 'remove':
+        if (rest !== null && (await builder.mark(vm)) !== null) await rest.giveUp(vm);
         await removeVm(builder, places, vm, order.pool, order.keepDisk);
         this.#highest.delete(vm);
         return APPLIED;
@@ -180,6 +198,13 @@ export class BuildDesk {
     if (reason !== null) return { outcome: 'failed', code: 'UNAVAILABLE', reason };
     serves(vm);
     return APPLIED;
+  }
+
+  async #rest(vm: VmId, action: 'suspend' | 'resume'): Promise<Ended> {
+    const { builder, rest } = this.#options;
+    if ((await builder.mark(vm)) === null) return refused(notOurs(vm));
+    if (rest === null) return refused({ code: 'PERMISSION', reason: 'this host suspends no VMs (snapshotDir)' });
+    return { ...APPLIED, reason: await rest[action](vm) };
   }
 
   async #adopt(vm: VmId, mark: HandMark): Promise<Ended> {

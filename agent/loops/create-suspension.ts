@@ -15,7 +15,10 @@ import { type Address, addressText } from '../psk-tls.ts';
 import { type SnapshotLender, startSnapshotLender } from '../snapshot/lender.ts';
 import type { SnapshotStore } from '../snapshot/snapshot-store.ts';
 import type { SuspendJournal } from '../suspend-journal.ts';
+import type { MemberRest } from './build-desk.ts';
+import { noteServing } from './discover.ts';
 import { guardedHost, type HostContext, killReason, tell } from './host-context.ts';
+import { createMemberRest } from './member-rest.ts';
 import { type LendingParts, lendingOf } from './snapshot-lending.ts';
 import { SuspendDesk } from './suspend-desk.ts';
 import { Suspender } from './suspender.ts';
@@ -48,6 +51,8 @@ export interface SuspendMeans {
 
 export interface Suspension {
   desk: SuspendDesk;
+  /** For VMs that this host made. */
+  rest: MemberRest;
   /** Resolves when every VM that an earlier agent left on its way is somewhere certain. */
   recover(): Promise<void>;
   onEvent(event: HypervisorEvent): void;
@@ -105,18 +110,18 @@ export function createSuspension(
     }
   };
   let tenants: string[] = [];
+  const ground = async (vm: VmId | null): Promise<Omit<SuspendGround, 'waitedMs' | 'phase' | 'heldMiB'>> => {
+    tenants = await stores.tenants();
+    return {
+      epoch: Math.max(welcomed(), host.lease?.epoch ?? 0),
+      killed: vm === null ? context.files.kills().host : killReason(context, vm),
+      vm: vm === null ? null : await seen(context, vm),
+      freeMiB: guardedHost(context).freeMiB,
+    };
+  };
+  const about = (vm: VmId): { name: string; tenant: string } => aboutVm(context, vm, tenantLabel);
   const desk = new SuspendDesk({
-    ...{ suspender, clock, log, send },
-    ground: async (vm): Promise<Omit<SuspendGround, 'waitedMs' | 'phase' | 'heldMiB'>> => {
-      tenants = await stores.tenants();
-      return {
-        epoch: Math.max(welcomed(), host.lease?.epoch ?? 0),
-        killed: vm === null ? context.files.kills().host : killReason(context, vm),
-        vm: vm === null ? null : await seen(context, vm),
-        freeMiB: guardedHost(context).freeMiB,
-      };
-    },
-    about: (vm) => aboutVm(context, vm, tenantLabel),
+    ...{ suspender, clock, log, send, ground, about },
     tenants: () => tenants,
     lendAddress: () => (lendAt === null ? null : addressText(lendAt)),
     storedBytes: () => [...opened.values()].reduce((sum, { storedBytes }) => sum + storedBytes, 0),
@@ -125,6 +130,7 @@ export function createSuspension(
   });
   return {
     desk,
+    rest: createMemberRest({ suspender, inTurn, ground, about, serves: (vm) => noteServing(context, vm) }),
     async recover() {
       for (const problem of await suspender.recover()) log.error('a suspended VM could not be found again', { problem });
       if (lendAt !== null && lender === null) await openLender(lendAt);

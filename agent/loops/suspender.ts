@@ -246,6 +246,21 @@ export class Suspender {
     return { reason: '', measured: {} };
   }
 
+  /**
+   * What it was suspended into is not needed any more: it boots from its disk, or goes. What libvirt saved stays for libvirt. Throws
+   * CONFLICT while another host may bring it back, or something is under way.
+   */
+  async giveUp(vm: VmId): Promise<void> {
+    const phase = this.phase(vm);
+    // One that runs lives on it until it ends.
+    if (phase === null || phase === 'running') return;
+    await this.release(vm);
+    if (this.#suspended(vm).lentTo !== null) this.#takeBack(vm);
+    this.#book.forget(vm);
+    this.#settle(vm);
+    this.#options.changed();
+  }
+
   /** Another host may bring it back. Throws CONFLICT when it is not suspended into this host's store. */
   async lend(vm: VmId, host: string, key: string): Promise<Done> {
     await this.release(vm);

@@ -1201,6 +1201,8 @@ export interface components {
                 sinceMs: number;
                 /** @description Made for the warm pool */
                 spare: boolean;
+                /** @description Kept suspended by the warm pool: it is brought back instead of booted */
+                suspended: boolean;
                 /** @description name@version */
                 template: string;
                 vm: string;
@@ -3321,6 +3323,8 @@ export interface operations {
                             sinceMs: number;
                             /** @description Made for the warm pool */
                             spare: boolean;
+                            /** @description Kept suspended by the warm pool: it is brought back instead of booted */
+                            suspended: boolean;
                             /** @description name@version */
                             template: string;
                             vm: string;
@@ -3420,6 +3424,8 @@ export interface operations {
                             sinceMs: number;
                             /** @description Made for the warm pool */
                             spare: boolean;
+                            /** @description Kept suspended by the warm pool: it is brought back instead of booted */
+                            suspended: boolean;
                             /** @description name@version */
                             template: string;
                             vm: string;
@@ -3512,6 +3518,8 @@ export interface operations {
                             sinceMs: number;
                             /** @description Made for the warm pool */
                             spare: boolean;
+                            /** @description Kept suspended by the warm pool: it is brought back instead of booted */
+                            suspended: boolean;
                             /** @description name@version */
                             template: string;
                             vm: string;
@@ -3602,6 +3610,8 @@ export interface operations {
                             sinceMs: number;
                             /** @description Made for the warm pool */
                             spare: boolean;
+                            /** @description Kept suspended by the warm pool: it is brought back instead of booted */
+                            suspended: boolean;
                             /** @description name@version */
                             template: string;
                             vm: string;
@@ -3692,6 +3702,8 @@ export interface operations {
                             sinceMs: number;
                             /** @description Made for the warm pool */
                             spare: boolean;
+                            /** @description Kept suspended by the warm pool: it is brought back instead of booted */
+                            suspended: boolean;
                             /** @description name@version */
                             template: string;
                             vm: string;
@@ -3785,6 +3797,8 @@ export interface operations {
                             sinceMs: number;
                             /** @description Made for the warm pool */
                             spare: boolean;
+                            /** @description Kept suspended by the warm pool: it is brought back instead of booted */
+                            suspended: boolean;
                             /** @description name@version */
                             template: string;
                             vm: string;
@@ -3878,6 +3892,8 @@ export interface operations {
                             sinceMs: number;
                             /** @description Made for the warm pool */
                             spare: boolean;
+                            /** @description Kept suspended by the warm pool: it is brought back instead of booted */
+                            suspended: boolean;
                             /** @description name@version */
                             template: string;
                             vm: string;

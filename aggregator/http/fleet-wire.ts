@@ -25,7 +25,7 @@ const Order = Type.Object({ host: text, frame: Type.Unknown() });
 
 const Host = Type.Object({
   ...{ id: text, connected: Type.Boolean(), barred: Type.Union([Type.String(), Type.Null()]) },
-  ...{ makesVms: Type.Boolean(), takesVms: Type.Boolean(), probes: Type.Boolean() },
+  ...{ makesVms: Type.Boolean(), takesVms: Type.Boolean(), probes: Type.Boolean(), suspends: Type.Optional(Type.Boolean()) },
   ...{ freeMemoryMiB: unknown, freeCores: unknown, running: Type.Array(text) },
 });
 const Step = Type.Object({ startMs: number, memory: unknown, memoryClaimed: Type.Boolean(), cpu: windows, network: windows });

@@ -60,6 +60,8 @@ export interface GroupMemberView {
   handed: boolean;
   /** Made for the warm pool. */
   spare: boolean;
+  /** It is brought back from where it was; else it boots. */
+  suspended: boolean;
 }
 
 export interface GroupView {

@@ -6,7 +6,7 @@
 import { errorText } from '../../shared/errors.ts';
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
-import { BUILD_CAPABILITY, HAND_OVER_CAPABILITY, PROBE_CAPABILITY } from '../../shared/protocol/build-frames.ts';
+import { BUILD_CAPABILITY, BUILD_SUSPEND_CAPABILITY, HAND_OVER_CAPABILITY, PROBE_CAPABILITY } from '../../shared/protocol/build-frames.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
 import type { FleetSnapshot } from '../core/plan/plan.ts';
 import { type GroupSight, joinedSight, type SightPart, sightOf } from '../core/spawn/group-sight.ts';
@@ -122,6 +122,7 @@ export class FleetView implements FleetDesk {
       makesVms: (host) => understands(host, BUILD_CAPABILITY),
       takesVms: (host) => understands(host, HAND_OVER_CAPABILITY),
       probes: (host) => understands(host, PROBE_CAPABILITY),
+      suspends: (host) => understands(host, BUILD_SUSPEND_CAPABILITY),
       guestAgent: (vm) => state.vm(vm)?.inventory.guestAgent === true,
       step: (vm) => state.vm(vm)?.latestStep ?? null,
     });

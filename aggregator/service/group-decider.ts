@@ -192,12 +192,12 @@ export class GroupDecider {
     return [...own.map((record) => member(record.vm, record.host, record)), ...others.map(({ id, host }) => member(id, host, null))];
   }
 
-  /** Newest first. */
+  /** What serves soonest first: what still runs, what is suspended, what boots; of these the newest. */
   #leaving({ name, template }: GroupPolicy, { records }: SpawnBook): SpawnRecord[] {
     const id = this.#options.templates.current(template)?.id;
     const out = records.filter((record) => record.group === name && record.template === id && !this.#options.away(record.host));
     const back = out.filter(({ phase }) => phase === 'draining' || phase === 'stopped');
-    return back.toSorted((a, b) => b.sinceMs - a.sinceMs);
+    return back.toSorted((a, b) => nearness(a) - nearness(b) || b.sinceMs - a.sinceMs);
   }
 
   #boundsOf({ name, least, most }: GroupPolicy, book: SpawnBook): { least: number; most: number } {
@@ -242,6 +242,8 @@ function poolLacks({ name }: GroupPolicy, { id, warmPool }: KnownTemplate, { rec
   const kept = records.filter((each) => each.group === name && each.template === id && !each.failed && coming(each.phase, each.spare));
   return Math.max(0, warmPool - kept.length);
 }
+
+const nearness = ({ phase, rest }: SpawnRecord): number => (phase === 'draining' ? 0 : rest === 'suspended' ? 1 : 2);
 
 /** What leaves still has its part of the load; it need not tell of it any more. */
 function going({ name }: GroupPolicy, { records }: SpawnBook): VmId[] {

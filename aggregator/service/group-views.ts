@@ -77,8 +77,20 @@ function viewOf(group: GroupPolicy, spawner: Spawner): GroupView {
   const members = spawner.records
     .filter((record) => record.group === name)
     .map((record) => {
-      const { vm, host, phase, sinceMs, reason, failed, handed = false, spare = false } = record;
-      return { vm, name: record.name, host, template: record.template, phase, sinceMs, reason, failed, handed, spare };
+      const { vm, host, phase, sinceMs, reason, failed, handed = false, spare = false, rest } = record;
+      return {
+        vm,
+        name: record.name,
+        host,
+        template: record.template,
+        phase,
+        sinceMs,
+        reason,
+        failed,
+        handed,
+        spare,
+        suspended: rest === 'suspended',
+      };
     });
   return {
     ...{ name, template, mode, min, max, members },

@@ -26,6 +26,7 @@ const TERMS_DEFAULT = { drainMs: 60_000, graceMs: 90_000, ignores: 'leave', undo
 const READY_WITHIN_MS = 600_000;
 /** The order whose answer ends a phase. */
 const ANSWERED: Partial<Record<SpawnPhase, string>> = { building: 'build', booting: 'probe', removing: 'remove' };
+const REST_ANSWERED: Partial<Record<SpawnPhase, string>> = { building: 'resume', stopping: 'suspend' };
 const HANDED_ANSWERED: Partial<Record<SpawnPhase, string>> = { building: 'adopt', removing: 'release' };
 
 export class SpawnSight {
@@ -35,6 +36,8 @@ export class SpawnSight {
   readonly #awaySinceMs = new Map<HostId, number>();
   /** As last looked at. */
   #vms: ReadonlyMap<VmId, SightVm> = new Map();
+  /** Hosts that suspend VMs they made. */
+  #suspenders: ReadonlySet<HostId> = new Set();
 
   constructor(options: { state: FleetState; templates: TemplateKeeper }) {
     this.#options = options;
@@ -69,6 +72,7 @@ export class SpawnSight {
 
   note({ hosts, vms }: GroupSight, records: readonly SpawnRecord[], nowMs: number): void {
     this.#vms = new Map(vms.map((vm) => [vm.id, vm]));
+    this.#suspenders = new Set(hosts.filter(({ suspends }) => suspends === true).map(({ id }) => id));
     const there = new Set(hosts.filter(({ connected }) => connected).map(({ id }) => id));
     for (const { host } of records) {
       if (there.has(host)) this.#awaySinceMs.delete(host);
@@ -92,7 +96,8 @@ export class SpawnSight {
     const here = known?.host === host ? known : undefined;
     const answer = this.#answers.get(vm);
     const { probe = 'guest-agent', asked = null } = templates.get(template) ?? {};
-    const wanted = (record.handed ? HANDED_ANSWERED : ANSWERED)[phase];
+    const answered = record.rest !== undefined && REST_ANSWERED[phase] !== undefined ? REST_ANSWERED : ANSWERED;
+    const wanted = (record.handed ? HANDED_ANSWERED : answered)[phase];
     const newest = answer?.generation === generation && answer.action === wanted ? answer : null;
     const booted = record.handed || probe === 'booted' || here?.guestAgent === true;
     // Once it served, a host that is there and does not know it has lost it.
@@ -113,18 +118,40 @@ export class SpawnSight {
     const { drainMs, graceMs, ignores, undoMs } = group ?? TERMS_DEFAULT;
     const { readyWithinMs = READY_WITHIN_MS, asked = null } = templates.get(record.template) ?? {};
     const kept = { ...{ drainMs, graceMs, ignores, readyWithinMs }, probed: asked !== null, hostLostMs: HOST_LOST_MS, retryMs: RETRY_MS };
-    return { ...kept, undoMs, pooled: this.#inWarmPool(record, records, templates) };
+    const askedFor = group?.warmBy === 'resume' && !record.handed && this.#joinsWarmPool(record, records, templates);
+    const able = this.#suspenders.has(record.host);
+    const suspension = {
+      suspends: askedFor && able,
+      cannotSuspend: askedFor && !able ? `host ${record.host} suspends no VMs (snapshotDir)` : '',
+    };
+    return { ...kept, ...suspension, undoMs, pooled: this.#inWarmPool(record, records, templates) };
+  }
+
+  /** It will be kept once it rests: fewer do than the template asks for. */
+  #joinsWarmPool(record: SpawnRecord, records: readonly SpawnRecord[], templates: ReadonlyMap<string, KnownTemplate>): boolean {
+    const { group, template } = record;
+    const resting = records.filter(
+      (each) =>
+        each.vm !== record.vm &&
+        each.group === group &&
+        each.template === template &&
+        (each.phase === 'stopped' || each.phase === 'stopping'),
+    );
+    return resting.length < this.#kept(record, templates);
+  }
+
+  /** Members of its template that its group keeps. */
+  #kept({ group, template }: SpawnRecord, templates: ReadonlyMap<string, KnownTemplate>): number {
+    const wanted = this.#options.state.policy.groups?.some(({ name, template: of }) => name === group && of === templateName(template));
+    const current = this.#options.templates.current(templateName(template))?.id === template;
+    return wanted === true && current ? (templates.get(template)?.warmPool ?? 0) : 0;
   }
 
   /** The newest stopped members stay, as many as the template says. */
-  #inWarmPool(
-    { vm, group, template }: SpawnRecord,
-    records: readonly SpawnRecord[],
-    templates: ReadonlyMap<string, KnownTemplate>,
-  ): boolean {
-    const kept = templates.get(template)?.warmPool ?? 0;
-    const wanted = this.#options.state.policy.groups?.some(({ name, template: of }) => name === group && of === templateName(template));
-    if (kept === 0 || wanted !== true || this.#options.templates.current(templateName(template))?.id !== template) return false;
+  #inWarmPool(record: SpawnRecord, records: readonly SpawnRecord[], templates: ReadonlyMap<string, KnownTemplate>): boolean {
+    const { vm, group } = record;
+    const kept = this.#kept(record, templates);
+    if (kept === 0) return false;
     const stopped = records.filter((each) => each.group === group && each.phase === 'stopped');
     return stopped
       .toSorted((a, b) => b.sinceMs - a.sinceMs)

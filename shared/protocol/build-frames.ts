@@ -14,13 +14,16 @@ export const BUILD_CAPABILITY = 'build';
 export const PROBE_CAPABILITY = 'build-probe';
 /** It takes VMs that were handed over, where its administrator lets it. */
 export const HAND_OVER_CAPABILITY = 'hand-over';
+/** It suspends VMs it made and brings them back, for warm pools. */
+export const BUILD_SUSPEND_CAPABILITY = 'build-suspend';
 
 /**
  * check: what this host lacks for a build, nothing is changed; build: make it and start it, or start what was stopped; stop: ask
  * the guest to shut down; end: power off; remove: definition, seed and (unless kept) disk go; probe: try once whether it serves;
- * adopt: mark a VM made by others as handed over, and start it if it is stopped; release: take that mark off, nothing else.
+ * adopt: mark a VM made by others as handed over, and start it if it is stopped; release: take that mark off, nothing else;
+ * suspend: as it serves now, instead of shutting down; resume: bring it back from there.
  */
-export const BUILD_ACTIONS = ['check', 'build', 'stop', 'end', 'remove', 'probe', 'adopt', 'release'] as const;
+export const BUILD_ACTIONS = ['check', 'build', 'stop', 'end', 'remove', 'probe', 'adopt', 'release', 'suspend', 'resume'] as const;
 
 const text = (maxLength: number) => Type.String({ maxLength });
 const vm = Type.String({ pattern: `^${UUID_SOURCE}$` });
@@ -38,6 +41,8 @@ const Order = Type.Union([
   Type.Object({ action: Type.Literal('probe'), vm, probe: NetworkProbe }),
   Type.Object({ action: Type.Literal('adopt'), vm, group: name }),
   Type.Object({ action: Type.Literal('release'), vm }),
+  Type.Object({ action: Type.Literal('suspend'), vm }),
+  Type.Object({ action: Type.Literal('resume'), vm }),
 ]);
 
 /** Aggregator → host agent. Sent again with the same id, action and pair it is answered again, and not carried out again. */

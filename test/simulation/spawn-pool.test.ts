@@ -82,3 +82,51 @@ t.test('a VM made by others: counted, never ended; handed over it is let go firs
   await t.rejects(spawning.handOver('web', stranger, 'ada'), { code: 'CONFLICT', message: /does not serve with group web/ });
   world.kill();
 });
+
+t.test(
+  'kept suspended where the policy asks: brought back sooner than it boots, booted where that fails, nothing left of those let go',
+  async (t) => {
+    let load = 0.5;
+    const group = 'min: 1\nmax: 3\nidleFor: 10m\nundo: 5s\nwarmBy: resume';
+    const world = await spawnWorld({ group, template: pooled(2), load: () => load, suspends: true });
+    const { saving } = world.hosts[0]!;
+    const restingOf = () => world.group.members.filter(({ phase, suspended }) => phase === 'stopped' && suspended).map(({ vm }) => vm);
+    /** The agent looks for what earlier ones left, on the real disk. */
+    const until = async (what: string, holds: () => boolean): Promise<void> => {
+      for (let i = 0; i < 600 && !holds(); i++) {
+        await world.run(1);
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+      t.ok(holds(), what);
+    };
+    await until('two rest', () => restingOf().length === 2);
+    t.same(saving.saved().toSorted(), restingOf().toSorted());
+    const kept = restingOf();
+    const reasonsOf = async (vm: string) => {
+      const entries = await world.ledger.entries({ kind: 'spawn', limit: 200 });
+      return entries.flatMap(({ body }) => (body.kind === 'spawn' && body.vm === vm ? [body.reason] : []));
+    };
+    load = 1.2;
+    await until('two serve', () => world.group.serving === 2);
+    const back = world.group.members.find(({ vm, phase }) => phase === 'serving' && kept.includes(vm))!;
+    const told = (await reasonsOf(back.vm)).join('|');
+    const readyAfter = [...told.matchAll(/ready (\d+) s after it was ordered/g)].map(([, seconds]) => Number(seconds));
+    t.ok(readyAfter.length === 2 && readyAfter[1]! < readyAfter[0]!, `sooner than it booted: ${readyAfter.join(', ')} s`);
+    t.match(told, /it is suspended; by the hypervisor's own saving/);
+    t.match(told, /brought back on kvm1; by the hypervisor's own saving/);
+    t.equal((told.match(/made and started/g) ?? []).length, 1, 'it booted once, when it was made');
+    await until('the pool is full again', () => restingOf().length === 2);
+    saving.fails.restore = 'its image is damaged';
+    load = 2;
+    await until('three serve', () => world.group.serving === 3);
+    const third = world.group.members.filter(({ phase }) => phase === 'serving').map(({ vm }) => reasonsOf(vm));
+    t.match((await Promise.all(third)).flat().join('|'), /it could not be brought back \(.*its image is damaged\): it boots/);
+    saving.fails.restore = null;
+    const { spawning } = world.aggregator.service;
+    await spawning.applyTemplate('web', pooled(0), 'test', { dryRun: false, ifVersion: null });
+    await until('the pool is gone', () => world.group.members.every(({ phase }) => phase === 'serving'));
+    t.same(saving.records(), [], 'nothing is remembered as suspended');
+    t.equal(world.remains().length, world.group.members.length);
+    world.kill();
+  },
+);

@@ -15,6 +15,7 @@ import { createPrng } from '../../shared/prng.ts';
 import { createMemoryStateFiles } from '../../simulation/state-files.ts';
 import { SETTINGS } from './agent-world.ts';
 import { IMAGE, POOL } from './made-build.ts';
+import { type SavingMeans, savingMeans } from './saving-means.ts';
 
 export interface BuildingHostOptions {
   name: string;
@@ -24,6 +25,8 @@ export interface BuildingHostOptions {
   builder: Pick<SimulatedBuilderOptions, 'behaviour'> & Partial<SimulatedBuilderOptions>;
   /** Why a guest does not answer its host's probe; null = it does. */
   unreached?: () => string | null;
+  /** It suspends VMs, by its hypervisor's own saving. */
+  suspends?: boolean;
   log: (line: string) => void;
 }
 
@@ -32,9 +35,19 @@ export interface BuildingHost {
   hypervisor: SimulatedHypervisor;
   builder: SimulatedBuilder;
   agent: ReturnType<typeof createHostAgent>;
+  saving: SavingMeans;
 }
 
-export function buildingHost({ name, clock, connect, addresses, builder: given, unreached, log }: BuildingHostOptions): BuildingHost {
+export function buildingHost({
+  name,
+  clock,
+  connect,
+  addresses,
+  builder: given,
+  unreached,
+  suspends = false,
+  log,
+}: BuildingHostOptions): BuildingHost {
   const hypervisor = createSimulatedHypervisor({ clock, name, cpuCores: 8, memoryMiB: 8192, vms: [] });
   const builder = createSimulatedBuilder({
     ...{ clock, hypervisor, pools: [{ name: POOL, freeMiB: 10_000, images: [IMAGE] }], shutdownMs: () => 1000 },
@@ -49,7 +62,9 @@ export function buildingHost({ name, clock, connect, addresses, builder: given, 
       return reading({ 'host_memory.availableMiB': availableMiB, 'host_memory.totalMiB': totalMiB });
     },
   };
+  const saving = savingMeans(hypervisor);
   const agent = createHostAgent({
+    ...(suspends ? { suspend: saving.means } : {}),
     ...{ hypervisor, clock, prng: createPrng(2).stream(name), connect, ...(addresses ? { addresses } : {}) },
     openChannel: () => ({ close: () => {} }),
     channelName: 'org.headroom.agent.0',
@@ -68,5 +83,5 @@ export function buildingHost({ name, clock, connect, addresses, builder: given, 
       ask: async (own) => (own.length === 0 ? 'no address yet' : (unreached?.() ?? null)),
     },
   });
-  return { name, hypervisor, builder, agent };
+  return { name, hypervisor, builder, agent, saving };
 }

@@ -26,6 +26,7 @@ const member: GroupMemberView = {
     failed: false,
     handed: false,
     spare: false,
+    suspended: false,
   },
 };
 

@@ -26,6 +26,8 @@ export interface SpawnStageOptions {
   seasonsMs: number[];
   /** A guest is taken as booted after it. */
   bootDeadlineSeconds: number;
+  /** Hosts keep snapshots: guests may be suspended. */
+  suspends?: boolean;
 }
 
 export class SpawnStage {
@@ -35,12 +37,14 @@ export class SpawnStage {
   readonly #libvirtd: PrivateLibvirtd;
   readonly #port: number;
   readonly #bootDeadlineSeconds: number;
+  readonly #suspends: boolean;
 
   constructor(folder: string, libvirtd: PrivateLibvirtd, ports: { stack: number; balancer: number }, options: SpawnStageOptions) {
     this.folder = folder;
     this.#libvirtd = libvirtd;
     this.#port = ports.balancer;
     this.#bootDeadlineSeconds = options.bootDeadlineSeconds;
+    this.#suspends = options.suspends ?? false;
     this.balancer = new LoadBalancer(ports.balancer, options.load);
     const policy = {
       version: 1,
@@ -63,13 +67,13 @@ export class SpawnStage {
   }
 
   /** A template of the tiny guest; `obeys`: it shuts down when asked. */
-  async template(name: string, obeys: boolean): Promise<void> {
+  async template(name: string, obeys: boolean, warmPool = 0): Promise<void> {
     const { kernel, initrd } = tinyGuestImage();
     const commandLine = `console=ttyS0 quiet panic=-1 headroom.balancer=${this.#port}${obeys ? ' headroom.qga' : ''}`;
     const template = {
       ...{ version: 1, name, image: { pool: POOL, volume: IMAGE }, domainType: 'qemu', vcpus: 1, memoryMiB: 96 },
       ...{ boot: { kernel, initrd, commandLine }, seed: { cloudInit: { userData: '#cloud-config\n{}\n' } }, networks: [{ user: true }] },
-      ready: { probe: 'booted', within: '3m' },
+      ...{ ready: { probe: 'booted', within: '3m' }, warmPool },
     };
     await this.ask('PUT', `/v1/templates/${name}`, JSON.stringify(template), 'application/yaml');
   }
@@ -77,8 +81,10 @@ export class SpawnStage {
   startAgent(): void {
     const { kernel } = tinyGuestImage();
     const builds = ['--build-pool', POOL, '--build-network', 'user', '--build-boot-folder', dirname(kernel)];
+    const snapshots = ['--snapshot-dir', join(this.folder, 'snapshots'), '--snapshot-ram-dir', join(this.folder, 'ram')];
     this.stack.startAgent([
       ...builds,
+      ...(this.#suspends ? snapshots : []),
       '--memory-reserve-mib',
       '0',
       '--inventory-seconds',

@@ -26,6 +26,7 @@ import { NodeClock, SimulatedTime } from '../../simulation/clock.ts';
 import { type Life, mortal } from '../../simulation/life.ts';
 import { buildingHost } from './building-host.ts';
 import { IMAGE, POOL } from './made-build.ts';
+import type { SavingMeans } from './saving-means.ts';
 
 export const STEP_MS = 5000;
 /** A season short enough to be seen several times. */
@@ -57,6 +58,8 @@ export interface SpawnWorldOptions {
   fault?: (host: string, call: keyof VmBuilder) => void;
   /** Which aggregator's a host is; absent: all are of the one whose door is open. Then aggregators see only their own, and ask each other. */
   seatOf?: (host: string) => number;
+  /** Hosts suspend VMs, by their hypervisors' own saving. */
+  suspends?: boolean;
   /** Why a guest does not answer its host's probe; null or absent = it does. */
   unreached?: () => string | null;
 }
@@ -82,6 +85,7 @@ interface WorldHost {
   name: string;
   hypervisor: SimulatedHypervisor;
   builder: SimulatedBuilder;
+  saving: SavingMeans;
   network: ReturnType<typeof createSimulatedNetwork>;
 }
 
@@ -250,7 +254,7 @@ export class SpawnWorld {
 
   #addHost(name: string): void {
     const clock = new NodeClock(this.time);
-    const { load = () => 0, pool = {}, poolOf = () => ({}), shutdownMs = 1000, fault, unreached } = this.#options;
+    const { load = () => 0, pool = {}, poolOf = () => ({}), shutdownMs = 1000, fault, unreached, suspends = false } = this.#options;
     const network = createSimulatedNetwork({ clock, name, maxBytes: FRAME_BYTES_MAX });
     network.onConnection((transport) => {
       const { seatOf } = this.#options;
@@ -258,8 +262,8 @@ export class SpawnWorld {
       if (this.alive && seat !== undefined) seat.aggregator.accept(transport);
       else transport.close('nobody is here');
     });
-    const { hypervisor, builder, agent } = buildingHost({
-      ...{ name, clock, connect: network.connect, log: (line) => void this.log.push(line), ...(unreached ? { unreached } : {}) },
+    const { hypervisor, builder, saving, agent } = buildingHost({
+      ...{ name, suspends, clock, connect: network.connect, log: (line) => void this.log.push(line), ...(unreached ? { unreached } : {}) },
       builder: {
         pools: [{ name: POOL, freeMiB: 10_000, images: [IMAGE], ...pool, ...poolOf(name) }],
         behaviour: () => ({
@@ -271,7 +275,7 @@ export class SpawnWorld {
         ...(fault === undefined ? {} : { fault: (call) => fault(name, call) }),
       },
     });
-    this.hosts.push({ name, hypervisor, builder, network });
+    this.hosts.push({ name, hypervisor, builder, saving, network });
     void agent.start();
   }
 }

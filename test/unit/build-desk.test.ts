@@ -11,7 +11,8 @@ import { imageLeadsOutside, leadsOutside } from '../../agent/actuators/build-con
 import type { BuildAsked, BuildLimits, BuildResult } from '../../agent/core/build-guard.ts';
 import { createSimulatedHypervisor, type SimulatedHypervisor } from '../../agent/hypervisor/simulated.ts';
 import { createSimulatedBuilder, type SimulatedBuilder } from '../../agent/hypervisor/simulated-builder.ts';
-import { BuildDesk } from '../../agent/loops/build-desk.ts';
+import { BuildDesk, type MemberRest } from '../../agent/loops/build-desk.ts';
+import { HeadroomError } from '../../shared/errors.ts';
 import { type VmId, vmId } from '../../shared/ids.ts';
 import { createLogger } from '../../shared/log.ts';
 import { createPrng } from '../../shared/prng.ts';
@@ -32,12 +33,14 @@ interface World {
   served: VmId[];
   hypervisor: SimulatedHypervisor;
   names: Map<VmId, string>;
-  state: { epoch: number; killed: string | null; path: string | null; unreached: string | null };
+  state: { epoch: number; killed: string | null; path: string | null; unreached: string | null; cannotResume: string | null };
+  /** What was asked of whatever suspends VMs. */
+  rested: string[];
   /** Sends it and answers what came back for it, newest last. */
   ask(asked: BuildAsked, afterMs?: number): Promise<BuildResult[]>;
 }
 
-function desk(limits: BuildLimits = LIMITS): World {
+function desk(limits: BuildLimits = LIMITS, restful = true): World {
   const time = new SimulatedTime(createPrng(1), Date.UTC(2026, 0, 5));
   const clock = new NodeClock(time);
   const hypervisor = createSimulatedHypervisor({ clock, cpuCores: 8, memoryMiB: 8192, vms: [] });
@@ -48,7 +51,7 @@ function desk(limits: BuildLimits = LIMITS): World {
     addresses: () => ['192.168.122.20'],
     fault: (call) => void calls.push(call),
   });
-  const state: World['state'] = { epoch: 5, killed: null, path: null, unreached: null };
+  const state: World['state'] = { epoch: 5, killed: null, path: null, unreached: null, cannotResume: null };
   const served: VmId[] = [];
   const names = new Map<VmId, string>();
   const sent: BuildResult[] = [];
@@ -56,6 +59,21 @@ function desk(limits: BuildLimits = LIMITS): World {
   const volume: SimulatedBuilder['volume'] = async (pool, name) => {
     const found = await builder.volume(pool, name);
     return found === null || state.path === null ? found : { ...found, path: state.path };
+  };
+  const rested: string[] = [];
+  const rest: MemberRest = {
+    async suspend(vm) {
+      rested.push('suspend');
+      hypervisor.setPower(vm, 'shutoff');
+      return 'by the hypervisor';
+    },
+    async resume(vm) {
+      rested.push('resume');
+      if (state.cannotResume !== null) throw new HeadroomError('STORE_CORRUPT', state.cannotResume);
+      hypervisor.setPower(vm, 'running');
+      return '';
+    },
+    giveUp: async () => void rested.push('give up'),
   };
   const made = new BuildDesk({
     ...{ clock, builder: { ...builder, volume }, places: { ...builder.places, imageLeadsOutside, leadsOutside }, limits },
@@ -66,6 +84,7 @@ function desk(limits: BuildLimits = LIMITS): World {
     changed: () => undefined,
     serves: (vm) => void served.push(vm),
     nameOf: (vm) => names.get(vm) ?? null,
+    rest: restful ? rest : null,
     ask: async (addresses) => (addresses.length > 0 ? state.unreached : 'no address yet'),
   });
   const ask: World['ask'] = async (asked, afterMs = 0) => {
@@ -75,7 +94,7 @@ function desk(limits: BuildLimits = LIMITS): World {
     await made.idle();
     return sent.slice(before);
   };
-  return { hypervisor, builder, calls, logs, served, names, state, ask };
+  return { hypervisor, builder, calls, logs, served, names, state, rested, ask };
 }
 
 function order(build: VmBuild, change: Partial<BuildAsked> = {}, vm: VmId = VM): BuildAsked {
@@ -238,3 +257,32 @@ t.test('links and layers that lead out of the pool are refused', async (t) => {
   t.same(builder.remains(), []);
   t.match(await ask(order(booting(kernel, kernel), { orderId: '4' })), [{ outcome: 'applied' }]);
 });
+
+t.test(
+  'suspended and brought back: only what was made here, only where the host suspends, and given up before it boots or goes',
+  async (t) => {
+    const { ask, builder, rested, state } = desk();
+    const asked = (generation: number, action: 'suspend' | 'resume') =>
+      ask(order(madeBuild(), { pair: { epoch: 5, generation }, order: { action, vm: VM } }));
+    t.match(await asked(1, 'suspend'), refusedBy('PERMISSION', /not made by Headroom/));
+    await ask(order(madeBuild(), { pair: { epoch: 5, generation: 2 } }));
+    t.same(rested, [], 'nothing of one that is made anew is given up');
+    t.match(await asked(3, 'suspend'), [{ outcome: 'applied', action: 'suspend', reason: 'by the hypervisor' }]);
+    t.match(await asked(3, 'suspend'), [{ outcome: 'applied' }], 'answered again');
+    state.cannotResume = 'chunk 7 is not what was written';
+    t.match(await asked(4, 'resume'), [{ outcome: 'failed', code: 'STORE_CORRUPT', reason: /chunk 7/ }]);
+    t.equal(await builder.power(VM), 'shutoff');
+    state.cannotResume = null;
+    t.match(await asked(4, 'resume'), [{ outcome: 'applied' }], 'tried again: what stood in the way may be gone');
+    t.same(rested, ['suspend', 'resume', 'resume']);
+    await ask(order(madeBuild(), { pair: { epoch: 5, generation: 5 } }));
+    const gone = { action: 'remove', vm: VM, pool: POOL, keepDisk: false } as const;
+    await ask(order(madeBuild(), { pair: { epoch: 5, generation: 6 }, order: gone }));
+    t.same(rested.slice(3), ['give up', 'give up']);
+    const bare = desk(LIMITS, false);
+    await bare.ask(order(madeBuild()));
+    const suspend = { pair: { epoch: 5, generation: 2 }, order: { action: 'suspend', vm: VM } } as const;
+    t.match(await bare.ask(order(madeBuild(), suspend)), refusedBy('PERMISSION', /snapshotDir/));
+    t.equal(await bare.builder.power(VM), 'running');
+  },
+);

@@ -26,6 +26,8 @@ const TERMS: SpawnTerms = {
   ignores: 'force',
   undoMs: 600_000,
   pooled: false,
+  suspends: false,
+  cannotSuspend: '',
   hostLostMs: 120_000,
   retryMs: 5000,
 };
@@ -201,3 +203,42 @@ t.test('whatever is seen: never ended by force early, never forgotten without it
   );
   t.pass('held');
 });
+
+t.test(
+  'for the warm pool: suspended instead of shut down, brought back instead of booted, and by shutting down and booting where that fails',
+  async (t) => {
+    const suspends = { suspends: true, pooled: true };
+    const spare = next(inPhase('booting', { spare: true }), { state: 'ready', ready: true }, 1000, suspends).record!;
+    t.match(spare, { phase: 'stopping', rest: 'suspending' });
+    t.match(next(spare, { state: 'ready' }, 0, suspends), { order: 'suspend' });
+    t.match(
+      next(spare, { state: 'stopped' }, 5000, suspends),
+      { record: { phase: 'stopping' }, order: 'suspend' },
+      'that it stands says nothing',
+    );
+    const byLibvirt = { outcome: 'applied', reason: 'by libvirt' } as const;
+    const kept = next(spare, { answer: byLibvirt }, 5000, suspends);
+    t.match(kept, { record: { phase: 'stopped', rest: 'suspended' }, told: 'it is suspended; by libvirt' });
+    t.equal(next(kept.record!, {}, 10 * 600_000, suspends).record!.phase, 'stopped', 'as long as the pool keeps it');
+    const called = callBack(kept.record!, 'more are wanted', START)!;
+    t.match(called, { phase: 'building', rest: 'suspended', warm: true, spare: false });
+    t.match(next(called, {}, 0), { order: 'resume' });
+    const back = next(called, { answer: APPLIED }, 1000);
+    t.match(back, { record: { phase: 'booting' }, told: 'brought back on kvm1' });
+    t.equal(back.record!.rest, undefined);
+    t.match(next(back.record!, { state: 'ready', ready: true }), { record: { phase: 'serving' } });
+    const refused = { outcome: 'failed', reason: 'chunk 7 is broken' } as const;
+    const boots = next(called, { answer: refused }, 1000);
+    t.match(boots, { record: { phase: 'building', failed: false }, told: 'it could not be brought back (chunk 7 is broken): it boots' });
+    t.match(next(boots.record!, {}, 0), { order: 'build' });
+    t.match(next(next(called, {}, 300_000).record!, {}, 0), { order: 'build' }, 'nor is it waited for without end');
+    const shutDown = next(spare, { answer: { outcome: 'refused', reason: 'no room' } }, 1000, suspends);
+    t.match(shutDown, { record: { phase: 'stopping' }, told: 'it could not be suspended (no room): it is shut down' });
+    t.match(next(shutDown.record!, { state: 'ready' }, 0, suspends), { order: 'stop' });
+    t.match(next(next(spare, {}, 300_000, suspends).record!, {}, 0, suspends), { order: 'stop' });
+    const cannot = { cannotSuspend: 'host kvm1 suspends no VMs' };
+    const drained = next(inPhase('draining'), { drained: true }, 1000, cannot);
+    t.match(drained, { told: 'nothing uses it any more; host kvm1 suspends no VMs: it is shut down' });
+    t.equal(drained.record!.rest, undefined);
+  },
+);

@@ -21,12 +21,16 @@ const COLUMNS: readonly Column<GroupAnswer>[] = [
 ];
 
 type Member = GroupAnswer['members'][number];
+const phaseText = ({ phase, failed, spare, suspended }: Member): string => {
+  const about = [failed ? 'failed' : spare ? 'spare' : '', suspended ? 'suspended' : ''].filter(Boolean);
+  return about.length === 0 ? phase : `${phase} (${about.join(', ')})`;
+};
 const MEMBERS: readonly Column<Member>[] = [
   { title: 'VM', text: ({ name }) => name },
   { title: 'ID', text: ({ vm }) => vm },
   { title: 'HOST', text: ({ host }) => host },
   { title: 'TEMPLATE', text: ({ template }) => template },
-  { title: 'PHASE', text: ({ phase, failed, spare }) => (failed ? `${phase} (failed)` : spare ? `${phase} (spare)` : phase) },
+  { title: 'PHASE', text: phaseText },
   { title: 'SINCE', text: ({ sinceMs }) => utc(sinceMs) },
   { title: 'WHY', text: ({ reason }) => reason },
 ];

@@ -9,6 +9,9 @@ export type GroupMode = (typeof GROUP_MODES)[number];
 export const GROUP_RESOURCES = ['cpu', 'memory', 'network'] as const;
 export type GroupResource = (typeof GROUP_RESOURCES)[number];
 
+export const WARM_BY = ['boot', 'resume'] as const;
+export type WarmBy = (typeof WARM_BY)[number];
+
 export interface GroupPolicy {
   name: string;
   mode: GroupMode;
@@ -36,6 +39,8 @@ export interface GroupPolicy {
   undoMs: number;
   /** What becomes of its disk then. */
   storage: 'delete' | 'keep';
+  /** What the warm pool keeps: VMs that are shut down and boot, or suspended ones that are brought back. */
+  warmBy: WarmBy;
   /** VMs that Headroom did not make and that serve with it: counted, and never ended. */
   match: object | null;
   matches: (vm: Pick<VmSnapshot, 'id' | 'name' | 'host' | 'labels'>) => boolean;

@@ -5,7 +5,7 @@
 import Type from 'typebox';
 import { PLAIN_NAME_PATTERN } from '../../../shared/vm-build.ts';
 import { DURATION_PATTERN, parseDuration } from './durations.ts';
-import { GROUP_MODES, GROUP_RESOURCES, type GroupPolicies, type GroupPolicy } from './group-policy.ts';
+import { GROUP_MODES, GROUP_RESOURCES, type GroupPolicies, type GroupPolicy, WARM_BY } from './group-policy.ts';
 import { compileSelector } from './policy-match.ts';
 import type { PolicyDocument } from './policy-schema.ts';
 
@@ -43,6 +43,7 @@ export const groupSection = <S extends Type.TSchema>(selector: S) =>
       ignores: Type.Optional(Type.Enum(['force', 'leave'] as const, { description: 'force or leave' })),
       undo: Type.Optional(duration),
       storage: Type.Optional(Type.Enum(['delete', 'keep'] as const, { description: 'delete or keep' })),
+      warmBy: Type.Optional(Type.Enum(WARM_BY, { description: `one of ${WARM_BY.join(', ')}` })),
     },
     closed,
   );
@@ -64,6 +65,7 @@ const DEFAULTS = {
   ignores: 'force',
   undo: '10m',
   storage: 'delete',
+  warmBy: 'boot',
 } as const;
 
 /** What the schema cannot say, with the field it is about; null = nothing is wrong. */
@@ -90,9 +92,9 @@ export function groupPolicies(sections: readonly GroupSection[] | undefined, spa
 
 function groupOf(section: GroupSection): GroupPolicy {
   const { name, template, min, max, target, match, ...rest } = section;
-  const { mode, shortfallBudget, perHost, perHour, idleFor, drain, grace, ignores, undo, storage } = { ...DEFAULTS, ...rest };
+  const { mode, shortfallBudget, perHost, perHour, idleFor, drain, grace, ignores, undo, storage, warmBy } = { ...DEFAULTS, ...rest };
   return {
-    ...{ name, template, mode, least: min, most: max, target, shortfallBudget, perHost, perHour, ignores, storage },
+    ...{ name, template, mode, least: min, most: max, target, shortfallBudget, perHost, perHour, ignores, storage, warmBy },
     ...{ idleMs: parseDuration(idleFor), drainMs: parseDuration(drain), graceMs: parseDuration(grace), undoMs: parseDuration(undo) },
     match: match ?? null,
     matches: match === undefined ? () => false : compileSelector(match),

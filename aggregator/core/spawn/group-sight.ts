@@ -20,6 +20,8 @@ export interface SightHost {
   makesVms: boolean;
   takesVms: boolean;
   probes: boolean;
+  /** It suspends VMs it made, and brings them back; an aggregator of an older release does not say. */
+  suspends?: boolean;
   /** By the sums that hold for every other growth. Orders under way are not in it. */
   freeMemoryMiB: number;
   /** Capacity times the policy's overcommitment, less the reserve, less what its VMs will want. Orders under way are not in it. */
@@ -64,6 +66,7 @@ export interface SightGround {
   makesVms: (host: HostId) => boolean;
   takesVms: (host: HostId) => boolean;
   probes: (host: HostId) => boolean;
+  suspends: (host: HostId) => boolean;
   guestAgent: (vm: VmId) => boolean;
   step: (vm: VmId) => MemberDemand | null;
 }
@@ -80,12 +83,13 @@ export function sightOf(ground: SightGround): SightPart {
 }
 
 function hostSight(host: HostSnapshot, vms: readonly VmSnapshot[], ground: SightGround): SightHost {
-  const { policy, asked, peakCores, makesVms, takesVms, probes } = ground;
+  const { policy, asked, peakCores, makesVms, takesVms, probes, suspends } = ground;
   const { id, connected } = host;
   const up = vms.filter(({ state }) => state !== 'stopped' && state !== 'error');
   const sizes = up.reduce((sum, { vcpus }) => sum + vcpus, 0);
   return {
     ...{ id, connected, barred: barredBy(host, ground), makesVms: makesVms(id), takesVms: takesVms(id), probes: probes(id) },
+    suspends: suspends(id),
     freeMemoryMiB: new MemoryRoom(host, vms, policy).leftMiB,
     freeCores: host.cpuCores * policy.cpuOvercommit - policy.reserve.cpuCores - (peakCores(id) ?? sizes),
     running: up.flatMap((vm) => (asked.has(vm.id) ? [vm.id] : [])),

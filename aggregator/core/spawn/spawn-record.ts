@@ -44,6 +44,8 @@ export interface SpawnRecord {
   spare: boolean;
   /** It never came to serve, or was lost: told apart from one that did its work. */
   failed: boolean;
+  /** For the warm pool it is being suspended, or was; absent = it is shut down and boots. */
+  rest?: 'suspending' | 'suspended';
 }
 
 /** What a group's policy says of the lives of its VMs. */
@@ -61,6 +63,10 @@ export interface SpawnTerms {
   undoMs: number;
   /** The warm pool keeps it while it is stopped. */
   pooled: boolean;
+  /** On its way into the warm pool it is suspended. */
+  suspends: boolean;
+  /** Why it is not, where the policy asks for it; empty = it is, or nobody asks. */
+  cannotSuspend: string;
   /** A host that is away so long has lost what was being made there. */
   hostLostMs: number;
   /** An order that was not answered is sent again after so long. */
@@ -84,7 +90,7 @@ export interface SpawnSeen {
   drained: boolean;
 }
 
-export type SpawnOrder = 'build' | 'probe' | 'stop' | 'end' | 'remove';
+export type SpawnOrder = 'build' | 'probe' | 'stop' | 'end' | 'remove' | 'suspend' | 'resume';
 
 export interface SpawnNext {
   /** Null: nothing of it is left. */
@@ -131,7 +137,7 @@ export function giveBack(record: SpawnRecord, reason: string, nowMs: number): Sp
 /** Called back while it drains or is stopped; null: it is too late. */
 export function callBack(record: SpawnRecord, reason: string, nowMs: number): SpawnRecord | null {
   if (record.phase === 'draining') return to(record, 'serving', reason, nowMs);
-  // Its order to build starts what is there.
+  // Its order to build starts what is there; one that was suspended is brought back.
   if (record.phase !== 'stopped') return null;
   return { ...to(record, 'building', reason, nowMs), orderedAtMs: nowMs, warm: true, spare: false };
 }
@@ -153,6 +159,19 @@ const moved = ({ record, nowMs }: Look, phase: SpawnPhase, reason: string): Spaw
   told: reason,
 });
 
+/** Suspended where the warm pool keeps it so, else asked to shut down. */
+function goes(look: Look, reason: string): SpawnNext {
+  const { suspends, cannotSuspend } = look.terms;
+  const next = moved(look, 'stopping', cannotSuspend === '' ? reason : `${reason}; ${cannotSuspend}: it is shut down`);
+  return suspends && next.record !== null ? { ...next, record: { ...next.record, rest: 'suspending' } } : next;
+}
+
+/** From here on as one that is shut down, and boots. */
+const byBoot = (look: Look, phase: SpawnPhase, reason: string): SpawnNext => {
+  const { rest: _, ...record } = look.record;
+  return moved({ ...look, record }, phase, reason);
+};
+
 const failed = ({ record, nowMs }: Look, reason: string): SpawnNext => ({
   record: { ...to(record, 'removing', reason, nowMs), failed: true },
   order: null,
@@ -173,6 +192,7 @@ const inPhaseMs = ({ record, nowMs }: Look): number => nowMs - record.sinceMs;
 
 function building(look: Look): SpawnNext {
   const { record, seen, terms } = look;
+  if (record.rest === 'suspended') return comingBack(look);
   if (seen.answer?.outcome === 'applied')
     return moved(look, 'booting', `${record.handed ? 'handed over' : 'made and started'} on ${record.host}`);
   if (seen.answer !== null) return failed(look, `it could not be made on ${record.host}: ${seen.answer.reason}`);
@@ -181,10 +201,23 @@ function building(look: Look): SpawnNext {
   return asks(look, 'build');
 }
 
+function comingBack(look: Look): SpawnNext {
+  const { record, seen, terms } = look;
+  const { answer } = seen;
+  if (answer?.outcome === 'applied') return byBoot(look, 'booting', `brought back on ${record.host}${instead(answer.reason)}`);
+  if (answer !== null) return byBoot(look, 'building', `it could not be brought back (${answer.reason}): it boots`);
+  if (hostLost(look)) return failed(look, `host ${record.host} went away while it was being brought back`);
+  if (inPhaseMs(look) >= terms.readyWithinMs)
+    return byBoot(look, 'building', `it was not brought back within ${seconds(terms.readyWithinMs)}: it boots`);
+  return asks(look, 'resume');
+}
+
 function booting(look: Look): SpawnNext {
   const { record, seen, terms, nowMs } = look;
   if (seen.ready && seen.state === 'ready')
-    return moved(look, record.spare ? 'stopping' : 'serving', readyIn(nowMs - record.orderedAtMs, record));
+    return record.spare
+      ? goes(look, readyIn(nowMs - record.orderedAtMs, record))
+      : moved(look, 'serving', readyIn(nowMs - record.orderedAtMs, record));
   const stopped = seen.state === 'stopped' && inPhaseMs(look) >= STOPPED_BELIEVED_MS;
   if (stopped || seen.state === 'error') return failed(look, 'it stopped before it was ready');
   if (hostLost(look)) return failed(look, `host ${record.host} went away while it was booting`);
@@ -202,13 +235,28 @@ function serving(look: Look): SpawnNext {
 
 function draining(look: Look): SpawnNext {
   const { seen, terms } = look;
-  if (seen.drained) return moved(look, 'stopping', 'nothing uses it any more');
-  if (inPhaseMs(look) >= terms.drainMs) return moved(look, 'stopping', `${seconds(terms.drainMs)} to leave it are over`);
+  if (seen.drained) return goes(look, 'nothing uses it any more');
+  if (inPhaseMs(look) >= terms.drainMs) return goes(look, `${seconds(terms.drainMs)} to leave it are over`);
   return stays(look);
+}
+
+/** The guest's memory is written meanwhile: that it stands is no sign of its end. */
+function suspending(look: Look): SpawnNext {
+  const { record, seen, terms, nowMs } = look;
+  const { answer } = seen;
+  if (answer?.outcome === 'applied') {
+    const reason = `it is suspended${instead(answer.reason)}`;
+    return { record: { ...to(record, 'stopped', reason, nowMs), rest: 'suspended' }, order: null, told: reason };
+  }
+  if (answer !== null) return byBoot(look, 'stopping', `it could not be suspended (${answer.reason}): it is shut down`);
+  if (inPhaseMs(look) >= terms.readyWithinMs)
+    return byBoot(look, 'stopping', `it was not suspended within ${seconds(terms.readyWithinMs)}: it is shut down`);
+  return asks(look, 'suspend');
 }
 
 function stopping(look: Look): SpawnNext {
   const { record, seen, terms } = look;
+  if (record.rest === 'suspending') return suspending(look);
   if (seen.state === 'stopped' || seen.state === 'error') return moved(look, 'stopped', 'it has shut down');
   if (inPhaseMs(look) < terms.graceMs) return asks(look, 'stop');
   // Nobody uses what was only made to be kept.
@@ -234,5 +282,6 @@ function removing(look: Look): SpawnNext {
 
 const readyIn = (ms: number, { spare }: SpawnRecord): string =>
   `ready ${seconds(ms)} after it was ordered${spare ? '; kept for the next rise' : ''}`;
+const instead = (reason: string): string => (reason === '' ? '' : `; ${reason}`);
 const unreached = ({ unreached: reason }: SpawnSeen): string => (reason === null ? '' : `: ${reason}`);
 const seconds = (ms: number): string => `${Math.round(ms / 1000)} s`;

@@ -15,6 +15,7 @@ const Member = Type.Object({
   failed: Type.Boolean({ description: 'It never came to serve, or was lost' }),
   handed: Type.Boolean({ description: 'Made by others and handed over: stopped and started, never removed' }),
   spare: Type.Boolean({ description: 'Made for the warm pool' }),
+  suspended: Type.Boolean({ description: 'Kept suspended by the warm pool: it is brought back instead of booted' }),
 });
 
 export const GroupSchema = Type.Object(
