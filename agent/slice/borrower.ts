@@ -4,7 +4,7 @@
  * first; started again, it goes on with the disk that is there, or clears away what is left of it.
  */
 
-import { rm } from 'node:fs/promises';
+import { chmod, chown, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { type Clock, sleep, type Timer } from '../../shared/clock.ts';
 import { errorText, HeadroomError } from '../../shared/errors.ts';
@@ -20,6 +20,8 @@ import { Mirror } from './mirror.ts';
 import { borrowedName, readState, removeState, startTicks, writeState } from './state-files.ts';
 
 const MIB = 1024 * 1024;
+/** Of the socket: what is read there is a guest's memory. */
+const GROUP_TOO = 0o660;
 const ASK_MS = 1000;
 const TELL_MS = 2000;
 const WATCH_MS = 1000;
@@ -38,6 +40,8 @@ export interface BorrowerOptions {
   stateFolder: string;
   store: string;
   socket: string;
+  /** Number of the group that may use the socket; null = as it is made. */
+  socketGroupId: number | null;
   deadlineMs: number;
   clock: Clock;
   log: Logger;
@@ -131,7 +135,7 @@ class RunningBorrower implements Borrower {
   }
 
   async #serve(): Promise<void> {
-    const { socket: path, sizeMiB } = this.#options;
+    const { socket: path, socketGroupId, sizeMiB } = this.#options;
     await rm(path, { force: true });
     const server = createServer((socket) => {
       this.#sockets.add(socket);
@@ -146,6 +150,9 @@ class RunningBorrower implements Borrower {
       server.once('error', reject);
       server.listen(path, resolve);
     });
+    if (socketGroupId === null) return;
+    await chown(path, process.getuid!(), socketGroupId);
+    await chmod(path, GROUP_TOO);
   }
 
   async #respond(request: NbdRequest, data: Buffer): Promise<readonly Buffer[]> {

@@ -102,6 +102,7 @@ async function borrow(args: readonly string[]): Promise<number> {
     stateFolder: config.stateDir,
     store: storePath(resolve(config.store), vm),
     socket: join(resolve(config.stateDir), `${vm}.sock`),
+    socketGroupId: config.socketGroup === null ? null : groupIdIn(readText('/etc/group'), config.socketGroup),
     onOver: () => over.resolve(0),
   });
   return Promise.race([over.promise, untilStopped(log, () => borrower.stop())]);
@@ -121,6 +122,13 @@ async function giveBack(args: readonly string[]): Promise<number> {
 
 const disksOf = (uri: string): SliceDisks => createLibvirtSliceDisks({ uri, clock: systemClock, prng: createPrng(randomSeed()) });
 
+/** `groups`: as /etc/group holds them. Throws CONFIG_INVALID. */
+function groupIdIn(groups: string, name: string): number {
+  const line = groups.split('\n').find((each) => each.startsWith(`${name}:`));
+  if (line === undefined) throw new HeadroomError('CONFIG_INVALID', `socketGroup = "${name}": /etc/group has no such group`);
+  return Number(line.split(':')[2]);
+}
+
 function given(value: string | null, what: string): string {
   if (value === null) throw new HeadroomError('USAGE', `${what} is missing`);
   return value;
@@ -130,6 +138,7 @@ function help(name: string | undefined): string {
   const command = name === undefined ? undefined : COMMANDS[name];
   if (command) return `headroom-slice ${name}: ${command.help}\n\n${optionHelp(command.options)}`;
   const rows = Object.entries(COMMANDS).map(([key, { help: words }]) => `  ${key.padEnd(10)}${words}`);
+  rows.push('  version   the version');
   return [`headroom-slice ${VERSION}: memory of one host for a VM of another.`, '', ...rows, '', 'COMMAND --help lists its options.'].join(
     '\n',
   );
@@ -138,6 +147,10 @@ function help(name: string | undefined): string {
 async function run([name = 'help', ...rest]: readonly string[]): Promise<number> {
   if (name === 'help' || name === '--help' || rest.includes('--help')) {
     console.log(help(name === 'help' ? rest[0] : name));
+    return 0;
+  }
+  if (name === 'version' || name === '--version') {
+    console.log(VERSION);
     return 0;
   }
   const command = COMMANDS[name];

@@ -36,6 +36,12 @@ export const BORROW_OPTIONS = {
   sizeMiB: SIZE,
   from: { kind: text, default: '127.0.0.1:7410', value: 'HOST:PORT', help: 'the lender' },
   ...KEY,
+  socketGroup: {
+    kind: orNull(text),
+    default: null,
+    value: 'GROUP',
+    help: 'group that QEMU runs in, which may use the disk (kvm on Debian); needed where this does not run as root',
+  },
   store: { kind: text, default: '/var/lib/headroom-slice', value: 'DIR', help: 'where the local copy is kept, on a disk of this host' },
   deadlineMs: { kind: number(10, 60_000), default: 500, value: 'N', help: 'a lender that has not answered by then is given up, ms' },
   ...SHARED,

@@ -1,6 +1,7 @@
 /**
  * The agent as one file: everything it needs but Node, and for hosts that keep snapshots a native package beside it. Input: the
  * sources; output: headroom-agent.mjs and what is in it. Fails when anything of the aggregator (console, models, stores) got into it.
+ * Beside it headroom-slice.mjs, a program of its own.
  */
 import { chmodSync, cpSync, globSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -21,6 +22,13 @@ export interface PackagedAgent {
 
 /** Rooms of the repository that have no business in an agent. */
 const FOREIGN = /^(aggregator|simulation|demo|test)\//;
+
+/** Throws ENVIRONMENT when something of another room is among a program's files. */
+function mustBeAgents(inputs: readonly string[], entry: string): void {
+  const foreign = inputs.filter((input) => FOREIGN.test(input));
+  if (foreign.length > 0) throw new HeadroomError('ENVIRONMENT', `an agent's file must not hold ${foreign.join(', ')}`);
+  if (!inputs.includes(entry)) throw new HeadroomError('ENVIRONMENT', `the bundle lists no ${entry}: nothing was looked at`);
+}
 
 /**
  * Node's own modules are asked for when the code that needs them runs: an `import` would load all of them at the start, and
@@ -119,9 +127,18 @@ export async function packageAgent(directory: string, version: string | null = n
   writeFileSync(path, `${lean.outputFiles[0]!.text}\n${PACKED_MARK}${packed}*/\n`);
   const leanInputs = Object.keys(lean.metafile.inputs);
   const inputs = [...new Set([...leanInputs, ...Object.keys(programs.metafile.inputs)])];
-  const foreign = inputs.filter((input) => FOREIGN.test(input));
-  if (foreign.length > 0) throw new HeadroomError('ENVIRONMENT', `the agent's file must not hold ${foreign.join(', ')}`);
-  if (!inputs.includes('agent/main.ts')) throw new HeadroomError('ENVIRONMENT', 'the bundle lists no agent/main.ts: nothing was looked at');
+  mustBeAgents(inputs, 'agent/main.ts');
   chmodSync(path, 0o755);
   return { path, bytes: statSync(path).size, inputs, leanInputs };
+}
+
+/** Bundles the program that lends and borrows memory into `directory`: one file, too. Answers where it is. */
+export async function packageSlice(directory: string, version: string | null = null): Promise<string> {
+  const entry = 'agent/slice/main.ts';
+  mkdirSync(directory, { recursive: true });
+  const path = join(directory, 'headroom-slice.mjs');
+  const { outputFiles, metafile } = await bundle(entry, 'esm', version === null ? [] : [versioned(version)]);
+  mustBeAgents(Object.keys(metafile.inputs), entry);
+  writeFileSync(path, outputFiles[0]!.text, { mode: 0o755 });
+  return path;
 }

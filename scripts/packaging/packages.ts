@@ -1,11 +1,11 @@
 /**
- * The three packages: host agent, guest agent, aggregator. Input: the sources and the pinned Node; output: a .deb and an archive
+ * The four packages: host agent, guest agent, aggregator, lent memory. Input: the sources and the pinned Node; output: a .deb and an archive
  * each. Every package brings its own Node, so that none depends on what a machine has or on another package's version.
  */
 import { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { addNativePackages, packageAgent } from './agent-bundle.ts';
+import { addNativePackages, packageAgent, packageSlice } from './agent-bundle.ts';
 import { packageAggregator } from './aggregator-bundle.ts';
 import { type BuiltPackage, buildDeb, type DebSource, type Effort } from './deb.ts';
 import { pinnedNode, ROOT } from './release.ts';
@@ -86,11 +86,44 @@ const AGGREGATOR: DebSource = {
   conffiles: ['/etc/headroom/aggregator.yaml'],
 };
 
-const PACKAGES = { [HOST.name]: HOST, [GUEST.name]: GUEST, [AGGREGATOR.name]: AGGREGATOR };
+const SLICE: DebSource = {
+  name: 'headroom-slice',
+  summary: 'Headroom: memory of one host for a VM of another',
+  description: [
+    'Lends memory of this host, or gives a VM of this host memory of another as a disk to swap to, with a local copy that is',
+    'always whole. Installed, nothing runs: an administrator starts what is to be lent and borrowed. It is not removed while a',
+    'VM uses it.',
+  ],
+  depends: [...BASE_DEPENDS, 'util-linux'],
+  home: 'headroom-slice',
+  setup: 'agent/packaging/slice/setup.sh',
+  triggers: ['/usr/sbin/libvirtd', '/usr/sbin/virtqemud'],
+  files: {
+    '/usr/lib/headroom-slice/headroom-slice': { from: 'agent/packaging/slice/headroom-slice.sh' },
+    '/usr/lib/headroom-slice/notify.sh': { from: 'scripts/packaging/notify.sh' },
+    '/usr/lib/systemd/system/headroom-slice-lend.service': { from: 'agent/packaging/slice/headroom-slice-lend.service' },
+    '/usr/lib/systemd/system/headroom-slice-borrow@.service': { from: 'agent/packaging/slice/headroom-slice-borrow@.service' },
+    '/etc/headroom/slice-lend.yaml': { from: 'agent/packaging/slice/slice-lend.yaml' },
+    '/usr/share/doc/headroom-slice/README.md': { from: 'docs/guide/slices.md' },
+  },
+  links: { '/usr/sbin/headroom-slice': '../lib/headroom-slice/headroom-slice' },
+  executable: ['/usr/lib/headroom-slice/headroom-slice'],
+  conffiles: ['/etc/headroom/slice-lend.yaml'],
+};
+
+const PACKAGES = { [HOST.name]: HOST, [GUEST.name]: GUEST, [AGGREGATOR.name]: AGGREGATOR, [SLICE.name]: SLICE };
+
+/** What each package's program is bundled by. */
+const STAGE: Readonly<Record<string, (directory: string, version: string) => Promise<unknown>>> = {
+  [HOST.name]: packageAgent,
+  [GUEST.name]: packageAgent,
+  [AGGREGATOR.name]: packageAggregator,
+  [SLICE.name]: packageSlice,
+};
 
 export interface BuildChoice {
   effort?: Effort;
-  /** Names of packages; absent: all three. */
+  /** Names of packages; absent: all of them. */
   only?: readonly string[];
 }
 
@@ -102,8 +135,7 @@ export async function buildPackages(output: string, version: string, choice: Bui
   try {
     for (const name of only) {
       const staged = join(work, name);
-      if (name === AGGREGATOR.name) await packageAggregator(staged, version);
-      else await packageAgent(staged, version);
+      await STAGE[name]!(staged, version);
       if (name === HOST.name) addNativePackages(staged);
       copyFileSync(node, join(staged, 'node'));
     }

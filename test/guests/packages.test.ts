@@ -36,7 +36,15 @@ const ok = (command: string): string => {
   if (status !== 0) throw new Error(`${command}: ${status}\n${output}`);
   return output;
 };
+/** As its unit starts it: a user of its own, no privilege. */
+const start = (user: string, command: string): ReturnType<typeof root.start> =>
+  root.start([
+    ...['setpriv', '--reuid', user, '--regid', user, '--init-groups', '--no-new-privs', '--bounding-set=-all'],
+    ...command.split(' '),
+  ]);
 const inRoot = (path: string): string => join(root.path, path);
+const USERS = ['headroom-agent', 'headroom-guest', 'headroom-aggregator', 'headroom-slice'];
+const UNITS = ['headroom-agent', 'headroom-guest-agent', 'headroom-aggregator', 'headroom-slice-lend', 'headroom-slice-borrow@'];
 const LIBVIRT = 'test:///default?socket=/run/libvirt/libvirt-sock';
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -49,15 +57,15 @@ async function eventually(what: string, holds: () => boolean): Promise<void> {
 
 t.test('installed: users, units, and nothing that acts', async (t) => {
   ok(`dpkg -i ${built.map(({ deb }) => `/srv/packages/old/${basename(deb)}`).join(' ')}`);
-  for (const user of ['headroom-agent', 'headroom-guest', 'headroom-aggregator']) t.not(ok(`id -u ${user}`).trim(), '0');
+  for (const user of USERS) t.not(ok(`id -u ${user}`).trim(), '0');
   t.match(ok('id -nG headroom-agent'), /libvirt/, 'the host agent may speak to libvirt');
   const wanted = readdirSync(inRoot('/etc/systemd/system/multi-user.target.wants'));
-  for (const unit of ['headroom-agent', 'headroom-guest-agent', 'headroom-aggregator']) t.ok(wanted.includes(`${unit}.service`), unit);
-  const verified = root.run([
-    'systemd-analyze',
-    'verify',
-    ...['headroom-agent', 'headroom-guest-agent', 'headroom-aggregator'].map((unit) => `/usr/lib/systemd/system/${unit}.service`),
-  ]);
+  t.same(
+    wanted.filter((unit) => unit.startsWith('headroom-')).toSorted(),
+    ['headroom-agent.service', 'headroom-aggregator.service', 'headroom-guest-agent.service'],
+    'nothing is lent before somebody says so',
+  );
+  const verified = root.run(['systemd-analyze', 'verify', ...UNITS.map((unit) => `/usr/lib/systemd/system/${unit}.service`)]);
   t.equal(
     verified.output
       .split('\n')
@@ -69,11 +77,14 @@ t.test('installed: users, units, and nothing that acts', async (t) => {
   t.equal(statSync(inRoot('/var/lib/headroom-agent/kill/host')).uid, Number(ok('id -u headroom-agent')), 'its service may read it');
   t.match(ok('headroom version'), /0\.0\.9/, 'the whole command line, where both are installed');
   t.equal(ok('headroom-agent version').trim(), '0.0.9');
-  t.match(ok('dpkg --verify headroom-host-agent headroom-guest-agent headroom-aggregator'), /^$/, 'all files are as packaged');
+  t.match(ok(`dpkg --verify ${built.map(({ name }) => name).join(' ')}`), /^$/, 'all files are as packaged');
 });
 
 t.test('the exposure of the units, as systemd-analyze counts it', async (t) => {
-  const units = { 'headroom-agent': 20, 'headroom-guest-agent': 20, 'headroom-aggregator': 15 };
+  const units = {
+    ...{ 'headroom-agent': 20, 'headroom-guest-agent': 20, 'headroom-aggregator': 15 },
+    ...{ 'headroom-slice-lend': 15, 'headroom-slice-borrow@': 15 },
+  };
   for (const [unit, tenths] of Object.entries(units)) {
     const path = inRoot(`/usr/lib/systemd/system/${unit}.service`);
     const { stdout, status } = spawnSync('systemd-analyze', ['security', '--offline=true', '--no-pager', `--threshold=${tenths}`, path], {
@@ -89,21 +100,9 @@ t.test('the services run as their users; the first look; a host that is seen and
   writeFileSync(inRoot('/etc/headroom/agent.yaml'), `aggregator: ws://127.0.0.1:${port}/v1/agents\nconnect: ${LIBVIRT}\nhost: packaged\n`);
   t.match(ok(`/usr/lib/headroom-agent/headroom look --connect '${LIBVIRT}' --sample-seconds 1`), /test/);
   ok('install -d -o headroom-aggregator /var/lib/headroom-aggregator');
-  const as = (user: string, command: string): ReturnType<typeof root.start> =>
-    root.start([
-      'setpriv',
-      '--reuid',
-      user,
-      '--regid',
-      user,
-      '--init-groups',
-      '--no-new-privs',
-      '--bounding-set=-all',
-      ...command.split(' '),
-    ]);
   const services = [
-    as('headroom-aggregator', '/usr/sbin/headroom-aggregator --config /etc/headroom/aggregator.yaml'),
-    as('headroom-agent', '/usr/sbin/headroom-agent host --config /etc/headroom/agent.yaml'),
+    start('headroom-aggregator', '/usr/sbin/headroom-aggregator --config /etc/headroom/aggregator.yaml'),
+    start('headroom-agent', '/usr/sbin/headroom-agent host --config /etc/headroom/agent.yaml'),
   ];
   const headroom = (command: string): string => ok(`headroom ${command} --url http://127.0.0.1:${port}`);
   const ended = services.map((service) => new Promise<number | null>((resolve) => service.once('exit', resolve)));
@@ -117,6 +116,42 @@ t.test('the services run as their users; the first look; a host that is seen and
   t.match(headroom('status'), /0\.0\.9/);
   for (const service of services) service.kill('SIGTERM');
   t.same(await Promise.all(ended), [0, 0], 'SIGTERM drains both');
+});
+
+t.test('memory is lent by a user of its own; what a VM still swaps to keeps the package', async (t) => {
+  const port = await freePort();
+  const state = '/run/headroom-slice';
+  ok(`install -d -o headroom-slice ${state} && printf %064d 0 > /run/headroom-slice/key`);
+  ok('chown headroom-slice /run/headroom-slice/key && chmod 600 /run/headroom-slice/key');
+  const lend = `sizeMiB: 16\nlisten: 127.0.0.1:${port}\nkey: /run/headroom-slice/key\nreserveMiB: 16\n`;
+  writeFileSync(inRoot('/etc/headroom/slice-lend.yaml'), lend);
+  const lender = start('headroom-slice', '/usr/sbin/headroom-slice lend --config /etc/headroom/slice-lend.yaml');
+  const ended = new Promise<number | null>((resolve) => lender.once('exit', resolve));
+  t.teardown(() => lender.kill('SIGKILL'));
+  const told = inRoot(`${state}/lent-${port}.json`);
+  await eventually('it lends', () => existsSync(told));
+  t.match(JSON.parse(readFileSync(told, 'utf8')), { kind: 'lent', sizeMiB: 16, borrower: null });
+  lender.kill('SIGTERM');
+  t.equal(await ended, 0);
+  const unknown = root.run([
+    'headroom-slice',
+    'borrow',
+    '--vm',
+    TEST_VM,
+    '--key',
+    '/run/headroom-slice/key',
+    '--socket-group',
+    'nobody-here',
+  ]);
+  t.match(unknown.output, /socketGroup = "nobody-here": \/etc\/group has no such group/);
+
+  writeFileSync(inRoot(`${state}/borrowed-${TEST_VM}.json`), '{}');
+  const refused = root.run(['dpkg', '-r', 'headroom-slice']);
+  t.not(refused.status, 0);
+  t.match(refused.output, new RegExp(`VM ${TEST_VM}\n.*headroom-slice return`));
+  t.equal(ok('headroom-slice version').trim(), '0.0.9', 'it is still whole');
+  rmSync(inRoot(`${state}/borrowed-${TEST_VM}.json`));
+  ok('dpkg -r headroom-slice');
 });
 
 t.test('an upgrade keeps configuration, and does not overrule who let it act', async (t) => {
@@ -161,8 +196,8 @@ t.test('removal puts originals back first, and does not happen when it cannot', 
 });
 
 t.test('purged: nothing is left', async (t) => {
-  ok('dpkg -P headroom-host-agent headroom-guest-agent headroom-aggregator');
-  for (const user of ['headroom-agent', 'headroom-guest', 'headroom-aggregator']) t.not(root.run(['id', user]).status, 0);
+  ok(`dpkg -P ${built.map(({ name }) => name).join(' ')}`);
+  for (const user of USERS) t.not(root.run(['id', user]).status, 0);
   const left = ok(
     `find /etc /usr/lib /usr/sbin /usr/bin /usr/share/doc /var/lib -maxdepth 4 -xdev -path /var/lib/dpkg -prune -o -name '*headroom*' -print | grep -v '^/var/lib/systemd/deb-systemd-helper' || :`,
   );

@@ -4,7 +4,7 @@
  * bytes lie before and after; a slice in use is not taken back, one that is unused is, and nothing is left of it.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -53,6 +53,8 @@ t.teardown(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+const groupId = (name: string): number => Number(spawnSync('getent', ['group', name], { encoding: 'utf8' }).stdout.split(':')[2]);
+
 interface Slice {
   child: ChildProcess;
   log(): string;
@@ -78,7 +80,7 @@ const lend = (): Slice =>
 const borrow = (): Slice =>
   slice(
     ...(['a', 'borrow', '--vm', vm, '--connect', uri, '--size-mib', String(SLICE_MIB)] as const),
-    ...['--from', `${hosts.address.b}:7410`, '--key', key, '--store', store],
+    ...['--from', `${hosts.address.b}:7410`, '--key', key, '--store', store, '--socket-group', 'kvm'],
   );
 
 async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
@@ -124,6 +126,8 @@ t.test('a working set larger than the memory outlives its lender', async (t) => 
   let borrower = borrow();
   await until('the VM has its slice', () => borrower.log().includes('the VM has its slice'));
   await mapSays(THERE);
+  const served = statSync(join(states.a, `${vm}.sock`));
+  t.same({ mode: served.mode & 0o777, group: served.gid }, { mode: 0o660, group: groupId('kvm') }, 'for QEMU, and nobody else');
   t.equal(virsh(daemon.socket, 'dumpxml', '--inactive', 'swapping'), persistent, 'live only');
 
   await guest.order('swapon');

@@ -122,8 +122,8 @@ t.teardown(async () => {
 
 const incidentsOf = async ({ uuid }: TinyGuestOptions): Promise<IncidentView[]> =>
   (await stack.get<{ items: IncidentView[] }>('/v1/anomalies?limit=1000')).items.filter(({ vm }) => vm === uuid);
-const named = async (options: TinyGuestOptions, kinds: readonly string[]): Promise<IncidentView | undefined> =>
-  (await incidentsOf(options)).find(({ kind, startMs }) => kinds.includes(kind) && startMs > faultAtMs - 5 * STEP_MS);
+const named = async (options: TinyGuestOptions, kinds: readonly string[]): Promise<IncidentView[]> =>
+  (await incidentsOf(options)).filter(({ kind, startMs }) => kinds.includes(kind) && startMs > faultAtMs - 5 * STEP_MS);
 const linkOf = ({ name }: TinyGuestOptions): string => /<link state='(\w+)'/.exec(virsh(libvirtd.socket, 'dumpxml', name))?.[1] ?? 'up';
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 let faultAtMs = Number.POSITIVE_INFINITY;
@@ -156,12 +156,17 @@ t.test('a leak and a process that runs away: seen, told with their contributors,
   await eventually('the link to be down', () => linkOf(BUSY) === 'down', 40_000);
   isolatedAtMs = Date.now();
   t.equal(linkOf(LEAKY), 'up', 'only who the policy means');
-  const busy = await eventually('the runaway process', () => named(BUSY, ['runaway process', 'saturation', 'level shift']));
+  const busy = await eventually(
+    'the runaway process',
+    async () => (await named(BUSY, ['runaway process', 'saturation', 'level shift']))[0],
+  );
   t.match(busy.contributors.map(({ name }) => name).join(), /cpu: /);
   t.equal(busy.vouched, true);
   // How soon it is called a leak depends on how evenly an emulated guest fills its memory.
-  const leak = await eventually('the leak', () => named(LEAKY, ['leak', 'saturation', 'level shift']), 20_000);
-  t.match(leak.contributors[0]?.name, /^memory: /);
+  // What filling it costs in CPU may be told of, too, and first: under emulation that is much.
+  const ofMemory = async (): Promise<IncidentView | undefined> =>
+    (await named(LEAKY, ['leak', 'saturation', 'level shift'])).find(({ contributors }) => contributors[0]?.name.startsWith('memory: '));
+  const leak = await eventually('the leak', ofMemory, 20_000);
   t.ok(leak.cause.length > 20, leak.cause);
   const told = (path: string) => alerts.filter((alert) => alert.path === path);
   t.ok((await eventually('word of the isolation by webhook', () => told('/own').find(({ body }) => body.vm === BUSY.uuid))).signed);
