@@ -1,6 +1,6 @@
 /** What of the host stands behind each virtual resource of a VM, as its live definition says. Facts in, plain rows out. Pure. */
 import type { VmDevice } from '../../shared/protocol/frames.ts';
-import { SLICE_NAME } from './slice-state.ts';
+import { sliceKindOf } from './slice-state.ts';
 import type { VmFacts } from './vm-facts.ts';
 
 /** Rows beyond these are left out: a VM of more disks is shown by its first. */
@@ -11,6 +11,9 @@ type Facts = Pick<
   VmFacts,
   'vcpusOnline' | 'bootMemoryMiB' | 'numaNode' | 'dedicatedPinning' | 'hugepages' | 'memorySource' | 'interfaces' | 'disks'
 >;
+
+/** What a borrowed slice is to its guest. */
+const SLICE_WORDS = { memory: 'swap', storage: 'storage' } as const;
 
 /** `sliceOf`: where a borrowed slice lies, by its disk's name. */
 export function physicalMap(facts: Facts, sliceOf: (target: string) => string): VmDevice[] {
@@ -32,7 +35,8 @@ export function physicalMap(facts: Facts, sliceOf: (target: string) => string): 
     });
   }
   for (const { target, source } of facts.disks) {
-    if (source === SLICE_NAME) rows.push({ resource: 'disk', virtual: `swap ${target}`, physical: sliceOf(target) });
+    const kind = sliceKindOf(source);
+    if (kind !== null) rows.push({ resource: 'disk', virtual: `${SLICE_WORDS[kind]} ${target}`, physical: sliceOf(target) });
     else rows.push({ resource: 'disk', virtual: target, physical: source ?? 'unknown' });
   }
   return rows

@@ -1,16 +1,27 @@
 /**
- * What the programs that lend and borrow memory tell the host agent, by files: the words of those files, whether they can be believed,
+ * What the programs that lend and borrow tell the host agent, by files: the words of those files, whether they can be believed,
  * and what they come to. Input: files' texts, the time on this host's clock since its boot; output: bytes lent, and for each borrowed slice where
  * it lies, in words. Pure. A file that is old says nothing about now.
  */
 import { UUID_SOURCE, type VmId } from '../../shared/ids.ts';
 
-/** Name of the export that a guest's disk has as its source, by which it is known in a definition. */
-export const SLICE_NAME = 'headroom-slice';
+export type SliceKind = 'memory' | 'storage';
+
+/** Names of the exports that a guest's disks have as their sources, by which they are known in a definition. */
+export const SLICE_NAMES: Readonly<Record<SliceKind, string>> = { memory: 'headroom-slice', storage: 'headroom-storage' };
+
+/** Of a disk with this source; null = it is no slice. */
+export function sliceKindOf(source: string | null): SliceKind | null {
+  if (source === SLICE_NAMES.memory) return 'memory';
+  return source === SLICE_NAMES.storage ? 'storage' : null;
+}
+
 /** Programs write every two seconds. */
 export const STATE_FRESH_MS = 15_000;
 
 interface Writer {
+  /** Absent in what earlier versions wrote: memory. */
+  of?: SliceKind;
   pid: number;
   /** Of that process, clock ticks after boot: a number given again is another process. */
   startTicks: number;
@@ -32,9 +43,10 @@ export interface BorrowedState extends Writer {
   sizeMiB: number;
   /** The disk's name in the VM's definition. */
   target: string;
-  /** Where QEMU finds the mirror, and the file of the local copy. */
+  /** Where QEMU finds what is served. */
   socket: string;
-  store: string;
+  /** The file of the local copy; null = storage, which has none. */
+  store: string | null;
   lender: {
     address: string;
     /** As the lender calls itself; null = it has never answered. */
@@ -43,6 +55,8 @@ export interface BorrowedState extends Writer {
     heardBootMs: number | null;
     /** UTC ms; null = it is there. */
     awaySinceMs: number | null;
+    /** Which disk of the lender it is; null or absent = memory, or never seen. */
+    disk?: string | null;
   };
   writtenMiB: number;
   /** Of what is written, so much is read from the lender. */
@@ -69,19 +83,27 @@ export function parseSliceState(text: string): SliceState | null {
   }
   if (!isObject(parsed) || !numbers(parsed, 'pid', 'startTicks', 'bootMs', 'sizeMiB')) return null;
   if (parsed.kind === 'lent') return texts(parsed, 'address') && textOrNull(parsed.borrower) ? (parsed as unknown as LentState) : null;
-  if (parsed.kind !== 'borrowed' || !texts(parsed, 'vm', 'target', 'socket', 'store') || !numbers(parsed, 'writtenMiB', 'lenderMiB')) {
+  if (parsed.of !== undefined && parsed.of !== 'memory' && parsed.of !== 'storage') return null;
+  if (
+    parsed.kind !== 'borrowed' ||
+    !texts(parsed, 'vm', 'target', 'socket') ||
+    !textOrNull(parsed.store) ||
+    !numbers(parsed, 'writtenMiB', 'lenderMiB')
+  ) {
     return null;
   }
   const { vm, lender } = parsed;
-  const known = isObject(lender) && texts(lender, 'address') && textOrNull(lender.host);
+  const known = isObject(lender) && texts(lender, 'address') && textOrNull(lender.host) && textOrNull(lender.disk ?? null);
   if (!known || !numberOrNull(lender.heardBootMs) || !numberOrNull(lender.awaySinceMs)) return null;
   return UUID.test(String(vm)) ? (parsed as unknown as BorrowedState) : null;
 }
 
 /** Memory of this host that VMs cannot have, MiB. A lender that hangs holds it as well as one that writes. */
 export function lentMiB(found: readonly FoundSlice[]): number {
-  return found.reduce((sum, { state, alive }) => sum + (state.kind === 'lent' && alive ? state.sizeMiB : 0), 0);
+  return found.reduce((sum, { state, alive }) => sum + (holdsMemory(state) && alive ? state.sizeMiB : 0), 0);
 }
+
+const holdsMemory = (state: SliceState): boolean => state.kind === 'lent' && state.of !== 'storage';
 
 /** Steps in which ages are told, s: what is told is sent when it changes. */
 const AGE_STEPS = [5, 15, 60];
@@ -94,10 +116,14 @@ export function sliceWords(found: readonly FoundSlice[], vm: VmId, target: strin
   if (ageMs > STATE_FRESH_MS) return `unknown: its mirror was last heard of ${Math.floor(ageMs / 60_000)} min ago`;
   const { host, address, heardBootMs, awaySinceMs } = own.lender;
   const where = `${host ?? 'a host that never answered'} (${address})`;
-  if (awaySinceMs !== null) return `local copy; lender ${where} away since ${new Date(awaySinceMs).toISOString()}`;
+  if (awaySinceMs !== null) {
+    const meanwhile = own.of === 'storage' ? 'nothing can be read or written' : 'local copy';
+    return `${meanwhile}; lender ${where} away since ${new Date(awaySinceMs).toISOString()}`;
+  }
   const heardSeconds = heardBootMs === null ? Number.POSITIVE_INFINITY : (nowBootMs - heardBootMs) / 1000;
   const step = AGE_STEPS.find((seconds) => heardSeconds <= seconds);
   const fresh = step === undefined ? 'not heard of for over a minute' : `fresh: heard within ${step} s`;
+  if (own.of === 'storage') return `disk space of ${where}, ${fresh}`;
   const part =
     own.lenderMiB < own.writtenMiB ? `; ${Math.round((100 * own.lenderMiB) / own.writtenMiB)} % of it, the rest in the local copy` : '';
   return `RAM of ${where}, ${fresh}${part}`;

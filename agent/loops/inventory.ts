@@ -10,7 +10,7 @@ import { holdLeftMs } from '../core/foreign-hold.ts';
 import { isolationLeftMs } from '../core/isolation.ts';
 import { physicalMap } from '../core/physical-map.ts';
 import { asksForProbe } from '../core/readiness.ts';
-import { type FoundSlice, lentMiB, SLICE_NAME, sliceWords } from '../core/slice-state.ts';
+import { type FoundSlice, lentMiB, sliceKindOf, sliceWords } from '../core/slice-state.ts';
 import type { VmFacts } from '../core/vm-facts.ts';
 import { vmState } from '../core/vm-state.ts';
 import { clockReading, type HostContext } from './host-context.ts';
@@ -178,7 +178,7 @@ function devicesOf({ clock }: HostContext, vm: VmId, facts: VmFacts, slices: rea
   if (known !== undefined) return known;
   const devices = physicalMap(facts, (target) => sliceWords(slices, vm, target, clock.bootMs()));
   // How fresh a borrowed slice is, changes by itself.
-  if (!facts.disks.some(({ source }) => source === SLICE_NAME)) DEVICES.set(facts, devices);
+  if (!facts.disks.some(({ source }) => sliceKindOf(source) !== null)) DEVICES.set(facts, devices);
   return devices;
 }
 

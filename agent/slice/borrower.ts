@@ -1,5 +1,5 @@
 /**
- * Memory of another host for one VM of this one. Input: the VM, its disks, the mirror's copies, a way to reach the lender; output: a
+ * Memory or disk space of another host for one VM of this one. Input: the VM, its disks, a way to reach the lender; output: a
  * disk in the live VM, kept truthful until the VM lets go of it, and a state file that tells where the bytes lie. What is done to the VM is written down
  * first; started again, it goes on with the disk that is there, or clears away what is left of it.
  */
@@ -10,14 +10,16 @@ import { type Clock, sleep, type Timer } from '../../shared/clock.ts';
 import { errorText, HeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
-import { type BorrowedState, SLICE_NAME } from '../core/slice-state.ts';
+import { type BorrowedState, SLICE_NAMES, type SliceKind } from '../core/slice-state.ts';
 import type { SliceDisks } from '../hypervisor/slice-disks.ts';
 import type { NbdClient } from '../nbd/nbd-client.ts';
 import { serveSession } from '../nbd/nbd-session.ts';
 import { answer, COMMAND, ERROR, type NbdRequest } from '../nbd/nbd-wire.ts';
-import { type LocalCopy, openLocalCopy } from './local-copy.ts';
 import { Mirror } from './mirror.ts';
+import { RemoteDisk } from './remote-disk.ts';
+import type { ServedDisk } from './served-disk.ts';
 import { borrowedName, readState, removeState, startTicks, writeState } from './state-files.ts';
+import { openWholeFile, type WholeFile } from './whole-file.ts';
 
 const MIB = 1024 * 1024;
 /** Of the socket: what is read there is a guest's memory. */
@@ -29,6 +31,8 @@ const WATCH_MS = 1000;
 const RETRY_MS = 1000;
 /** So long the guest's reads and writes wait for a mirror that is started again, before the VM is paused. */
 export const RECONNECT_SECONDS = 30;
+/** So long they wait for a lender of storage that is away. */
+const LENDER_MS_MAX = 30_000;
 
 export interface BorrowerOptions {
   vm: VmId;
@@ -36,9 +40,12 @@ export interface BorrowerOptions {
   /** Told in the map. */
   lenderAddress: string;
   connectLender(): Promise<NbdClient>;
+  kind: SliceKind;
+  /** Knows those of this kind. */
   disks: SliceDisks;
   stateFolder: string;
-  store: string;
+  /** Of the local copy; null = storage, which has none. */
+  store: string | null;
   socket: string;
   /** Number of the group that may use the socket; null = as it is made. */
   socketGroupId: number | null;
@@ -55,10 +62,10 @@ export interface Borrower {
 }
 
 export async function startBorrower(options: BorrowerOptions): Promise<Borrower> {
-  const { vm, disks, stateFolder, store, sizeMiB } = options;
+  const { vm, disks, stateFolder, store, sizeMiB, kind } = options;
   const disk = await disks.look(vm);
   if (!disk.running) throw new HeadroomError('HYPERVISOR_REFUSED', `VM ${vm} does not run: a slice is given to running VMs`);
-  const before = readState(stateFolder, borrowedName(vm));
+  const before = readState(stateFolder, borrowedName(vm, kind));
   const kept = disk.target !== null && before?.kind === 'borrowed' && before.store === store && before.sizeMiB === sizeMiB;
   if (disk.target !== null && (!kept || disk.socket !== options.socket)) {
     throw new HeadroomError(
@@ -66,50 +73,61 @@ export async function startBorrower(options: BorrowerOptions): Promise<Borrower>
       `VM ${vm} has a slice (${disk.target}) that was not borrowed with these arguments; return it first`,
     );
   }
-  const local = await openLocalCopy(store, sizeMiB * MIB, kept);
-  const running = new RunningBorrower(options, local, disk.target ?? disk.freeTarget, kept);
+  const local =
+    store === null ? null : await openWholeFile({ path: store, bytes: sizeMiB * MIB, content: kept ? 'kept' : 'new', durable: false });
+  const diskId = kept ? (before.lender.disk ?? null) : null;
+  const running = new RunningBorrower(options, { local, target: disk.target ?? disk.freeTarget, kept, diskId });
   await running.begin(disk.target === null);
   return running;
 }
 
+/** What is there of the slice when its program starts. */
+interface Found {
+  local: WholeFile | null;
+  target: string;
+  /** The VM has it already. */
+  kept: boolean;
+  diskId: string | null;
+}
+
 class RunningBorrower implements Borrower {
   readonly #options: BorrowerOptions;
-  readonly #local: LocalCopy;
-  readonly #mirror: Mirror;
+  readonly #local: WholeFile | null;
+  readonly #disk: ServedDisk;
   readonly #target: string;
   readonly #sockets = new Set<Socket>();
   #server: Server | null = null;
   #timers: Timer[] = [];
   #host: string | null = null;
+  #diskId: string | null;
   #heardBootMs: number | null = null;
   #awaySinceMs: number | null;
   #over = false;
 
-  constructor(options: BorrowerOptions, local: LocalCopy, target: string, kept: boolean) {
+  constructor(options: BorrowerOptions, { local, target, kept, diskId }: Found) {
     const { clock, deadlineMs, log } = options;
     this.#options = options;
     this.#local = local;
     this.#target = target;
+    this.#diskId = diskId;
     this.#awaySinceMs = clock.wallMs();
-    this.#mirror = new Mirror({
-      bytes: options.sizeMiB * MIB,
-      local,
-      filled: kept,
-      clock,
-      deadlineMs,
-      onLost: (reason) => {
-        this.#awaySinceMs ??= clock.wallMs();
-        log.warn('the lender is away; the guest goes on with the local copy', { vm: options.vm, reason });
-        this.#tell();
-      },
-    });
+    const bytes = options.sizeMiB * MIB;
+    const onLost = (reason: string): void => {
+      this.#awaySinceMs ??= clock.wallMs();
+      log.warn('the lender is away', { vm: options.vm, reason, meanwhile: local === null ? 'the guest waits' : 'the local copy serves' });
+      this.#tell();
+    };
+    this.#disk =
+      local === null
+        ? new RemoteDisk({ bytes, clock, deadlineMs, waitMs: LENDER_MS_MAX, onLost })
+        : new Mirror({ bytes, local, filled: kept, clock, deadlineMs, onLost });
   }
 
   async begin(attach: boolean): Promise<void> {
     const { clock, disks, vm, socket, log } = this.#options;
     try {
       // Written before anything is done to the VM: whoever comes after knows what to undo.
-      writeState(this.#options.stateFolder, borrowedName(vm), this.#state());
+      writeState(this.#options.stateFolder, borrowedName(vm, this.#options.kind), this.#state());
       await this.#serve();
       void this.#keepLender();
       if (attach) await disks.attach(vm, { target: this.#target, socket, reconnectSeconds: RECONNECT_SECONDS });
@@ -135,13 +153,13 @@ class RunningBorrower implements Borrower {
   }
 
   async #serve(): Promise<void> {
-    const { socket: path, socketGroupId, sizeMiB } = this.#options;
+    const { socket: path, socketGroupId, sizeMiB, kind } = this.#options;
     await rm(path, { force: true });
     const server = createServer((socket) => {
       this.#sockets.add(socket);
       socket.on('close', () => this.#sockets.delete(socket));
       serveSession(socket, {
-        info: { bytes: sizeMiB * MIB, readOnly: false, description: SLICE_NAME },
+        info: { bytes: sizeMiB * MIB, readOnly: false, description: SLICE_NAMES[kind] },
         respond: (request, data) => this.#respond(request, data),
       });
     });
@@ -158,12 +176,12 @@ class RunningBorrower implements Borrower {
   async #respond(request: NbdRequest, data: Buffer): Promise<readonly Buffer[]> {
     const { command, offset, length } = request;
     try {
-      if (command === COMMAND.read) return answer(request, ERROR.none, [await this.#mirror.read(offset, length)]);
-      if (command === COMMAND.write) await this.#mirror.write(offset, data);
-      else await this.#mirror.flush();
+      if (command === COMMAND.read) return answer(request, ERROR.none, [await this.#disk.read(offset, length)]);
+      if (command === COMMAND.write) await this.#disk.write(offset, data);
+      else await this.#disk.flush();
       return answer(request, ERROR.none);
     } catch (error) {
-      this.#options.log.error('the local copy failed', { error: errorText(error) });
+      this.#options.log.error('a request of the guest failed', { vm: this.#options.vm, error: errorText(error) });
       return answer(request, ERROR.io);
     }
   }
@@ -179,7 +197,7 @@ class RunningBorrower implements Borrower {
           client.destroy();
           throw new HeadroomError('UNAVAILABLE', `the lender has ${client.info.bytes / MIB} MiB for us, ${sizeMiB} MiB are wanted`);
         }
-        this.#host = client.info.description || null;
+        this.#known(client);
         told = '';
         await this.#useLender(client);
       } catch (error) {
@@ -190,48 +208,65 @@ class RunningBorrower implements Borrower {
     }
   }
 
+  /** Throws when it is not what the VM was given: an empty disk in the place of the one with its data would destroy what it has of it. */
+  #known(client: NbdClient): void {
+    const [host, disk] = client.info.description.split(' ');
+    if (this.#diskId !== null && disk !== this.#diskId) {
+      client.destroy();
+      throw new HeadroomError('CONFLICT', `the lender has disk ${disk ?? '(none)'}; the VM was given ${this.#diskId}`);
+    }
+    this.#host = host || null;
+    this.#diskId = disk ?? null;
+  }
+
   /** Resolves when it is lost. */
   async #useLender(client: NbdClient): Promise<void> {
     const { clock, log, vm } = this.#options;
     const ended = new Promise<void>((resolve) => {
       client.onEnd((reason) => {
-        this.#mirror.lost(client, reason);
+        this.#disk.lost(client, reason);
         resolve();
       });
     });
-    this.#mirror.attach(client);
+    this.#disk.attach(client);
     this.#heardBootMs = clock.bootMs();
     this.#awaySinceMs = null;
     log.info('the lender is there', { vm, host: this.#host });
     this.#tell();
-    void this.#mirror.refill();
+    void this.#disk.refill();
     await ended;
   }
 
   async #ask(): Promise<void> {
-    if (!(await this.#mirror.ask())) return;
+    if (!(await this.#disk.ask())) return;
     this.#heardBootMs = this.#options.clock.bootMs();
     // A block that was only written in part lies here alone until it is copied whole.
-    await this.#mirror.refill();
+    await this.#disk.refill();
   }
 
   #tell(): void {
     if (this.#over) return;
-    const { stateFolder, vm, log } = this.#options;
+    const { stateFolder, vm, log, kind } = this.#options;
     try {
-      writeState(stateFolder, borrowedName(vm), this.#state());
+      writeState(stateFolder, borrowedName(vm, kind), this.#state());
     } catch (error) {
       log.error('the map is not told', { error: errorText(error) });
     }
   }
 
   #state(): BorrowedState {
-    const { vm, sizeMiB, socket, store, lenderAddress, clock } = this.#options;
-    const { writtenBytes, sameBytes } = this.#mirror.view;
+    const { vm, kind, sizeMiB, socket, store, lenderAddress, clock } = this.#options;
+    const { writtenBytes, sameBytes } = this.#disk.view;
     return {
-      ...{ kind: 'borrowed', pid: process.pid, startTicks: startTicks('self') ?? 0, bootMs: clock.bootMs() },
+      ...{ kind: 'borrowed', of: kind, pid: process.pid, startTicks: startTicks('self') ?? 0, bootMs: clock.bootMs() },
       ...{ vm, sizeMiB, target: this.#target, socket, store },
-      lender: { address: lenderAddress, host: this.#host, heardBootMs: this.#heardBootMs, awaySinceMs: this.#awaySinceMs },
+      lender: {
+        address: lenderAddress,
+        host: this.#host,
+        heardBootMs: this.#heardBootMs,
+        awaySinceMs: this.#awaySinceMs,
+        disk: this.#diskId,
+      },
       ...{ writtenMiB: writtenBytes / MIB, lenderMiB: sameBytes / MIB },
     };
   }
@@ -261,7 +296,7 @@ class RunningBorrower implements Borrower {
     for (const timer of this.#timers) timer.cancel();
     for (const socket of this.#sockets) socket.destroy();
     if (this.#server?.listening) await new Promise((resolve) => this.#server?.close(resolve));
-    await this.#local.close();
+    await this.#local?.close();
   }
 
   async #clear(): Promise<void> {
@@ -276,8 +311,9 @@ export async function clearAway({
   store,
   socket,
   vm,
-}: Pick<BorrowerOptions, 'stateFolder' | 'store' | 'socket' | 'vm'>): Promise<void> {
-  await rm(store, { force: true });
+  kind,
+}: Pick<BorrowerOptions, 'stateFolder' | 'store' | 'socket' | 'vm' | 'kind'>): Promise<void> {
+  if (store !== null) await rm(store, { force: true });
   await rm(socket, { force: true });
-  removeState(stateFolder, borrowedName(vm));
+  removeState(stateFolder, borrowedName(vm, kind));
 }

@@ -1,25 +1,36 @@
 /**
- * Memory of this host, lent to one borrower at a time. Input: size, key, address; output: a server that holds the bytes, zeroed
- * before anybody sees them. A borrower that comes again under the same name takes the place of its old connection, which may hang.
+ * Bytes of this host, lent to one borrower at a time. Input: what is lent, key, address; output: a server. A borrower that comes again
+ * under the same name takes the place of its old connection, which may hang, once what that one asked for is done.
  */
 import type { Server, TLSSocket } from 'node:tls';
+import { errorText } from '../../shared/errors.ts';
 import { serveSession } from '../nbd/nbd-session.ts';
 import { answer, COMMAND, ERROR, type NbdRequest } from '../nbd/nbd-wire.ts';
 import { type Address, serveTls } from '../psk-tls.ts';
+import type { Copy } from './mirror.ts';
 
 /** A borrower asks every second whether we live; one that was silent this long is gone. */
 const SILENT_MS_MAX = 15_000;
-/** Zeroed between looking after connections. */
-const ZERO_BYTES_AT_ONCE = 64 * 1024 * 1024;
+
+/** What is lent. A rejected request ends its connection. */
+export interface LentBytes extends Copy {
+  /** Before this borrower sees anything of it; answers which disk it is, where that matters. */
+  open(borrower: string): Promise<string | null>;
+  /** Nobody borrows any more. */
+  close(): Promise<void>;
+}
 
 export interface LenderOptions {
   bytes: number;
+  lent: LentBytes;
   listen: Address;
   key: Buffer;
   /** This host's name, told to the borrower. */
   host: string;
-  isName(name: string): boolean;
+  /** The borrower that a name stands for; null = none that may come here. */
+  borrowerOf(name: string): string | null;
   onChange(borrower: string | null): void;
+  onProblem(problem: string): void;
 }
 
 export interface Lender {
@@ -29,18 +40,20 @@ export interface Lender {
 
 /** Rejects when it cannot listen there. */
 export async function startLender(options: LenderOptions): Promise<Lender> {
-  const slice = new LentMemory(options);
+  const { borrowerOf, key, listen } = options;
+  const lending = new Lending(options);
   const server = serveTls(
-    (name) => (options.isName(name) ? options.key : null),
-    (socket, name) => slice.take(socket, name),
+    (name) => (borrowerOf(name) === null ? null : key),
+    (socket, name) => lending.take(socket, borrowerOf(name) ?? ''),
   );
-  await listening(server, options.listen);
+  await listening(server, listen);
   const address = server.address();
   return {
-    port: typeof address === 'object' && address !== null ? address.port : options.listen.port,
+    port: typeof address === 'object' && address !== null ? address.port : listen.port,
     async close() {
-      slice.close();
-      await new Promise((resolve) => server.close(resolve));
+      const closed = new Promise((resolve) => server.close(resolve));
+      await lending.close();
+      await closed;
     },
   };
 }
@@ -57,17 +70,15 @@ interface Borrower {
   name: string;
 }
 
-class LentMemory {
+class Lending {
   readonly #options: LenderOptions;
-  readonly #memory: Buffer;
   #current: Borrower | null = null;
-  #dirty = false;
-  #zeroing: Promise<void> | null = null;
+  readonly #underWay = new Set<Promise<unknown>>();
+  /** Opening and closing what is lent, one after another. */
+  #turn: Promise<void> = Promise.resolve();
 
   constructor(options: LenderOptions) {
     this.#options = options;
-    // Written to, so that the pages are here from now on: what is lent is not there for others, and the host's free memory shows it.
-    this.#memory = Buffer.alloc(options.bytes).fill(0);
   }
 
   take(socket: TLSSocket, name: string): void {
@@ -85,52 +96,60 @@ class LentMemory {
       if (this.#current !== mine) return;
       this.#current = null;
       this.#options.onChange(null);
-      void this.#zeroed();
+      this.#inTurn(() => this.#given());
     });
-    void this.#serve(mine);
+    this.#inTurn(() => this.#serve(mine));
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#current?.socket.destroy();
+    this.#current = null;
+    this.#inTurn(() => this.#given());
+    await this.#turn;
+  }
+
+  #inTurn(work: () => Promise<void>): void {
+    this.#turn = this.#turn.then(work).catch((error: unknown) => {
+      this.#options.onProblem(errorText(error));
+      this.#current?.socket.destroy();
+    });
+  }
+
+  async #given(): Promise<void> {
+    await Promise.allSettled(this.#underWay);
+    if (this.#current === null) await this.#options.lent.close();
   }
 
   async #serve(mine: Borrower): Promise<void> {
-    await this.#zeroed();
+    // A write of the old connection that came late would undo one of the new.
+    await Promise.allSettled(this.#underWay);
+    if (this.#current !== mine) return;
+    const { bytes, host, lent } = this.#options;
+    const disk = await lent.open(mine.name);
     if (this.#current !== mine) return;
     this.#options.onChange(mine.name);
     serveSession(mine.socket, {
-      info: { bytes: this.#options.bytes, readOnly: false, description: this.#options.host },
+      info: { bytes, readOnly: false, description: disk === null ? host : `${host} ${disk}` },
       respond: async (request, data) => {
         if (this.#current !== mine) throw new Error('another connection took its place');
-        return this.#respond(request, data);
+        const answered = this.#respond(request, data);
+        this.#underWay.add(answered);
+        return answered.finally(() => this.#underWay.delete(answered));
       },
     });
   }
 
-  #respond(request: NbdRequest, data: Buffer): readonly Buffer[] {
+  async #respond(request: NbdRequest, data: Buffer): Promise<readonly Buffer[]> {
     const { command, offset, length } = request;
-    if (command === COMMAND.read) return answer(request, ERROR.none, [this.#memory.subarray(offset, offset + length)]);
-    if (command === COMMAND.write) {
-      this.#dirty = true;
-      data.copy(this.#memory, offset);
+    const { lent } = this.#options;
+    try {
+      if (command === COMMAND.read) return answer(request, ERROR.none, [await lent.read(offset, length)]);
+      if (command === COMMAND.write) await lent.write(offset, data);
+      else await lent.flush();
+      return answer(request, ERROR.none);
+    } catch (error) {
+      this.#options.onProblem(errorText(error));
+      return answer(request, ERROR.io);
     }
-    return answer(request, ERROR.none);
-  }
-
-  /** Nobody sees what another guest left. */
-  #zeroed(): Promise<void> {
-    if (!this.#dirty) return Promise.resolve();
-    this.#zeroing ??= this.#zero();
-    return this.#zeroing;
-  }
-
-  async #zero(): Promise<void> {
-    for (let at = 0; at < this.#memory.length; at += ZERO_BYTES_AT_ONCE) {
-      this.#memory.fill(0, at, Math.min(this.#memory.length, at + ZERO_BYTES_AT_ONCE));
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    this.#dirty = false;
-    // In the same turn: what is written from here on is another's to clear.
-    this.#zeroing = null;
   }
 }

@@ -7,6 +7,7 @@
 import { crc32 } from 'node:zlib';
 import type { Clock } from '../../shared/clock.ts';
 import { errorText, HeadroomError } from '../../shared/errors.ts';
+import type { ServedDisk } from './served-disk.ts';
 
 /** A guest's page: what it swaps by. */
 export const BLOCK_BYTES = 4096;
@@ -42,7 +43,7 @@ interface Range {
   done: Promise<void>;
 }
 
-export class Mirror {
+export class Mirror implements ServedDisk {
   readonly #options: MirrorOptions;
   #remote: RemoteCopy | null = null;
   /** By block, 1 = ever written. */

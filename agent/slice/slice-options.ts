@@ -21,13 +21,25 @@ const SIZE = { kind: number(1, SIZE_MIB_MAX), default: 256, value: 'N', help: 's
 const VM = {
   vm: { kind: orNull(text), default: null, value: 'UUID', help: 'the VM' },
   connect: { kind: text, default: 'qemu:///system', value: 'URI', help: 'libvirt connection' },
+  storage: { kind: truth, default: false, value: '', help: 'the slice is disk space, for data, and not memory to swap to' },
 } satisfies Options;
 
 export const LEND_OPTIONS = {
   sizeMiB: SIZE,
   listen: { kind: text, default: '127.0.0.1:7410', value: 'HOST:PORT', help: 'where the borrower may come' },
   ...KEY,
-  reserveMiB: { kind: number(0), default: 2048, value: 'N', help: 'memory this host must still have available beside what it lends' },
+  storage: {
+    kind: orNull(text),
+    default: null,
+    value: 'DIR',
+    help: 'lends disk space below this folder, a file per VM that stays when it is returned, instead of memory',
+  },
+  reserveMiB: {
+    kind: number(0),
+    default: 2048,
+    value: 'N',
+    help: 'memory, or disk space, this host must have available beside what it lends',
+  },
   ...SHARED,
 } satisfies Options;
 
@@ -43,7 +55,12 @@ export const BORROW_OPTIONS = {
     help: 'group that QEMU runs in, which may use the disk (kvm on Debian); needed where this does not run as root',
   },
   store: { kind: text, default: '/var/lib/headroom-slice', value: 'DIR', help: 'where the local copy is kept, on a disk of this host' },
-  deadlineMs: { kind: number(10, 60_000), default: 500, value: 'N', help: 'a lender that has not answered by then is given up, ms' },
+  deadlineMs: {
+    kind: orNull(number(10, 60_000)),
+    default: null,
+    value: 'N',
+    help: 'a lender that has not answered by then is given up, ms (500 for memory, 10000 for storage)',
+  },
   ...SHARED,
 } satisfies Options;
 

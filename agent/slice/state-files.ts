@@ -8,11 +8,11 @@ import { join } from 'node:path';
 import { errorText, HeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import { startTicksIn } from '../core/proc-stat.ts';
-import { type FoundSlice, parseSliceState, type SliceState } from '../core/slice-state.ts';
+import { type FoundSlice, parseSliceState, type SliceKind, type SliceState } from '../core/slice-state.ts';
 
 const FOR_ALL = { folder: 0o755, file: 0o644 };
 
-export const borrowedName = (vm: VmId): string => `borrowed-${vm}.json`;
+export const borrowedName = (vm: VmId, kind: SliceKind): string => `borrowed-${kind === 'memory' ? '' : `${kind}-`}${vm}.json`;
 export const lentName = (port: number): string => `lent-${port}.json`;
 
 /** Throws ENVIRONMENT. */

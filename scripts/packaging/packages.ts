@@ -88,10 +88,10 @@ const AGGREGATOR: DebSource = {
 
 const SLICE: DebSource = {
   name: 'headroom-slice',
-  summary: 'Headroom: memory of one host for a VM of another',
+  summary: 'Headroom: memory and disk space of one host for a VM of another',
   description: [
     'Lends memory of this host, or gives a VM of this host memory of another as a disk to swap to, with a local copy that is',
-    'always whole. Installed, nothing runs: an administrator starts what is to be lent and borrowed. It is not removed while a',
+    'always whole; or disk space, for data. Installed, nothing runs: an administrator starts what is to be lent and borrowed. It is not removed while a',
     'VM uses it.',
   ],
   depends: [...BASE_DEPENDS, 'util-linux'],

@@ -1,10 +1,12 @@
 /**
  * Goal: a real guest whose memory is too small for what it holds swaps to a slice of another host's memory, and loses nothing when the
  * lender is killed, when its wire is cut, nor when the program that borrows is killed and started again; the map says where its
- * bytes lie before and after; a slice in use is not taken back, one that is unused is, and nothing is left of it.
+ * bytes lie before and after; a slice in use is not taken back, one that is unused is, and nothing is left of it. Disk space of that
+ * host keeps what the guest writes through the same, and is not mistaken for an empty disk in its place.
  */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
@@ -16,7 +18,7 @@ import { systemClock } from '../../shared/clock.ts';
 import { vmId } from '../../shared/ids.ts';
 import { createPrng } from '../../shared/prng.ts';
 import { privateLibvirtd, virsh } from '../support/libvirtd.ts';
-import { tinyGuest, tinyGuestXml } from '../support/tiny-guest.ts';
+import { type TinyGuest, tinyGuest, tinyGuestXml } from '../support/tiny-guest.ts';
 import { twoHosts } from '../support/two-hosts.ts';
 
 t.setTimeout(240_000);
@@ -75,13 +77,14 @@ function slice(host: 'a' | 'b', ...args: string[]): Slice {
   return { child, log: () => log, ended };
 }
 
-const lend = (): Slice =>
-  slice('b', 'lend', '--size-mib', String(SLICE_MIB), '--listen', `${hosts.address.b}:7410`, '--key', key, '--reserve-mib', '64');
-const borrow = (): Slice =>
+const lend = (...more: string[]): Slice =>
+  slice('b', 'lend', '--size-mib', String(SLICE_MIB), '--listen', `${hosts.address.b}:7410`, '--key', key, '--reserve-mib', '64', ...more);
+const borrow = (...more: string[]): Slice =>
   slice(
     ...(['a', 'borrow', '--vm', vm, '--connect', uri, '--size-mib', String(SLICE_MIB)] as const),
-    ...['--from', `${hosts.address.b}:7410`, '--key', key, '--store', store, '--socket-group', 'kvm'],
+    ...['--from', `${hosts.address.b}:7410`, '--key', key, '--store', store, '--socket-group', 'kvm', ...more],
   );
+const giveBack = (...more: string[]): Slice => slice('a', 'return', '--vm', vm, '--connect', uri, ...more);
 
 async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
   for (let waitedMs = 0; !(await condition()); waitedMs += 100) {
@@ -91,14 +94,33 @@ async function until(what: string, condition: () => boolean | Promise<boolean>):
 }
 
 /** As the host agent's inventory tells it. */
-async function map(): Promise<string> {
+async function map(word = 'swap'): Promise<string> {
   const facts = await hypervisor.facts(vm);
   const words = (target: string): string => sliceWords(findSlices(states.a), vm, target, systemClock.bootMs());
-  return physicalMap(facts, words).find(({ virtual }) => virtual.startsWith('swap'))?.physical ?? 'no slice';
+  return physicalMap(facts, words).find(({ virtual }) => virtual.startsWith(word))?.physical ?? 'no slice';
 }
-const mapSays = (pattern: RegExp): Promise<void> => until(`the map says ${pattern}`, async () => pattern.test(await map()));
+const mapSays = (pattern: RegExp, word = 'swap'): Promise<void> =>
+  until(`the map says ${pattern}`, async () => pattern.test(await map(word)));
 const THERE = /^RAM of \S+ \(10\.99\.0\.2:7410\), fresh: heard within 5 s$/;
 const AWAY = /^local copy; lender \S+ \(10\.99\.0\.2:7410\) away since 20/;
+
+let guest: TinyGuest;
+const answers: string[] = [];
+
+async function ask(line: string): Promise<string> {
+  const before = answers.length;
+  guest.send(line);
+  await until(`the guest answers "${line}"`, () => answers.length > before);
+  return answers.at(-1)!;
+}
+
+/** The answer to something that takes a while, and half a second into it something happens. */
+async function askAcross(line: string, what: () => void): Promise<string> {
+  const answer = ask(line);
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  what();
+  return answer;
+}
 
 t.test('a working set larger than the memory outlives its lender', async (t) => {
   const options = {
@@ -109,15 +131,8 @@ t.test('a working set larger than the memory outlives its lender', async (t) => 
   virsh(daemon.socket, 'define', join(folder, 'swapping.xml'));
   virsh(daemon.socket, 'start', 'swapping');
   const persistent = virsh(daemon.socket, 'dumpxml', '--inactive', 'swapping');
-  const guest = await tinyGuest(options);
-  const answers: string[] = [];
+  guest = await tinyGuest(options);
   guest.onLine((line) => void answers.push(line));
-  const ask = async (line: string): Promise<string> => {
-    const before = answers.length;
-    guest.send(line);
-    await until(`the guest answers "${line}"`, () => answers.length > before);
-    return answers.at(-1)!;
-  };
   await hypervisor.connect();
 
   let lender = lend();
@@ -137,13 +152,8 @@ t.test('a working set larger than the memory outlives its lender', async (t) => 
   const sum = await ask('sum');
   await mapSays(THERE);
 
-  /** The sum while it is being made: some of it is read before what happens then, the rest after. */
-  const sumAcross = async (what: () => void): Promise<string> => {
-    const answer = ask('sum');
-    await new Promise((resolve) => setTimeout(resolve, 500));
-    what();
-    return answer;
-  };
+  // Some of it is read before what happens then, the rest after.
+  const sumAcross = (what: () => void): Promise<string> => askAcross('sum', what);
   t.equal(await sumAcross(() => void lender.child.kill('SIGKILL')), sum, 'while the lender is killed');
   await mapSays(AWAY);
   t.equal(lentMiB(findSlices(states.b)), 0, 'and its memory is free again');
@@ -164,16 +174,79 @@ t.test('a working set larger than the memory outlives its lender', async (t) => 
   t.equal(killed, sum, 'while the borrowing program is killed and comes again');
   await mapSays(THERE);
 
-  const refused = slice('a', 'return', '--vm', vm, '--connect', uri);
+  const refused = giveBack();
   t.not(await refused.ended, 0);
   t.match(refused.log(), /swapoff/, 'in use: refused');
   await guest.order('drop');
   await guest.order('swapoff');
-  const returned = slice('a', 'return', '--vm', vm, '--connect', uri, '--unused');
+  const returned = giveBack('--unused');
   t.equal(await returned.ended, 0, returned.log());
   t.equal(await borrower.ended, 0, 'the borrowing program ends by itself');
   t.equal(await map(), 'no slice');
   t.same(readdirSync(states.a), [], 'nothing is left');
   t.notOk(existsSync(join(store, `${vm}.slice`)));
+  lender.child.kill('SIGTERM');
+  t.equal(await lender.ended, 0);
+});
+
+t.test('disk space of another host keeps what is written to it', async (t) => {
+  const PARTS_KEPT = 6;
+  const space = join(folder, 'space');
+  const THERE = /^disk space of \S+ \(10\.99\.0\.2:7410\), fresh: heard within 5 s$/;
+  const AWAY = /^nothing can be read or written; lender /;
+  const lendSpace = (): Slice => lend('--storage', space);
+  let lender = lendSpace();
+  let borrower = borrow('--storage');
+  await mapSays(THERE, 'storage');
+  t.equal(lentMiB(findSlices(states.b)), 0, 'it is no memory');
+  t.notOk(existsSync(join(store, `${vm}.slice`)), 'nothing of it is here');
+
+  t.equal(await ask(`parts 0 ${PARTS_KEPT}`), `made 0 ${PARTS_KEPT}`);
+  const sum = (await ask('sum')).replace('sum', 'kept');
+  const lenderAgain = (): void => {
+    lender.child.kill('SIGKILL');
+    void lender.ended.then(() => {
+      lender = lendSpace();
+    });
+  };
+  await askAcross('keep', lenderAgain);
+  t.equal(await ask(`kept ${PARTS_KEPT}`), sum, 'written while the lender was killed and came again');
+
+  await askAcross('keep', () => {
+    hosts.wire(false);
+    setTimeout(() => hosts.wire(true), 3000);
+  });
+  t.equal(await ask(`kept ${PARTS_KEPT}`), sum, 'written while the wire was cut');
+  const readAcross = await askAcross(`kept ${PARTS_KEPT}`, () => {
+    borrower.child.kill('SIGKILL');
+    void borrower.ended.then(() => {
+      borrower = borrow('--storage');
+    });
+  });
+  t.equal(readAcross, sum, 'read while the borrowing program was killed and came again');
+
+  lender.child.kill('SIGKILL');
+  await lender.ended;
+  renameSync(space, `${space}.away`);
+  lender = lendSpace();
+  await until('the borrower refuses an empty disk', () => /the lender has disk \S+; the VM was given/.test(borrower.log()));
+  await mapSays(AWAY, 'storage');
+  lender.child.kill('SIGKILL');
+  await lender.ended;
+  rmSync(space, { recursive: true });
+  renameSync(`${space}.away`, space);
+  lender = lendSpace();
+  await mapSays(THERE, 'storage');
+  t.equal(await ask(`kept ${PARTS_KEPT}`), sum, 'its own disk is taken again');
+
+  const refused = giveBack('--storage');
+  t.not(await refused.ended, 0);
+  t.match(refused.log(), /umount/);
+  const returned = giveBack('--storage', '--unused');
+  t.equal(await returned.ended, 0, returned.log());
+  t.equal(await borrower.ended, 0);
+  t.same(readdirSync(states.a), [], 'nothing is left here');
+  const kept = readFileSync(join(space, `${vm}.storage`)).subarray(0, PARTS_KEPT * 4 * 1024 * 1024);
+  t.equal(`kept ${createHash('md5').update(kept).digest('hex')}`, sum, 'and all of it there');
   guest.close();
 });

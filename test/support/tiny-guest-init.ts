@@ -24,6 +24,7 @@ export const MODULES = [
  * `parts FIRST COUNT` (files of 4 MiB that nothing else holds), `load FIRST COUNT` (the same, from its first disk), `visit FIRST COUNT` (reads them), `peek FIRST HALVES` (so many halves of a MiB of one), `sum` (of all of them): each answered on the channel,
  * `listen PORT` (answers HTTP there, at /healthz, and is known to its host from then on), `talk PORT` (a connection to the host's loopback a few times a second, by user-mode networking), `unballoon` (its driver goes),
  * `swapon` (swaps to a disk of the serial `headroom-slice`, lets tmpfs grow beyond memory), `drop` (its files of `parts` go), `swapoff`, `swapped` (tells KiB swapped out),
+ * `keep` (writes those files to a disk of the serial `headroom-storage`), `kept COUNT` (sum of so many there, not from its caches): answered on the channel,
  * `req ID LOOPS` (computes, then writes `answer ID` to the channel), `reboot`, `poweroff`. `headroom.noballoon` on the kernel's command line leaves the balloon driver out.
  * `headroom.balancer=PORT` there: it does the work that port of the host's loopback gives it, loops of a shell, and says when it is done.
  * `clock` (tells its seconds since 1970, answered on the channel).
@@ -40,6 +41,13 @@ for module in ${MODULES.join(' ')}; do
   insmod /lib/$module.ko
 done
 ifconfig eth0 up 2>/dev/null
+# Once it is there.
+disk_of() {
+  while :; do
+    for disk in /sys/block/vd*; do [ "$(cat $disk/serial)" = $1 ] && echo /dev/\${disk##*/} && return; done
+    sleep 0.2
+  done
+}
 obey() {
   case $1 in
     busy) n=0; while [ $n -lt $2 ]; do (while :; do :; done) 3<&- & echo $! >> /tmp/busy; n=$((n + 1)); done ;;
@@ -58,12 +66,9 @@ obey() {
     peek) dd if=/tmp/part.$2 of=/dev/null bs=512k count=$3 2>/dev/null; echo "peeked $2 $3" >&3; return ;;
     visit) n=$2; while [ $n -lt $(($2 + $3)) ]; do cat /tmp/part.$n > /dev/null; n=$((n + 1)); done; echo "visited $2 $3" >&3; return ;;
     sum) echo "sum $(cat /tmp/part.* | md5sum | cut -c1-32)" >&3; return ;;
-    swapon)
-      while :; do
-        for disk in /sys/block/vd*; do [ "$(cat $disk/serial)" = headroom-slice ] && break 2; done
-        sleep 0.2
-      done
-      mkswap /dev/\${disk##*/}; swapon /dev/\${disk##*/} && mount -o remount,size=512M /tmp ;;
+    swapon) disk=$(disk_of headroom-slice); mkswap $disk; swapon $disk && mount -o remount,size=512M /tmp ;;
+    keep) cat /tmp/part.* | dd of=$(disk_of headroom-storage) bs=64k conv=fsync 2>/dev/null; echo "kept" >&3; return ;;
+    kept) echo 3 > /proc/sys/vm/drop_caches; echo "kept $(dd if=$(disk_of headroom-storage) bs=1M count=$(($2 * 4)) 2>/dev/null | md5sum | cut -c1-32)" >&3; return ;;
     drop) rm -f /tmp/part.* ;;
     swapoff) swapoff -a ;;
     swapped) set -- $(grep -E 'Swap(Total|Free)' /proc/meminfo); echo "swapped $(($2 - $5))" >&3; return ;;
@@ -128,7 +133,7 @@ while :; do
   if [ -n "$port" ] && (: 3<>$port) 2>/dev/null && exec 3<>$port; then
     while read -r line <&3; do
       obey $line
-      case $line in req*|clock|parts*|load*|visit*|peek*|sum|swapped) ;; *) echo "done $line" > /dev/console ;; esac
+      case $line in req*|clock|parts*|load*|visit*|peek*|sum|swapped|keep|kept*) ;; *) echo "done $line" > /dev/console ;; esac
     done
   fi
   sleep 0.5

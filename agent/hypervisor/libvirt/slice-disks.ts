@@ -3,7 +3,7 @@
  * for what each call means. A connection of its own, and only the calls that this needs.
  */
 import type { VmId } from '../../../shared/ids.ts';
-import { SLICE_NAME } from '../../core/slice-state.ts';
+import { SLICE_NAMES, type SliceKind } from '../../core/slice-state.ts';
 import type { SliceDisk, SliceDisks } from '../slice-disks.ts';
 import type { LibvirtOptions } from './adapter.ts';
 import { openOwnSession } from './own-session.ts';
@@ -25,7 +25,8 @@ const CALL_DEADLINE_MS = 10_000;
 const DEVICE_DEADLINE_MS = 30_000;
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz';
 
-export function createLibvirtSliceDisks(options: LibvirtOptions): SliceDisks {
+/** Knows disks of one kind alone. */
+export function createLibvirtSliceDisks(options: LibvirtOptions, kind: SliceKind): SliceDisks {
   const session = openOwnSession(options);
   const { api } = session;
   const domainOf = async ({ connection }: LibvirtApi, vm: VmId): Promise<DomainRef> => {
@@ -46,10 +47,10 @@ export function createLibvirtSliceDisks(options: LibvirtOptions): SliceDisks {
       const domain = await domainOf(libvirt, vm);
       const { state, reason } = await stateOf(libvirt, domain);
       const stopped = state === PAUSED && reason === IO_ERROR;
-      return { ...sliceDiskOf(await libvirt.xml(domain, 0)), running: !OFF.includes(state), stopped };
+      return { ...sliceDiskOf(await libvirt.xml(domain, 0), kind), running: !OFF.includes(state), stopped };
     },
-    attach: (vm, disk) => change(PROCEDURE.attachDeviceFlags, vm, diskXml(disk)),
-    detach: (vm, target) => change(PROCEDURE.detachDeviceFlags, vm, diskXml({ target, socket: '/', reconnectSeconds: 1 })),
+    attach: (vm, disk) => change(PROCEDURE.attachDeviceFlags, vm, diskXml(disk, kind)),
+    detach: (vm, target) => change(PROCEDURE.detachDeviceFlags, vm, diskXml({ target, socket: '/', reconnectSeconds: 1 }, kind)),
     async goOn(vm) {
       const libvirt = await api();
       const payload = aboutDomain(await domainOf(libvirt, vm)).bytes();
@@ -71,22 +72,25 @@ async function stateOf({ connection }: LibvirtApi, domain: DomainRef): Promise<{
  * A mirror that is gone pauses the VM instead of failing the guest's reads, which would end the processes whose pages lie there. QEMU's
  * own wait is kept by libvirt from 9.5 on; earlier versions leave it out.
  */
-export function diskXml({ target, socket, reconnectSeconds }: { target: string; socket: string; reconnectSeconds: number }): string {
+export function diskXml(
+  { target, socket, reconnectSeconds }: { target: string; socket: string; reconnectSeconds: number },
+  kind: SliceKind,
+): string {
   return `<disk type='network' device='disk'>
   <driver name='qemu' type='raw' cache='none' error_policy='stop' rerror_policy='stop'/>
-  <source protocol='nbd' name='${SLICE_NAME}'>
+  <source protocol='nbd' name='${SLICE_NAMES[kind]}'>
     <host transport='unix' socket='${xmlText(socket)}'/>
     <reconnect delay='${reconnectSeconds}'/>
   </source>
   <target dev='${xmlText(target)}' bus='virtio'/>
-  <serial>${SLICE_NAME}</serial>
+  <serial>${SLICE_NAMES[kind]}</serial>
 </disk>`;
 }
 
 /** What a live definition says of a slice. Throws when it cannot be read. */
-export function sliceDiskOf(xml: string): Omit<SliceDisk, 'running' | 'stopped'> {
+export function sliceDiskOf(xml: string, kind: SliceKind): Omit<SliceDisk, 'running' | 'stopped'> {
   const disks = childrenOf(at(parseXml(xml), 'devices'), 'disk');
-  const own = disks.find((disk) => attribute(at(disk, 'source'), 'name') === SLICE_NAME);
+  const own = disks.find((disk) => attribute(at(disk, 'source'), 'name') === SLICE_NAMES[kind]);
   const taken = new Set(disks.map(targetOf));
   const free = [...LETTERS].map((letter) => `vd${letter}`).find((name) => !taken.has(name));
   return {

@@ -23,9 +23,9 @@ borrowing() { ls "$run"/borrowed-*.json 2>/dev/null; }
 
 refuse_in_use() {
   if ! borrowing >/dev/null || [ "${HEADROOM_ABANDON:-}" = 1 ]; then return 0; fi
-  echo 'headroom-slice: VMs of this host use memory of another, and would be paused without this program:' >&2
-  borrowing | sed -e 's/.*borrowed-/  VM /' -e 's/\.json$//' >&2
-  echo 'swapoff the slice in each guest, then `headroom-slice return --vm UUID --unused`, and try again' >&2
+  echo 'headroom-slice: VMs of this host use memory or disk space of another, and would be paused without this program:' >&2
+  borrowing | sed -e 's/.*borrowed-\(storage-\)\{0,1\}/  VM /' -e 's/\.json$//' >&2
+  echo 'swapoff, or umount, the slice in each guest, then `headroom-slice return --vm UUID --unused`, and try again' >&2
   echo 'or leave them to it: HEADROOM_ABANDON=1 apt-get remove headroom-slice' >&2
   return 1
 }
