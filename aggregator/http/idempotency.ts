@@ -83,7 +83,7 @@ function again(reply: FastifyReply, { status, headers, body }: GivenAnswer, give
   if (body === null)
     throw new HeadroomError(
       'CONFLICT',
-      `what was asked for with the ${KEY_HEADER} "${given}" was made; its secret was shown then, and only then`,
+      `what was asked for with the ${KEY_HEADER} "${given}" was made; its answer was given then, and only then: it held a secret, or was larger than is kept`,
     );
   return reply
     .code(status)

@@ -6,7 +6,7 @@
 export interface GivenAnswer {
   status: number;
   headers: Record<string, string>;
-  /** Null: it held a secret, which is shown once. */
+  /** Null: it held a secret, which is shown once, or is larger than is kept. */
   body: string | null;
 }
 
@@ -25,9 +25,9 @@ export interface KeptAnswers {
 }
 
 export const ANSWERS_KEPT_MS = 24 * 60 * 60_000;
-const KEPT_MAX = 10_000;
+export const KEPT_MAX = 10_000;
 /** All of them together: an answer of usual size is a kilobyte. */
-const KEPT_BYTES_MAX = 16 * 1024 * 1024;
+export const KEPT_BYTES_MAX = 16 * 1024 * 1024;
 
 /** `nowMs` only judges age. After a restart a key is new again. */
 export function memoryAnswers(nowMs: () => number): KeptAnswers {

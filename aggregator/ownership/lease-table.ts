@@ -29,7 +29,7 @@ export interface LeaseTable {
   take(lease: LeaseId, key: string, value: string): Promise<Taken>;
   /** Frees a key as it was taken at this revision; one that was taken since stays, however late this arrives. */
   free(key: string, revision: number): Promise<void>;
-  /** Writes a key that nobody else takes or writes, under the lease. Rejects with LEASE_EXPIRED when that has ended. */
+  /** Writes a key that nobody else takes or writes, under the lease; one that was there keeps its revision. Rejects with LEASE_EXPIRED when that has ended. */
   put(lease: LeaseId, key: string, value: string): Promise<void>;
   get(key: string): Promise<TableEntry | null>;
   /** Entries whose keys begin so, by key. */

@@ -64,7 +64,8 @@ export class MemoryLeases {
       put: (lease, key, value) =>
         answered(() => {
           if (!this.#leases.has(lease)) throw new HeadroomError('LEASE_EXPIRED', `lease ${lease} has ended`);
-          this.#entries.set(key, { key, value, revision: ++this.#revision, lease });
+          const revision = this.#entries.get(key)?.revision ?? ++this.#revision;
+          this.#entries.set(key, { key, value, revision, lease });
         }),
       get: (key) =>
         answered(() => {

@@ -9,6 +9,7 @@ import { sleep, systemClock } from '../../shared/clock.ts';
 import { HeadroomError } from '../../shared/errors.ts';
 import { createLogger } from '../../shared/log.ts';
 import { startEtcd } from '../support/etcd.ts';
+import { leaseTableContract } from './lease-table-contract.ts';
 import { type OwnershipFleet, ownershipContract } from './ownership-contract.ts';
 
 /** The least that etcd grants, so that the tests need not wait long for its end. */
@@ -75,6 +76,9 @@ async function fleet(): Promise<OwnershipFleet> {
   };
 }
 
+const ownConnection = connectEtcd({ endpoints: etcd.endpoints });
+t.teardown(() => ownConnection.close());
+leaseTableContract(t, () => etcdLeaseTable(ownConnection, 'table/'));
 ownershipContract(t, { several: true, fleet });
 
 t.test('a lease that has ended costs nothing but what was asked under it, though all was asked at once', async (t) => {

@@ -8,6 +8,7 @@ import { hostId } from '../../shared/ids.ts';
 import { createLogger } from '../../shared/log.ts';
 import { createPrng } from '../../shared/prng.ts';
 import { NodeClock, SimulatedTime } from '../../simulation/clock.ts';
+import { leaseTableContract } from './lease-table-contract.ts';
 import { epochIn, ownershipContract } from './ownership-contract.ts';
 
 const LEASE_MS = 3000;
@@ -54,6 +55,7 @@ function memoryFleet() {
 }
 
 t.test('leased, in memory', async (t) => {
+  leaseTableContract(t, () => memoryFleet().leases.tableOf('a'));
   ownershipContract(t, { several: true, fleet: async () => memoryFleet() });
 });
 

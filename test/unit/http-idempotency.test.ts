@@ -94,7 +94,7 @@ t.test('keys are one’s own, and a secret is shown once', async (t) => {
   const made = await make(ada, 'ci');
   t.equal(made.statusCode, 200);
   const again = await make(ada, 'ci');
-  t.match(again.json(), { status: 409, detail: /its secret was shown then/ });
+  t.match(again.json(), { status: 409, detail: /its answer was given then, and only then: it held a secret/ });
   t.notMatch(again.body, made.json().token);
   t.equal((await make(bob, 'ci-of-bob')).statusCode, 200, 'somebody else’s key of the same name is another');
 });

@@ -79,3 +79,21 @@ t.test('the table is away: nothing is done that may have been done elsewhere', a
   leases.away = false;
   t.equal((await suspend(a, 'k-4')).statusCode, 202);
 });
+
+t.test('bounded: the oldest go, and of one too large it is known that it was done', async (t) => {
+  const table = leases.tableOf('full');
+  const answers = sharedAnswers(table, clock);
+  const kept = async (): Promise<number> => (await table.list('answers/')).reduce((sum, { value }) => sum + value.length, 0);
+  const before = await kept();
+  const body = 'x'.repeat(200 * 1024);
+  for (let index = 0; index < 100; index++) {
+    t.equal(await answers.begin(`many-${index}`, 'f'), null);
+    await answers.end(`many-${index}`, 'f', { status: 200, headers: {}, body });
+  }
+  const bytes = (await kept()) - before;
+  t.ok(bytes > 15 * 1024 * 1024 && bytes <= 16 * 1024 * 1024, `${bytes} bytes`);
+  t.equal((await answers.begin('many-99', 'f'))?.answer?.body, body);
+  t.equal(await answers.begin('many-0', 'f'), null, 'the oldest is forgotten');
+  await answers.end('many-0', 'f', { status: 200, headers: {}, body: 'x'.repeat(300 * 1024) });
+  t.match(await answers.begin('many-0', 'f'), { answer: { status: 200, body: null } });
+});
