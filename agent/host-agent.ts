@@ -225,7 +225,8 @@ function createRelay(options: HostAgentOptions, context: HostContext, buffer: Sa
     openChannel: options.openChannel,
     epoch,
     onResult: (result) => uplink().send(result),
-    passOn: (frame) => uplink().understands(frame.type) && uplink().send(frame),
+    // A hint is about now; what became of a login waits for one who understands it.
+    passOn: (frame) => (frame.type === 'credential' || uplink().understands(frame.type)) && uplink().send(frame, frame.type),
     onReadiness: (vm, ready) => noteReadiness(context, vm, ready),
     onGuest: (event) => noteGuest(context, event.vm, event.connected, event.connected ? event.agentVersion : (event.error?.message ?? '')),
   });

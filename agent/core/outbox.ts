@@ -9,13 +9,20 @@ export type OutboxFrame = FrameOf<
   'event' | 'result' | 'vm-action-result' | 'build-result' | 'suspend-result' | 'suspended' | 'hint' | 'credential'
 >;
 
+/** Kept until it was read. */
+interface Kept {
+  frame: OutboxFrame;
+  /** A side that does not understand it would end the connection; null = all do. */
+  capability: string | null;
+}
+
 /** A storm of events on a large host while the aggregator restarts; some 500 B each. */
 export const OUTBOX_FRAMES_MAX = 2048;
 
 export class Outbox {
   readonly #framesMax: number;
-  #waiting: OutboxFrame[] = [];
-  #sent: OutboxFrame[] = [];
+  #waiting: Kept[] = [];
+  #sent: Kept[] = [];
   dropped = 0;
 
   constructor(framesMax: number = OUTBOX_FRAMES_MAX) {
@@ -31,9 +38,9 @@ export class Outbox {
     return this.#sent.length;
   }
 
-  /** False when something older had to be dropped for it. */
-  add(frame: OutboxFrame): boolean {
-    this.#waiting.push(frame);
+  /** `capability`: what the other side must understand. False when something older had to be dropped for it. */
+  add(frame: OutboxFrame, capability: string | null = null): boolean {
+    this.#waiting.push({ frame, capability });
     if (this.#waiting.length + this.#sent.length <= this.#framesMax) return true;
     if (this.#sent.length > 0) this.#sent.shift();
     else this.#waiting.shift();
@@ -41,21 +48,26 @@ export class Outbox {
     return false;
   }
 
-  /** Takes the next frame; it counts as sent. */
-  next(): OutboxFrame | undefined {
-    const frame = this.#waiting.shift();
-    if (frame) this.#sent.push(frame);
-    return frame;
+  /**
+   * Takes the next frame that a side with these capabilities understands; it counts as sent. The others keep their places: who is
+   * connected next may be newer.
+   */
+  next(capabilities: readonly string[]): OutboxFrame | undefined {
+    const at = this.#waiting.findIndex(({ capability }) => capability === null || capabilities.includes(capability));
+    if (at < 0) return undefined;
+    const kept = at === 0 ? this.#waiting.shift()! : this.#waiting.splice(at, 1)[0]!;
+    this.#sent.push(kept);
+    return kept.frame;
   }
 
   /** A mark of what has been sent so far, for `confirm`. */
-  mark(): ReadonlySet<OutboxFrame> {
+  mark(): ReadonlySet<unknown> {
     return new Set(this.#sent);
   }
 
   /** The other side has read these. */
-  confirm(mark: ReadonlySet<OutboxFrame>): void {
-    this.#sent = this.#sent.filter((frame) => !mark.has(frame));
+  confirm(mark: ReadonlySet<unknown>): void {
+    this.#sent = this.#sent.filter((kept) => !mark.has(kept));
   }
 
   /** The connection ended: what was not confirmed goes again, before what waits. */

@@ -69,9 +69,9 @@ export function createSuspension(
 ): Suspension {
   const { clock, log, host, table, queues } = context;
   const { snapshotter, stores, journal, folder, owner, learnMs, aliveMs, tenantLabel, lendAt } = means;
-  // An aggregator of before would end the connection by these.
+  // What is suspended is told to each aggregator anew; what became of an order waits for one that understands it.
   const send = (frame: SuspendResult | FrameOf<'suspended'>): void => {
-    if (uplink().understands(SUSPEND_CAPABILITY)) uplink().send(frame);
+    if (frame.type === 'suspend-result' || uplink().understands(SUSPEND_CAPABILITY)) uplink().send(frame, SUSPEND_CAPABILITY);
   };
   const opened = new Map<string, SnapshotStore>();
   const store = async (tenant: string): Promise<SnapshotStore> => {

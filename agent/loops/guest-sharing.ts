@@ -28,7 +28,7 @@ export function createGuestSharing(files: GuestFiles | undefined, vm: VmId, boot
     passHints(link) {
       if (files === undefined || !link.understands(HINT_CAPABILITY)) return;
       for (const hint of files.takeHints()) {
-        link.send({ type: 'hint', hintId: `${bootId.slice(0, 40)}/${++hints}`, vm, ...hint });
+        link.send({ type: 'hint', hintId: `${bootId.slice(0, 40)}/${++hints}`, vm, ...hint }, HINT_CAPABILITY);
         log.info('hint', { ...hint });
       }
     },

@@ -146,10 +146,11 @@ export class Uplink {
 
   /**
    * Results and events are kept, over reconnects, until the other side has read them (at least once each). An inventory
-   * is not: without a connection the answer is false and the next `onWelcome` asks for a full one.
+   * is not: without a connection the answer is false and the next `onWelcome` asks for a full one. `capability`: what the other side
+   * must understand; until one is connected that does, it waits.
    * Throws FRAME_INVALID on a frame the other side would refuse: a bug of the caller, not worth the connection.
    */
-  send(frame: FrameOf<'inventory'> | OutboxFrame): boolean {
+  send(frame: FrameOf<'inventory'> | OutboxFrame, capability: string | null = null): boolean {
     try {
       checkFrame(frame);
     } catch (error) {
@@ -157,7 +158,7 @@ export class Uplink {
       throw error;
     }
     if (frame.type !== 'inventory') {
-      const kept = this.#outbox.add(frame);
+      const kept = this.#outbox.add(frame, capability);
       this.#sendOutbox();
       return kept;
     }
@@ -375,7 +376,11 @@ export class Uplink {
   #sendOutbox(): void {
     const session = this.#session;
     if (!session?.ready || this.#peerDrains) return;
-    while (session.writable && this.#outbox.waiting > 0) session.send(this.#outbox.next()!);
+    while (session.writable) {
+      const frame = this.#outbox.next(this.#welcome?.capabilities ?? []);
+      if (frame === undefined) break;
+      session.send(frame);
+    }
     if (this.#confirming || this.#outbox.unconfirmed === 0) return;
     // The answer to a ping sent behind them says that they were read.
     const mark = this.#outbox.mark();

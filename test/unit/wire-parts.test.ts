@@ -7,6 +7,7 @@ import { Committer, type PendingBatch } from '../../aggregator/ingest/committer.
 import { contiguous, SeqRanges } from '../../aggregator/ingest/seq-ranges.ts';
 import { APP_FIELDS_MAX, GuestFieldGate } from '../../shared/guest-fields.ts';
 import { createPrng } from '../../shared/prng.ts';
+import { type FrameOf, HINT_CAPABILITY } from '../../shared/protocol/frames.ts';
 import { checkFrame } from '../../shared/protocol/validate.ts';
 import { TokenBucket } from '../../shared/token-bucket.ts';
 import { NodeClock, SimulatedTime } from '../../simulation/clock.ts';
@@ -43,17 +44,31 @@ t.test('outbox: at least once, in order, bounded', async (t) => {
   const [a, b, c, d] = ['a', 'b', 'c', 'd'].map((name) => eventFrame(name));
   outbox.add(a!);
   outbox.add(b!);
-  t.equal(outbox.next(), a);
+  t.equal(outbox.next([]), a);
   const mark = outbox.mark();
-  outbox.next();
+  outbox.next([]);
   outbox.connectionLost();
-  t.same([outbox.next(), outbox.next()], [a, b], 'both again');
+  t.same([outbox.next([]), outbox.next([])], [a, b], 'both again');
   outbox.confirm(mark);
   t.equal(outbox.unconfirmed, 1, 'a was confirmed');
   outbox.add(c!);
   t.ok(outbox.add(d!));
   t.notOk(outbox.add(eventFrame('e')));
   t.equal(outbox.dropped, 1);
+});
+
+t.test('outbox: what the other side does not understand waits, and holds up nothing', async (t) => {
+  const outbox = new Outbox();
+  const hint: FrameOf<'hint'> = { type: 'hint', hintId: 'h/1', vm: vmUuid(1), resource: 'cpu', amount: 4, inMs: 0, forMs: 60_000 };
+  const [a, b] = [eventFrame('a'), eventFrame('b')];
+  outbox.add(a);
+  outbox.add(hint, HINT_CAPABILITY);
+  outbox.add(b);
+  t.same([outbox.next([HINT_CAPABILITY]), outbox.next([HINT_CAPABILITY])], [a, hint]);
+  outbox.connectionLost();
+  t.same([outbox.next([]), outbox.next([]), outbox.next([])], [a, b, undefined], 'to an older one, after a newer one was given it');
+  t.equal(outbox.waiting, 1);
+  t.equal(outbox.next([HINT_CAPABILITY]), hint);
 });
 
 t.test('guest clock: small differences are left, large ones corrected, the same row gets the same label', async (t) => {
