@@ -232,7 +232,7 @@ class SimulatedLibrary implements SimulatedHypervisor {
   writeSetting<S extends Setting>(id: VmId, setting: S): Promise<SettingOf<S['resource']>> {
     return this.#call({ method: 'writeSetting', id, setting }, (vm, share) => {
       needsRunning(vm);
-      this.#apply(vm, share === 1 ? setting : partOf(settingIn(vm, setting.resource), setting, share));
+      this.#apply(vm, share === 1 ? setting : partOf(vm, setting, share));
       return settingIn(vm, setting.resource as S['resource']);
     });
   }
@@ -250,7 +250,7 @@ class SimulatedLibrary implements SimulatedHypervisor {
       throw refused(`values of adapter "${native.adapter}" are not ours`);
     await this.#call({ method: 'writeNative', id, setting }, (vm, share) => {
       needsRunning(vm);
-      this.#apply(vm, share === 1 ? setting : partOf(settingIn(vm, resource), setting, share));
+      this.#apply(vm, share === 1 ? setting : partOf(vm, setting, share));
     });
     const vm = this.#vm(id);
     // As on a real host, a balloon takes its time; what it was told counts here.
@@ -548,13 +548,16 @@ function needsRunning(vm: SimulatedVm): void {
 }
 
 /** A write that got only part of the way; limits that appear or go do so at once. */
-function partOf(before: Setting, wanted: Setting, share: number): Setting {
+function partOf(vm: SimulatedVm, wanted: Setting, share: number): Setting {
+  const before: Setting = settingIn(vm, wanted.resource);
   const between = (a: number | null, b: number | null): number | null => (a === null || b === null ? a : a + (b - a) * share);
   if (before.resource === 'cpu' && wanted.resource === 'cpu') {
     return { ...wanted, weight: between(before.weight, wanted.weight) as number, capCores: between(before.capCores, wanted.capCores) };
   }
   if (before.resource === 'memory' && wanted.resource === 'memory') {
-    return { ...wanted, memoryMiB: between(before.memoryMiB, wanted.memoryMiB) as number };
+    const memoryMiB = between(before.memoryMiB, wanted.memoryMiB) as number;
+    // Who asks for more takes nothing back of what the balloon was already sent to.
+    return { ...wanted, memoryMiB: Math.max(memoryMiB, Math.min(vm.balloonTargetMiB, wanted.memoryMiB)) };
   }
   return before;
 }

@@ -187,6 +187,27 @@ t.test('faults: an error does nothing, a lost answer did it, a partial write goe
   t.equal((await late).capCores, 0.5);
 });
 
+t.test('a growth that goes part of the way takes nothing back of what the balloon was already sent to', async (t) => {
+  let fault: SimulatedFault | null = null;
+  const it = await world([vm(A)], { fault: ({ method }) => (method === 'writeSetting' ? fault : null) });
+  const sent = async (memoryMiB: number): Promise<number> => {
+    await it.hypervisor.writeSetting(A, { resource: 'memory', memoryMiB });
+    return it.hypervisor.truth(A).balloonTargetMiB;
+  };
+  await sent(400);
+  await it.pass(10_000);
+  t.equal(it.hypervisor.truth(A).balloonMiB, 400);
+  await sent(800);
+  fault = { kind: 'partial', share: 0.25 };
+  t.equal(await sent(900), 800, 'a quarter of the way from 400 to 900 is below where it was going');
+  t.equal(await sent(800), 800);
+  fault = { kind: 'partial', share: 0.9 };
+  t.equal(await sent(900), 850);
+  await it.pass(10_000);
+  fault = { kind: 'partial', share: 0.5 };
+  t.equal(await sent(650), 750, 'what takes goes part of the way as ever');
+});
+
 t.test('foreign writes are seen, lies are told of statistics only, and a VM that goes off forgets what was live', async (t) => {
   const it = await world([vm(A, { statsPeriodSeconds: 1, lie: (balloon) => ({ ...balloon, usableMiB: 9000 }) })]);
   it.hypervisor.foreignWrite(A, { resource: 'cpu', weight: 77, capCores: 0.7 });
