@@ -25,6 +25,8 @@ export interface Watch {
   nearestMiB: number;
   /** Memory only: that size from before the guest rebooted, to which its balloon may come back; NaN = it did not. */
   restedMiB: number;
+  /** Memory only: how far it had gone, away from the target, when the guest rebooted before it rested there; NaN = it had not. */
+  strayedMiB: number;
   /** Memory only: a size moving away from the target, and since when it rests there. */
   suspect: { memoryMiB: number; sinceMs: number } | null;
 }
@@ -45,7 +47,7 @@ export const FORMERS_MAX = 4;
 /** Begins to watch after a write (or at first sight, with what is in force as target). `former`: the watch until then. */
 export function watchWrite(before: Setting, target: Setting, readBack: Setting | null, former?: Watch): Watch {
   const formersMiB = former === undefined ? [] : sentBefore(former, sizeOf(before));
-  const sizes = { startMiB: sizeOf(before), nearestMiB: sizeOf(readBack ?? before), restedMiB: Number.NaN };
+  const sizes = { startMiB: sizeOf(before), nearestMiB: sizeOf(readBack ?? before), restedMiB: Number.NaN, strayedMiB: Number.NaN };
   return { before, target, readBack, formersMiB, newestMiB: sizeOf(target), firstSeenMiB: Number.NaN, ...sizes, suspect: null };
 }
 
@@ -150,18 +152,19 @@ function observeBalloon(
   const distance = Math.abs(seen.memoryMiB - target.memoryMiB);
   const nearest = Math.abs(watch.nearestMiB - target.memoryMiB);
   const sameSide = (seen.memoryMiB - target.memoryMiB) * (watch.nearestMiB - target.memoryMiB) >= 0;
-  if (distance <= REST_EPSILON_MIB || (sameSide && distance <= nearest + REST_EPSILON_MIB)) {
+  const strayed = isSamePlace(seen.memoryMiB, watch.strayedMiB);
+  if (!strayed && (distance <= REST_EPSILON_MIB || (sameSide && distance <= nearest + REST_EPSILON_MIB))) {
     const nearer = distance <= nearest ? seen.memoryMiB : watch.nearestMiB;
     const asBefore = nearer === watch.nearestMiB && watch.suspect === null;
     return { watch: asBefore ? watch : { ...watch, nearestMiB: nearer, suspect: null }, foreign: null };
   }
   // Looked at last: sizes on the way to the target must go on counting as the nearest, or whoever moves it later goes unseen.
-  if (Math.abs(seen.memoryMiB - watch.restedMiB) <= REST_EPSILON_MIB) return { watch: { ...watch, suspect: null }, foreign: null };
+  if (isSamePlace(seen.memoryMiB, watch.restedMiB)) return { watch: { ...watch, suspect: null }, foreign: null };
   const { suspect } = watch;
-  if (suspect === null || Math.abs(suspect.memoryMiB - seen.memoryMiB) > REST_EPSILON_MIB) {
+  if (suspect === null || !isSamePlace(suspect.memoryMiB, seen.memoryMiB)) {
     return { watch: { ...watch, suspect: { memoryMiB: seen.memoryMiB, sinceMs: nowMs } }, foreign: null };
   }
-  const booting = Math.abs(seen.memoryMiB - bootMemoryMiB) <= REST_EPSILON_MIB;
+  const booting = isSamePlace(seen.memoryMiB, bootMemoryMiB);
   const rested = nowMs - suspect.sinceMs >= (booting ? options.rebootRestMs : options.restMs);
   return { watch, foreign: rested ? seen : null };
 }
@@ -177,6 +180,9 @@ function obeysTheNewest(watch: Watch, seen: MemorySetting): boolean {
   const leaves = (size: number): boolean => Math.abs(seen.memoryMiB - size) >= Math.abs(firstSeenMiB - size);
   return Math.abs(firstSeenMiB - newestMiB) - distanceMiB > REST_EPSILON_MIB && others.every(leaves);
 }
+
+/** Of a place that is not known (NaN) nothing is the same. */
+const isSamePlace = (one: number, other: number): boolean => Math.abs(one - other) <= REST_EPSILON_MIB;
 
 const isWithin = (sizeMiB: number, one: number, other: number): boolean =>
   sizeMiB >= Math.min(one, other) - REST_EPSILON_MIB && sizeMiB <= Math.max(one, other) + REST_EPSILON_MIB;
@@ -195,9 +201,14 @@ function goesWhereSentBefore(watch: Watch, target: MemorySetting, seen: MemorySe
   return sent.length > 1 && between && !(passedMiB < -REST_EPSILON_MIB);
 }
 
-/** After a reboot the balloon starts from the boot size again: nearness to the target is counted anew, and where it rested still counts. */
+/**
+ * After a reboot the balloon starts from the boot size again: nearness to the target is counted anew, and where it rested still
+ * counts. So does where it had been going away from the target: a guest that boots goes there again by the hand that sent it before.
+ */
 export function watchReboot(watch: Watch, bootMemoryMiB: number): Watch {
   if (watch.target.resource !== 'memory') return watch;
-  const restedMiB = Math.abs(watch.nearestMiB - bootMemoryMiB) <= REST_EPSILON_MIB ? watch.restedMiB : watch.nearestMiB;
-  return { ...watch, nearestMiB: bootMemoryMiB, restedMiB, suspect: null };
+  const { suspect, nearestMiB } = watch;
+  const restedMiB = isSamePlace(nearestMiB, bootMemoryMiB) ? watch.restedMiB : nearestMiB;
+  const strayedMiB = suspect === null || isSamePlace(suspect.memoryMiB, bootMemoryMiB) ? watch.strayedMiB : suspect.memoryMiB;
+  return { ...watch, nearestMiB: bootMemoryMiB, restedMiB, strayedMiB, suspect: null };
 }

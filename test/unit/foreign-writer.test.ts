@@ -147,6 +147,24 @@ t.test("someone else's balloon", async (t) => {
   t.ok(found(settled, [600, 600], 20_000) === 1, 'slow readings count by time, not by number');
 });
 
+t.test("someone else's balloon, and a reboot before it had rested", (t) => {
+  const left = (sizes: number[]): Watch => {
+    let state = sent(400);
+    for (const [i, size] of sizes.entries()) state = observe(state, memory(size), BOOT, i * 1000, OPTIONS).watch;
+    return watchReboot(state, BOOT);
+  };
+  const strayed = left([400, 410, 416, 416]);
+  t.not(found(strayed, [768, 500, ...rest(416)]), -1, 'after the reboot it goes where somebody had sent it');
+  t.equal(found(strayed, [768, 500, 416, ...rest(400)]), -1, 'it only came by on its way to the target');
+  t.equal(found(strayed, [768, 500, 400, ...rest(412, 5), ...rest(400)]), -1);
+  t.equal(found(strayed, [768, 500, ...rest(440)]), -1, 'a guest that has begun anew may not get as far');
+  t.not(found(watchReboot(strayed, BOOT), [768, 500, ...rest(416)]), -1, 'also after two reboots');
+  t.equal(found(left([400, 768, 768]), [768, 500, ...rest(400)]), -1, 'the reboot was seen before it was told');
+  t.equal(found(left([400, 768, 768]), rest(768, 300)), -1, 'and its driver does not load');
+  t.equal(found(left([400, 400]), [768, 500, ...rest(416)]), -1, 'nobody had moved it');
+  t.end();
+});
+
 t.test('holds: a day, and for good after the second time', async (t) => {
   const since = { wallMs: 1000, bootMs: 10 };
   const day = foreignHold(cpu(1), 1, since, 86_400_000);
