@@ -54,7 +54,7 @@ export class HostNode {
   readonly made: ReadonlySet<VmId>;
   readonly #guests = new Map<VmId, GuestNode>();
   /** When this agent first read what is in force, by VM and resource. */
-  readonly #readAtMs = new Map<string, number>();
+  readonly #readAtMs = new Map<VmId, Partial<Record<Resource, number>>>();
   /** When an agent with a lease last wrote a VM's memory. */
   readonly #leasedWriteMs = new Map<VmId, number>();
 
@@ -83,12 +83,18 @@ export class HostNode {
   #watchReads(): void {
     const { hypervisor } = this;
     const read = hypervisor.readSetting.bind(hypervisor);
-    hypervisor.readSetting = async (id, resource) => {
-      const setting = await read(id, resource);
-      const key = `${id} ${resource}`;
-      if (!this.#readAtMs.has(key)) this.#readAtMs.set(key, this.#options.time.nowMs);
-      return setting;
+    hypervisor.readSetting = (id, resource) => {
+      const answer = read(id, resource);
+      return this.#readAtMs.get(id)?.[resource] === undefined ? this.#noteFirst(id, resource, answer) : answer;
     };
+  }
+
+  async #noteFirst<T>(vm: VmId, resource: Resource, answer: Promise<T>): Promise<T> {
+    const setting = await answer;
+    const read = this.#readAtMs.get(vm) ?? {};
+    read[resource] ??= this.#options.time.nowMs;
+    this.#readAtMs.set(vm, read);
+    return setting;
   }
 
   #noteMemoryWrite(vm: VmId): void {
@@ -97,7 +103,7 @@ export class HostNode {
 
   /** Simulated time since when the agent that runs knows this value; infinity = it does not. */
   knowsSinceMs(vm: VmId, resource: Resource): number {
-    return this.agentRuns ? (this.#readAtMs.get(`${vm} ${resource}`) ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
+    return this.agentRuns ? (this.#readAtMs.get(vm)?.[resource] ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
   }
 
   /** Simulated time at which an agent with a lease last wrote this VM's memory; minus infinity = never. */

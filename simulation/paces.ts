@@ -62,12 +62,12 @@ export const COARSE: Paces = {
   guardMs: 30_000,
   settingsMs: MINUTE_MS,
   inventoryMs: 15 * MINUTE_MS,
-  flushMs: 5000,
+  flushMs: SAMPLE_MS / 4,
   switchesMs: 30_000,
   heartbeatMs: MINUTE_MS,
   tickMs: 15_000,
   checkMs: 30_000,
-  checkpointMs: HOUR_MS,
+  checkpointMs: 3 * HOUR_MS,
   hostsPerGuestAgent: 5,
   devices: false,
   // Nobody reads them back here.
@@ -80,6 +80,7 @@ export const MEDIUM: Paces = {
   dayMs: FINE.dayMs,
   planMs: FINE.planMs,
   inventoryMs: FINE.inventoryMs,
+  flushMs: 5000,
   switchesMs: 10_000,
   heartbeatMs: 30_000,
   checkpointMs: FINE.checkpointMs,
@@ -89,7 +90,7 @@ export const MEDIUM: Paces = {
 };
 
 /** As coarse as fleet-years, in days short enough that twelve hours are several, with plans as often as such days ask: for many seeds. */
-export const SHORT_DAYS: Paces = { ...COARSE, dayMs: FINE.dayMs, planMs: FINE.planMs };
+export const SHORT_DAYS: Paces = { ...COARSE, dayMs: FINE.dayMs, planMs: FINE.planMs, checkpointMs: HOUR_MS };
 
 export const PACES = { fine: FINE, medium: MEDIUM, coarse: COARSE, 'short-days': SHORT_DAYS } as const;
 export type PaceName = keyof typeof PACES;

@@ -5,6 +5,8 @@ import { PACES } from './paces.ts';
 import type { ThreadRun, ThreadWord } from './thread.ts';
 import { World } from './world.ts';
 
+// A fleet-year of refusals is as many errors, of which nobody reads where they were made.
+Error.stackTraceLimit = 0;
 assert(parentPort !== null, 'thread-worker.ts runs in a thread');
 const port = parentPort;
 const tell = (word: ThreadWord): void => port.postMessage(word);

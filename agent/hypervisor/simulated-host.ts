@@ -24,11 +24,18 @@ export interface HostOracle {
   unmetCoreMs: number;
 }
 
+/** Wants that add up to less than this share of the cores are all met, whatever rounding does. */
+const ENOUGH_SHARE = 1 - 1e-9;
+
 /**
  * Fair shares: cores are dealt out in proportion to weight, nobody gets more than it wants, and what one leaves goes to the
  * others. `wants` and `weights` per VM in, cores per VM out.
  */
 export function shareCores(cores: number, wants: readonly number[], weights: readonly number[]): number[] {
+  // Nearly always there is enough for all; near the edge it is dealt out as ever.
+  let wanted = 0;
+  for (let i = 0; i < wants.length; i++) wanted += wants[i] as number;
+  if (wanted < ENOUGH_SHARE * cores) return [...wants];
   const granted = wants.map(() => 0);
   let left = cores;
   let open = wants.map((_, i) => i).filter((i) => (wants[i] as number) > 0);

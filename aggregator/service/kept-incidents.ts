@@ -44,19 +44,22 @@ export class KeptIncidents {
   }
 
   async save({ incidents, known }: AnomalyMemory): Promise<void> {
-    const text = JSON.stringify({ version: 1, incidents: withinBytes(incidents, BYTES_MAX), known });
+    const kept = withinBytes(incidents, BYTES_MAX);
+    const text = `{"version":1,"incidents":[${kept.join(',')}],"known":${JSON.stringify(known)}}`;
     await this.#ledger.putBlob(BLOB, new TextEncoder().encode(text));
   }
 }
 
-function withinBytes(incidents: readonly IncidentView[], bytesMax: number): IncidentView[] {
+/** As text, each made once: the list is written after every step in which one incident changed. */
+function withinBytes(incidents: readonly IncidentView[], bytesMax: number): string[] {
   const openFirst = incidents.toSorted((a, b) => Number(a.endMs !== null) - Number(b.endMs !== null) || b.startMs - a.startMs);
   let bytes = 0;
-  const kept = new Set<IncidentView>();
+  const kept = new Map<IncidentView, string>();
   for (const incident of openFirst) {
-    bytes += Buffer.byteLength(JSON.stringify(incident));
+    const text = JSON.stringify(incident);
+    bytes += Buffer.byteLength(text);
     if (bytes > bytesMax) break;
-    kept.add(incident);
+    kept.set(incident, text);
   }
-  return incidents.filter((incident) => kept.has(incident));
+  return incidents.flatMap((incident) => kept.get(incident) ?? []);
 }

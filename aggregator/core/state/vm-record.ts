@@ -358,7 +358,8 @@ export class VmRecord {
     const { inventory } = this;
     const hints = this.hints.live(nowMs);
     const boot = this.#boots.expected();
-    return {
+    const { infeasible } = this.verdicts;
+    const snapshot: VmSnapshot = {
       id: this.id,
       name: inventory.name,
       host: this.host,
@@ -381,12 +382,14 @@ export class VmRecord {
       lastChange: { ...this.lastChange },
       coolUntilMs: { ...this.verdicts.coolUntilMs },
       rollback: { ...this.verdicts.rollback },
-      ...(Object.keys(this.verdicts.infeasible).length === 0 ? {} : { infeasible: { ...this.verdicts.infeasible } }),
-      ...(hints.length === 0 ? {} : { hints }),
-      ...(this.incident === null ? {} : { incident: this.incident }),
-      ...strainOf(this.#contention.view(nowMs)),
-      ...(boot === null ? {} : { boot }),
     };
+    if (Object.keys(infeasible).length > 0) snapshot.infeasible = { ...infeasible };
+    if (hints.length > 0) snapshot.hints = hints;
+    if (this.incident !== null) snapshot.incident = this.incident;
+    const strain = strainOf(this.#contention.view(nowMs));
+    if (strain !== null) snapshot.strain = strain;
+    if (boot !== null) snapshot.boot = boot;
+    return snapshot;
   }
 
   #liveHolds(nowMonoMs: number): Hold[] {
@@ -427,15 +430,15 @@ export class VmRecord {
 }
 
 /** Waiting for a CPU as the host sees it, else as the guest says. */
-function strainOf(contention: Contention | null): Pick<VmSnapshot, 'strain'> {
-  if (contention === null) return {};
+function strainOf(contention: Contention | null): NonNullable<VmSnapshot['strain']> | null {
+  if (contention === null) return null;
   const { cpuWait, steal, memoryPressure, ioPressure } = contention.parts;
   const waits = cpuWait ?? steal;
   const presses = [memoryPressure, ioPressure].filter((part) => part !== null);
   const strain: NonNullable<VmSnapshot['strain']> = {};
   if (waits !== null) Object.assign(strain, { steal: waits, stealClaimed: cpuWait === null });
   if (presses.length > 0) strain.pressure = Math.max(...presses);
-  return Object.keys(strain).length === 0 ? {} : { strain };
+  return Object.keys(strain).length === 0 ? null : strain;
 }
 
 function settingsMap(settings: readonly Setting[]): Partial<Record<Resource, Setting>> {

@@ -6,19 +6,29 @@
 /** A peak is forgotten at most 1/48 of the window late: half an hour of a day. */
 const SLOTS_PER_WINDOW = 48;
 
+interface OlderPeak {
+  peakMiB: number | null;
+  fromMs: number;
+  untilMs: number;
+}
+
 export class WorkingSetPeaks {
   #windowMs: number;
   /** Oldest first. */
   #slots: { startMs: number; maxMiB: number }[] = [];
   /** The youngest slot and where it ends; null: not known, or the window was changed. */
   #newest: { startMs: number; endMs: number; maxMiB: number } | null = null;
+  /** The peak of all slots but the last, and between which times it is that; null: to be looked for. */
+  #older: OlderPeak | null = null;
 
   constructor(windowMs: number) {
     this.#windowMs = windowMs;
   }
 
   setWindow(windowMs: number): void {
-    if (windowMs !== this.#windowMs) this.#newest = null;
+    if (windowMs === this.#windowMs) return;
+    this.#newest = null;
+    this.#older = null;
     this.#windowMs = windowMs;
   }
 
@@ -29,6 +39,7 @@ export class WorkingSetPeaks {
       if (workingSetMiB > newest.maxMiB) newest.maxMiB = workingSetMiB;
       return;
     }
+    this.#older = null;
     const slotMs = Math.max(1, this.#windowMs / SLOTS_PER_WINDOW);
     const startMs = Math.floor(nowMs / slotMs) * slotMs;
     const last = this.#slots.at(-1);
@@ -44,13 +55,31 @@ export class WorkingSetPeaks {
 
   /** Null: nothing was seen within the window. */
   peak(nowMs: number): number | null {
-    let peak: number | null = null;
-    const slotMs = this.#windowMs / SLOTS_PER_WINDOW;
-    for (const { startMs, maxMiB } of this.#slots) {
-      if (startMs + slotMs < nowMs - this.#windowMs) continue;
-      peak = Math.max(peak ?? 0, maxMiB);
+    const older = this.#older;
+    const known = older !== null && nowMs >= older.fromMs && nowMs <= older.untilMs ? older : this.#lookBack(nowMs);
+    const last = this.#slots.at(-1);
+    if (last === undefined || last.startMs < this.#oldestMs(nowMs)) return known.peakMiB;
+    return Math.max(known.peakMiB ?? 0, last.maxMiB);
+  }
+
+  /** Asked at every plan, and the same until a slot comes or the oldest one goes. */
+  #lookBack(nowMs: number): OlderPeak {
+    const oldestMs = this.#oldestMs(nowMs);
+    let peakMiB: number | null = null;
+    let firstMs = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < this.#slots.length - 1; i++) {
+      const { startMs, maxMiB } = this.#slots[i]!;
+      if (startMs < oldestMs) continue;
+      peakMiB = Math.max(peakMiB ?? 0, maxMiB);
+      firstMs = Math.min(firstMs, startMs);
     }
-    return peak;
+    this.#older = { peakMiB, fromMs: nowMs, untilMs: nowMs + firstMs - oldestMs };
+    return this.#older;
+  }
+
+  /** Slots that began before this lie outside the window. */
+  #oldestMs(nowMs: number): number {
+    return nowMs - this.#windowMs - this.#windowMs / SLOTS_PER_WINDOW;
   }
 
   toJSON(): [number, number][] {
@@ -62,5 +91,6 @@ export class WorkingSetPeaks {
     const firstMs = this.#slots[0]?.startMs ?? Number.POSITIVE_INFINITY;
     const older = slots.filter(([startMs]) => startMs < firstMs).map(([startMs, maxMiB]) => ({ startMs, maxMiB }));
     this.#slots = [...older, ...this.#slots];
+    this.#older = null;
   }
 }
