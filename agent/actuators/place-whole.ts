@@ -36,7 +36,7 @@ export async function placeWhole(
       path,
       identity: { dev, ino },
       warm: async () => 0,
-      alone: (work) => work(),
+      bring: async () => new Set(),
       // Nobody sees what is touched of a plain file.
       touched: () => true,
       touchedChunks: 0,

@@ -9,9 +9,7 @@ import type { Clock } from '../../shared/clock.ts';
 import type { VmSnapshotter } from '../hypervisor/snapshotter.ts';
 import type { OnFetched } from '../snapshot/chunks-ahead.ts';
 import { type MemoryPlace, placeLazily } from '../snapshot/memory-place.ts';
-import { putInPlace } from '../snapshot/put-in-place.ts';
 import type { OpenSnapshot } from '../snapshot/snapshot-store.ts';
-import { qemuProcess } from '../snapshot/touched-chunks.ts';
 import { placeWhole } from './place-whole.ts';
 
 export interface ResumeDeps {
@@ -50,8 +48,6 @@ export interface PreparedResume {
 export interface Ahead {
   /** Chunks of memory in the order to fetch them; none = all come as they are touched. */
   predicted: readonly number[];
-  /** Fetched too, but not put in place, so that it can be seen whether the guest wants them. */
-  isProbe(chunk: number): boolean;
   cancelled?(): boolean;
   /** All of it is fetched and verified before it runs, into a plain file. */
   whole?: boolean;
@@ -71,35 +67,33 @@ export async function prepareResume(deps: ResumeDeps, snapshot: OpenSnapshot, ah
   deps.onPlaced?.(place);
   let failed = false;
   const stopped = (): boolean => failed || ahead.cancelled?.() === true;
-  const warming = place.warm(ahead.predicted, stopped, ahead.onProgress);
-  const starting = (async (): Promise<void> => {
-    await snapshotter.prepare(vm, machine, place.path);
-    try {
-      await snapshotter.loadState(vm, state);
-    } catch (error) {
-      await snapshotter.end(vm).catch(() => undefined);
+  const orFailed = <T>(work: Promise<T>): Promise<T> =>
+    work.catch((error: unknown) => {
+      failed = true;
       throw error;
-    }
-  })().catch((error: unknown) => {
-    failed = true;
-    throw error;
-  });
-  const [warmed, started] = await Promise.allSettled([warming, starting]);
+    });
+  const warming = orFailed(place.warm(ahead.predicted, stopped, ahead.onProgress));
+  const starting = orFailed(snapshotter.prepare(vm, machine, place.path));
+  const loading = orFailed(starting.then(() => snapshotter.loadState(vm, state)));
+  // After QEMU has opened the file: the kernel drops what it holds of one that is opened.
+  const bringing = Promise.all([warming, starting]).then(() => place.bring(ahead.predicted, stopped));
+  const [warmed, started, loaded, brought] = await Promise.allSettled([warming, starting, loading, bringing]);
   const abandon = async (): Promise<void> => {
     if (started.status === 'fulfilled') await snapshotter.end(vm);
     await place.close();
   };
-  if (started.status === 'rejected' || warmed.status === 'rejected') {
-    await abandon();
-    throw started.status === 'rejected' ? started.reason : (warmed as PromiseRejectedResult).reason;
+  const broken = [started, loaded, warmed].find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
+  if (broken !== undefined) {
+    // A QEMU that could not take its state may be gone already.
+    if (broken === loaded) await snapshotter.end(vm).catch(() => undefined);
+    if (broken === warmed) await abandon();
+    else await place.close();
+    throw broken.reason;
   }
-  const pid = ahead.predicted.length === 0 ? null : await qemuProcess(vm, place.identity);
-  const wanted = ahead.predicted.filter((chunk) => !ahead.isProbe(chunk));
-  const put = (): Promise<Set<number>> =>
-    pid === null ? Promise.resolve(new Set<number>()) : putInPlace({ pid, file: place.identity }, wanted, stopped);
-  const inPlace = await place.alone(put);
+  // What could not be brought in comes when it is touched.
+  const inPlace = brought.status === 'fulfilled' ? brought.value : new Set<number>();
   return {
-    bytesFirst: warmed.value,
+    bytesFirst: warmed.status === 'fulfilled' ? warmed.value : 0,
     snapshot,
     place,
     inPlace,

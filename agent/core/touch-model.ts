@@ -8,11 +8,10 @@
  */
 const FADE_AFTER = 3;
 /**
- * As likely waste as not, and worth it: a chunk that was fetched for nothing costs a fifth of a millisecond before the guest runs, one that
- * was not fetched some ten while it waits. What is rarer would hardly be forgotten again: of a chunk that lies in place nobody sees
- * whether it is touched.
+ * About as likely waste as not, and worth it: a chunk that was fetched for nothing costs a fifth of a millisecond before the guest runs,
+ * one that was not fetched some five while it waits. What was touched in one resume of three is touched in the next in one of eight.
  */
-export const PROBABILITY_MIN = 0.5;
+export const PROBABILITY_MIN = 0.4;
 /** Six gibibytes: no guest touches more before it answers. */
 export const PREDICTED_CHUNKS_MAX = 100_000;
 /** Below that a chunk is forgotten. */
@@ -46,8 +45,11 @@ export interface TouchModel {
   readonly resumes: number;
   /** Empty before the first resume was seen. */
   predict(chunksMax: number): PredictedChunk[];
-  /** `unseen`: chunks of which nobody can tell whether they would have been touched; they stay as likely as they were. */
-  observe(touched: readonly number[], unseen?: ReadonlySet<number>): void;
+  /**
+   * `inPlace`: chunks that nobody waited for, so that nothing is seen of when they were touched. `unseen`: of these nobody can tell whether
+   * they were, either; they stay as likely as they were.
+   */
+  observe(touched: readonly number[], aside?: { inPlace?: ReadonlySet<number>; unseen?: ReadonlySet<number> }): void;
   state(): TouchState;
 }
 
@@ -63,7 +65,7 @@ export function createTouchModel(kept: TouchState | null = null): TouchModel {
       likely.sort(([a, one], [b, other]) => other.probability - one.probability || one.place - other.place || a - b);
       return likely.slice(0, chunksMax).map(([chunk, { probability }]) => ({ chunk, probability }));
     },
-    observe(touched, unseen = new Set()) {
+    observe(touched, { inPlace = new Set(), unseen = new Set() } = {}) {
       resumes++;
       const weight = 1 / Math.min(resumes, FADE_AFTER);
       const places = new Map(touched.map((chunk, index) => [chunk, index / touched.length]));
@@ -71,7 +73,7 @@ export function createTouchModel(kept: TouchState | null = null): TouchModel {
         if (unseen.has(chunk)) continue;
         const place = places.get(chunk);
         model.probability += weight * ((place === undefined ? 0 : 1) - model.probability);
-        if (place !== undefined) model.place += weight * (place - model.place);
+        if (place !== undefined && !inPlace.has(chunk)) model.place += weight * (place - model.place);
         if (model.probability < FORGET_BELOW) chunks.delete(chunk);
       }
       for (const [chunk, place] of places) if (!chunks.has(chunk) && !unseen.has(chunk)) chunks.set(chunk, { probability: weight, place });
@@ -88,29 +90,4 @@ export function scoreTouches(predicted: readonly number[], touched: readonly num
     hitRate: touched.length === 0 ? 0 : hits / touched.length,
     wasteRate: predicted.length === 0 ? 0 : (predicted.length - hits) / predicted.length,
   };
-}
-
-/**
- * One in so many predicted chunks is not put in place ahead: whether the guest asks for it tells how good the prediction is. Each costs the
- * guest a fault that reads two mebibytes: with one in eight a predicted resume took twice as long (0.48 s and 0.25 s).
- */
-const PROBE_EVERY = 32;
-
-/** Which chunks are left as probes at this resume: others each time. */
-export function isProbe(chunk: number, resumes: number): boolean {
-  return (chunk * 2_654_435_761 + resumes) % PROBE_EVERY === 0;
-}
-
-/**
- * The same where most of what was predicted lay in place, so that nobody saw the guest touch it: the probes stand for all of it.
- * Without a probe nothing can be told: null.
- */
-export function scoreProbed(predicted: readonly number[], inPlace: ReadonlySet<number>, touched: readonly number[]): TouchScore | null {
-  const probes = predicted.filter((chunk) => !inPlace.has(chunk));
-  if (probes.length === 0) return null;
-  const { wasteRate } = scoreTouches(probes, touched);
-  const hits = predicted.length * (1 - wasteRate);
-  const known = new Set(predicted);
-  const missed = touched.filter((chunk) => !known.has(chunk)).length;
-  return { hitRate: hits + missed === 0 ? 0 : hits / (hits + missed), wasteRate };
 }

@@ -7,7 +7,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { errorText } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import type { PreparedResume, Residence } from '../actuators/resume-vm.ts';
-import { createTouchModel, scoreProbed } from '../core/touch-model.ts';
+import { createTouchModel, scoreTouches } from '../core/touch-model.ts';
 import { qemuProcess, touchedChunks } from '../snapshot/touched-chunks.ts';
 import type { SuspendBook } from './suspend-book.ts';
 
@@ -64,13 +64,14 @@ export class ResumeLearner {
     if (live === undefined || place === undefined || record?.phase !== 'running') return;
     const pid = await qemuProcess(vm, place.identity);
     const present = pid === null ? null : await touchedChunks(pid, place.identity).catch(() => null);
-    const seen = (present ?? place.order).filter((chunk) => !live.inPlace.has(chunk));
+    // Without the page map, of what lay in place nobody saw whether it was touched.
+    const seen = present ?? place.order.filter((chunk) => !live.inPlace.has(chunk));
     const turn = new Map(place.order.map((chunk, index) => [chunk, index]));
     const touched = seen.toSorted((a, b) => (turn.get(a) ?? 0) - (turn.get(b) ?? 0));
-    if (touched.length === 0 && live.inPlace.size === 0) return;
+    if (touched.length === 0) return;
     const model = createTouchModel(record.touches);
-    const score = scoreProbed(live.predicted, live.inPlace, touched);
-    model.observe(touched, live.inPlace);
+    const score = present === null ? null : scoreTouches(live.predicted, touched);
+    model.observe(touched, present === null ? { unseen: live.inPlace } : { inPlace: live.inPlace });
     book.note(vm, { touches: model.state(), ...(score === null ? {} : { score }) });
     changed();
   }

@@ -12,7 +12,7 @@ import type { SuspendPhase } from '../../shared/protocol/suspend-frames.ts';
 import { prepareResume } from '../actuators/resume-vm.ts';
 import { suspendVm } from '../actuators/suspend-vm.ts';
 import { NOBODYS, neededSnapshots, type SuspendRecord } from '../core/suspend-record.ts';
-import { createTouchModel, isProbe, PREDICTED_CHUNKS_MAX } from '../core/touch-model.ts';
+import { createTouchModel, PREDICTED_CHUNKS_MAX } from '../core/touch-model.ts';
 import type { VmSnapshotter } from '../hypervisor/snapshotter.ts';
 import { CHUNK_BYTES } from '../snapshot/chunk.ts';
 import { clearPlace } from '../snapshot/memory-place.ts';
@@ -219,7 +219,7 @@ export class Suspender {
           onPlaced: ({ identity }) => this.#note(vm, { file: identity }),
         },
         snapshot,
-        { predicted, isProbe: (chunk) => isProbe(chunk, model.resumes), cancelled, whole, onProgress: (done) => onProgress(done, total) },
+        { predicted, cancelled, whole, onProgress: (done) => onProgress(done, total) },
       );
       this.#live.set(vm, { prepared, residence: null, predicted, inPlace: prepared.inPlace });
       this.#note(vm, { phase: 'prepared' });

@@ -27,7 +27,6 @@ export function createAhead(snapshot: OpenSnapshot) {
   const held = new Map<number, Buffer>();
   const givenBytes = new Map<number, number>();
   const { decoded } = createRecent(snapshot);
-  let alone = false;
   /** Where the last request ended, and how many began elsewhere. */
   let end = -1;
   let begun = 0;
@@ -40,19 +39,6 @@ export function createAhead(snapshot: OpenSnapshot) {
   };
   return {
     chunk: async (index: number): Promise<Buffer> => held.get(index) ?? decoded(index),
-    unwanted(first: number, last: number): boolean {
-      if (!alone) return false;
-      for (let index = first; index <= last; index++) if (!held.has(index) && !snapshot.here(index)) return true;
-      return false;
-    },
-    async alone<T>(work: () => Promise<T>): Promise<T> {
-      alone = true;
-      try {
-        return await work();
-      } finally {
-        alone = false;
-      }
-    },
     given(index: number, bytes: number): void {
       const contents = held.get(index);
       if (contents === undefined) return;

@@ -8,6 +8,7 @@ import { chown, mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promi
 import { join } from 'node:path';
 import { type Clock, sleep } from '../../shared/clock.ts';
 import { errorText, HeadroomError } from '../../shared/errors.ts';
+import { bringIn, READ_BYTES_MAX } from './bring-in.ts';
 import { type Ahead, createAhead, type OnFetched } from './chunks-ahead.ts';
 import { deviceNumber, type FileIdentity } from './device-number.ts';
 import { oneAtATime } from './fuse-requests.ts';
@@ -31,11 +32,8 @@ export interface MemoryPlace {
   readonly order: readonly number[];
   /** Fetches these into this process's memory, verified, in this order; answers the bytes of those that hold something. */
   warm(chunks: readonly number[], cancelled?: () => boolean, onProgress?: OnFetched): Promise<number>;
-  /**
-   * While this works on the paused guest's memory, what the kernel reads around it is not fetched from another host: around a touched page
-   * of memory for which QEMU asks huge pages that is two mebibytes. A read of one page is always answered.
-   */
-  alone<T>(work: () => Promise<T>): Promise<T>;
+  /** Has the kernel hold these before the guest runs; answers those it holds, none where that is not needed. */
+  bring(chunks: readonly number[], cancelled: () => boolean): Promise<Set<number>>;
   /** Has been needed since the place was made; one that has not is as in the snapshot. */
   touched(chunk: number): boolean;
   readonly touchedChunks: number;
@@ -66,7 +64,7 @@ export async function placeLazily(options: PlaceOptions): Promise<MemoryPlace> {
     const identity = await showFile(folder, snapshot.manifest.facts.memoryBytes, clock);
     // Before anybody has it open: who asks for its state later makes the kernel drop what it holds of it.
     if (options.owner !== undefined) await chown(join(folder, MEMORY), options.owner.uid, options.owner.gid);
-    return new LazyPlace(folder, identity, server, ahead, () => false);
+    return new LazyPlace(options, identity, server, ahead, () => false);
   } catch (error) {
     await server.close();
     await clearPlace(folder);
@@ -80,7 +78,7 @@ export async function takeOverPlace(options: PlaceOptions, identity: FileIdentit
   // One that was made by an agent of before; its guest lives on it either way.
   await oneAtATime(identity.dev).catch(() => undefined);
   const ahead = createAhead(options.snapshot);
-  return new LazyPlace(options.folder, identity, await serveChunks(options, ahead), ahead, () => true);
+  return new LazyPlace(options, identity, await serveChunks(options, ahead), ahead, () => true);
 }
 
 /** Whatever is left of a place. The guest must be gone. */
@@ -106,14 +104,13 @@ const MEMORY = 'memory';
 /** The guest's memory within a place. */
 export const memoryAt = (folder: string): string => join(folder, MEMORY);
 
-function serveChunks({ snapshot, folder, clock, onStuck }: PlaceOptions, { chunk, given, unwanted, answered }: Ahead): Promise<NbdServer> {
+function serveChunks({ snapshot, folder, clock, onStuck }: PlaceOptions, { chunk, given, answered }: Ahead): Promise<NbdServer> {
   return serveNbd({
     path: join(folder, SOCKET),
     bytes: snapshot.manifest.facts.memoryBytes,
     clock,
     chunk,
     given,
-    unwanted,
     answered,
     onStuck,
   });
@@ -138,7 +135,7 @@ async function showFile(folder: string, bytes: number, clock: Clock): Promise<Fi
     const now = await stat(path);
     if (now.dev !== before.dev) {
       await oneAtATime(now.dev);
-      await liftDirtyLimit(now.dev);
+      await setBounds(now.dev);
       return { dev: now.dev, ino: now.ino };
     }
     await sleep(clock, POLL_MS);
@@ -146,13 +143,17 @@ async function showFile(folder: string, bytes: number, clock: Clock): Promise<Fi
   throw new Error(`qemu-storage-daemon showed nothing within ${READY_MS_MAX} ms: ${await words()}`);
 }
 
-/** Where the kernel does not let us, a guest that writes much is slower until its memory has been written to the overlay. */
-async function liftDirtyLimit(device: number): Promise<void> {
+/**
+ * Where the kernel does not let us, a guest that writes much is slower until its memory has been written to the overlay, and more is read
+ * than what was asked for.
+ */
+async function setBounds(device: number): Promise<void> {
   const { major, minor } = deviceNumber(device);
   const folder = `/sys/class/bdi/${major}:${minor}`;
   for (const [name, value] of [
     ['strict_limit', 0],
     ['max_ratio', DIRTY_PERCENT],
+    ['read_ahead_kb', READ_BYTES_MAX / 1024],
   ] as const) {
     await writeFile(join(folder, name), String(value)).catch(() => undefined);
   }
@@ -161,13 +162,21 @@ async function liftDirtyLimit(device: number): Promise<void> {
 class LazyPlace implements MemoryPlace {
   readonly identity: FileIdentity;
   readonly #folder: string;
+  readonly #bytes: number;
   readonly #server: NbdServer;
   readonly #ahead: Ahead;
   readonly #before: (chunk: number) => boolean;
 
   /** `before`: chunks that may have been needed before this process served them. */
-  constructor(folder: string, identity: FileIdentity, server: NbdServer, ahead: Ahead, before: (chunk: number) => boolean) {
+  constructor(
+    { folder, snapshot }: PlaceOptions,
+    identity: FileIdentity,
+    server: NbdServer,
+    ahead: Ahead,
+    before: (chunk: number) => boolean,
+  ) {
     this.#folder = folder;
+    this.#bytes = snapshot.manifest.facts.memoryBytes;
     this.identity = identity;
     this.#server = server;
     this.#ahead = ahead;
@@ -190,8 +199,8 @@ class LazyPlace implements MemoryPlace {
     return this.#server.asked(chunk) || this.#before(chunk);
   }
 
-  alone<T>(work: () => Promise<T>): Promise<T> {
-    return this.#ahead.alone(work);
+  bring(chunks: readonly number[], cancelled: () => boolean): Promise<Set<number>> {
+    return bringIn(this.path, this.#bytes, chunks, cancelled);
   }
 
   warm(chunks: readonly number[], cancelled = () => false, onProgress?: OnFetched): Promise<number> {

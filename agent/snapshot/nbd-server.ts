@@ -8,7 +8,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { type Clock, sleep } from '../../shared/clock.ts';
 import { serveSession } from '../nbd/nbd-session.ts';
 import { answer, COMMAND, ERROR, type NbdRequest } from '../nbd/nbd-wire.ts';
-import { CHUNK_BYTES, chunkCount, PAGE_BYTES } from './chunk.ts';
+import { CHUNK_BYTES, chunkCount } from './chunk.ts';
 
 const RETRY_MS = 500;
 
@@ -17,8 +17,6 @@ export interface NbdOptions {
   bytes: number;
   clock: Clock;
   chunk(index: number): Promise<Buffer>;
-  /** A read of more than a page that nobody waits for: it is answered with an error, and the kernel asks again for what is needed. */
-  unwanted?(firstChunk: number, lastChunk: number): boolean;
   /** These are on their way to whoever asked. */
   answered?(firstChunk: number, lastChunk: number): void;
   /** So many bytes of a chunk have been answered with. */
@@ -77,7 +75,6 @@ async function respond(request: NbdRequest, options: NbdOptions, state: ServerSt
   if (request.command !== COMMAND.read) return answer(request, ERROR.none);
   const first = Math.floor(offset / CHUNK_BYTES);
   const last = Math.floor((offset + length - 1) / CHUNK_BYTES);
-  if (length > PAGE_BYTES && options.unwanted?.(first, last) === true) return answer(request, ERROR.io);
   // Side by side: one chunk is read from the disk while another is decrypted.
   const chunks = await Promise.all(Array.from({ length: last - first + 1 }, (_, place) => fetched(first + place, options, state)));
   const parts = chunks.map((bytes, place) => {

@@ -51,7 +51,7 @@ t.test('suspended and resumed, twice, as if it had never left', async (t) => {
   t.match(virsh(daemon.socket, 'domstate', guest.name), /shut off/);
 
   const model = createTouchModel();
-  const resumed = await prepareResume(deps, await store.open(first.saved.manifest.id), { predicted: [], isProbe: () => false });
+  const resumed = await prepareResume(deps, await store.open(first.saved.manifest.id), { predicted: [] });
   let residence = await resumed.go();
   t.equal(await guest.ask('visit 0 4'), 'visited 0 4');
   const stoodSeconds = await behindSeconds();
@@ -81,7 +81,7 @@ t.test('suspended and resumed, twice, as if it had never left', async (t) => {
   t.same(await store.verify(second.saved.manifest.id), [], 'the older snapshot is not needed');
 
   const predicted = model.predict(10_000).map(({ chunk }) => chunk);
-  const ready = await prepareResume(deps, await store.open(second.saved.manifest.id), { predicted, isProbe: () => false });
+  const ready = await prepareResume(deps, await store.open(second.saved.manifest.id), { predicted });
   t.ok(ready.inPlace.size > 0.9 * predicted.length, `${ready.inPlace.size} of ${predicted.length} chunks wait in place`);
   t.ok(ready.bytesFirst > 0 && ready.bytesFirst <= predicted.length * 65_536);
   residence = await ready.go();

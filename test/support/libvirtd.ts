@@ -19,8 +19,10 @@ export interface Libvirtd {
 }
 
 export interface PrivateLibvirtd extends Libvirtd {
-  /** Folder that stands in for /run/libvirt. */
+  /** Folder that stands in for /run/libvirt: in RAM as that is, since libvirt syncs what it writes there at each step of a start. */
   runFolder: string;
+  /** Where it keeps what it saves of guests. */
+  saveFolder: string;
   /** Begin of a command line that runs a program where this daemon has its default paths. */
   inside: readonly string[];
   kill(): Promise<void>;
@@ -47,11 +49,12 @@ async function waitFor(socket: string): Promise<void> {
 }
 
 /** What a libvirtd keeps on disk: each is covered by a folder of the private one. */
-const COVERED = ['/run/libvirt', '/var/lib/libvirt', '/etc/libvirt', '/var/log/libvirt', '/var/cache/libvirt'] as const;
+const RUN = '/run/libvirt';
+const COVERED = [RUN, '/var/lib/libvirt', '/etc/libvirt', '/var/log/libvirt', '/var/cache/libvirt'] as const;
 
-function privateFolders(folder: string, hostUuid: string | null): string {
+function privateFolders(folder: string, runFolder: string, hostUuid: string | null): string {
   const binds = COVERED.map((path) => {
-    const own = join(folder, path.replaceAll('/', '_').slice(1));
+    const own = path === RUN ? runFolder : join(folder, path.replaceAll('/', '_').slice(1));
     mkdirSync(own, { recursive: true });
     mkdirSync(path, { recursive: true });
     return `mount --bind ${own} ${path}`;
@@ -75,7 +78,8 @@ export async function privateLibvirtd({
   hostUuid = null as string | null,
 } = {}): Promise<PrivateLibvirtd> {
   const folder = mkdtempSync(join(tmpdir(), 'headroom-private-'));
-  const binds = privateFolders(folder, hostUuid);
+  const runFolder = mkdtempSync('/dev/shm/headroom-libvirt-');
+  const binds = privateFolders(folder, runFolder, hostUuid);
   const holder = spawn(
     'unshare',
     [
@@ -96,7 +100,6 @@ export async function privateLibvirtd({
     holder.once('exit', () => reject(new Error('a mount namespace could not be made: root is needed')));
   });
   const inside = ['nsenter', '-t', String(holder.pid), '-m', ...(ownNetwork ? ['-n'] : [])];
-  const runFolder = join(folder, 'run_libvirt');
   const socket = join(runFolder, 'libvirt-sock');
   let daemon: ChildProcess | null = null;
   const start = async (): Promise<void> => {
@@ -119,12 +122,13 @@ export async function privateLibvirtd({
     killGuests(runFolder);
     daemon?.kill('SIGKILL');
     holder.kill('SIGKILL');
-    rmSync(folder, { recursive: true, force: true });
+    for (const one of [folder, runFolder]) rmSync(one, { recursive: true, force: true });
   };
   process.once('exit', clear);
   return {
     socket,
     runFolder,
+    saveFolder: join(folder, 'var_lib_libvirt', 'qemu', 'save'),
     inside,
     start,
     kill: () => end('SIGKILL'),

@@ -22,7 +22,7 @@ const KEY = Buffer.alloc(32, 9);
 const MIB = 1024 * 1024;
 const ANSWER_MS_MAX = 120_000;
 const RETRY_MS = 2;
-const GREET_MS = 50;
+const GREET_MS = 10;
 const GREETED = 'answer hello-';
 const AGENT_CHANNEL = "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>";
 
@@ -111,8 +111,9 @@ export async function bootSuspendable(
 }
 
 /**
- * Connected to whichever QEMU has its socket at the path. What is written while the guest has its end closed is lost, so each
- * connection begins with questions of no consequence until one is answered.
+ * Connected to whichever QEMU has its socket at the path: a guest that goes on with nobody at the other end closes its own. What is
+ * written while it has that closed is lost, so each connection begins with questions of no consequence until one is answered; none are
+ * sent before there is something to ask, as the guest would have to answer them all when it goes on.
  */
 function channelTo(path: string): { ask(line: string): Promise<string>; close(): void } {
   let socket: Socket | null = null;
@@ -130,19 +131,19 @@ function channelTo(path: string): { ask(line: string): Promise<string>; close():
       if (waiting !== null) socket?.write(`${waiting.line}\n`);
     }
   };
+  const greet = (to: Socket): void => {
+    if (ready || socket !== to || waiting === null) return;
+    to.write(`req hello-${greeted} 0\n`);
+    setTimeout(greet, GREET_MS, to);
+  };
   const open = (): void => {
     if (closed) return;
     ready = false;
     greeted++;
     const opened = connect(path, () => {
       socket = opened;
-      greet();
+      greet(opened);
     });
-    const greet = (): void => {
-      if (ready || socket !== opened) return;
-      opened.write(`req hello-${greeted} 0\n`);
-      setTimeout(greet, GREET_MS);
-    };
     opened.on('data', (bytes: Buffer) => {
       const lines = (text + bytes.toString()).split('\n');
       text = lines.pop() ?? '';
@@ -163,6 +164,7 @@ function channelTo(path: string): { ask(line: string): Promise<string>; close():
         return await new Promise<string>((resolve, reject) => {
           waiting = { line, resolve };
           if (ready) socket?.write(`${line}\n`);
+          else if (socket !== null) greet(socket);
           timer = setTimeout(() => reject(new Error(`the guest did not answer "${line}" within ${ANSWER_MS_MAX} ms`)), ANSWER_MS_MAX);
         });
       } finally {

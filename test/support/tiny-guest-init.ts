@@ -21,7 +21,7 @@ export const MODULES = [
 /**
  * The guest's first process. Orders: `busy N` (N endless loops), `idle`, `fill MIB` (keeps that much in tmpfs), `ramp MIB` (the
  * same, little by little), `fast MIB` (the same, sooner), `touch` (reads what was filled), `free`,
- * `parts FIRST COUNT` (files of 4 MiB that nothing else holds), `load FIRST COUNT` (the same, from its first disk), `visit FIRST COUNT` (reads them), `peek FIRST HALVES` (so many halves of a MiB of one), `sum` (of all of them): each answered on the channel,
+ * `parts FIRST COUNT` (files of 4 MiB that nothing else holds), `load FIRST COUNT` (the same, from its first disk), `visit FIRST COUNT` (reads them, by a program that copies: busybox's `cat` hands pages on to /dev/null without looking at them), `peek FIRST HALVES` (so many halves of a MiB of one), `sum` (of all of them): each answered on the channel,
  * `listen PORT` (answers HTTP there, at /healthz, and is known to its host from then on), `talk PORT` (a connection to the host's loopback a few times a second, by user-mode networking), `unballoon` (its driver goes),
  * `swapon` (swaps to a disk of the serial `headroom-slice`, lets tmpfs grow beyond memory), `drop` (its files of `parts` go), `swapoff`, `swapped` (tells KiB swapped out),
  * `keep` (writes those files to a disk of the serial `headroom-storage`), `kept COUNT` (sum of so many there, not from its caches): answered on the channel,
@@ -64,7 +64,7 @@ obey() {
     parts) n=$2; while [ $n -lt $(($2 + $3)) ]; do dd if=/dev/urandom of=/tmp/part.$n bs=1M count=4 2>/dev/null; n=$((n + 1)); done; echo "made $2 $3" >&3; return ;;
     load) n=$2; while [ $n -lt $(($2 + $3)) ]; do dd if=/dev/vda of=/tmp/part.$n bs=1M skip=$((n * 4)) count=4 iflag=direct 2>/dev/null; n=$((n + 1)); done; echo "loaded $2 $3" >&3; return ;;
     peek) dd if=/tmp/part.$2 of=/dev/null bs=512k count=$3 2>/dev/null; echo "peeked $2 $3" >&3; return ;;
-    visit) n=$2; while [ $n -lt $(($2 + $3)) ]; do cat /tmp/part.$n > /dev/null; n=$((n + 1)); done; echo "visited $2 $3" >&3; return ;;
+    visit) n=$2; files=; while [ $n -lt $(($2 + $3)) ]; do files="$files /tmp/part.$n"; n=$((n + 1)); done; cat $files | dd of=/dev/null bs=1M 2>/dev/null; echo "visited $2 $3" >&3; return ;;
     sum) echo "sum $(cat /tmp/part.* | md5sum | cut -c1-32)" >&3; return ;;
     swapon) disk=$(disk_of headroom-slice); mkswap $disk; swapon $disk && mount -o remount,size=512M /tmp ;;
     keep) cat /tmp/part.* | dd of=$(disk_of headroom-storage) bs=64k conv=fsync 2>/dev/null; echo "kept" >&3; return ;;
