@@ -1,8 +1,7 @@
 /**
  * Chunks of a guest's memory decoded before they are asked for: those it is predicted to touch first, each until all of it has been given,
  * and those behind what was just asked for, a few mebibytes. Input: an open snapshot; output: chunks, and what a server of them has to tell.
- * Not by reading the file that shows them: QEMU's daemon tells a new time of change whenever it is asked, and the kernel then drops what
- * it holds of the file, as it does at each opening.
+ * While the guest runs not by reading the file that shows them, which would have to be opened: the kernel then drops what it holds of it.
  */
 import type { OpenSnapshot } from './snapshot-store.ts';
 
