@@ -103,6 +103,12 @@ export const HOST_OPTIONS = {
     value: 'DIR',
     help: 'where snapshots of suspended VMs go, sealed; without it no VM of this host is suspended (the default)',
   },
+  tiers: {
+    kind: texts(600),
+    default: [],
+    value: 'DIR=SIZE',
+    help: "where snapshots' chunks go instead of --snapshot-dir, the quickest first, each with the most it may take, such as /mnt/nvme/headroom=200GiB; ram=SIZE keeps those read lately in memory; may be given several times",
+  },
   snapshotKeyDir: {
     kind: orNull(matching(/^\//)),
     default: null,

@@ -209,6 +209,7 @@ async function suspendMeans(config: Values<typeof HOST_OPTIONS>, prng: Prng): Pr
   const places = {
     stateDir,
     snapshotDir,
+    tiers: config.tiers,
     keyDir: snapshotKeyDir ?? join(stateDir, 'snapshot-keys'),
     ramDir,
     tenantLabel,

@@ -6,12 +6,17 @@ import { readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
+import { systemClock } from '../shared/clock.ts';
 import { HeadroomError } from '../shared/errors.ts';
+import { parseTiers } from './core/tier-config.ts';
 import type { VmSnapshotter } from './hypervisor/snapshotter.ts';
 import type { SuspendMeans } from './loops/create-suspension.ts';
+import type { SnapshotTiers, TierUse } from './loops/tier-loop.ts';
 import { type Address, parseAddress } from './psk-tls.ts';
 import { openLocalFiles } from './snapshot/local-files.ts';
 import { FOLDER_MODE } from './snapshot/memory-place.ts';
+import { type OpenedTiers, openTiers } from './snapshot/open-tiers.ts';
+import type { RamCache } from './snapshot/ram-cache.ts';
 import { openSnapshotStore } from './snapshot/snapshot-store.ts';
 import { createTenantKeys } from './snapshot/tenant-keys.ts';
 import { placesIn } from './snapshot/unused-places.ts';
@@ -21,6 +26,8 @@ export interface SuspendPlaces {
   stateDir: string;
   /** Snapshots, a folder per tenant. */
   snapshotDir: string;
+  /** Places for their chunks, as configured; none = there. */
+  tiers: readonly string[];
   keyDir: string;
   /** In RAM. */
   ramDir: string;
@@ -38,8 +45,13 @@ const QEMU_USERS = ['libvirt-qemu', 'qemu'];
 
 export async function openSuspendMeans(places: SuspendPlaces, snapshotter: VmSnapshotter): Promise<SuspendMeans> {
   const { stateDir, snapshotDir, keyDir, ramDir, tenantLabel, learnMs, aliveMs, listen } = places;
+  const asked = parseTiers(places.tiers);
   await mkdir(ramDir, { recursive: true, mode: FOLDER_MODE });
-  const files = openLocalFiles(snapshotDir);
+  const home = openLocalFiles(snapshotDir);
+  const tenants = async (): Promise<string[]> => (await home.list('.')).filter((name) => name !== KEYS && !name.startsWith('.'));
+  const homeDir = snapshotDir.replace(/\/+$/, '') || '/';
+  const tiers = await openTiers({ homeDir, home, asked, clock: systemClock, tenants: await tenants() });
+  const files = tiers?.files ?? home;
   const keyFiles = openLocalFiles(keyDir);
   const keys = createTenantKeys(keyFiles);
   const owner = qemuOwner();
@@ -53,14 +65,39 @@ export async function openSuspendMeans(places: SuspendPlaces, snapshotter: VmSna
       open: async (tenant) => openSnapshotStore(files, tenant, await keys.obtain(tenant)),
       keyOf: (tenant) => keys.obtain(tenant),
       adoptKey: (tenant, key) => keys.adopt(tenant, key),
-      tenants: async () => (await files.list('.')).filter((name) => name !== KEYS && !name.startsWith('.')),
+      tenants,
+      ...(tiers === null ? {} : { tiers: tiersView(tiers) }),
       async close() {
-        await files.close();
+        await tiers?.close();
+        await home.close();
         await keyFiles.close();
       },
     },
   };
 }
+
+function tiersView({ files, problems }: OpenedTiers): SnapshotTiers {
+  return {
+    problems,
+    balance: () => files.balance(),
+    use: () => [
+      ...(files.ram === null ? [] : [ramUse(files.ram)]),
+      ...files.tiers.map(
+        ({ name, capacityBytes, usedBytes, leaving, readBytesPerSecond, writeBytesPerSecond, problem }): TierUse => ({
+          ...{ name, kind: leaving ? 'leaving' : 'disk', usedBytes, readBytesPerSecond, writeBytesPerSecond },
+          capacityBytes: Number.isFinite(capacityBytes) ? capacityBytes : null,
+          problem: problem === null ? null : problem.slice(0, 1024),
+        }),
+      ),
+      ...problems.map((problem): TierUse => ({ ...NOTHING, name: 'not there', kind: 'away', problem: problem.slice(0, 1024) })),
+    ],
+  };
+}
+
+const NOTHING = { capacityBytes: null, usedBytes: 0, readBytesPerSecond: null, writeBytesPerSecond: null } as const;
+const ramUse = ({ capacityBytes, usedBytes }: RamCache): TierUse => ({
+  ...{ ...NOTHING, name: 'ram', kind: 'ram', capacityBytes, usedBytes, problem: null },
+});
 
 /** One that others can reach: they are told it as it stands here. */
 function lendAddress(listen: string): Address {

@@ -4,7 +4,7 @@
  * Whatever fails before the end, the VM goes on as if nothing had been: it is saved by the hypervisor's own way instead.
  */
 import type { Clock } from '../../shared/clock.ts';
-import { errorText, HeadroomError } from '../../shared/errors.ts';
+import { errorText, HeadroomError, isHeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import type { SnapshotSupport, VmSnapshotter } from '../hypervisor/snapshotter.ts';
 import { readRange } from '../snapshot/memory-place.ts';
@@ -47,6 +47,8 @@ export async function suspendVm(deps: SuspendDeps, vm: VmId, residence: Residenc
   } catch (error) {
     if ((await snapshotter.power(vm)) === 'off') throw error;
     await snapshotter.goOn(vm);
+    // Its administrator set the limits: what does not fit goes nowhere else.
+    if (isHeadroomError(error, 'STORE_FULL')) throw error;
     return byManagedSave(deps, vm, errorText(error), residence);
   }
 }

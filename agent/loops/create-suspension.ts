@@ -22,6 +22,7 @@ import { createMemberRest } from './member-rest.ts';
 import { type LendingParts, lendingOf } from './snapshot-lending.ts';
 import { SuspendDesk } from './suspend-desk.ts';
 import { Suspender } from './suspender.ts';
+import { balanceOf, type SnapshotTiers } from './tier-loop.ts';
 import type { Uplink } from './uplink.ts';
 import { isUp } from './vm-table.ts';
 
@@ -35,6 +36,8 @@ export interface SuspendMeans {
     adoptKey(tenant: string, key: Buffer): Promise<string>;
     /** All there are on the disk. */
     tenants(): Promise<string[]>;
+    /** Absent: there is one place, without a limit. */
+    tiers?: SnapshotTiers;
     close(): Promise<void>;
   };
   journal: SuspendJournal;
@@ -67,7 +70,7 @@ export function createSuspension(
   context: HostContext,
   { epoch: welcomed, uplink }: { epoch: () => number; uplink: () => Pick<Uplink, 'understands' | 'send'> },
 ): Suspension {
-  const { clock, log, host, table, queues } = context;
+  const { clock, log, table, queues } = context;
   const { snapshotter, stores, journal, folder, owner, learnMs, aliveMs, tenantLabel, lendAt } = means;
   // What is suspended is told to each aggregator anew; what became of an order waits for one that understands it.
   const send = (frame: SuspendResult | FrameOf<'suspended'>): void => {
@@ -109,25 +112,18 @@ export function createSuspension(
       lenderDue = clock.setTimeout(() => void openLender(listen), LISTEN_AGAIN_MS);
     }
   };
-  let tenants: string[] = [];
-  const ground = async (vm: VmId | null): Promise<Omit<SuspendGround, 'waitedMs' | 'phase' | 'heldMiB'>> => {
-    tenants = await stores.tenants();
-    return {
-      epoch: Math.max(welcomed(), host.lease?.epoch ?? 0),
-      killed: vm === null ? context.files.kills().host : killReason(context, vm),
-      vm: vm === null ? null : await seen(context, vm),
-      freeMiB: guardedHost(context).freeMiB,
-    };
-  };
+  const { ground, tenants } = groundOf(context, stores, welcomed);
   const about = (vm: VmId): { name: string; tenant: string } => aboutVm(context, vm, tenantLabel);
   const desk = new SuspendDesk({
     ...{ suspender, clock, log, send, ground, about },
-    tenants: () => tenants,
+    tenants,
     lendAddress: () => (lendAt === null ? null : addressText(lendAt)),
+    tiers: () => stores.tiers?.use() ?? null,
     storedBytes: () => [...opened.values()].reduce((sum, { storedBytes }) => sum + storedBytes, 0),
     enqueue: (vm, task) => queues.add(vm, task),
     changed: () => context.changed(),
   });
+  const balancing = balanceOf(stores.tiers, context, () => desk.tellAll());
   return {
     desk,
     rest: createMemberRest({ suspender, inTurn, ground, about, serves: (vm) => noteServing(context, vm) }),
@@ -146,10 +142,28 @@ export function createSuspension(
     async close() {
       desk.stop();
       lenderDue?.cancel();
+      await balancing.close();
       await lender?.close();
       await suspender.handOver();
       await snapshotter.close();
       await stores.close();
+    },
+  };
+}
+
+/** What this host knows of a VM now, and the tenants there were when it was asked last. */
+function groundOf(context: HostContext, stores: SuspendMeans['stores'], welcomed: () => number) {
+  let tenants: string[] = [];
+  return {
+    tenants: () => tenants,
+    async ground(vm: VmId | null): Promise<Omit<SuspendGround, 'waitedMs' | 'phase' | 'heldMiB'>> {
+      tenants = await stores.tenants();
+      return {
+        epoch: Math.max(welcomed(), context.host.lease?.epoch ?? 0),
+        killed: vm === null ? context.files.kills().host : killReason(context, vm),
+        vm: vm === null ? null : await seen(context, vm),
+        freeMiB: guardedHost(context).freeMiB,
+      };
     },
   };
 }

@@ -23,6 +23,8 @@ export interface SuspendDeskOptions {
   about(vm: VmId): { name: string; tenant: string };
   tenants(): string[];
   storedBytes(): number;
+  /** Null: there is one place, without a limit. */
+  tiers(): FrameOf<'suspended'>['tiers'] | null;
   /** Where other hosts ask for snapshots; null = nowhere. */
   lendAddress(): string | null;
   /** After all that is under way for this VM; false when too much waits. */
@@ -86,9 +88,10 @@ export class SuspendDesk {
 
   /** All there is: for a new connection, and after changes. */
   tellAll(): void {
-    const { suspender, send, storedBytes } = this.#options;
+    const { suspender, send, storedBytes, tiers } = this.#options;
     const vms = suspender.records().flatMap((record) => viewOf(record) ?? []);
-    send({ type: 'suspended', vms, storedBytes: storedBytes() });
+    const places = tiers() ?? null;
+    send({ type: 'suspended', vms, storedBytes: storedBytes(), ...(places === null ? {} : { tiers: places }) });
   }
 
   stop(): void {

@@ -176,6 +176,7 @@ export class Suspender {
       const { phase, ownMemory } = this.#book.find(vm) as SuspendRecord;
       if (phase === 'ending' && ownMemory !== null) await freeOwnMemory(ownMemory);
       this.#note(vm, { phase: 'suspended', file: null });
+      void this.#warm(vm);
       if (done.recipe === 'managed-save')
         return { reason: `by the hypervisor's own saving: ${done.reason}`, measured: { recipe: done.recipe } };
       const { stoppedMs, endedMs, saved } = done;
@@ -188,6 +189,8 @@ export class Suspender {
         return { reason: `it was ended, though not as it should have been: ${errorText(error)}`, measured: { recipe: 'memory-file' } };
       }
       this.#book.revert(before);
+      // What was written of it is in the way of the next.
+      if (isHeadroomError(error, 'STORE_FULL')) await store.collect().catch(() => undefined);
       throw error;
     } finally {
       this.#suspending--;
@@ -402,6 +405,22 @@ export class Suspender {
       if (!from.asked || isHeadroomError(error, 'CONFLICT')) await this.#arrivals.giveUp(vm);
       this.#options.changed();
       throw error;
+    }
+  }
+
+  /** What it will touch first lies where it is read quickest. */
+  async #warm(vm: VmId): Promise<void> {
+    const record = this.#book.find(vm);
+    if (record?.phase !== 'suspended' || record.snapshot === null || record.recipe !== 'memory-file') return;
+    try {
+      const chunks = createTouchModel(record.touches).predict(PREDICTED_CHUNKS_MAX);
+      const store = await this.#options.store(record.tenant);
+      await store.warm(
+        record.snapshot,
+        chunks.map(({ chunk }) => chunk),
+      );
+    } catch (error) {
+      if (!this.#handedOver) this.#options.tell(vm, `what it will touch first stays where it is: ${errorText(error)}`);
     }
   }
 

@@ -4,6 +4,7 @@
  * resolved; a crash before that leaves nothing but an unfinished file, which the next opening removes. Callers take turns at
  * adding, flushing and sweeping; reading needs no turn.
  */
+import { isHeadroomError } from '../../shared/errors.ts';
 import { CHUNK_BYTES } from './chunk.ts';
 import { createPackDraft, type PackDraft, readIndex } from './pack.ts';
 import { groupsOf, mended } from './parity.ts';
@@ -44,6 +45,10 @@ export interface RecordStore {
   /** Answers the bytes it takes, 0 when it is there already. Writes a pack when enough has been added. */
   add(digest: string, bytes: Buffer): Promise<number>;
   flush(): Promise<void>;
+  /** Copies of records that lie in a slow place go to the quickest. Answers how many; the others stay where they are, as these do. */
+  gather(digests: readonly string[]): Promise<number>;
+  /** Of records that lie in a slow place. */
+  farBytes(digests: readonly string[]): number;
   /** Removes what is not live. A record that is live is readable at every moment, also after a crash at any step. */
   sweep(live: ReadonlySet<string>): Promise<SweepReport>;
 }
@@ -176,10 +181,31 @@ class PackedRecords implements RecordStore {
     await Promise.all(this.#writing.values());
   }
 
+  farBytes(digests: readonly string[]): number {
+    return digests.reduce((sum, digest) => sum + (this.#isFar(digest) ? (this.#locations.get(digest)?.length ?? 0) : 0), 0);
+  }
+
+  async gather(digests: readonly string[]): Promise<number> {
+    const draft = createPackDraft();
+    for (const digest of digests) {
+      const sealed = this.#isFar(digest) ? await this.readSealed(digest, CHUNK_BYTES) : null;
+      if (sealed !== null) draft.add(digest, sealed);
+    }
+    if (draft.records > 0) await this.#write(draft);
+    return draft.records;
+  }
+
+  #isFar(digest: string): boolean {
+    const location = this.#locations.get(digest);
+    return location !== undefined && this.#files.near?.has(this.#path(location.pack)) === false;
+  }
+
   async sweep(live: ReadonlySet<string>): Promise<SweepReport> {
     const report: SweepReport = { packsRemoved: 0, packsRewritten: 0, bytesFreed: 0 };
     const before = this.storedBytes;
-    for (const [pack, wanted] of this.#wantedByPack(live)) {
+    // Where there is little room it is made first.
+    const packs = [...this.#wantedByPack(live)].toSorted(([, a], [, b]) => Math.min(1, a.length) - Math.min(1, b.length));
+    for (const [pack, wanted] of packs) {
       const bytes = this.#packs.get(pack) ?? 0;
       const wantedBytes = wanted.reduce((sum, { length }) => sum + length, 0);
       const stays = wantedBytes >= bytes * LIVE_SHARE_MIN && !this.damaged.has(pack);
@@ -206,7 +232,7 @@ class PackedRecords implements RecordStore {
     return wanted;
   }
 
-  /** Copies records as they are sealed, each as it was written. Null: one could not be had, so the pack stays as evidence. */
+  /** Copies records as they are sealed, each as it was written. Null: one could not be had, or there is no room, so the pack stays. */
   async #rewrite(pack: string, wanted: readonly (Location & { digest: string })[]): Promise<string | null> {
     const draft = createPackDraft();
     for (const { digest, offset, length } of wanted) {
@@ -218,7 +244,10 @@ class PackedRecords implements RecordStore {
       if (sealed === null || !isRight(sealed)) return null;
       draft.add(digest, sealed);
     }
-    return this.#write(draft);
+    return this.#write(draft).catch((error: unknown) => {
+      if (isHeadroomError(error, 'STORE_FULL')) return null;
+      throw error;
+    });
   }
 
   /** Answers the pack's name. */

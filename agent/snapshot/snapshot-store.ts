@@ -28,6 +28,10 @@ const MANIFEST_BYTES_MAX = 512 * 1024 * 1024;
 const ARRIVING_NAME = /^([0-9a-f]{64})\.arriving$/;
 /** Records asked of another host at once, beside those that a guest waits for. */
 const ARRIVING_AT_ONCE = 4;
+/** Records that go to a quicker place in one turn: some MiB. */
+const GATHERED_AT_ONCE = 128;
+/** Parity and index beside the records, of which a pack with few has most. */
+const PACK_OVERHEAD = 1.5;
 /** Chunks between two turns for others: about two milliseconds of work. */
 const CHUNKS_PER_TURN = 16;
 
@@ -98,6 +102,8 @@ export interface SnapshotStore {
   verify(id: string): Promise<string[]>;
   /** Its records stay until the next collection. */
   remove(id: string): Promise<void>;
+  /** What it will need first goes where it is read quickest, if there is such a place. Answers how many records went. */
+  warm(id: string, chunks: readonly number[]): Promise<number>;
   /** Collects records that no manifest and no open snapshot names. Does nothing while a manifest cannot be read: it may name any. */
   collect(): Promise<SweepReport>;
 }
@@ -286,6 +292,21 @@ class Store implements SnapshotStore {
       await this.#files.syncFolder(this.#folder);
       this.#damaged.delete(id);
     });
+  }
+
+  async warm(id: string, chunks: readonly number[]): Promise<number> {
+    const { near } = this.#files;
+    if (near === undefined) return 0;
+    const { memory, state } = await this.#manifest(id);
+    const entries = [...state, ...chunks.flatMap((chunk) => memory[chunk] ?? [])];
+    const digests = [...new Set(entries.flatMap((entry) => recordsOfEntry(entry)))];
+    if (!(await near.makeRoom(this.#records.farBytes(digests) * PACK_OVERHEAD))) return 0;
+    let gathered = 0;
+    // A suspension waits for its turn with its guest standing still.
+    for (let from = 0; from < digests.length; from += GATHERED_AT_ONCE) {
+      gathered += await this.#inTurn(() => this.#records.gather(digests.slice(from, from + GATHERED_AT_ONCE)));
+    }
+    return gathered;
   }
 
   collect(): Promise<SweepReport> {

@@ -22,6 +22,13 @@ export interface StoreFiles {
   syncFolder(folder: string): Promise<void>;
   /** No error when it is gone already. */
   remove(path: string): Promise<void>;
+  /** Where files lie in several places; absent = there is one. */
+  readonly near?: {
+    /** It lies in the quickest. */
+    has(path: string): boolean;
+    /** So many bytes that are written next go there. */
+    makeRoom(bytes: number): Promise<boolean>;
+  };
 }
 
 /** Begin of the names of files that are not whole yet. */

@@ -24,4 +24,5 @@ export type TemplateCheckAnswer = Answer<'/v1/templates/{name}/check', 'post'>['
 export type AgentKeyAnswer = ItemOf<'/v1/agent-keys'>;
 export type ApiTokenAnswer = ItemOf<'/v1/api-tokens'>;
 export type SuspensionAnswer = ItemOf<'/v1/suspensions'>;
+export type SnapshotStoreAnswer = ItemOf<'/v1/suspensions/stores'>;
 export type SuspendOrderAnswer = ItemOf<'/v1/suspensions/orders'>;

@@ -34,6 +34,7 @@ import {
   resumeVm,
   snapshotGc,
   snapshotList,
+  snapshotTiers,
   snapshotVerify,
   suspendVm,
 } from './commands/suspension.ts';
@@ -82,6 +83,7 @@ export const COMMANDS: readonly Command[] = [
   suspendVm,
   resumeVm,
   snapshotList,
+  snapshotTiers,
   snapshotVerify,
   snapshotGc,
   prefetchStart,

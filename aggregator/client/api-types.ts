@@ -794,6 +794,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/suspensions/stores": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where hosts keep snapshots: what each place holds, may hold, and how quick it was */
+        get: operations["getSuspensionsStores"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/templates": {
         parameters: {
             query?: never;
@@ -1634,6 +1651,26 @@ export interface components {
                 name: string;
                 steps: number;
                 vm: string;
+            }[];
+        };
+        SnapshotStore: {
+            host: string;
+            /** @description Of chunks, in the stores opened since its agent began */
+            storedBytes: number;
+            /** @description Quickest first; none = one place, without a limit */
+            tiers: {
+                capacityBytes: number | null;
+                /**
+                 * @description ram: copies of what was read lately; disk: takes what is written; leaving: read and emptied; away: it should be there
+                 * @enum {unknown}
+                 */
+                kind: "ram" | "disk" | "leaving" | "away";
+                /** @description The directory, or ram */
+                name: string;
+                problem: string | null;
+                readBytesPerSecond: number | null;
+                usedBytes: number;
+                writeBytesPerSecond: number | null;
             }[];
         };
         SuspendOrder: {
@@ -5670,6 +5707,46 @@ export interface operations {
                 content: {
                     "application/json": {
                         items: components["schemas"]["SuspendOrder"][];
+                    };
+                };
+            };
+        };
+    };
+    getSuspensionsStores: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Problem */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Problem */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        items: components["schemas"]["SnapshotStore"][];
                     };
                 };
             };

@@ -4,6 +4,7 @@ import { RESOURCES } from '../../shared/resources.ts';
 import { capacityGauges } from './capacity-metrics.ts';
 import { groupGauges } from './group-metrics.ts';
 import type { AggregatorService, ResourceView } from './service.ts';
+import { snapshotGauges } from './snapshot-metrics.ts';
 
 const VM_GAUGES: Readonly<Record<string, { help: string; value: (view: ResourceView) => number | null }>> = {
   headroom_vm_usage: { help: 'What the VM uses, in the unit of its resource', value: ({ usage }) => usage },
@@ -23,6 +24,7 @@ export async function metricsText(service: AggregatorService): Promise<string> {
   hostGauges(service, registry);
   capacityGauges(service.capacity(), registry);
   groupGauges(service.spawning.groups(), registry);
+  snapshotGauges(service.suspending.stores(), registry);
   for (const [name, value] of Object.entries(service.metrics())) {
     if (!Number.isFinite(value)) continue;
     const safe = name.replaceAll(/[^a-zA-Z0-9_:]/g, '_');

@@ -18,6 +18,7 @@ export function scopedSuspending({ service, named, own, refuse }: Scope): Suspen
   const must = (vm: VmId): VmId => (own(vm) ? vm : refuse(`VM ${vm}`));
   return {
     suspensions: () => service.suspending.suspensions().filter(({ vm }) => own(vm)),
+    stores: () => (own(null) ? service.suspending.stores() : []),
     orders: () => service.suspending.orders().filter(({ vm }) => own(vm)),
     order(id) {
       const found = service.suspending.order(id);

@@ -1,6 +1,6 @@
 /** What the API reads and steers of suspended VMs: implemented by the aggregator. Plain data in the API's own words. */
 import type { HostId, VmId } from '../../shared/ids.ts';
-import type { SuspendAction, SuspendPhase, SuspendRecipe } from '../../shared/protocol/suspend-frames.ts';
+import type { SuspendAction, SuspendPhase, SuspendRecipe, TierKind } from '../../shared/protocol/suspend-frames.ts';
 
 export interface ResumePredictionView {
   /** Resumes it rests on. */
@@ -57,9 +57,32 @@ export interface SuspendOrderView {
   measured: Record<string, string | number>;
 }
 
+/** A host's place for snapshots' chunks, as the host measured it. */
+export interface SnapshotTierView {
+  name: string;
+  /** ram: copies of what was read lately; disk: takes what is written; leaving: read and emptied; away: it should be there. */
+  kind: TierKind;
+  /** Null: no limit was set. */
+  capacityBytes: number | null;
+  usedBytes: number;
+  /** Null: it was not used yet. */
+  readBytesPerSecond: number | null;
+  writeBytesPerSecond: number | null;
+  problem: string | null;
+}
+
+export interface SnapshotStoreView {
+  host: HostId;
+  storedBytes: number;
+  /** Quickest first; none = one place, without a limit. */
+  tiers: SnapshotTierView[];
+}
+
 export interface SuspendService {
   /** VMs that are suspended, or live on a snapshot. */
   suspensions(): SuspensionView[];
+  /** Of every host that keeps snapshots. */
+  stores(): SnapshotStoreView[];
   /** Under way, then ended, newest first. */
   orders(): SuspendOrderView[];
   /** Null: there is no such order, or no longer. */

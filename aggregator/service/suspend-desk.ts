@@ -8,7 +8,7 @@ import type { HostId, VmId } from '../../shared/ids.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
 import { SUSPEND_CAPABILITY, SUSPEND_MOVE_CAPABILITY, type SuspendAction } from '../../shared/protocol/suspend-frames.ts';
 import type { OrderEnded, OrderUnderWay, SuspendOrder, SuspendOrders } from '../execute/suspend-orders.ts';
-import type { SuspendOrderView, SuspendService, SuspensionView } from '../http/suspend-service.ts';
+import type { SnapshotStoreView, SuspendOrderView, SuspendService, SuspensionView } from '../http/suspend-service.ts';
 import type { ReportTo } from './report-to.ts';
 import type { ResumeCalendar } from './resume-calendar.ts';
 
@@ -56,14 +56,16 @@ const ENDED_MAX = 500;
 export class SuspendDesk implements SuspendService {
   readonly #options: SuspendDeskOptions;
   readonly #suspended = new Map<HostId, readonly Suspended[]>();
+  readonly #stores = new Map<HostId, SnapshotStoreView>();
   readonly #ended = new Map<string, SuspendOrderView>();
 
   constructor(options: SuspendDeskOptions) {
     this.#options = options;
   }
 
-  onSuspended(host: HostId, { vms }: FrameOf<'suspended'>): void {
+  onSuspended(host: HostId, { vms, storedBytes, tiers = [] }: FrameOf<'suspended'>): void {
     const { calendar, to } = this.#options;
+    this.#stores.set(host, { host, storedBytes, tiers });
     const before = this.#suspended.get(host) ?? [];
     this.#suspended.set(host, vms);
     for (const { vm, phase, sinceMs } of vms) {
@@ -89,6 +91,10 @@ export class SuspendDesk implements SuspendService {
     return all
       .filter(({ vm, lentTo }) => lentTo === undefined || !arrived.has(vm))
       .map((vm) => ({ ...vm, prediction: this.#predicted(vm) }));
+  }
+
+  stores(): SnapshotStoreView[] {
+    return [...this.#stores.values()].toSorted((a, b) => (a.host < b.host ? -1 : 1));
   }
 
   /** An order for it is under way. */

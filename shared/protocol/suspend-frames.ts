@@ -30,6 +30,10 @@ export type SuspendPhase = (typeof SUSPEND_PHASES)[number];
 export const SUSPEND_RECIPES = ['memory-file', 'managed-save'] as const;
 export type SuspendRecipe = (typeof SUSPEND_RECIPES)[number];
 
+/** disk: takes what is written; leaving: is read and emptied; away: it should be there. */
+export const TIER_KINDS = ['ram', 'disk', 'leaving', 'away'] as const;
+export type TierKind = (typeof TIER_KINDS)[number];
+
 /** A VM waits ready for its resume no longer, whoever asks: it holds memory meanwhile. */
 export const HOLD_MS_MAX = 86_400_000;
 
@@ -140,9 +144,25 @@ export const SuspendedVm = Type.Object({
   problems: Type.Array(text(512), { maxItems: 16 }),
 });
 
+/** A place for snapshots' chunks; `ram`: of those read lately, copies. */
+export const SnapshotTier = Type.Object({
+  name: text(512),
+  kind: Type.Enum(TIER_KINDS),
+  /** Null: no limit was set. */
+  capacityBytes: orNull(bytes),
+  usedBytes: bytes,
+  /** As they were measured while it was used; null = it was not yet. */
+  readBytesPerSecond: orNull(Type.Number({ minimum: 0 })),
+  writeBytesPerSecond: orNull(Type.Number({ minimum: 0 })),
+  /** What went wrong there last, or that it is not there; null = nothing. */
+  problem: orNull(text(1024)),
+});
+
 /** Host agent → aggregator, after the welcome and after each change: all there is. */
 export const SuspendedFrame = Type.Object({
   type: Type.Literal('suspended'),
   vms: Type.Array(SuspendedVm, { maxItems: 4096 }),
   storedBytes: bytes,
+  /** Quickest first; absent = there is one place, without a limit. */
+  tiers: Type.Optional(Type.Array(SnapshotTier, { maxItems: 32 })),
 });

@@ -1,5 +1,5 @@
 /** A fleet's suspended VMs as the API tells them: one on disk, one order under way, one that ended. Input: now; output: the service. */
-import type { SuspendOrderView, SuspendService, SuspensionView } from '../../aggregator/http/suspend-service.ts';
+import type { SnapshotStoreView, SuspendOrderView, SuspendService, SuspensionView } from '../../aggregator/http/suspend-service.ts';
 import { HeadroomError } from '../../shared/errors.ts';
 import { hostId, type VmId, vmId } from '../../shared/ids.ts';
 import type { SuspendAction } from '../../shared/protocol/suspend-frames.ts';
@@ -21,6 +21,23 @@ const SUSPENDED: SuspensionView = {
   },
   ...{ memoryBytes: 2048 * MIB, filledBytes: 1536 * MIB, resumes: 3, predictedChunks: 512, hitRate: 0.97, wasteRate: 0.04, problems: [] },
   prediction: { resumes: 12, probability: 0.8, withinMs: 3_600_000, likeliestAtMs: 3_600_000, text: 'usually on Mon at about 08:00' },
+};
+
+const UNUSED = { readBytesPerSecond: null, writeBytesPerSecond: null, problem: null };
+const STORE: SnapshotStoreView = {
+  ...{ host: HOST, storedBytes: 900 * MIB },
+  tiers: [
+    { ...UNUSED, name: 'ram', kind: 'ram', capacityBytes: 512 * MIB, usedBytes: 96 * MIB },
+    {
+      ...UNUSED,
+      name: '/mnt/nvme/headroom',
+      kind: 'disk',
+      capacityBytes: 1024 * MIB,
+      usedBytes: 900 * MIB,
+      readBytesPerSecond: 1800 * MIB,
+    },
+    { ...UNUSED, name: 'not there', kind: 'away', capacityBytes: null, usedBytes: 0, problem: 'tier /srv/cold does not bear the mark' },
+  ],
 };
 
 export function madeSuspending(nowMs: number, empty: boolean): SuspendService {
@@ -58,6 +75,7 @@ export function madeSuspending(nowMs: number, empty: boolean): SuspendService {
               prediction: { ...SUSPENDED.prediction!, likeliestAtMs: nowMs + SUSPENDED.prediction!.withinMs },
             },
           ],
+    stores: () => (empty ? [] : [STORE]),
     orders: () => orders,
     order: (id) => orders.filter((order) => order.id === id).map(asked)[0] ?? null,
     suspend: (vm, by, dryRun) => give('suspend', vm, by, dryRun),

@@ -11,6 +11,10 @@ interface Inode {
   synced: Buffer;
 }
 
+export interface Power {
+  stepsLeft: number;
+}
+
 type Change = (names: Map<string, Inode>) => void;
 
 const NOTHING = Buffer.alloc(0);
@@ -21,13 +25,23 @@ export class TreacherousFiles implements StoreFiles {
   #durable: Map<string, Inode>;
   #changes: { folder: string; change: Change }[] = [];
   readonly #prng: Prng;
-  /** Writing steps until the power goes; infinity = it stays. */
-  stepsLeft = Number.POSITIVE_INFINITY;
+  readonly #power: Power;
 
-  constructor(prng: Prng, names = new Map<string, Inode>()) {
+  /** Disks of one machine lose their `power` together. */
+  constructor(prng: Prng, names = new Map<string, Inode>(), power: Power = { stepsLeft: Number.POSITIVE_INFINITY }) {
     this.#prng = prng;
+    this.#power = power;
     this.#names = new Map(names);
     this.#durable = new Map(names);
+  }
+
+  /** Writing steps until the power goes; infinity = it stays. */
+  get stepsLeft(): number {
+    return this.#power.stepsLeft;
+  }
+
+  set stepsLeft(steps: number) {
+    this.#power.stepsLeft = steps;
   }
 
   paths(): string[] {
@@ -56,7 +70,7 @@ export class TreacherousFiles implements StoreFiles {
   }
 
   /** What a new start finds. */
-  afterPowerCut(): TreacherousFiles {
+  afterPowerCut(power?: Power): TreacherousFiles {
     const names = new Map(this.#durable);
     for (const { change } of this.#changes) if (this.#prng.next() < 0.5) change(names);
     for (const inode of new Set(names.values())) {
@@ -65,7 +79,7 @@ export class TreacherousFiles implements StoreFiles {
       else if (luck < 0.75) inode.written = inode.written.subarray(0, this.#prng.below(inode.written.length + 1));
       inode.synced = inode.written;
     }
-    return new TreacherousFiles(this.#prng, names);
+    return new TreacherousFiles(this.#prng, names, power);
   }
 
   async list(folder: string): Promise<string[]> {

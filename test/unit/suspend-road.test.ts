@@ -88,6 +88,7 @@ function road(name: string) {
       log: createLogger(() => undefined, clock, 'info'),
       tenants: () => [],
       storedBytes: () => 0,
+      tiers: () => null,
       lendAddress: () => null,
       changed: () => undefined,
     },
@@ -190,6 +191,7 @@ t.test('a release ends the prefetches before it and none after it', async (t) =>
       log: createLogger(() => undefined, clock, 'info'),
       tenants: () => [],
       storedBytes: () => 0,
+      tiers: () => null,
       lendAddress: () => null,
     },
     ...{

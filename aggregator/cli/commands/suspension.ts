@@ -1,9 +1,9 @@
 /**
- * `headroom suspend|resume VM`, `snapshot list|verify|gc`, `prefetch start|stop|status`: VMs put aside and brought back. An order is
+ * `headroom suspend|resume VM`, `snapshot list|tiers|verify|gc`, `prefetch start|stop|status`: VMs put aside and brought back. An order is
  * followed until it has ended, with a bar where bytes are moved.
  */
 import { HeadroomError } from '../../../shared/errors.ts';
-import type { SuspendOrderAnswer, SuspensionAnswer } from '../answers.ts';
+import type { SnapshotStoreAnswer, SuspendOrderAnswer, SuspensionAnswer } from '../answers.ts';
 import type { ApiCommand, CommandContext, OptionSpec } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
 import { type Column, printable, table } from '../output.ts';
@@ -132,7 +132,55 @@ export const snapshotList: ApiCommand = {
   args: [],
   async run(context) {
     const { items } = await context.api.get('/v1/suspensions');
-    show(context, items, (wide) => (items.length === 0 ? 'no VM is suspended\n' : table(items, COLUMNS, wide)));
+    const { items: stores } = await context.api.get('/v1/suspensions/stores');
+    const rows = tierRows(stores);
+    const places = (wide: boolean): string => (rows.length === 0 ? '' : `\n${table(rows, TIERS, wide)}`);
+    show(context, items, (wide) => `${items.length === 0 ? 'no VM is suspended\n' : table(items, COLUMNS, wide)}${places(wide)}`);
+    return EXIT.ok;
+  },
+};
+
+interface TierRow extends Omit<SnapshotStoreAnswer['tiers'][number], 'kind'> {
+  host: string;
+  kind: string;
+}
+
+const perSecond = (bytes: number | null): string => (bytes === null ? '?' : mib(bytes));
+const TIERS: readonly Column<TierRow>[] = [
+  { title: 'HOST', text: ({ host }) => host },
+  { title: 'PLACE', text: ({ name }) => name },
+  { title: 'KIND', text: ({ kind }) => kind },
+  { title: 'USED MIB', right: true, text: ({ usedBytes }) => mib(usedBytes) },
+  { title: 'OF MIB', right: true, text: ({ capacityBytes }) => (capacityBytes === null ? '-' : mib(capacityBytes)) },
+  { title: 'READ MIB/S', right: true, text: ({ readBytesPerSecond }) => perSecond(readBytesPerSecond) },
+  { title: 'WRITE MIB/S', right: true, text: ({ writeBytesPerSecond }) => perSecond(writeBytesPerSecond) },
+  { title: 'PROBLEM', text: ({ problem }) => problem ?? '' },
+];
+
+/** A host without tiers has one place, which has no name and no limit. */
+function tierRows(stores: readonly SnapshotStoreAnswer[]): TierRow[] {
+  const one = {
+    name: 'snapshotDir',
+    kind: 'disk',
+    capacityBytes: null,
+    readBytesPerSecond: null,
+    writeBytesPerSecond: null,
+    problem: null,
+  };
+  return stores.flatMap(({ host, storedBytes, tiers }): TierRow[] =>
+    tiers.length === 0 ? [{ host, ...one, usedBytes: storedBytes }] : tiers.map((tier) => ({ host, ...tier })),
+  );
+}
+
+export const snapshotTiers: ApiCommand = {
+  kind: 'api',
+  name: 'snapshot tiers',
+  summary: 'where hosts keep snapshots: what each place holds, may hold, and how quick it was',
+  args: [],
+  async run(context) {
+    const { items } = await context.api.get('/v1/suspensions/stores');
+    const rows = tierRows(items);
+    show(context, items, (wide) => (rows.length === 0 ? 'no host keeps snapshots\n' : table(rows, TIERS, wide)));
     return EXIT.ok;
   },
 };

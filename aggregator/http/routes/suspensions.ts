@@ -4,7 +4,7 @@ import { HeadroomError } from '../../../shared/errors.ts';
 import type { VmId } from '../../../shared/ids.ts';
 import { vmId } from '../../../shared/ids.ts';
 import { HOLD_MS_MAX } from '../../../shared/protocol/suspend-frames.ts';
-import { SuspendOrder, Suspension } from '../schemas/suspensions.ts';
+import { SnapshotStore, SuspendOrder, Suspension } from '../schemas/suspensions.ts';
 import type { AggregatorService } from '../service.ts';
 import type { SuspendOrderView } from '../suspend-service.ts';
 import { answers, DryRunQuery, findVm, isDryRun, knownHost, type Routes } from './route-options.ts';
@@ -53,6 +53,17 @@ const listRoutes: Routes = (app, service) => {
       },
     },
     () => ({ items: service.suspending.suspensions() }),
+  );
+  app.get(
+    '/v1/suspensions/stores',
+    {
+      schema: {
+        summary: 'Where hosts keep snapshots: what each place holds, may hold, and how quick it was',
+        tags,
+        response: answers(Type.Object({ items: Type.Array(SnapshotStore) })),
+      },
+    },
+    () => ({ items: service.suspending.stores() }),
   );
   app.get<{ Querystring: Static<typeof OrderQuery> }>(
     '/v1/suspensions/orders',

@@ -1,6 +1,6 @@
 /** Suspended VMs and orders about them, as the API tells them. */
 import Type from 'typebox';
-import { SUSPEND_ACTIONS, SUSPEND_PHASES, SUSPEND_RECIPES } from '../../../shared/protocol/suspend-frames.ts';
+import { SUSPEND_ACTIONS, SUSPEND_PHASES, SUSPEND_RECIPES, TIER_KINDS } from '../../../shared/protocol/suspend-frames.ts';
 import { OUTCOMES } from '../../../shared/resources.ts';
 import { Nullable, UtcMs } from './words.ts';
 
@@ -34,6 +34,29 @@ export const Suspension = Type.Object(
     ),
   },
   { $id: 'Suspension' },
+);
+
+export const SnapshotStore = Type.Object(
+  {
+    host: Type.String(),
+    storedBytes: Type.Integer({ description: 'Of chunks, in the stores opened since its agent began' }),
+    tiers: Type.Array(
+      Type.Object({
+        name: Type.String({ description: 'The directory, or ram' }),
+        kind: Type.Enum(TIER_KINDS, {
+          description:
+            'ram: copies of what was read lately; disk: takes what is written; leaving: read and emptied; away: it should be there',
+        }),
+        capacityBytes: Nullable(Type.Integer({ description: 'null = no limit was set' })),
+        usedBytes: Type.Integer(),
+        readBytesPerSecond: Nullable(Type.Number({ description: 'As measured while it was used; null = it was not yet' })),
+        writeBytesPerSecond: Nullable(Type.Number({ description: 'The same, synced' })),
+        problem: Nullable(Type.String({ description: 'What went wrong there last; null = nothing' })),
+      }),
+      { description: 'Quickest first; none = one place, without a limit' },
+    ),
+  },
+  { $id: 'SnapshotStore' },
 );
 
 export const SuspendOrder = Type.Object(
