@@ -63,6 +63,7 @@ const GOOD: [url: string, path: string][] = [
   ['/v1/groups/web', '/v1/groups/{name}'],
   ['/v1/suspensions', '/v1/suspensions'],
   ['/v1/suspensions/orders', '/v1/suspensions/orders'],
+  ['/v1/suspensions/stores', '/v1/suspensions/stores'],
   ['/v1/templates', '/v1/templates'],
   ['/v1/templates/debian-web', '/v1/templates/{name}'],
   ['/v1/templates/debian-web/versions', '/v1/templates/{name}/versions'],
