@@ -1,13 +1,10 @@
 /**
- * One agent's connection on the aggregator's side: hello and welcome, which subjects it may speak of, its batches on
- * their way to live state and store, its acknowledgements. Input: checked frames of a Session. Output: calls to the sink,
- * batches to the committer, frames back.
+ * One agent's connection on the aggregator's side: its frames, its batches on their way to live state and store, its acknowledgements.
+ * Input: checked frames of a Session. Output: calls to the sink, batches to the committer, frames back. Who it is, agent-handshake.ts
+ * finds out; of whom it may speak, peer-subjects.ts knows.
  */
-import { randomBytes } from 'node:crypto';
 import type { Clock } from '../../shared/clock.ts';
-import { errorText, HeadroomError, isHeadroomError } from '../../shared/errors.ts';
-import { GuestFieldGate } from '../../shared/guest-fields.ts';
-import type { Occasion } from '../../shared/identity.ts';
+import { HeadroomError } from '../../shared/errors.ts';
 import type { HostId, VmId } from '../../shared/ids.ts';
 import { Session } from '../../shared/net/session.ts';
 import type { Transport } from '../../shared/net/transport.ts';
@@ -16,28 +13,16 @@ import {
   FRAME_BYTES_MAX,
   type Frame,
   type FrameOf,
-  GUEST_FRAME_BYTES_MAX,
   HINT_CAPABILITY,
   type Lane,
-  REDIRECT_CAPABILITY,
 } from '../../shared/protocol/frames.ts';
 import { SUSPEND_CAPABILITY } from '../../shared/protocol/suspend-frames.ts';
-import { chooseVersion } from '../../shared/protocol/versions.ts';
-import type { TelemetryBlock } from '../../shared/telemetry.ts';
+import { type Admitted, AgentHandshake } from './agent-handshake.ts';
 import type { AgentIdentities } from './agent-identities.ts';
 import type { Committer } from './committer.ts';
 import type { FlushPace } from './flush-pace.ts';
-import {
-  type Admit,
-  agentOf,
-  type Elsewhere,
-  type IngestCounters,
-  type IngestLimits,
-  type IngestSink,
-  type PeerKey,
-  type PeerLink,
-  type PeerState,
-} from './peer-state.ts';
+import type { Admit, Elsewhere, IngestCounters, IngestLimits, IngestSink, PeerKey, PeerLink, PeerState } from './peer-state.ts';
+import { PeerSubjects, rowsOf } from './peer-subjects.ts';
 import { contiguous } from './seq-ranges.ts';
 
 /** What a connection needs of ingest as a whole. */
@@ -64,19 +49,6 @@ export interface ConnectionOwner {
   unregister(connection: PeerConnection, peer: PeerState | undefined): void;
 }
 
-type VmInventory = FrameOf<'inventory'>['vms'][number];
-
-/** May a peer speak of a VM: its own, one that nobody reports (just started, or long gone), one it reports while another host has it, or another host's. */
-type Standing = 'own' | 'unknown' | 'contested' | 'foreign';
-
-const DROP_REASONS = { unknown: 'unknown-vm', contested: 'contested-vm', foreign: 'foreign-subject' } as const;
-
-interface Challenge {
-  version: number;
-  occasion: Occasion;
-}
-
-const NONCE_BYTES = 32;
 /** Addresses in a welcome. */
 const AGGREGATORS_TOLD_MAX = 64;
 /** An agent may give batches up and send on while the store still has the old ones; beyond this it ignores the window. */
@@ -86,20 +58,9 @@ export class PeerConnection implements PeerLink {
   readonly #owner: ConnectionOwner;
   readonly #session: Session;
   readonly #id: string;
-  readonly #gate = new GuestFieldGate();
+  readonly #handshake: AgentHandshake;
+  readonly #subjects: PeerSubjects;
   #peer: PeerState | undefined;
-  /** Asked for, not yet given. */
-  #challenge: Challenge | undefined;
-  /** Where it belongs is being found out. */
-  #placing = false;
-  /** Who it said it is, when it was refused. */
-  #agent: PeerKey | null = null;
-  /** VMs of its latest inventory that other hosts have, as it told of them. */
-  #contested: ReadonlyMap<string, VmInventory> = new Map();
-  /** Other hosts' VMs it has spoken of, told once each. */
-  readonly #foreign = new Set<string>();
-  #inventoryHost: FrameOf<'inventory'>['host'] | undefined;
-  #inventorySeen = false;
   #leaving = false;
   /** Batches committed and not yet acknowledged, per lane: one commit ends many at once. */
   readonly #toAcknowledge: Record<Lane, number[]> = { live: [], backlog: [] };
@@ -121,6 +82,16 @@ export class PeerConnection implements PeerLink {
       },
       onFrame: (frame) => this.#frame(frame),
       onClose: (error) => this.#closed(error),
+    });
+    const session = this.#session;
+    this.#handshake = new AgentHandshake({
+      ...{ session, counters: owner.counters, epoch: () => owner.epoch, options: owner.options },
+      admitted: (admitted) => this.#admit(admitted),
+      elsewhere: (place) => this.redirect(place),
+    });
+    this.#subjects = new PeerSubjects({
+      ...{ counters: owner.counters, options: owner.options },
+      onProblem: (error, key) => owner.options.onProblem?.(session.transport.peer, error, key),
     });
   }
 
@@ -170,15 +141,16 @@ export class PeerConnection implements PeerLink {
 
   #frame(frame: Frame): void {
     this.#owner.counters.frames++;
+    const peer = this.#peer;
     if (frame.type === 'hello') {
-      this.#hello(frame);
+      if (!peer) this.#handshake.hello(frame);
+      else if (!this.#session.transport.lossy) throw new HeadroomError('FRAME_OUT_OF_ORDER', 'a second hello');
       return;
     }
     if (frame.type === 'proof') {
-      void this.#proven(frame);
+      void this.#handshake.proven(frame);
       return;
     }
-    const peer = this.#peer;
     if (!peer) {
       if (this.#session.transport.lossy) return;
       throw new HeadroomError('FRAME_OUT_OF_ORDER', `"${frame.type}" before hello`);
@@ -188,16 +160,16 @@ export class PeerConnection implements PeerLink {
         this.#telemetry(frame, peer);
         break;
       case 'inventory':
-        this.#inventory(frame, peer);
+        this.#owner.options.sink.onInventory?.(peer.host, this.#subjects.inventory(frame, peer));
         break;
       case 'event':
         this.#event(frame, peer);
         break;
       case 'result':
-        if (this.#mayReport(frame.vm, peer)) this.#owner.options.sink.onResult?.(peer.host, frame);
+        if (this.#subjects.mayReport(frame.vm, peer)) this.#owner.options.sink.onResult?.(peer.host, frame);
         break;
       case 'vm-action-result':
-        if (this.#mayReport(frame.vm, peer)) this.#owner.options.sink.onVmActionResult?.(peer.host, frame);
+        if (this.#subjects.mayReport(frame.vm, peer)) this.#owner.options.sink.onVmActionResult?.(peer.host, frame);
         break;
       case 'build-result':
         // Of a VM not reported yet, or no longer: who ordered it knows which host he asked.
@@ -210,10 +182,10 @@ export class PeerConnection implements PeerLink {
         if (peer.kind === 'host') this.#owner.options.sink.onSuspended?.(peer.host, frame);
         break;
       case 'hint':
-        if (this.#mayReport(frame.vm, peer)) this.#owner.options.sink.onHint?.(peer.host, frame);
+        if (this.#subjects.mayReport(frame.vm, peer)) this.#owner.options.sink.onHint?.(peer.host, frame);
         break;
       case 'credential':
-        if (this.#mayReport(frame.vm, peer)) this.#owner.options.sink.onCredential?.(peer.host, frame);
+        if (this.#subjects.mayReport(frame.vm, peer)) this.#owner.options.sink.onCredential?.(peer.host, frame);
         break;
       case 'goodbye':
         this.#leaving = true;
@@ -223,7 +195,7 @@ export class PeerConnection implements PeerLink {
   }
 
   #event(frame: FrameOf<'event'>, peer: PeerState): void {
-    if (frame.vm !== null && !this.#mayReport(frame.vm, peer)) return;
+    if (frame.vm !== null && !this.#subjects.mayReport(frame.vm, peer)) return;
     this.#owner.options.sink.onEvent?.(peer.host, frame);
     // Before it is reported gone there: what was learnt of it goes with it.
     if (frame.kind === 'migrated' && frame.vm !== null) this.#owner.left(frame.vm as VmId);
@@ -231,83 +203,12 @@ export class PeerConnection implements PeerLink {
 
   /** Takes what this agent told of a VM that another host had then, and may have left since; waits for no further inventory. */
   settle(vm: VmId): void {
-    const { mayMove, ownsVm, sink } = this.#owner.options;
-    const [peer, held, host] = [this.#peer, this.#contested.get(vm), this.#inventoryHost];
-    if (peer === undefined || held === undefined || host === undefined) return;
-    const owner = ownsVm(vm);
-    if (owner !== null && owner !== peer.host && mayMove?.(vm, peer.host) === false) return;
-    this.#contested = new Map([...this.#contested].filter(([other]) => other !== vm));
-    peer.remember([vm]);
-    sink.onInventory?.(peer.host, { type: 'inventory', full: false, host, vms: [held], gone: [] });
+    const peer = this.#peer;
+    const told = peer === undefined ? null : this.#subjects.settle(vm, peer);
+    if (peer !== undefined && told !== null) this.#owner.options.sink.onInventory?.(peer.host, told);
   }
 
-  #hello(hello: FrameOf<'hello'>): void {
-    if (this.#peer) {
-      if (this.#session.transport.lossy) return;
-      throw new HeadroomError('FRAME_OUT_OF_ORDER', 'a second hello');
-    }
-    let version: number;
-    try {
-      version = chooseVersion(hello.versions);
-      if (hello.role === 'guest') this.#session.narrow('aggregator-from-guest', GUEST_FRAME_BYTES_MAX);
-      const { transport } = this.#session;
-      const local = transport.local;
-      if (this.#owner.options.identities?.required(hello, local)) this.#ask(hello, version);
-      else this.#place(hello, version, local, null);
-    } catch (error) {
-      this.#owner.counters.handshakesRefused++;
-      throw error;
-    }
-  }
-
-  #ask(hello: FrameOf<'hello'>, version: number): void {
-    if (this.#challenge) throw new HeadroomError('FRAME_OUT_OF_ORDER', 'a second hello');
-    const { binding = '', local, peer } = this.#session.transport;
-    if (binding === '' && !local) throw new HeadroomError('HANDSHAKE_REFUSED', `${peer} comes from beyond this machine without TLS`);
-    const nonce = randomBytes(NONCE_BYTES).toString('base64url');
-    this.#challenge = { version, occasion: { hello, nonce, binding } };
-    this.#session.send({ type: 'challenge', nonce, rotate: this.#owner.options.identities!.wantsRotation(hello) });
-  }
-
-  async #proven(proof: FrameOf<'proof'>): Promise<void> {
-    const challenge = this.#challenge;
-    // Good for one answer, be it right or wrong.
-    this.#challenge = undefined;
-    try {
-      if (!challenge) throw new HeadroomError('FRAME_OUT_OF_ORDER', 'a proof that was not asked for');
-      const keyId = await this.#owner.options.identities!.prove(challenge.occasion, proof);
-      if (!this.#session.closed) this.#place(challenge.occasion.hello, challenge.version, true, keyId);
-    } catch (error) {
-      this.#owner.counters.handshakesRefused++;
-      this.#agent = challenge === undefined ? null : agentOf(challenge.occasion.hello);
-      this.#session.fail(isHeadroomError(error) ? error : new HeadroomError('UNAVAILABLE', errorText(error), { cause: error }));
-    }
-  }
-
-  /** Here, or with another aggregator. */
-  #place(hello: FrameOf<'hello'>, version: number, known: boolean, keyId: string | null): void {
-    const { admit } = this.#owner.options;
-    if (admit === undefined || hello.role !== 'host' || hello.host === null || !known) {
-      this.#admit(hello, version, known, keyId, this.#owner.epoch);
-      return;
-    }
-    if (this.#placing) throw new HeadroomError('FRAME_OUT_OF_ORDER', 'a second hello');
-    this.#placing = true;
-    admit(hello.host as HostId, hello)
-      .then((admission) => {
-        if (this.#session.closed) return;
-        if (admission.here) this.#admit(hello, version, known, keyId, admission.epoch);
-        else if (hello.capabilities.includes(REDIRECT_CAPABILITY)) this.redirect(admission);
-        else throw new HeadroomError('HANDSHAKE_REFUSED', `${admission.reason}; its agent must connect to ${admission.url ?? 'another'}`);
-      })
-      .catch((error: unknown) => {
-        this.#owner.counters.handshakesRefused++;
-        this.#agent = agentOf(hello);
-        this.#session.fail(isHeadroomError(error) ? error : new HeadroomError('INVARIANT_BROKEN', errorText(error), { cause: error }));
-      });
-  }
-
-  #admit(hello: FrameOf<'hello'>, version: number, known: boolean, keyId: string | null, epoch: number): void {
+  #admit({ hello, version, known, keyId, epoch }: Admitted): void {
     const { clock, sink } = this.#owner.options;
     const { heartbeatMs, window } = this.#owner.limits;
     const peer = this.#owner.register(this, hello, known);
@@ -332,39 +233,6 @@ export class PeerConnection implements PeerLink {
     if (peer.kind === 'host') sink.onConnected?.(peer.host);
   }
 
-  /** VMs that another host has and keeps are left out: a host speaks for its own. */
-  #inventory(frame: FrameOf<'inventory'>, peer: PeerState): void {
-    const { mayMove, ownsVm, sink } = this.#owner.options;
-    const { counters } = this.#owner;
-    const contested = new Map<string, VmInventory>();
-    for (const told of frame.vms) {
-      const owner = ownsVm(told.vm as VmId);
-      if (owner !== null && owner !== peer.host && mayMove?.(told.vm as VmId, peer.host) === false) contested.set(told.vm, told);
-    }
-    for (const vm of contested.keys()) {
-      counters.dropped['contested-vm']++;
-      if (!this.#contested.has(vm)) this.#tellContested(vm, peer);
-    }
-    if (!frame.full) {
-      // What it does not speak of now is as it was.
-      const spokenOf = new Set([...frame.gone, ...frame.vms.map(({ vm }) => vm)]);
-      for (const [vm, told] of this.#contested) if (!spokenOf.has(vm)) contested.set(vm, told);
-    }
-    this.#contested = contested;
-    this.#inventoryHost = frame.host;
-    const vms = contested.size === 0 ? frame.vms : frame.vms.filter(({ vm }) => !contested.has(vm));
-    peer.remember(vms.map(({ vm }) => vm));
-    for (const vm of contested.keys()) peer.reported.delete(vm);
-    this.#inventorySeen = true;
-    sink.onInventory?.(peer.host, contested.size === 0 ? frame : { ...frame, vms });
-  }
-
-  #tellContested(vm: string, peer: PeerState): void {
-    const owner = this.#owner.options.ownsVm(vm as VmId);
-    const error = new HeadroomError('PERMISSION', `host ${peer.host} reports VM ${vm}, which host ${owner} has and keeps`);
-    this.#owner.options.onProblem?.(this.#session.transport.peer, error, peer.key);
-  }
-
   #telemetry(frame: FrameOf<'telemetry'>, peer: PeerState): void {
     const { clock, sink } = this.#owner.options;
     const { counters, committer, limits, pace } = this.#owner;
@@ -372,7 +240,7 @@ export class PeerConnection implements PeerLink {
     // Decoded first and always: field lists are numbered along the way.
     const decoded = this.#session.decodeBlocks(frame);
     const { lane, seq } = frame;
-    if (peer.kind === 'host' && !this.#inventorySeen) {
+    if (peer.kind === 'host' && !this.#subjects.inventorySeen) {
       if (!this.#session.transport.lossy) throw new HeadroomError('FRAME_OUT_OF_ORDER', 'telemetry before the inventory');
       counters.dropped['before-inventory'] += rowsOf(decoded);
       return;
@@ -388,8 +256,8 @@ export class PeerConnection implements PeerLink {
         `${peer.pending[lane].size} ${lane} batches are not acknowledged yet; the window is ${limits.window}`,
       );
     }
-    for (const vm of this.#contested.keys()) this.settle(vm as VmId);
-    const { blocks, refused } = this.#sift(decoded, peer);
+    for (const vm of this.#subjects.contested) this.settle(vm);
+    const { blocks, refused } = this.#subjects.sift(decoded, peer);
     const rows = rowsOf(blocks);
     counters.rowsReceived += rows;
     if (blocks.length > 0) {
@@ -445,83 +313,14 @@ export class PeerConnection implements PeerLink {
     return { flushMs };
   }
 
-  #sift(decoded: readonly TelemetryBlock[], peer: PeerState): { blocks: TelemetryBlock[]; refused: HeadroomError | null } {
-    const { counters } = this.#owner;
-    const blocks: TelemetryBlock[] = [];
-    let refused: HeadroomError | null = null;
-    for (const block of decoded) {
-      const rows = block.timesMs.length;
-      if (rows === 0) continue;
-      const standing = this.#standing(block, peer);
-      if (standing !== 'own') {
-        counters.dropped[DROP_REASONS[standing]] += rows;
-        if (standing !== 'foreign') continue;
-        const { subject, source } = block;
-        const error = notIts(`telemetry of ${subject.kind} ${subject.id} by ${source}`);
-        if (peer.kind === 'host' && subject.kind === 'vm') this.#tellForeign(subject.id, peer, error);
-        else refused = error;
-      } else if (peer.kind === 'guest' && !this.#gate.accepts(block.fields)) counters.dropped['refused-fields'] += rows;
-      else blocks.push(block);
-    }
-    return { blocks, refused };
-  }
-
-  #standing(block: TelemetryBlock, peer: PeerState): Standing {
-    const { subject, source } = block;
-    if (peer.kind === 'guest') return subject.kind === 'vm' && subject.id === peer.vm && source === 'guest' ? 'own' : 'foreign';
-    if (subject.kind === 'host') return subject.id === peer.host && source === 'host' ? 'own' : 'foreign';
-    return this.#standingOfVm(subject.id, peer);
-  }
-
-  #standingOfVm(vm: string, peer: PeerState): Standing {
-    if (peer.kind === 'guest') return vm === peer.vm ? 'own' : 'foreign';
-    if (peer.reported.has(vm)) return 'own';
-    if (this.#contested.has(vm)) return 'contested';
-    const { ownsVm, mayMove } = this.#owner.options;
-    const reporter = ownsVm(vm as VmId);
-    if (reporter === null || reporter === peer.host) return 'unknown';
-    // One that has just come over by a live migration is heard of before the inventory that lists it.
-    return mayMove?.(vm as VmId, peer.host) === true ? 'unknown' : 'foreign';
-  }
-
-  /** Events and results: false and counted when the VM is unknown or another host's; a guest that speaks of another VM loses its connection. */
-  #mayReport(vm: string, peer: PeerState): boolean {
-    const standing = this.#standingOfVm(vm, peer);
-    if (standing === 'own') return true;
-    this.#owner.counters.dropped[DROP_REASONS[standing]]++;
-    if (standing !== 'foreign') return false;
-    const error = notIts(`a frame about VM ${vm}`);
-    if (peer.kind === 'guest') throw error;
-    this.#tellForeign(vm, peer, error);
-    return false;
-  }
-
-  /**
-   * What a host had to say of a VM while nobody listened is said after that VM has gone on to another, too: it is dropped, and
-   * costs no more. An agent keeps what was not read, so the end of the connection would be the end of the next one as well.
-   */
-  #tellForeign(vm: string, peer: PeerState, error: HeadroomError): void {
-    if (this.#foreign.has(vm)) return;
-    this.#foreign.add(vm);
-    this.#owner.options.onProblem?.(this.#session.transport.peer, error, peer.key);
-  }
-
   #closed(error: HeadroomError | undefined): void {
     const { counters, options } = this.#owner;
     const peer = this.#peer;
     if (error) {
       if (error.code !== 'CONNECTION_CLOSED') counters.protocolErrors++;
-      options.onProblem?.(this.#session.transport.peer, error, peer?.key ?? this.#agent);
+      options.onProblem?.(this.#session.transport.peer, error, peer?.key ?? this.#handshake.refused);
     }
     this.#owner.unregister(this, peer);
     if (peer?.kind === 'host') options.sink.onDisconnected?.(peer.host, error ?? null);
   }
-}
-
-function notIts(what: string): HeadroomError {
-  return new HeadroomError('PERMISSION', `${what}, which is not this agent's to report`);
-}
-
-function rowsOf(blocks: readonly TelemetryBlock[]): number {
-  return blocks.reduce((sum, block) => sum + block.timesMs.length, 0);
 }
