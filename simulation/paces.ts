@@ -62,7 +62,8 @@ export const COARSE: Paces = {
   guardMs: 30_000,
   settingsMs: MINUTE_MS,
   inventoryMs: 15 * MINUTE_MS,
-  flushMs: SAMPLE_MS / 4,
+  // Steps close some seconds after their end: rows that come later count for nothing.
+  flushMs: 5000,
   switchesMs: 30_000,
   heartbeatMs: MINUTE_MS,
   tickMs: 15_000,
@@ -80,7 +81,6 @@ export const MEDIUM: Paces = {
   dayMs: FINE.dayMs,
   planMs: FINE.planMs,
   inventoryMs: FINE.inventoryMs,
-  flushMs: 5000,
   switchesMs: 10_000,
   heartbeatMs: 30_000,
   checkpointMs: FINE.checkpointMs,

@@ -19,18 +19,19 @@ import { exposureMiB, overheadMiB, type VmEntry } from './vm-table.ts';
 export interface InventoryLoop {
   /** From the uplink, when a connection is ready. */
   sendFull(): void;
-  /** Once a second: sends what changed, or all when its period is over. */
+  /** With each look: sends what changed, or all when its period is over. */
   tick(): void;
   changed(): void;
 }
 
-/** Some things change by themselves (a boot's deadline passes, a balloon arrives): looked for this often. */
+/** Some things change by themselves (a boot's deadline passes, a balloon arrives): looked for this often, or with each sample where those are rarer. */
 const LOOK_EVERY_MS = 5000;
 
 type SendInventory = (frame: FrameOf<'inventory'>) => boolean;
 
 export function createInventoryLoop(context: HostContext, send: SendInventory): InventoryLoop {
   const { clock, settings } = context;
+  const lookEveryMs = Math.max(LOOK_EVERY_MS, settings.sampleMs);
   let dirty = true;
   let fullAtMs = Number.NEGATIVE_INFINITY;
   let lookedAtMs = Number.NEGATIVE_INFINITY;
@@ -64,7 +65,7 @@ export function createInventoryLoop(context: HostContext, send: SendInventory): 
     sendFull,
     tick() {
       if (clock.monotonicMs() - fullAtMs >= settings.inventoryMs) sendFull();
-      else if (dirty || clock.monotonicMs() - lookedAtMs >= LOOK_EVERY_MS) sendChanges();
+      else if (dirty || clock.monotonicMs() - lookedAtMs >= lookEveryMs) sendChanges();
     },
     changed() {
       dirty = true;

@@ -119,12 +119,13 @@ export class FleetIncidents {
 
   #storms(atMs: number): boolean {
     if (atMs <= this.#stormUntilMs) return true;
-    if (this.#open.size < STORM_VMS_MIN) return false;
+    // Asked for each VM at each step: what is dear is looked at last.
+    const least = Math.max(STORM_VMS_MIN, STORM_SHARE * this.#vms.size);
+    if (this.#open.size < least) return false;
     const recent = this.#recent(atMs);
-    if (recent.length < STORM_VMS_MIN) return false;
-    const hosts = new Set([...this.#vms.values()].map(({ identity }) => identity.host)).size;
+    if (recent.length < least) return false;
     const struck = new Set(recent.map(({ host }) => host)).size;
-    if (recent.length < STORM_SHARE * this.#vms.size || (struck < 2 && hosts > 1)) return false;
+    if (struck < 2 && new Set([...this.#vms.values()].map(({ identity }) => identity.host)).size > 1) return false;
     this.#stormUntilMs = atMs + TOGETHER_MS;
     return true;
   }
