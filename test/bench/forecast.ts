@@ -37,17 +37,26 @@ function madeSeries(n: number): Series {
   };
 }
 
-function tick(fleet: readonly Series[], step: number): void {
-  for (const { forecaster, value } of fleet) {
-    forecaster.observe({ timeMs: step * STEP_MS, value: value(step) });
-    forecaster.forecast(HORIZONS, QUANTILES);
+/** As a VM's record teaches its models: each is told what the others of its VM wanted. */
+function observeAll(fleet: readonly Series[], step: number, then: (forecaster: Forecaster) => void): void {
+  for (let vm = 0; vm < fleet.length; vm += RESOURCES.length) {
+    const values = RESOURCES.map((_, n) => fleet[vm + n]!.value(step));
+    for (let n = 0; n < RESOURCES.length; n++) {
+      const { forecaster } = fleet[vm + n]!;
+      forecaster.observe({ timeMs: step * STEP_MS, value: values[n]!, others: values.filter((_, other) => other !== n) });
+      then(forecaster);
+    }
   }
+}
+
+function tick(fleet: readonly Series[], step: number): void {
+  observeAll(fleet, step, (forecaster) => forecaster.forecast(HORIZONS, QUANTILES));
 }
 
 async function tickSeconds(vms: number): Promise<{ seconds: number; stateBytesPerVm: number }> {
   const fleet = Array.from({ length: vms * RESOURCES.length }, (_, n) => madeSeries(n));
   for (let step = 0; step < WARM_STEPS; step++) {
-    for (const { forecaster, value } of fleet) forecaster.observe({ timeMs: step * STEP_MS, value: value(step) });
+    observeAll(fleet, step, () => {});
   }
   const seconds: number[] = [];
   for (let i = 0; i < TICKS; i++) seconds.push((await measured(() => tick(fleet, WARM_STEPS + i))).cpuSeconds);

@@ -21,21 +21,21 @@ const wave = Array.from({ length: 2000 }, (_, i) => ({ startMs: i * STEP_MS, val
 
 t.test('learnt from the series, a model is what it would be had it seen every step', async (t) => {
   const [seen, learnt] = [models(), models()];
-  for (const { startMs, value } of wave) seen.observe('cpu', 'aggregate', startMs, value);
+  for (const step of wave) seen.observe('cpu', 'aggregate', step);
   t.equal(learnt.relearn('cpu', 'aggregate', wave), wave.length);
   t.same(learnt.serialise(), seen.serialise());
 });
 
 t.test('what it saw before counts once: a checkpoint is continued, a few steps of its own are not in the way', async (t) => {
   const [seen, continued, late] = [models(), models(), models()];
-  for (const { startMs, value } of wave) seen.observe('cpu', 'aggregate', startMs, value);
-  for (const { startMs, value } of wave.slice(0, 1500)) continued.observe('cpu', 'aggregate', startMs, value);
+  for (const step of wave) seen.observe('cpu', 'aggregate', step);
+  for (const step of wave.slice(0, 1500)) continued.observe('cpu', 'aggregate', step);
   const restored = models();
   for (const { resource, name, lastMs, bytes } of continued.serialise()) restored.restore(resource, name, lastMs, bytes);
   t.equal(restored.knownUntilMs, 1499 * STEP_MS);
   t.equal(restored.relearn('cpu', 'aggregate', wave), 500);
   t.same(restored.serialise(), seen.serialise());
-  for (const { startMs, value } of wave.slice(-2)) late.observe('cpu', 'aggregate', startMs, value);
+  for (const step of wave.slice(-2)) late.observe('cpu', 'aggregate', step);
   t.equal(late.relearn('cpu', 'aggregate', wave), wave.length);
   t.same(late.serialise(), seen.serialise());
 });

@@ -104,15 +104,24 @@ t.test('no look-ahead: a changed future changes no decision before it', async (t
 });
 
 t.test('the line protocol decides as the replay does, and forgets at each VM', async (t) => {
-  const trace = traceOf(made(2, 4 * DAY));
+  const other = made(3, 4 * DAY);
+  const known = {
+    ...traceOf(made(2, 4 * DAY)),
+    others: [Float64Array.from(other), ...new Array(4).fill(new Float64Array(4 * DAY).fill(Number.NaN))],
+  };
+  // What other resources do is heard in both, and matters.
+  const trace = known;
   const wanted = replay(trace, { resource: 'cpu', violationBudget: 0.01 }).allocation;
+  t.notSame(wanted, replay(traceOf(made(2, 4 * DAY)), { resource: 'cpu', violationBudget: 0.01 }).allocation);
   const stream = new BacktestStream(0.01);
   const head = JSON.stringify({ type: 'vm', id: 'a', step: 300, alloc: { cpu: 4 } });
   const play = (values: Float64Array): number[] => {
     t.equal(stream.line(head), null);
     const answers = [...trace.timesMs].flatMap((timeMs, i) => {
       const cpu = values[i]!;
-      const line = stream.line(JSON.stringify(Number.isNaN(cpu) ? { t: timeMs / 1000 } : { t: timeMs / 1000, cpu, mem: 7 }));
+      const line = stream.line(
+        JSON.stringify({ t: timeMs / 1000, ...(Number.isNaN(cpu) ? {} : { cpu }), ...(Number.isNaN(other[i]) ? {} : { mem: other[i] }) }),
+      );
       return [JSON.parse(line!) as { cpu: number; mem?: number; f?: { cpu: Record<string, number> } }];
     });
     t.equal(stream.line('{"type":"end"}'), null);
@@ -175,6 +184,18 @@ t.test('trace files: what is read, and what is refused', async (t) => {
     [1, null, 0.5, 1],
   );
   t.equal(trace.granted, 4, 'the largest size');
+  const more = parseTrace('a', `${HEAD},net_tx_Bps\n0,1,2,5,8,9\n300,1,2,,8,much\n`, 'cpu')!;
+  t.same(
+    more.others!.map((series) => [...series].map((value) => (Number.isNaN(value) ? null : value))),
+    [
+      [5, null],
+      [null, null],
+      [null, null],
+      [null, null],
+      [9, null],
+    ],
+    'memory, disk and network beside it, as far as the file tells',
+  );
   t.equal(trace.stepMs, STEP_MS, 'gaps do not set the step');
   t.equal(parseTrace('a', `${HEAD}\n0,1,2,,\n300,1,2,,\n`, 'memory'), null, 'no such series');
   for (const [text, message] of [

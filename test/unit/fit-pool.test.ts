@@ -78,16 +78,18 @@ t.test('the models of a VM are fitted when due, by what earns it first, and tell
   const failures: unknown[] = [];
   const run = (due: Iterable<Fitting>, fitting: { fit: typeof service.fit; close: typeof service.close } = service) =>
     runFits({ due, service: fitting, stopped: () => false, onFailure: (error) => failures.push(error) });
-  for (let step = 0; step < 2 * DAY; step++) models.observe('cpu', ENSEMBLE, step * STEP_MS, Math.exp(values[step]!));
+  for (let step = 0; step < 2 * DAY; step++) models.observe('cpu', ENSEMBLE, { startMs: step * STEP_MS, value: Math.exp(values[step]!) });
   t.equal(models.fitsDue().length, 1);
   let rounds = 0;
   while (models.fitsDue().length > 0 && rounds < 10) rounds += await run(models.fitsDue());
   t.equal(rounds, 4, 'each of the four families once');
-  for (let step = 2 * DAY; step < 3 * DAY; step++) models.observe('cpu', ENSEMBLE, step * STEP_MS, Math.exp(values[step]!));
+  for (let step = 2 * DAY; step < 3 * DAY; step++)
+    models.observe('cpu', ENSEMBLE, { startMs: step * STEP_MS, value: Math.exp(values[step]!) });
   const broken = { fit: () => Promise.reject(new HeadroomError('ENVIRONMENT', 'no thread')), close: async () => {} };
   t.equal(await run(models.fitsDue(), broken), 0);
   t.equal(failures.length, 1, 'told');
-  for (let step = 3 * DAY; step < 4 * DAY; step++) models.observe('cpu', ENSEMBLE, step * STEP_MS, Math.exp(values[step]!));
+  for (let step = 3 * DAY; step < 4 * DAY; step++)
+    models.observe('cpu', ENSEMBLE, { startMs: step * STEP_MS, value: Math.exp(values[step]!) });
   const policy = { leadMs: 3 * STEP_MS, shrinkHorizonMs: 3 * STEP_MS, violationBudget: 0.01 };
   const forecast = models.forecast('cpu', policy as unknown as Parameters<DemandModels['forecast']>[1]);
   t.match(forecast?.explanation, /from 192 steps: .* – together \d+ %, beside .*\(\d+ %\)/);

@@ -1,7 +1,7 @@
 /**
  * `backtest --stdio`: one sample in, one decision out, a line each, so that whoever drives it can be sure that nothing looks
- * ahead. In: {"type":"vm","id","step":seconds,"alloc":{"cpu","mem"}} starts a VM afresh, {"t":seconds,"cpu","mem",…} is a sample (absent
- * fields are unknown), {"type":"end"} ends the VM. Out, after each sample: {"cpu":cores,"mem":MiB,"f":{…}}, the allocation
+ * ahead. In: {"type":"vm","id","step":seconds,"alloc":{"cpu","mem"}} starts a VM afresh, {"t":seconds,"cpu","mem","disk_r","disk_w","net_rx","net_tx"} is a
+ * sample (absent fields are unknown), {"type":"end"} ends the VM. Out, after each sample: {"cpu":cores,"mem":MiB,"f":{…}}, the allocation
  * in force from t + step on, and forecasts 15 and 60 minutes ahead.
  */
 import { type Static, Type } from 'typebox';
@@ -27,6 +27,11 @@ const isSample = Compile(SampleLine);
 
 type Key = 'cpu' | 'mem';
 const RESOURCE: Readonly<Record<Key, BacktestResource>> = { cpu: 'cpu', mem: 'memory' };
+/** What else a VM did, in the order in which trace files have it. */
+const OTHERS = {
+  cpu: ['mem', 'disk_r', 'disk_w', 'net_rx', 'net_tx'],
+  mem: ['cpu', 'disk_r', 'disk_w', 'net_rx', 'net_tx'],
+} as const;
 const FORECAST_MINUTES = [15, 60] as const;
 const FORECAST_QUANTILES = [0.5, 0.9, 0.95] as const;
 /** Figures are told to seven digits: a millionth of a core, and a tenth of what four-byte floats hold. */
@@ -88,7 +93,8 @@ export class BacktestStream {
   #decide(sample: Static<typeof SampleLine>): string {
     const answer: Partial<Record<Key, number>> & { f?: Partial<Record<Key, Record<string, number>>> } = {};
     for (const [key, allocator] of this.#allocators) {
-      answer[key] = rounded(allocator.next(sample.t * 1000, sample[key] ?? Number.NaN));
+      const others = OTHERS[key].map((name) => knownOf(sample, name));
+      answer[key] = rounded(allocator.next(sample.t * 1000, sample[key] ?? Number.NaN, others));
       const ahead = this.#ahead(allocator);
       if (ahead !== null) {
         answer.f ??= {};
@@ -110,6 +116,12 @@ export class BacktestStream {
     });
     return named;
   }
+}
+
+/** What only helps may be of any kind: it is unknown unless it is a number. */
+function knownOf(sample: object, name: string): number {
+  const value: unknown = (sample as Record<string, unknown>)[name];
+  return typeof value === 'number' ? value : Number.NaN;
 }
 
 const rounded = (value: number): number => Number(value.toPrecision(DIGITS));

@@ -18,6 +18,13 @@ const COLUMNS: Readonly<Record<BacktestResource, readonly [used: string, granted
   memory: ['mem_mib_used', 'mem_mib_alloc'],
   cpumax: ['cpu_cores_used_max', 'cpu_cores_alloc'],
 };
+/** What else the VM did, as far as the file tells: `backtest --stdio` hands on the same series in the same order. */
+const OTHERS = ['disk_read_Bps', 'disk_write_Bps', 'net_rx_Bps', 'net_tx_Bps'] as const;
+const OTHER_COLUMNS: Readonly<Record<BacktestResource, readonly string[]>> = {
+  cpu: [COLUMNS.memory[0], ...OTHERS],
+  memory: [COLUMNS.cpu[0], ...OTHERS],
+  cpumax: [COLUMNS.memory[0], ...OTHERS],
+};
 
 /** Throws USAGE for a file that cannot be read as a trace. */
 export async function readTrace(path: string, resource: BacktestResource): Promise<Trace | null> {
@@ -42,7 +49,9 @@ export function parseTrace(vm: string, text: string, resource: BacktestResource)
   const header = (lines[0] ?? '').split(',');
   const [time, used, granted] = ['timestamp', ...COLUMNS[resource]].map((name) => columnOf(header, name)) as [number, number, number];
   const count = lines.length - 1;
-  const trace: Trace = { vm, stepMs: 0, timesMs: new Float64Array(count), used: new Float64Array(count), granted: Number.NaN };
+  const otherColumns = OTHER_COLUMNS[resource].map((name) => header.indexOf(name));
+  const others = otherColumns.map(() => new Float64Array(count));
+  const trace: Trace = { vm, stepMs: 0, timesMs: new Float64Array(count), used: new Float64Array(count), others, granted: Number.NaN };
   for (let i = 0; i < count; i++) {
     const cells = lines[i + 1]!.split(',');
     if (cells.length !== header.length) throw wrong(i, `it has ${cells.length} fields, the header has ${header.length}`);
@@ -51,6 +60,7 @@ export function parseTrace(vm: string, text: string, resource: BacktestResource)
     trace.timesMs[i] = seconds * 1000;
     trace.used[i] = cells[used] === '' ? Number.NaN : numberOf(cells[used]!, i, COLUMNS[resource][0]);
     const size = cells[granted] === '' ? Number.NaN : numberOf(cells[granted]!, i, COLUMNS[resource][1]);
+    for (let k = 0; k < others.length; k++) others[k]![i] = otherOf(cells[otherColumns[k]!]);
     if (size > trace.granted || Number.isNaN(trace.granted)) trace.granted = size;
   }
   if (trace.used.every(Number.isNaN)) return null;
@@ -63,6 +73,11 @@ function columnOf(header: readonly string[], name: string): number {
   const at = header.indexOf(name);
   if (at < 0) throw new HeadroomError('USAGE', `its first line names no column ${name}`);
   return at;
+}
+
+/** A column that is absent or not a number is not known: only the resource itself has to be right. */
+function otherOf(text: string | undefined): number {
+  return text === undefined || text.trim() === '' ? Number.NaN : Number(text);
 }
 
 function numberOf(text: string, row: number, name: string): number {

@@ -38,12 +38,15 @@ export class BacktestAllocator {
     this.#sizer = new BudgetSizer({ violationBudget, resizeBudget, floor: FLOOR_SHARE * granted, ceiling: granted });
   }
 
-  /** Takes a sample (NaN = unknown: nothing is learnt) and returns the allocation in force from the next one on. */
-  next(timeMs: number, used: number): number {
+  /**
+   * Takes a sample (NaN = unknown: nothing is learnt), and what the VM's other resources used in it, and returns the allocation in force
+   * from the next one on.
+   */
+  next(timeMs: number, used: number, others?: readonly number[]): number {
     if (Number.isNaN(used)) return this.#sizer.allocation;
     const demand = Math.min(used, this.#granted);
     this.#sizer.observe(demand);
-    this.#forecaster.observe({ timeMs, value: demand });
+    this.#forecaster.observe({ timeMs, value: demand, ...(others && { others }) });
     const forecast = this.#forecaster.forecast(SIZER_HORIZONS, SIZER_QUANTILES);
     return forecast === null ? this.#sizer.allocation : this.#sizer.decide(forecast);
   }

@@ -6,7 +6,7 @@
 import type { ForecasterFactory } from '../forecast/forecaster.ts';
 import { type ForecastScore, ForecastScorer, SCORED_MINUTES, SCORED_QUANTILES } from './forecast-score.ts';
 import { DAY_MS, WARM_UP_MS } from './score.ts';
-import type { Trace } from './trace.ts';
+import { othersAt, type Trace } from './trace.ts';
 
 const RESOLUTION_SHARE = 0.01;
 
@@ -22,7 +22,8 @@ export interface FamilyScore {
 }
 
 /** Null when the trace ends within the first week. */
-export function scoreFamily({ timesMs, used, granted, stepMs }: Trace, factory: ForecasterFactory): FamilyScore | null {
+export function scoreFamily(trace: Trace, factory: ForecasterFactory): FamilyScore | null {
+  const { timesMs, used, granted, stepMs } = trace;
   const forecaster = factory.create({ stepMs, seasonsMs: [DAY_MS, 7 * DAY_MS], resolution: RESOLUTION_SHARE * granted });
   const scorer = new ForecastScorer(stepMs);
   for (let i = 0; i < used.length; i++) {
@@ -30,7 +31,7 @@ export function scoreFamily({ timesMs, used, granted, stepMs }: Trace, factory: 
     const value = Math.min(used[i]!, granted);
     scorer.came(timeMs, value, timeMs - timesMs[0]! >= WARM_UP_MS);
     if (Number.isNaN(value)) continue;
-    forecaster.observe({ timeMs, value });
+    forecaster.observe({ timeMs, value, ...othersAt(trace, i) });
     // Nothing within the first week less an hour is scored.
     if (timeMs - timesMs[0]! < WARM_UP_MS - SCORED_MINUTES.at(-1)! * 60_000) continue;
     const forecast = forecaster.forecast(scorer.horizons, SCORED_QUANTILES);

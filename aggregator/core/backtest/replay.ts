@@ -5,7 +5,7 @@
 import { type AllocatorOptions, BacktestAllocator } from './allocator.ts';
 import { type ForecastScore, ForecastScorer, SCORED_QUANTILES } from './forecast-score.ts';
 import { WARM_UP_MS } from './score.ts';
-import type { Trace } from './trace.ts';
+import { othersAt, type Trace } from './trace.ts';
 
 export interface Replayed {
   /** [samples] headline unit. */
@@ -21,7 +21,7 @@ export function replay(trace: Trace, options: Omit<AllocatorOptions, 'stepMs' | 
   for (let i = 0; i < used.length - 1; i++) {
     const timeMs = timesMs[i]!;
     scorer.came(timeMs, Math.min(used[i]!, granted), timeMs - timesMs[0]! >= WARM_UP_MS);
-    allocation[i + 1] = allocator.next(timeMs, used[i]!);
+    allocation[i + 1] = allocator.next(timeMs, used[i]!, othersAt(trace, i).others);
     if (Number.isNaN(used[i]!)) continue;
     const forecast = allocator.forecast(scorer.horizons, SCORED_QUANTILES);
     if (forecast !== null) scorer.expect(timeMs, forecast);

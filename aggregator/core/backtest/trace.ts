@@ -9,6 +9,13 @@ export interface Trace {
   timesMs: Float64Array;
   /** [samples] headline unit; NaN = unknown. */
   used: Float64Array;
+  /** What its other resources used, in the order of the file's columns: [series][samples], NaN = unknown; absent = nothing is known. */
+  others?: readonly Float64Array[];
   /** The VM's largest provisioned size, headline unit; NaN = unknown. */
   granted: number;
+}
+
+/** What the others used in one sample; nothing where nothing is known of them. */
+export function othersAt({ others }: Pick<Trace, 'others'>, sample: number): { others?: number[] } {
+  return others === undefined ? {} : { others: others.map((series) => series[sample]!) };
 }

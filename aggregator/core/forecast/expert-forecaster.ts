@@ -15,6 +15,8 @@ import { SeasonSearch } from './season-search.ts';
 import { FEATURES, PHASE_END, PHASE_FROM, SeriesFeatures } from './series-features.ts';
 import type { StateArray } from './state-bytes.ts';
 import { StateSlab } from './state-slab.ts';
+import { Stirring } from './stirring.ts';
+import { WaitingOpinions } from './waiting-opinions.ts';
 
 /**
  * Steps ahead that are learnt. A horizon between two is judged by the wider of both: errors grow with the horizon, but not
@@ -92,8 +94,11 @@ const rowNow = new Float32Array(FEATURES + 1);
 /** The row with unknown features as no difference. */
 const knownNow = new Float64Array(FEATURES);
 
-const PENDING = LEADS.reduce<number>((sum, lead) => sum + lead, 0);
-const PENDING_AT = LEADS.map((_, i) => LEADS.slice(0, i).reduce<number>((sum, lead) => sum + lead, 0));
+/**
+ * Opinions of a lead that wait for their step at a time. Of the farthest one a few of a dozen are judged: nine at most in the first
+ * hundred thousand steps; the tenth of an hour would not be noted.
+ */
+const WAITING = LEADS.map((lead, i) => (i === SELDOM_LEAD ? 9 : lead));
 const S = { originMs: 0, covered: 1, weight: 2 } as const;
 
 export class ExpertForecaster extends KeptState implements Forecaster {
@@ -108,13 +113,13 @@ export class ExpertForecaster extends KeptState implements Forecaster {
   readonly #regression: QuantileRegression;
   readonly #mixture: Mixture;
   readonly #search: SeasonSearch;
+  readonly #stirring: Stirring;
   readonly #bins: Float32Array;
   /** Each residual weighs this much more than the one before. */
   readonly #weightGrowth: number;
   readonly #corrections: Float32Array;
   readonly #scales: Float32Array;
-  readonly #pending: Float32Array;
-  readonly #pendingSteps: Int32Array;
+  readonly #waiting: WaitingOpinions;
   readonly #awakeEver: Int32Array;
   readonly #s: Float64Array;
   readonly #count: number;
@@ -146,12 +151,12 @@ export class ExpertForecaster extends KeptState implements Forecaster {
     this.#weightGrowth = 2 ** (1 / (SKETCH_HALF_LIFE_CYCLES * cycle));
     this.#mixture = new Mixture(LEADS.length * J, this.#count, MIXTURE_HALF_LIFE_CYCLES * cycle, slab);
     this.#search = new SeasonSearch(this.#features.history.codes.length, slab);
+    this.#stirring = new Stirring(slab);
     this.#bins = slab.float32(LEADS.length * this.#experts.length * SKETCH_BINS);
     for (let i = 0; i < this.#bins.length; i += SKETCH_BINS) fillPrior(this.#bins, i, 1);
     this.#corrections = slab.float32(LEADS.length * J);
     this.#scales = slab.float32(LEADS.length).fill(0.1);
-    this.#pending = slab.float32(PENDING * ROW);
-    this.#pendingSteps = slab.int32(PENDING).fill(-1);
+    this.#waiting = new WaitingOpinions(WAITING, ROW, slab);
     this.#awakeEver = slab.int32(LEADS.length);
     this.#s = slab.float64(3);
     this.#s[S.weight] = 1;
@@ -164,12 +169,12 @@ export class ExpertForecaster extends KeptState implements Forecaster {
   protected get stateArrays(): StateArray[] {
     const { weights, squares } = this.#regression;
     const mixture = [this.#mixture.regrets, this.#mixture.squares];
-    const own = [this.#bins, this.#corrections, this.#scales, this.#pending, this.#pendingSteps, this.#awakeEver, this.#s];
-    return [...this.#features.arrays, ...this.#search.arrays, weights, squares, ...mixture, ...own];
+    const own = [this.#bins, this.#corrections, this.#scales, ...this.#waiting.arrays, this.#awakeEver, this.#s];
+    return [...this.#features.arrays, ...this.#search.arrays, ...this.#stirring.arrays, weights, squares, ...mixture, ...own];
   }
 
   protected get stateTag(): string {
-    return tagOf(this.name, 2, this.#options);
+    return tagOf(this.name, 3, this.#options);
   }
 
   protected override restored(): void {
@@ -185,9 +190,9 @@ export class ExpertForecaster extends KeptState implements Forecaster {
     if (features.count === 0) this.#s[S.originMs] = point.timeMs;
     const step = Math.round((point.timeMs - this.#s[S.originMs]!) / this.#options.stepMs);
     if (step <= features.newest && features.count > 0) return;
-    const rescaled = features.push(step, point.value);
+    const rescaled = features.push(step, point.value, point.others ? this.#stirring.advance(point.others) : 0);
     // Opinions on the old scale cannot be held against the new one.
-    if (rescaled) this.#pendingSteps.fill(-1);
+    if (rescaled) this.#waiting.forgetAll();
     for (let lead = 0; lead < LEADS.length; lead++) this.#judge(lead, step);
     if (this.#set.search) features.setFoundSeason(this.#search.advance(features.history, step, features.shortSeason, features.longSeason));
     this.#age();
@@ -203,10 +208,10 @@ export class ExpertForecaster extends KeptState implements Forecaster {
 
   /** Holds the opinion given for this step LEADS[lead] steps ago against the truth, and learns. */
   #judge(lead: number, step: number): void {
-    const slot = PENDING_AT[lead]! + (step % LEADS[lead]!);
-    if (this.#pendingSteps[slot] !== step) return;
+    const slot = this.#waiting.placeOf(lead, step);
+    if (slot < 0) return;
     const at = slot * ROW;
-    const row = this.#pending;
+    const row = this.#waiting.rows;
     const last = row[at + FEATURES]!;
     const y = this.#features.last;
     const awake = this.#predict(lead, row, at);
@@ -242,11 +247,11 @@ export class ExpertForecaster extends KeptState implements Forecaster {
     for (let lead = 0; lead < LEADS.length; lead++) {
       const ahead = LEADS[lead]!;
       if (!isJudged(lead, step + ahead)) continue;
-      const slot = PENDING_AT[lead]! + ((step + ahead) % ahead);
+      const slot = this.#waiting.take(lead, step + ahead, step);
+      if (slot < 0) continue;
       const at = slot * ROW;
       this.#features.fillAhead(rowNow, 0, ahead);
-      this.#pending.set(rowNow, at);
-      this.#pendingSteps[slot] = step + ahead;
+      this.#waiting.rows.set(rowNow, at);
       this.#wake(lead, at);
     }
   }
@@ -256,7 +261,7 @@ export class ExpertForecaster extends KeptState implements Forecaster {
     const experts = this.#experts.length;
     if (this.#awakeEver[lead]! === (1 << experts) - 1) return;
     for (let k = 0; k < experts; k++) {
-      if ((this.#awakeEver[lead]! & (1 << k)) !== 0 || Number.isNaN(this.#pending[at + this.#columns[k]!]!)) continue;
+      if ((this.#awakeEver[lead]! & (1 << k)) !== 0 || Number.isNaN(this.#waiting.rows[at + this.#columns[k]!]!)) continue;
       this.#awakeEver[lead]! |= 1 << k;
       fillPrior(this.#bins, (lead * this.#experts.length + k) * SKETCH_BINS, this.#s[S.weight]!);
       this.#sketchedNow[lead] = 0;
@@ -372,7 +377,7 @@ export class ExpertForecaster extends KeptState implements Forecaster {
     const top = Math.max(...places.map(({ above }) => above));
     linear.tops.fill(-1);
     // What was noted for the next step holds all that is the same for every step ahead.
-    rowNow.set(this.#pending.subarray(0, ROW));
+    rowNow.set(this.#waiting.rows.subarray(0, ROW));
     for (let i = 0; i < horizons.length; i++) {
       features.fillAhead(rowNow, 0, horizons[i]!);
       for (let f = 0; f < FEATURES; f++) knownNow[f] = Number.isNaN(rowNow[f]!) ? 0 : rowNow[f]!;
@@ -423,7 +428,7 @@ export class ExpertForecaster extends KeptState implements Forecaster {
       }
       if (best < 0) break;
       named |= 1 << best;
-      const words = this.#experts[best]?.words ?? 'a regression on recent values and past cycles';
+      const words = this.#experts[best]?.words ?? 'a regression on recent values, past cycles and other resources';
       text += `${n > 0 ? ', ' : ''}${words} (${Math.round(most * 100)} %)`;
     }
     return `from ${this.#features.count} steps: ${text || 'all experts alike'}`;

@@ -7,6 +7,11 @@ export interface ForecastPoint {
   timeMs: number;
   /** Maximum demand within the step (cores, MiB, bytes/s); finite and ≥ 0. */
   value: number;
+  /**
+   * Demand of the VM's other resources in this step, each in its own unit, always in the same order; NaN = unknown, absent = none
+   * is known. A forecaster may listen to them.
+   */
+  others?: readonly number[];
 }
 
 export interface Forecast {

@@ -12,7 +12,7 @@ import { decode, encode, MISSING, StepHistory } from './step-history.ts';
 /** Farthest step ahead that is modelled natively: an hour of five-minute steps. */
 export const LEAD_MAX = 12;
 
-/** Column of each feature in a row; every feature is a difference from the last value, NaN = not known yet. */
+/** Column of each feature in a row; every feature but the first and `stirring` is a difference from the last value, NaN = not known yet. */
 export const FEATURE = {
   one: 0,
   previous: 1,
@@ -30,8 +30,9 @@ export const FEATURE = {
   foundMean: 13,
   volatility: 14,
   peakSeason: 15,
+  stirring: 16,
 } as const;
-export const FEATURES = 16;
+export const FEATURES = 17;
 /** The first feature that depends on how far ahead one looks, and the end of those. */
 export const PHASE_FROM = FEATURE.seasonLast;
 const PHASE_COUNT = 7;
@@ -119,8 +120,8 @@ export class SeriesFeatures {
     return Math.max(0, Math.exp(y) - this.#s[S.epsilon]!);
   }
 
-  /** Takes the value of a step after the newest. True when the scale itself moved. */
-  push(step: number, value: number): boolean {
+  /** Takes the value of a step after the newest, and how much other resources rose in it. True when the scale itself moved. */
+  push(step: number, value: number, stirring = 0): boolean {
     const s = this.#s;
     const gap = step - s[S.newest]! > 1;
     s[S.peak] = Math.max(value, s[S.peak]! * PEAK_KEEP);
@@ -140,6 +141,7 @@ export class SeriesFeatures {
     s[S.previous] = s[S.last]!;
     s[S.last] = y;
     s[S.lastValue] = value;
+    s[S.stirring] = stirring;
     // After the first value all coming phases are filled: an unfilled one would read as a demand of one, not as unknown.
     this.#fillPhases(gap || s[S.count] === 1 ? step + 1 : step + LEAD_MAX);
     return rescaled;
@@ -158,6 +160,7 @@ export class SeriesFeatures {
     row[at + FEATURE.slow] = s[S.slow]! - last;
     row[at + FEATURE.volatility] = s[S.volatility]!;
     row[at + FEATURE.peakSeason] = this.#peak(this.#wide) - last;
+    row[at + FEATURE.stirring] = s[S.stirring]!;
   }
 
   /** The features that depend on the step looked at, `ahead` steps after the newest. */
@@ -250,4 +253,5 @@ const S = {
   peak: 8,
   found: 9,
   lastValue: 10,
+  stirring: 11,
 } as const;

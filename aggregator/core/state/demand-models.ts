@@ -22,6 +22,13 @@ export interface ModelOptions {
   factory: (name: string) => ForecasterFactory;
 }
 
+export interface LearntStep {
+  startMs: number;
+  /** Demand, headline unit. */
+  value: number;
+  others?: readonly number[];
+}
+
 interface Model {
   name: string;
   forecaster: Forecaster;
@@ -41,14 +48,15 @@ export class DemandModels {
     this.#resolution = resolution;
   }
 
-  observe(resource: Resource, forecasterName: string, startMs: number, value: number): void {
+  /** `others`: see `ForecastPoint`. */
+  observe(resource: Resource, forecasterName: string, { startMs, value, others }: LearntStep): void {
     let model = this.#models[resource];
     if (!model || model.name !== forecasterName) {
       const forecaster = this.#options.factory(forecasterName).create(this.#forecasterOptions(resource));
       model = { name: forecasterName, forecaster, firstMs: startMs, lastMs: Number.NEGATIVE_INFINITY };
       this.#models[resource] = model;
     }
-    model.forecaster.observe({ timeMs: startMs, value });
+    model.forecaster.observe({ timeMs: startMs, value, ...(others && { others }) });
     model.lastMs = Math.max(model.lastMs, startMs);
   }
 
@@ -56,7 +64,7 @@ export class DemandModels {
    * Steps of before, oldest first, as the series have them: what a model has not seen is added to it; one that began after the
    * first of them is made anew from all. Answers how many were new.
    */
-  relearn(resource: Resource, forecasterName: string, steps: readonly { startMs: number; value: number }[]): number {
+  relearn(resource: Resource, forecasterName: string, steps: readonly LearntStep[]): number {
     const first = steps[0];
     const present = this.#models[resource];
     if (first === undefined) return 0;
@@ -64,7 +72,7 @@ export class DemandModels {
     if (anew) delete this.#models[resource];
     const sinceMs = anew ? Number.NEGATIVE_INFINITY : present.lastMs;
     const unseen = steps.filter(({ startMs }) => startMs > sinceMs);
-    for (const { startMs, value } of unseen) this.observe(resource, forecasterName, startMs, value);
+    for (const step of unseen) this.observe(resource, forecasterName, step);
     return unseen.length;
   }
 

@@ -228,7 +228,8 @@ export class VmRecord {
         if (value === null || wishes.mode === 'off') continue;
         demand[resource] = value;
         if (!teaches) continue;
-        this.models.observe(resource, wishes.forecaster, step.startMs, value);
+        const others = othersOf(resource, (other) => step.points[other].value);
+        this.models.observe(resource, wishes.forecaster, { startMs: step.startMs, value, others });
         const forecast = this.models.forecast(resource, wishes);
         if (!forecast) continue;
         const mends = resource === 'cpu' || resource === 'memory';
@@ -344,10 +345,12 @@ export class VmRecord {
   /** Estimated demand of earlier steps, oldest first, as another aggregator wrote it down. Answers how many steps were new to the models. */
   relearn(history: Partial<Record<Resource, readonly { startMs: number; value: number }[]>>, policy: FleetPolicy): number {
     let learnt = 0;
+    const at = perResource((resource) => new Map(history[resource]?.map(({ startMs, value }) => [startMs, value])));
     for (const [resource, steps] of Object.entries(history) as [Resource, { startMs: number; value: number }[]][]) {
       const wishes = policy.resolve(this.matched, resource);
       if (wishes.mode === 'off') continue;
-      learnt += this.models.relearn(resource, wishes.forecaster, steps);
+      const together = steps.map((step) => ({ ...step, others: othersOf(resource, (other) => at[other].get(step.startMs)) }));
+      learnt += this.models.relearn(resource, wishes.forecaster, together);
       this.#foresee(resource, this.models.forecast(resource, wishes));
     }
     if (learnt > 0) this.#learning.open();
@@ -480,6 +483,11 @@ interface RecordColumns {
   statsAge: number;
   rss: number;
   balloon: number;
+}
+
+/** Demand of all resources but one, NaN where it is not known; always in the same order. */
+function othersOf(resource: Resource, demandOf: (other: Resource) => number | null | undefined): number[] {
+  return RESOURCES.flatMap((other) => (other === resource ? [] : [demandOf(other) ?? Number.NaN]));
 }
 
 const recordColumns = fieldPlan((fields): RecordColumns => {

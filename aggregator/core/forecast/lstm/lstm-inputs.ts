@@ -2,7 +2,7 @@
  * What the network sees of a series at a step: the features of the other models (series-features.ts), all relative to the
  * last value on a log scale, so that one network serves VMs of every size; unknown ones are zero. A series in, rows out.
  */
-import { FEATURE, SeriesFeatures } from '../series-features.ts';
+import { FEATURE, FEATURES, SeriesFeatures } from '../series-features.ts';
 import { INPUTS } from './lstm-network.ts';
 
 const NOW = [
@@ -29,7 +29,7 @@ const PHASE = [
 const PHASE_LEADS = [3, 12];
 /** Differences beyond e^3 = 20 × say no more than that. */
 const CLIP = 3;
-const scratch = new Float32Array(FEATURE.peakSeason + 1);
+const scratch = new Float32Array(FEATURES);
 
 /** Fills the INPUTS columns of `row` at `at` with what is known after the newest step. */
 export function fillInputs(features: SeriesFeatures, row: Float32Array, at: number): void {
