@@ -37,6 +37,13 @@ function wanted(): { name: string; json: boolean; asked: SoakAsked } | null {
   }
 }
 
+// What a soak started it stops as this process exits: an interrupted one too.
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const) {
+  process.once(signal, () => process.exit(code));
+}
 const run = wanted();
 if (run !== null) {
   try {

@@ -8,7 +8,7 @@ import { errorText, HeadroomError, isHeadroomError } from '../../shared/errors.t
 import type { VmId } from '../../shared/ids.ts';
 import type { SnapshotSupport, VmSnapshotter } from '../hypervisor/snapshotter.ts';
 import { readRange } from '../snapshot/memory-place.ts';
-import type { SavedSnapshot, SnapshotStore } from '../snapshot/snapshot-store.ts';
+import type { SavedSnapshot, SnapshotDraft, SnapshotStore } from '../snapshot/snapshot-store.ts';
 import type { Residence } from './resume-vm.ts';
 
 export interface SuspendDeps {
@@ -63,25 +63,34 @@ async function intoStore(
   await snapshotter.pause(vm);
   const stoppedMs = clock.monotonicMs() - beganMs;
   const place = residence?.place ?? null;
-  const saved = await store.save({
+  const draft = {
     facts: { vm, takenAtMs: clock.wallMs(), memoryBytes, machine },
     state: await snapshotter.deviceState(vm),
-    readMemory: (offset, length) => {
+    readMemory: (offset: number, length: number) => {
       onProgress?.(offset, memoryBytes);
       return place === null ? readRange(memoryPath, offset, length) : place.read(offset, length);
     },
     parent: residence?.snapshot ?? null,
-    unchanged: (chunk) => place !== null && !place.touched(chunk),
-  });
-  // The guest's memory is still there: the last moment at which a disk that lies can be found out.
-  const problems = await store.verify(saved.manifest.id);
-  if (problems.length > 0) {
-    await store.remove(saved.manifest.id);
-    throw new HeadroomError('STORE_CORRUPT', `the snapshot could not be read back: ${problems[0]}`);
-  }
+    unchanged: (chunk: number) => place !== null && !place.touched(chunk),
+  };
+  const saved = await savedWhole(store, draft);
   onSaved?.(saved, memoryPath);
   await snapshotter.end(vm);
   return { recipe: 'memory-file', saved, stoppedMs, endedMs: clock.monotonicMs() - beganMs };
+}
+
+/**
+ * Read back: the guest's memory is still there, and this is the last moment at which a disk that lies can be found out. Records of
+ * before that are found broken are forgotten, so that the second time they are written anew.
+ */
+async function savedWhole(store: SnapshotStore, draft: SnapshotDraft): Promise<SavedSnapshot> {
+  for (let again = false; ; again = true) {
+    const saved = await store.save(draft);
+    const problems = await store.verify(saved.manifest.id);
+    if (problems.length === 0) return saved;
+    await store.remove(saved.manifest.id);
+    if (again) throw new HeadroomError('STORE_CORRUPT', `the snapshot could not be read back: ${problems[0]}`);
+  }
 }
 
 async function byManagedSave(

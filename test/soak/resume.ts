@@ -1,7 +1,7 @@
 /**
  * `npm run soak -- resume`: suspension as people have it. A real guest along the whole road by the command line (`--memory` MiB), a
- * flipped bit in each kind of file of its snapshot; then the same machinery killed at any step, over a hypervisor small enough for a
- * thousand cycles (`--cycles`). With `--hosts 2`: brought back on another host instead. Output: what was measured, damage met, cycles and what befell them.
+ * flipped bit in each kind of file of its snapshot, then its agent and its QEMU killed at random moments (`--kills` cycles); then the same
+ * machinery killed at any step, over a hypervisor small enough for a thousand cycles (`--cycles`). With `--hosts 2`: brought back on another host instead. Output: what was measured, damage met, cycles and what befell them.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,19 +12,22 @@ import { type KilledSuspensions, killedSuspensions } from '../support/killed-sus
 import { suspendStage } from '../support/suspend-stage.ts';
 import { damage } from './resume/damage.ts';
 import { elsewhere } from './resume/elsewhere.ts';
+import { killedGuest } from './resume/kills.ts';
 import { driveRoad, filled } from './resume/road.ts';
 import type { Soak, SoakAsked } from './soak.ts';
 
 /** Cycles a seed lives through, with one store and one journal. */
 const CYCLES_PER_SEED = 50;
 
-async function wholeRoad(memoryMiB: number, { seed, tell }: SoakAsked) {
+async function wholeRoad(memoryMiB: number, kills: number, { seed, tell }: SoakAsked) {
   ensurePackages(HYPERVISOR_PACKAGES, tell);
   const stage = await suspendStage(memoryMiB);
   try {
     const sum = await filled(stage);
     const road = await driveRoad(stage, sum, tell);
-    return { ...road, ...(await damage(stage, sum, createPrng(seed), tell)) };
+    const spoiled = await damage(stage, sum, createPrng(seed), tell);
+    const guest = kills === 0 ? {} : { guest: await killedGuest(stage, await filled(stage), kills, createPrng(seed), tell) };
+    return { ...road, ...spoiled, ...guest };
   } finally {
     await stage.stop();
   }
@@ -50,16 +53,16 @@ async function killed(cycles: number, { seed, tell }: SoakAsked): Promise<Killed
 
 export const resume: Soak = {
   about:
-    'a real guest suspended and resumed by the command line, with damage; then killed at any step (--memory MiB, 0 = without, --cycles); ' +
+    'a real guest suspended and resumed by the command line, with damage; then killed at any step (--memory MiB, 0 = without, --kills, --cycles); ' +
     'or, with --hosts 2, resumed on another host over a wire that is cut',
-  options: { memory: '192', cycles: '1000', hosts: '1' },
+  options: { memory: '192', kills: '10', cycles: '1000', hosts: '1' },
   async run(asked) {
-    const { memory, cycles, hosts } = asked.numbers;
+    const { memory, kills, cycles, hosts } = asked.numbers;
     if (hosts === 2) {
       ensurePackages(HYPERVISOR_PACKAGES, asked.tell);
       return elsewhere(memory!, asked.tell);
     }
-    const road = memory === 0 ? {} : await wholeRoad(memory!, asked);
+    const road = memory === 0 ? {} : await wholeRoad(memory!, kills!, asked);
     const all = await killed(cycles!, asked);
     const sum = (of: (one: KilledSuspensions) => number): number => all.reduce((total, one) => total + of(one), 0);
     return {

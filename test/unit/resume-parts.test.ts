@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { createTouchModel, scoreTouches } from '../../agent/core/touch-model.ts';
-import { incomingXml, memoryFileOf, memoryFileXml } from '../../agent/hypervisor/libvirt/memory-file-xml.ts';
+import { incomingXml, memoryFileOf, memoryFileXml, ownMemoryXml } from '../../agent/hypervisor/libvirt/memory-file-xml.ts';
 import { applyPatch, CHUNK_BYTES, PAGE_BYTES, patchOf } from '../../agent/snapshot/chunk.ts';
 import { deviceNumber } from '../../agent/snapshot/device-number.ts';
 import { oneAtATime } from '../../agent/snapshot/fuse-requests.ts';
@@ -98,6 +98,7 @@ t.test('a definition with its memory in a file', async (t) => {
   t.notMatch(moved, /genid/, 'none is given to a guest that has none');
   const before = xml.replace('</name>', `</name><genid>6f1b0000-0000-4000-8000-0000000000b1</genid>`);
   t.match(incomingXml(before, '/run/two', GENERATION), `<genid>${GENERATION}</genid>`, 'it learns that it stood still');
+  t.equal(ownMemoryXml(moved, "/dev/shm/o'ne"), xml, 'saved by the hypervisor, it begins on its own file');
   t.equal(memoryFileOf('<domain/>'), null);
   t.throws(() => incomingXml('<domain/>', '/a', GENERATION), { code: 'HYPERVISOR_REFUSED' });
   for (const path of ['relative', '/with,comma']) t.throws(() => memoryFileXml(path, 1), { code: 'HYPERVISOR_REFUSED' });

@@ -45,18 +45,29 @@ export function memoryFileOf(domainXml: string): { path: string; memoryBytes: nu
  */
 export function incomingXml(definition: string, path: string, generation: string): string {
   const domainXml = definition.replace(GENERATION_ID, () => `<genid>${generation}</genid>`);
+  return withArguments(domainXml, (memoryBytes) => `${backendAt(path, memoryBytes)},align=${ALIGN_BYTES}`, INCOMING);
+}
+
+/**
+ * What the hypervisor saved of a guest that lived on another file, over its own file again: the other one is gone by the time it is brought
+ * back. Throws as above.
+ */
+export function ownMemoryXml(saved: string, path: string): string {
+  return withArguments(saved, (memoryBytes) => backendAt(path, memoryBytes), []);
+}
+
+function withArguments(domainXml: string, backend: (memoryBytes: number) => string, more: readonly string[]): string {
   const memory = memoryFileOf(domainXml);
   const from = domainXml.search(/<[\w.-]+:commandline\b/);
   const end = /<\/([\w.-]+):commandline>/.exec(domainXml);
   if (memory === null || from < 0 || end === null) {
     throw new HeadroomError('HYPERVISOR_REFUSED', "the definition does not have the guest's memory in a file");
   }
-  const incoming = argumentsOf(parseXml(domainXml)).includes(INCOMING[0]) ? [] : INCOMING;
-  const prefix = end[1] as string;
-  const moved = argumentsOf(parseXml(domainXml)).map((argument) =>
-    BACKEND_ARGUMENT.test(argument) ? `${backendAt(path, memory.memoryBytes)},align=${ALIGN_BYTES}` : argument,
-  );
-  return domainXml.slice(0, from) + commandLine(prefix, [...moved, ...incoming]) + domainXml.slice(end.index + end[0].length);
+  const known = argumentsOf(parseXml(domainXml));
+  const at = known.indexOf(INCOMING[0]);
+  const rest = at < 0 ? known : known.toSpliced(at, INCOMING.length);
+  const moved = rest.map((argument) => (BACKEND_ARGUMENT.test(argument) ? backend(memory.memoryBytes) : argument));
+  return domainXml.slice(0, from) + commandLine(end[1] as string, [...moved, ...more]) + domainXml.slice(end.index + end[0].length);
 }
 
 export function machineTypeOf(domainXml: string): string {

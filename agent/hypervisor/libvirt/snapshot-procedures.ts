@@ -19,11 +19,15 @@ const PROCEDURE = {
   domainUndefineFlags: 231,
   domainDestroyFlags: 234,
   domainSetTime: 338,
+  domainManagedSaveGetXml: 388,
+  domainManagedSaveDefineXml: 389,
 } as const;
 /** Of the QEMU program. */
 const MONITOR_COMMAND = 1;
 /** virDomainCreateFlags. */
 const START_PAUSED = 1;
+/** virDomainSaveImageXMLFlags: secrets too. */
+const SAVED_XML_WHOLE = 1;
 /** virDomainUndefineFlags: metadata of libvirt's own snapshots and checkpoints goes, the firmware's variables stay. */
 const UNDEFINE_MOVED = 2 + 8 + 16;
 /** Starting QEMU takes a second, a restore by libvirt as long as reading the guest's memory does. */
@@ -67,6 +71,13 @@ export function createSnapshotApi(connection: RpcConnection, deadlineMs: number)
     },
     async hasManagedSave(domain: DomainRef): Promise<boolean> {
       return (await call(PROCEDURE.domainHasManagedSaveImage, ofDomain(domain).u32(0))).i32() !== 0;
+    },
+    /** The definition that what libvirt saved of it will be started with. */
+    async savedXml(domain: DomainRef): Promise<string> {
+      return (await call(PROCEDURE.domainManagedSaveGetXml, ofDomain(domain).u32(SAVED_XML_WHOLE))).string();
+    },
+    async defineSaved(domain: DomainRef, xml: string): Promise<void> {
+      await call(PROCEDURE.domainManagedSaveDefineXml, ofDomain(domain).optionalString(xml).u32(0));
     },
     /** Starts it as it is defined; what libvirt saved of it is restored. */
     async start(domain: DomainRef): Promise<void> {

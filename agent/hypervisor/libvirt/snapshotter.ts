@@ -11,7 +11,7 @@ import { HeadroomError } from '../../../shared/errors.ts';
 import type { VmId } from '../../../shared/ids.ts';
 import type { GuestMachine, SnapshotSupport, VmSnapshotter } from '../snapshotter.ts';
 import type { LibvirtOptions } from './adapter.ts';
-import { incomingXml, machineTypeOf, memoryFileOf } from './memory-file-xml.ts';
+import { incomingXml, machineTypeOf, memoryFileOf, ownMemoryXml } from './memory-file-xml.ts';
 import { type OwnSession, openOwnSession } from './own-session.ts';
 import { type DomainRef, type LibvirtApi, XML_INACTIVE } from './procedures.ts';
 import { LIBVIRT_NO_DOMAIN, LibvirtError } from './rpc-errors.ts';
@@ -171,18 +171,32 @@ class LibvirtSnapshotter implements VmSnapshotter {
 
   async save(id: VmId): Promise<void> {
     const { snapshot } = await this.#apis();
-    await snapshot.managedSave(await snapshot.domainByUuid(id));
+    const domain = await snapshot.domainByUuid(id);
+    await snapshot.managedSave(domain);
+    // It is saved either way; `restore` tries again, and tells what is wrong.
+    await this.#ontoOwnMemory(domain).catch(() => undefined);
   }
 
   async restore(id: VmId): Promise<void> {
     const { snapshot } = await this.#apis();
     const domain = await snapshot.domainByUuid(id);
     if (!(await snapshot.hasManagedSave(domain))) throw refused(`libvirt holds nothing saved of VM ${id}: it would boot anew`);
+    await this.#ontoOwnMemory(domain);
     await snapshot.start(domain);
   }
 
   async close(): Promise<void> {
     this.#session.close();
+  }
+
+  /** What libvirt saved of a guest that was shown its memory elsewhere begins where its definition has it: what showed it ends with it. */
+  async #ontoOwnMemory(domain: DomainRef): Promise<void> {
+    const { read, snapshot } = await this.#apis();
+    const own = memoryFileOf(await read.xml(domain, XML_INACTIVE + XML_TO_START));
+    const saved = await snapshot.savedXml(domain);
+    const shown = memoryFileOf(saved);
+    if (own === null || shown === null || shown.path === own.path) return;
+    await snapshot.defineSaved(domain, ownMemoryXml(saved, own.path));
   }
 
   /** In words; null = QEMU has what is needed. */

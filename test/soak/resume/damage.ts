@@ -55,13 +55,25 @@ async function recordsOf(stage: SuspendStage): Promise<{ state: Place; memory: P
   }
 }
 
+/** One in each group of rows at the most: two damaged stretches of one group are more than its parity can tell apart. */
+function farApart(places: readonly Place[]): Place[] {
+  const taken = new Set<string>();
+  return places.filter(({ path, offset, length }) => {
+    const groups = [offset, offset + length - 1].map((byte) => `${path} ${Math.floor(byte / GROUP_BYTES)}`);
+    if (groups.some((group) => taken.has(group))) return false;
+    for (const group of groups) taken.add(group);
+    return true;
+  });
+}
+
 export async function damage(stage: SuspendStage, sum: string, prng: Prng, tell: (words: string) => void) {
   const manifest = async (): Promise<string> => join(stage.storeFolder, 'manifests', `${(await stage.suspension())!.snapshot}.manifest`);
   const kinds: Record<string, () => Promise<void>> = {
     chunk: async () => {
       const { memory } = await recordsOf(stage);
       // The guest needs some of them, whichever they are.
-      for (const place of memory.filter((_, index) => index % 64 === 0)) flip(place.path, at(place, prng), 1 << prng.below(8));
+      const some = farApart(memory.filter((_, index) => index % 64 === 0));
+      for (const place of some) flip(place.path, at(place, prng), 1 << prng.below(8));
     },
     state: async () => {
       const { state } = await recordsOf(stage);
