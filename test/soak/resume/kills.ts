@@ -88,7 +88,7 @@ class KilledCycles {
   async #under(step: Step, victim: Victim): Promise<string> {
     const ended = this.#stage.order(`${step} ${name}`).then(
       () => 'applied' as const,
-      (error: unknown) => errorText(error).split('\n')[0] ?? 'failed',
+      (error: unknown) => /"reason": "([^"]*)"/.exec(errorText(error))?.[1] ?? errorText(error),
     );
     await pause(this.#prng.below(SPAN_MS[step]));
     if (victim === 'agent') {
