@@ -33,6 +33,11 @@ const PRICE_RATE_HALF_AT = 5;
 const AIM = 0.94;
 /** First price × budget: for an exponential tail of width w the right one is about w × (1 − idle share). High, small budgets go unspent for weeks. */
 const PRICE_SHARE = 0.05;
+/**
+ * Budgets below this begin with less, by the cube root: the idle share is larger there, and a price that begins too high leaves a third of
+ * a dozen violations unspent for months. On five pairs of traces and budgets of 0.1 and 0.05 % rates came closer to what was asked on each.
+ */
+const PRICE_SHARE_BELOW = 0.002;
 /** The price stays within this factor of its start: a quiet month must not make the first busy hour free. */
 const PRICE_RANGE = 1000;
 /** Gain asked of a change, as a share of the allocation: at first, and its bounds; and how fast it learns. */
@@ -80,7 +85,8 @@ export class BudgetSizer {
     assert(resizeBudget > 0 && resizeBudget <= 1, `a resize budget is a share of steps, got ${resizeBudget}`);
     assert(floor >= 0 && ceiling >= floor && ceiling > 0, `the ceiling ${ceiling} must be positive and at least the floor ${floor}`);
     this.#options = options;
-    this.#priceStart = Math.log(PRICE_SHARE / violationBudget);
+    const share = PRICE_SHARE * Math.min(1, Math.cbrt(violationBudget / PRICE_SHARE_BELOW));
+    this.#priceStart = Math.log(share / violationBudget);
     this.#logPrice = this.#priceStart;
     this.#allocation = ceiling;
   }
