@@ -49,6 +49,7 @@ export interface OpenedTiers {
 export async function openTiers({ homeDir, home, asked, clock, tenants }: OpenTiersOptions): Promise<OpenedTiers | null> {
   const kept = await readJson<TierBook>(home, BOOK);
   if (asked.dirs.length === 0 && Object.keys(kept?.marks ?? {}).length === 0) return null;
+  await home.makeFolder('.');
   const book: TierBook = kept ?? { home: randomUUID(), marks: {} };
   const inside = asked.dirs.find(({ dir }) => dir !== homeDir && (dir.startsWith(`${homeDir}/`) || homeDir.startsWith(`${dir}/`)));
   if (inside !== undefined) {

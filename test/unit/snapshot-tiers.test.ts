@@ -106,7 +106,6 @@ t.test(
 t.test('a disk that is not mounted is told from an empty one; a place no longer named is read, emptied and forgotten', async (t) => {
   const homeDir = join(folder, 'home');
   const [fast, slow] = [join(folder, 'fast'), join(folder, 'slow')];
-  mkdirSync(homeDir);
   const open = async (...asked: string[]) => {
     const home = openLocalFiles(homeDir);
     const opened = await openTiers({ homeDir, home, asked: parseTiers(asked), clock: systemClock, tenants: ['tenant'] });
@@ -118,6 +117,7 @@ t.test('a disk that is not mounted is told from an empty one; a place no longer 
   };
   t.equal((await open()).opened, null, 'as before there were tiers');
   await t.rejects(open(`${join(folder, 'nowhere', 'deep')}=1GiB`), { code: 'CONFIG_INVALID', message: /cannot be used/ });
+  // The home folder is made with the first place.
   await t.rejects(open(`${join(homeDir, 'fast')}=1GiB`), { code: 'CONFIG_INVALID', message: /lie in one another/ });
   const first = await open(`${fast}=1GiB`, `${slow}=1GiB`);
   await first.opened!.files.makeFolder(PACKS);
