@@ -39,9 +39,9 @@ export function refusalOfSuspend({ epoch, leaseMs, order }: SuspendAsked, ground
   if (takes && ground.killed !== null) return refuse(`kill switch: ${ground.killed}`);
   if (order.action === 'suspend') return objectionToSuspend(ground);
   // One that comes from another host is not known here before it is asked for there.
-  const here =
-    order.action === 'resume' && order.from !== undefined && ground.phase === null ? { ...ground, phase: 'suspended' as const } : ground;
-  if (order.action === 'prefetch' || order.action === 'resume') return objectionToReturn(here, 'roomMiB' in order ? order.roomMiB : null);
+  const fromElsewhere = (order.action === 'resume' || order.action === 'prefetch') && order.from !== undefined;
+  const here = fromElsewhere && ground.phase === null ? { ...ground, phase: 'suspended' as const } : ground;
+  if (order.action === 'prefetch' || order.action === 'resume') return objectionToReturn(here, order.roomMiB ?? null);
   return null;
 }
 

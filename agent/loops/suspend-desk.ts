@@ -41,6 +41,8 @@ const MIB = 1024 * 1024;
 /** Of the whole host: collections take turns with one another. */
 const HOST_QUEUE = '00000000-0000-4000-8000-000000000000' as VmId;
 
+type Prefetch = Extract<SuspendAsked['order'], { action: 'prefetch' }>;
+
 interface UnderWay {
   asked: SuspendAsked;
   beganMs: number;
@@ -126,10 +128,10 @@ export class SuspendDesk {
         return { ...applied(await suspender.lend(order.vm as VmId, order.to, order.key)), address };
       }
       case 'prefetch':
-        return this.#prefetch(order.vm as VmId, order.holdMs, underWay, paced(clock, order.bytesPerSecondMax, onProgress));
+        return this.#prefetch(order, underWay, receivedAtMs, paced(clock, order.bytesPerSecondMax, onProgress));
       case 'release':
         this.#endHold(order.vm as VmId);
-        return applied(await suspender.release(order.vm as VmId));
+        return applied(await suspender.letGo(order.vm as VmId));
       case 'verify':
         return applied(await suspender.verify(order.vm as VmId));
       case 'collect':
@@ -144,13 +146,31 @@ export class SuspendDesk {
     }
   }
 
-  async #prefetch(vm: VmId, holdMs: number, underWay: UnderWay, onProgress: OnProgress): Promise<Ended> {
+  async #prefetch(
+    { vm: id, holdMs, deadlineMs = Number.POSITIVE_INFINITY, from }: Prefetch,
+    underWay: UnderWay,
+    receivedAtMs: number,
+    onProgress: OnProgress,
+  ): Promise<Ended> {
     const { suspender, clock, enqueue, log } = this.#options;
-    const done = await suspender.prepare(vm, onProgress, () => underWay.cancelled);
+    const vm = id as VmId;
+    const late = (): boolean => clock.bootMs() - receivedAtMs >= deadlineMs;
+    const tooLate: Ended = { outcome: 'failed', reason: `it was not ready within ${deadlineMs / 1000} s, and is given up`, measured: {} };
+    if (late()) return tooLate;
+    const stop = (): boolean => underWay.cancelled || late();
+    const preparing = from === undefined ? suspender.prepare(vm, onProgress, stop) : suspender.prepareFrom(vm, from, onProgress, stop);
+    const done = await preparing.catch((error: unknown) => {
+      if (underWay.cancelled || !late()) throw error;
+      return null;
+    });
+    if (done === null || late()) {
+      await suspender.letGo(vm);
+      return tooLate;
+    }
     this.#endHold(vm);
     const release = (): void => {
       enqueue(vm, async () => {
-        await suspender.release(vm);
+        await suspender.letGo(vm);
         log.info('a VM that waited for its resume waits no more', { vm });
       });
     };

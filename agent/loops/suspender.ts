@@ -237,6 +237,31 @@ export class Suspender {
     }
   }
 
+  /** The same of one that was suspended on another host. Throws, with nothing left of it here. */
+  async prepareFrom(vm: VmId, origin: Origin, onProgress: OnProgress, cancelled: () => boolean): Promise<Done> {
+    await this.#arrivals.begin(vm, origin);
+    try {
+      const done = await this.#madeReady(vm, onProgress, cancelled);
+      const bytesMoved = this.#arrivals.movedBytes(vm);
+      return bytesMoved === null ? done : { ...done, measured: { ...done.measured, bytesMoved } };
+    } catch (error) {
+      await this.letGo(vm);
+      throw error;
+    }
+  }
+
+  /** Not ready any more, and its holder's again if it came from another host; what was lent is not lent any more. */
+  async letGo(vm: VmId): Promise<Done> {
+    const done = await this.release(vm);
+    const record = this.#book.find(vm);
+    if (record?.phase !== 'suspended') return done;
+    if (record.lentTo !== null) this.#takeBack(vm);
+    // Asked without an answer it may be set going here alone.
+    if (record.from !== null && !record.from.asked && !record.from.settled) await this.#arrivals.giveUp(vm);
+    this.#options.changed();
+    return done;
+  }
+
   /** It need not wait any more: suspended, as before it was made ready. */
   async release(vm: VmId): Promise<Done> {
     const live = this.#live.get(vm);
@@ -436,13 +461,13 @@ export class Suspender {
   }
 
   /** Ready, by the quickest way that works. */
-  async #madeReady(vm: VmId, onProgress: OnProgress): Promise<Done> {
+  async #madeReady(vm: VmId, onProgress: OnProgress, cancelled?: () => boolean): Promise<Done> {
     try {
-      return await this.prepare(vm, onProgress);
+      return await this.prepare(vm, onProgress, cancelled);
     } catch (error) {
       // What this host lacks for showing memory lazily it need not have.
       if (isHeadroomError(error) && ENDS_IT.has(error.code)) throw error;
-      const done = await this.prepare(vm, onProgress, undefined, true);
+      const done = await this.prepare(vm, onProgress, cancelled, true);
       return { ...done, reason: `all of its memory was fetched first: ${errorText(error)}` };
     }
   }

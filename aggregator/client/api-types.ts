@@ -6938,11 +6938,15 @@ export interface operations {
                 "application/json": {
                     /** @description Fetched no faster; absent = as fast as it goes */
                     bytesPerSecondMax?: number;
+                    /** @description Not ready by then it is given up; absent = whenever it is */
+                    deadlineSeconds?: number;
                     /**
                      * @description It waits, paused, no longer
                      * @default 600
                      */
                     holdSeconds: number;
+                    /** @description On this host; `any`: its own where that has room, else the one with the most */
+                    to?: string;
                 };
             };
         };

@@ -26,8 +26,7 @@ export function scopedSuspending({ service, named, own, refuse }: Scope): Suspen
     },
     suspend: (vm, by, dryRun) => service.suspending.suspend(must(vm), named(by), dryRun),
     resume: (vm, by, to, dryRun) => service.suspending.resume(must(vm), named(by), to, dryRun),
-    prefetch: (vm, holdMs, bytesPerSecondMax, by, dryRun) =>
-      service.suspending.prefetch(must(vm), holdMs, bytesPerSecondMax, named(by), dryRun),
+    prefetch: (vm, terms, by, dryRun) => service.suspending.prefetch(must(vm), terms, named(by), dryRun),
     release: (vm, by, dryRun) => service.suspending.release(must(vm), named(by), dryRun),
     verify: (vm, by, dryRun) => service.suspending.verify(must(vm), named(by), dryRun),
     collect: (host, by, dryRun) => (own(null) ? service.suspending.collect(host, named(by), dryRun) : refuse('a snapshot store')),

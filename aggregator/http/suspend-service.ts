@@ -78,6 +78,15 @@ export interface SnapshotStoreView {
   tiers: SnapshotTierView[];
 }
 
+export interface PrefetchTerms {
+  holdMs: number;
+  /** Null: as fast as it goes. */
+  bytesPerSecondMax: number | null;
+  /** Not ready by then it is given up; null = whenever it is. */
+  deadlineMs?: number | null;
+  to?: string | null;
+}
+
 export interface SuspendService {
   /** VMs that are suspended, or live on a snapshot. */
   suspensions(): SuspensionView[];
@@ -91,8 +100,8 @@ export interface SuspendService {
   suspend(vm: VmId, by: string, dryRun?: boolean): SuspendOrderView;
   /** On the host it was suspended on, or another: by name, or `any` for the one with the most room if its own has too little. */
   resume(vm: VmId, by: string, to?: string | null, dryRun?: boolean): SuspendOrderView;
-  /** What it will touch first is fetched, and it waits paused for so long at most. */
-  prefetch(vm: VmId, holdMs: number, bytesPerSecondMax: number | null, by: string, dryRun?: boolean): SuspendOrderView;
+  /** What it will touch first is fetched, and it waits paused for so long at most. `to` as for `resume`. */
+  prefetch(vm: VmId, terms: PrefetchTerms, by: string, dryRun?: boolean): SuspendOrderView;
   release(vm: VmId, by: string, dryRun?: boolean): SuspendOrderView;
   verify(vm: VmId, by: string, dryRun?: boolean): SuspendOrderView;
   /** On one host, or on all that keep snapshots. */

@@ -6,9 +6,14 @@
 import { errorText, HeadroomError } from '../../shared/errors.ts';
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
-import { SUSPEND_CAPABILITY, SUSPEND_MOVE_CAPABILITY, type SuspendAction } from '../../shared/protocol/suspend-frames.ts';
+import {
+  PREFETCH_TO_CAPABILITY,
+  SUSPEND_CAPABILITY,
+  SUSPEND_MOVE_CAPABILITY,
+  type SuspendAction,
+} from '../../shared/protocol/suspend-frames.ts';
 import type { OrderEnded, OrderUnderWay, SuspendOrder, SuspendOrders } from '../execute/suspend-orders.ts';
-import type { SnapshotStoreView, SuspendOrderView, SuspendService, SuspensionView } from '../http/suspend-service.ts';
+import type { PrefetchTerms, SnapshotStoreView, SuspendOrderView, SuspendService, SuspensionView } from '../http/suspend-service.ts';
 import type { ReportTo } from './report-to.ts';
 import type { ResumeCalendar } from './resume-calendar.ts';
 
@@ -58,6 +63,8 @@ export class SuspendDesk implements SuspendService {
   readonly #suspended = new Map<HostId, readonly Suspended[]>();
   readonly #stores = new Map<HostId, SnapshotStoreView>();
   readonly #ended = new Map<string, SuspendOrderView>();
+  /** Of those that are being lent to be made ready elsewhere, by their orders. */
+  readonly #readyThere = new Map<string, PrefetchTerms>();
 
   constructor(options: SuspendDeskOptions) {
     this.#options = options;
@@ -135,11 +142,22 @@ export class SuspendDesk implements SuspendService {
     return this.#give(holder, { action: 'lend', vm, to: host, key: this.#options.newKey() }, by, dryRun);
   }
 
-  prefetch(vm: VmId, holdMs: number, bytesPerSecondMax: number | null, by: string, dryRun = false): SuspendOrderView {
-    const host = this.#hostOf(vm);
-    const reason = this.#options.killed(vm, host);
-    if (reason !== null) throw new HeadroomError('CONFLICT', `VM ${vm} is not made ready: ${reason}`);
-    return this.#give(host, { action: 'prefetch', vm, holdMs, bytesPerSecondMax }, by, dryRun);
+  prefetch(vm: VmId, terms: PrefetchTerms, by: string, dryRun = false): SuspendOrderView {
+    const holder = this.#hostOf(vm);
+    const { to = null } = terms;
+    const host = to === null ? holder : this.#destination(vm, holder, to);
+    for (const each of new Set([holder, host])) {
+      const reason = this.#options.killed(vm, each);
+      if (reason !== null) throw new HeadroomError('CONFLICT', `VM ${vm} is not made ready: ${reason}`);
+    }
+    if (host === holder) return this.#give(holder, this.#prefetchOrder(vm, terms), by, dryRun);
+    this.#mustMove(holder);
+    this.#mustMove(host);
+    if (!this.#options.understands(host, PREFETCH_TO_CAPABILITY))
+      throw new HeadroomError('UNAVAILABLE', `the agent of host ${host} is of an older release: it makes nothing ready from another host`);
+    const lent = this.#give(holder, { action: 'lend', vm, to: host, key: this.#options.newKey() }, by, dryRun);
+    if (!dryRun) this.#readyThere.set(lent.id, terms);
+    return lent;
   }
 
   release(vm: VmId, by: string, dryRun = false): SuspendOrderView {
@@ -155,6 +173,10 @@ export class SuspendDesk implements SuspendService {
     const able = hosts().filter(({ id, connected }) => connected && understands(id, SUSPEND_CAPABILITY) && (host === null || id === host));
     if (host !== null && able.length === 0) throw new HeadroomError('UNAVAILABLE', `host ${host} keeps no snapshots, or is not connected`);
     return able.map(({ id }) => this.#give(id, { action: 'collect' }, by, dryRun));
+  }
+
+  #prefetchOrder(vm: VmId, { holdMs, bytesPerSecondMax, deadlineMs = null }: PrefetchTerms): Extract<SuspendOrder, { action: 'prefetch' }> {
+    return { action: 'prefetch', vm, holdMs, bytesPerSecondMax, ...(deadlineMs === null ? {} : { deadlineMs }) };
   }
 
   #resumeOrder(vm: VmId): Extract<SuspendOrder, { action: 'resume' }> {
@@ -187,15 +209,28 @@ export class SuspendDesk implements SuspendService {
   }
 
   /** What a lent VM, or one that could not be brought back on another host, is ordered next. */
-  #next({ order, host, by }: OrderUnderWay, { outcome, address }: OrderEnded): SuspendOrderView | null {
+  #next({ id, order, host, by }: OrderUnderWay, { outcome, address }: OrderEnded): SuspendOrderView | null {
     const { log } = this.#options.to;
+    const terms = this.#readyThere.get(id);
+    this.#readyThere.delete(id);
     try {
       if (order.action === 'lend' && outcome === 'applied' && address !== undefined) {
         const from = { host, address, key: order.key };
+        if (terms !== undefined)
+          return this.#give(
+            order.to as HostId,
+            { ...this.#prefetchOrder(order.vm as VmId, terms), roomMiB: this.#resumeOrder(order.vm as VmId).roomMiB, from },
+            by,
+            false,
+          );
         return this.#give(order.to as HostId, { ...this.#resumeOrder(order.vm as VmId), from }, by, false);
       }
       if (order.action === 'resume' && order.from !== undefined && outcome !== 'applied') {
         return this.#give(order.from.host as HostId, this.#resumeOrder(order.vm as VmId), `${by}, after host ${host} could not`, false);
+      }
+      // Its holder may do as it likes with it again.
+      if (order.action === 'prefetch' && order.from !== undefined && outcome !== 'applied') {
+        return this.#give(order.from.host as HostId, { action: 'release', vm: order.vm }, `${by}, after host ${host} could not`, false);
       }
     } catch (error) {
       log.warn('a VM that was lent is not brought back', { vm: 'vm' in order ? order.vm : null, problem: errorText(error) });

@@ -77,7 +77,10 @@ export class SuspendPlanner {
     try {
       if (wish.action === 'suspend') this.#desk.suspend(vm.id, wish.reason);
       else if (wish.action === 'resume') this.#desk.resume(vm.id, wish.reason);
-      else this.#desk.prefetch(vm.id, rule.prefetch?.holdMs ?? 0, rule.prefetch?.bytesPerSecondMax ?? null, wish.reason);
+      else {
+        const { holdMs = 0, bytesPerSecondMax = null } = rule.prefetch ?? {};
+        this.#desk.prefetch(vm.id, { holdMs, bytesPerSecondMax }, wish.reason);
+      }
     } catch (error) {
       this.#log.info(`what a policy asks about suspending ${vm.name} is not done`, { vm: vm.id, wish, problem: errorText(error) });
     }

@@ -12,6 +12,9 @@ export const SUSPEND_CAPABILITY = 'suspend';
 /** The same for a VM that is brought back on another host than it was suspended on. */
 export const SUSPEND_MOVE_CAPABILITY = 'suspend-move';
 
+/** The same for one that is made ready on another host than it was suspended on, and for deadlines of making ready. */
+export const PREFETCH_TO_CAPABILITY = 'prefetch-to';
+
 /**
  * prefetch: what the VM will touch first is fetched, and it waits paused; release: it need not wait any more; verify: every byte of its
  * snapshot is read; collect: what no suspended or resumed VM needs goes; lend: another host may bring it back.
@@ -61,6 +64,11 @@ const Order = Type.Union([
     vm,
     holdMs: Type.Number({ minimum: 0, maximum: HOLD_MS_MAX }),
     bytesPerSecondMax: orNull(Type.Number({ exclusiveMinimum: 0 })),
+    /** From receipt: not ready by then, it is given up; absent = whenever it is. */
+    deadlineMs: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+    /** As of `resume`; absent = what it held. */
+    roomMiB: Type.Optional(orNull(Type.Number({ minimum: 0 }))),
+    from: Type.Optional(Origin),
   }),
   Type.Object({ action: Type.Literal('release'), vm }),
   Type.Object({ action: Type.Literal('verify'), vm }),

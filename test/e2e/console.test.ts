@@ -295,7 +295,7 @@ t.test('what is put aside: where it is, when it is wanted, how far its bytes are
   await page.getByText('Nothing was ordered since this aggregator started.').waitFor();
   t.equal(await entry.getByRole('progressbar').count(), 0, 'no bar while nothing moves');
 
-  service.suspending.prefetch(aside.vm, 60_000, null, 'test');
+  service.suspending.prefetch(aside.vm, { holdMs: 60_000, bytesPerSecondMax: null }, 'test');
   const bar = entry.getByRole('progressbar', { name: 'desktop-9: Make ready' });
   await bar.waitFor();
   t.equal(await bar.getAttribute('aria-valuenow'), '50');

@@ -80,7 +80,7 @@ export function madeSuspending(nowMs: number, empty: boolean): SuspendService {
     order: (id) => orders.filter((order) => order.id === id).map(asked)[0] ?? null,
     suspend: (vm, by, dryRun) => give('suspend', vm, by, dryRun),
     resume: (vm, by, _to, dryRun) => give('resume', vm, by, dryRun),
-    prefetch: (vm, _holdMs, _rate, by, dryRun) => give('prefetch', vm, by, dryRun),
+    prefetch: (vm, _terms, by, dryRun) => give('prefetch', vm, by, dryRun),
     release: (vm, by, dryRun) => give('release', vm, by, dryRun),
     verify: (vm, by, dryRun) => give('verify', vm, by, dryRun),
     collect: (_host, by, dryRun) => [give('collect', null, by, dryRun)],

@@ -53,7 +53,7 @@ t.test('tried: the same refusals, and nothing is sent, remembered or written dow
   for (const order of [
     desk.suspend(VM, 'ada', true),
     desk.resume(VM, 'ada', null, true),
-    desk.prefetch(VM, 1000, null, 'ada', true),
+    desk.prefetch(VM, { holdMs: 1000, bytesPerSecondMax: null }, 'ada', true),
     desk.release(VM, 'ada', true),
     desk.verify(VM, 'ada', true),
     ...desk.collect(HOST, 'ada', true),
@@ -114,5 +114,34 @@ t.test('on another host: lent first, brought back there then, and where it was i
   t.throws(() => desk.resume(VM, 'ada', 'kvm9', true), { code: 'NOT_FOUND' });
   state.able = false;
   t.throws(() => desk.resume(VM, 'ada', OTHER, true), { code: 'UNAVAILABLE', message: /cannot take part/ });
+  t.end();
+});
+
+t.test('made ready on another host: lent first, made ready there, and its holder’s again if that cannot', (t) => {
+  const { desk, orders, sent, state } = office();
+  t.teardown(() => orders.stop());
+  const endsWith = (outcome: 'applied' | 'failed', host: typeof HOST, more: object = {}): void => {
+    const { orderId, order } = sent.at(-1)!;
+    const ended = { outcome, reason: '', measured: {}, progress: null, wallMs: 0, ...more };
+    desk.onResult(host, { type: 'suspend-result', orderId, action: order.action, vm: VM, ...ended });
+  };
+  const terms = { holdMs: 5000, bytesPerSecondMax: 100, deadlineMs: 60_000, to: OTHER };
+  t.match(desk.prefetch(VM, terms, 'ada', true), { state: 'tried', action: 'lend', host: HOST });
+  desk.prefetch(VM, terms, 'ada');
+  t.match(sent.at(-1)?.order, { action: 'lend', vm: VM, to: OTHER, key: KEY });
+  endsWith('applied', HOST, { address: '10.0.0.1:7411' });
+  const from = { host: HOST, address: '10.0.0.1:7411', key: KEY };
+  t.same(sent.at(-1)?.order, { action: 'prefetch', vm: VM, holdMs: 5000, bytesPerSecondMax: 100, deadlineMs: 60_000, roomMiB: 512, from });
+  endsWith('failed', OTHER);
+  t.same(sent.at(-1)?.order, { action: 'release', vm: VM }, 'nothing of it is lent any more');
+  endsWith('applied', HOST);
+  const count = sent.length;
+  desk.prefetch(VM, { ...terms, to: HOST }, 'ada');
+  t.match(sent.at(-1)?.order, { action: 'prefetch' }, 'on its own host nothing is lent');
+  t.equal(sent.length, count + 1);
+  endsWith('applied', HOST);
+  state.able = false;
+  t.throws(() => desk.prefetch(VM, terms, 'ada', true), { code: 'UNAVAILABLE' });
+  t.throws(() => desk.prefetch(VM, { ...terms, to: 'kvm9' }, 'ada', true), { code: 'NOT_FOUND' });
   t.end();
 });

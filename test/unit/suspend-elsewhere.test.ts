@@ -273,3 +273,38 @@ t.test('the rest is asked for until it comes, also by an agent that begins anew,
   await until(() => a.phase() === null);
   t.match(b.suspender.records(), [], 'both have forgotten it');
 });
+
+t.test('made ready on the other host: there it waits, and goes on; let go, it is the first host’s as if nothing had been', async (t) => {
+  const { a, b, guest } = await hosts(t, 'ready');
+  const never = (): boolean => false;
+  const done = await b.suspender.prepareFrom(vm, a.origin, nothing, never);
+  t.ok((done.measured.bytesMoved ?? 0) > 0);
+  t.same([a.phase(), b.phase()], ['suspended', 'prepared']);
+  await b.suspender.letGo(vm);
+  t.same([b.phase(), b.definition], [null, null], 'nothing is left of it there');
+  await a.suspender.letGo(vm);
+  t.equal(a.suspender.records()[0]?.lentTo, null);
+  await t.rejects(b.suspender.prepareFrom(vm, a.origin, nothing, never), { code: 'UNAVAILABLE' }, 'the key holds no more');
+  await a.suspender.lend(vm, 'b', LEND_KEY);
+  const before = a.asked.filter((kind) => kind === 'record').length;
+  await b.suspender.prepareFrom(vm, a.origin, nothing, never);
+  t.equal(a.asked.filter((kind) => kind === 'record').length, before, 'what came the first time does not travel again');
+  const resumed = await b.suspender.resume(vm, nothing);
+  t.equal(resumed.measured.recipe, 'memory-file');
+  t.equal(guest.power, 'running');
+  t.equal(guest.wrong(), null, 'every byte of its memory is right');
+  await until(() => a.phase() === null && b.suspender.records()[0]?.from === null);
+});
+
+t.test('a cut while it is made ready on the other host: nothing is left there, and the first brings it back', async (t) => {
+  const { a, b, guest } = await hosts(t, 'ready-cut');
+  a.cutAt = { kind: 'record', before: true };
+  await t.rejects(
+    b.suspender.prepareFrom(vm, a.origin, nothing, () => false),
+    { code: 'UNAVAILABLE' },
+  );
+  t.same([b.phase(), b.definition], [null, null]);
+  a.cutAt = null;
+  await a.suspender.resume(vm, nothing);
+  t.equal(guest.wrong(), null);
+});

@@ -23,6 +23,7 @@ import { sleep } from '../../shared/clock.ts';
 import { hostId, type VmId, vmId } from '../../shared/ids.ts';
 import { createLogger } from '../../shared/log.ts';
 import { createPrng } from '../../shared/prng.ts';
+import type { FrameOf } from '../../shared/protocol/frames.ts';
 import { SUSPEND_PHASES } from '../../shared/protocol/suspend-frames.ts';
 import { checkFrame } from '../../shared/protocol/validate.ts';
 import { NodeClock, SimulatedTime } from '../../simulation/clock.ts';
@@ -148,9 +149,12 @@ t.test('a save that fails leaves the VM as it was', async (t) => {
   t.same(journal.load().records, []);
 });
 
-t.test('a release ends the prefetches before it and none after it', async (t) => {
-  const clock = new NodeClock(new SimulatedTime(createPrng(1), Date.UTC(2026, 0, 5)));
+t.test('a release ends the prefetches before it and none after it, a deadline those that take longer', async (t) => {
+  const time = new SimulatedTime(createPrng(1), Date.UTC(2026, 0, 5));
+  const clock = new NodeClock(time);
   const seen: string[] = [];
+  const sent: (SuspendResult | FrameOf<'suspended'>)[] = [];
+  let tookMs = 0;
   let work = Promise.resolve();
   const record: SuspendRecord = {
     ...{
@@ -180,9 +184,11 @@ t.test('a release ends the prefetches before it and none after it', async (t) =>
     recover: async () => undefined,
     records: () => [record],
     async prepare(_vm: VmId, _onProgress: unknown, cancelled: () => boolean) {
+      await time.runUntil(time.nowMs + tookMs);
       seen.push(cancelled() ? 'cancelled' : 'whole');
       return { reason: '', measured: {} };
     },
+    letGo: async () => void seen.push('let go'),
   } as unknown as Suspender;
   const desk = new SuspendDesk({
     ...{
@@ -198,7 +204,7 @@ t.test('a release ends the prefetches before it and none after it', async (t) =>
       changed: () => undefined,
       ground: async () => ({ ...GROUND, phase: 'suspended' as const }),
       about: () => ({ name: 'web-1', tenant: 'default' }),
-      send: () => undefined,
+      send: (frame) => void sent.push(frame),
     },
     enqueue(_vm, task) {
       work = work.then(task);
@@ -214,6 +220,18 @@ t.test('a release ends the prefetches before it and none after it', async (t) =>
   ask('3', prefetch);
   await work;
   t.same(seen, ['cancelled', 'whole'], 'and one of an outdated aggregator, which is refused, leaves nothing behind');
+  seen.length = 0;
+  tookMs = 400;
+  ask('4', { ...prefetch, deadlineMs: 500 });
+  await work;
+  t.same(seen, ['whole'], 'in time');
+  ask('5', { ...prefetch, deadlineMs: 300 });
+  await work;
+  t.same(seen.slice(1), ['cancelled', 'let go'], 'what is not ready by its deadline is given up');
+  t.match(
+    sent.flatMap((frame) => (frame.type === 'suspend-result' ? [`${frame.orderId} ${frame.outcome} ${frame.reason}`] : [])),
+    [/^1/, /^2 refused/, /^3 applied/, /^4 applied/, /^5 failed it was not ready within 0.3 s/],
+  );
 });
 
 t.test('a suspended VM that others started since is never brought back onto its snapshot', async (t) => {

@@ -217,13 +217,22 @@ export const prefetchStart: ApiCommand = {
     ...WAIT,
     hold: { type: 'string', value: 'SECONDS', help: 'it waits no longer (default 600)' },
     rate: { type: 'string', value: 'MIB', help: 'at most so many MiB a second' },
+    deadline: { type: 'string', value: 'SECONDS', help: 'given up if it is not ready by then' },
+    to: { type: 'string', value: 'HOST', help: 'there; `any`: its own host where that has room, else the one with the most' },
   },
   async run(context) {
-    const { hold = '600', rate } = context.values;
-    const [holdSeconds, rateMiB] = [Number(hold), Number(rate)];
+    const { hold = '600', rate, deadline, to } = context.values;
+    const [holdSeconds, rateMiB, deadlineSeconds] = [Number(hold), Number(rate), Number(deadline)];
     if (!(holdSeconds >= 1)) throw new HeadroomError('USAGE', `--hold ${String(hold)}: seconds, at least 1, are needed`);
     if (rate !== undefined && !(rateMiB > 0)) throw new HeadroomError('USAGE', `--rate ${String(rate)}: MiB a second are needed`);
-    const body = { holdSeconds, ...(rate === undefined ? {} : { bytesPerSecondMax: rateMiB * MIB }) };
+    if (deadline !== undefined && !(deadlineSeconds > 0))
+      throw new HeadroomError('USAGE', `--deadline ${String(deadline)}: seconds from now are needed`);
+    const body = {
+      holdSeconds,
+      ...(rate === undefined ? {} : { bytesPerSecondMax: rateMiB * MIB }),
+      ...(deadline === undefined ? {} : { deadlineSeconds }),
+      ...(typeof to === 'string' ? { to } : {}),
+    };
     return carryOut(context, context.api.send('put', '/v1/vms/{id}/prefetch', { ...vmOf(context), body }));
   },
 };

@@ -21,6 +21,16 @@ const Prefetch = Type.Object(
   {
     holdSeconds: Type.Number({ minimum: 1, maximum: HOLD_MS_MAX / 1000, default: 600, description: 'It waits, paused, no longer' }),
     bytesPerSecondMax: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: 'Fetched no faster; absent = as fast as it goes' })),
+    deadlineSeconds: Type.Optional(
+      Type.Number({
+        exclusiveMinimum: 0,
+        maximum: HOLD_MS_MAX / 1000,
+        description: 'Not ready by then it is given up; absent = whenever it is',
+      }),
+    ),
+    to: Type.Optional(
+      Type.String({ maxLength: 128, description: 'On this host; `any`: its own where that has room, else the one with the most' }),
+    ),
   },
   { additionalProperties: false },
 );
@@ -124,9 +134,11 @@ const orderRoutes: Routes = (app, service) => {
       },
     },
     (request, reply) => {
-      const { holdSeconds, bytesPerSecondMax = null } = request.body;
+      const { holdSeconds, bytesPerSecondMax = null, deadlineSeconds, to = null } = request.body;
       const vm = suspendedVm(service, request.params.id);
-      const order = service.suspending.prefetch(vm, holdSeconds * 1000, bytesPerSecondMax, `http ${request.ip}`, isDryRun(request));
+      const deadlineMs = deadlineSeconds === undefined ? null : deadlineSeconds * 1000;
+      const terms = { holdMs: holdSeconds * 1000, bytesPerSecondMax, deadlineMs, to };
+      const order = service.suspending.prefetch(vm, terms, `http ${request.ip}`, isDryRun(request));
       return reply.code(202).send(order);
     },
   );
