@@ -82,12 +82,17 @@ function memoryReasons(facts: VmFacts, host: HostFacts, guest: GuestInfo | null)
     facts.preallocatedMemory ? 'its memory is allocated up front' : null,
     facts.numaStrict ? 'its memory is bound strictly to NUMA nodes' : null,
     facts.memorySource === undefined ? 'what its memory is made of is unknown' : null,
-    facts.memoryDevices > 0 ? `it has ${facts.memoryDevices} memory device(s) that the balloon does not cover` : null,
+    memoryDevicesReason(facts),
     balloonReason(facts),
     facts.bootMemoryMiB > 0 ? null : 'its memory size is unknown',
     host.balloonManager === null ? null : `${host.balloonManager} manages balloons on this host`,
     osReason(facts, guest),
   ];
+}
+
+function memoryDevicesReason({ memoryDevices, plugged }: VmFacts): string | null {
+  if (memoryDevices === 0 || plugged !== undefined) return null;
+  return `it has ${memoryDevices} memory device(s) that the balloon does not cover`;
 }
 
 function balloonReason(facts: VmFacts): string | null {

@@ -9,7 +9,7 @@ const TEXT_MAX = 256;
 
 type Facts = Pick<
   VmFacts,
-  'vcpusOnline' | 'bootMemoryMiB' | 'numaNode' | 'dedicatedPinning' | 'hugepages' | 'memorySource' | 'interfaces' | 'disks'
+  'vcpusOnline' | 'bootMemoryMiB' | 'plugged' | 'numaNode' | 'dedicatedPinning' | 'hugepages' | 'memorySource' | 'interfaces' | 'disks'
 >;
 
 /** What a borrowed slice is to its guest. */
@@ -17,13 +17,13 @@ const SLICE_WORDS = { memory: 'swap', storage: 'storage' } as const;
 
 /** `sliceOf`: where a borrowed slice lies, by its disk's name. */
 export function physicalMap(facts: Facts, sliceOf: (target: string) => string): VmDevice[] {
-  const { vcpusOnline, bootMemoryMiB, numaNode, dedicatedPinning, hugepages, memorySource } = facts;
+  const { vcpusOnline, bootMemoryMiB, plugged, numaNode, dedicatedPinning, hugepages, memorySource } = facts;
   const kind = memorySource === 'file' ? 'memory backed by a file' : hugepages ? 'huge pages' : 'RAM';
   const rows: VmDevice[] = [
     { resource: 'cpu', virtual: `${vcpusOnline} vCPUs`, physical: dedicatedPinning ? 'CPUs of its own' : 'CPUs shared with others' },
     {
       resource: 'memory',
-      virtual: `${bootMemoryMiB.toFixed(0)} MiB at boot`,
+      virtual: `${bootMemoryMiB.toFixed(0)} MiB at boot${plugged === undefined ? '' : `, up to ${(bootMemoryMiB + plugged.sizeMiB).toFixed(0)} MiB plugged in`}`,
       physical: numaNode === null ? kind : `${kind} of NUMA node ${numaNode}`,
     },
   ];

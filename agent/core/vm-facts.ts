@@ -3,6 +3,7 @@
  * eligibility. `undefined` means the definition did not tell or could not be understood: unknown means never.
  */
 import type { VmId } from '../../shared/ids.ts';
+import type { PluggedMemory } from './plugged-memory.ts';
 
 export type OsFamily = 'linux' | 'windows' | 'bsd' | 'other';
 
@@ -36,8 +37,10 @@ export interface VmFacts {
   numaNode: number | null;
   /** Memory backed by a file or shared with other processes. */
   memorySource: 'anonymous' | 'memfd' | 'file' | undefined;
-  /** Hot-plugged DIMMs or virtio-mem: sizes the balloon arithmetic does not cover. */
+  /** Hot-plugged DIMMs or virtio-mem. */
   memoryDevices: number;
+  /** Its one memory device, where that is a virtio-mem device that could be understood; all others the balloon's arithmetic does not cover. */
+  plugged?: PluggedMemory;
   /** vCPUs pinned to dedicated host CPUs. */
   dedicatedPinning: boolean;
   realtimeScheduling: boolean;

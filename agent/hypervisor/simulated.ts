@@ -10,6 +10,7 @@ import { type ErrorCode, HeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import { type Resource, type Setting, type SettingOf, sameSetting } from '../../shared/resources.ts';
 import type { InterfaceFilter, Link } from '../core/isolation.ts';
+import { memoryMiBMax } from '../core/plugged-memory.ts';
 import type { VmCounters } from '../core/vm-counters.ts';
 import type { VmFacts } from '../core/vm-facts.ts';
 import type {
@@ -490,7 +491,9 @@ class SimulatedLibrary implements SimulatedHypervisor {
         this.#emit({ kind: 'tunable', id, values: { weight: setting.weight, capCores: setting.capCores ?? -1 } });
         return;
       case 'memory':
-        if (setting.memoryMiB > bootMemoryMiB) throw refused(`${name} has ${bootMemoryMiB} MiB, it cannot be given ${setting.memoryMiB}`);
+        if (setting.memoryMiB > memoryMiBMax({ bootMemoryMiB, ...vm.options.facts })) {
+          throw refused(`${name} has ${bootMemoryMiB} MiB, it cannot be given ${setting.memoryMiB}`);
+        }
         vm.balloonTargetMiB = setting.memoryMiB;
         return;
       case 'network':

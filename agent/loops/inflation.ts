@@ -9,6 +9,7 @@ import type { Hurry } from '../actuators/hurry.ts';
 import { LOOK_EVERY_MS } from '../actuators/memory.ts';
 import { nextStepMiB, WATCH_MS } from '../core/inflation.ts';
 import { memoryRefusal, type VouchedMemory } from '../core/memory-guard.ts';
+import { shrinkInBlocksMiB } from '../core/plugged-memory.ts';
 import { guardedHost, type HostContext, killReason, statsAgeMsMax } from './host-context.ts';
 import { handsOff, type VmEntry, vouchedMemory } from './vm-table.ts';
 import { isTheirs, watchedWrite, watchSeen } from './watched-write.ts';
@@ -29,7 +30,9 @@ export async function inflate(
 ): Promise<Actuation> {
   const untilMs = context.clock.monotonicMs() + INFLATION_MS_MAX;
   for (;;) {
-    const step: MemorySetting = { ...target, memoryMiB: nextStepMiB(target.memoryMiB, memoryOf(context, entry)) };
+    const nextMiB = nextStepMiB(target.memoryMiB, memoryOf(context, entry));
+    const memoryMiB = entry.facts === null ? nextMiB : shrinkInBlocksMiB(nextMiB, entry.slow.balloonMiB, entry.facts);
+    const step: MemorySetting = { ...target, memoryMiB };
     entry.inflatedAtMs = context.clock.monotonicMs();
     // What is watched is where the driver was sent: a rest there is nobody else's doing.
     const actuation = await watchedWrite(context, entry, step, actuator);

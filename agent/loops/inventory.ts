@@ -9,6 +9,7 @@ import { sameValue } from '../../shared/same-value.ts';
 import { holdLeftMs } from '../core/foreign-hold.ts';
 import { isolationLeftMs } from '../core/isolation.ts';
 import { physicalMap } from '../core/physical-map.ts';
+import { memoryMiBMax } from '../core/plugged-memory.ts';
 import { asksForProbe } from '../core/readiness.ts';
 import { type FoundSlice, lentMiB, sliceKindOf, sliceWords } from '../core/slice-state.ts';
 import type { VmFacts } from '../core/vm-facts.ts';
@@ -115,7 +116,8 @@ function vmInventory(context: HostContext, entry: VmEntry, slices: readonly Foun
     name: entry.name.slice(0, 256),
     state: vmState(evidence),
     vcpus: facts?.vcpusOnline ?? 0,
-    bootMemoryMiB: facts?.bootMemoryMiB ?? 0,
+    // Where memory may be plugged: the most it can come to hold, which is what rooms are reckoned by.
+    bootMemoryMiB: facts === null ? 0 : memoryMiBMax(facts),
     overheadMiB: roundedUp(overheadMiB(entry)),
     numaNode: facts?.numaNode ?? null,
     osFamily: facts?.osFamily ?? (entry.guestAgentSeen ? 'linux' : null),

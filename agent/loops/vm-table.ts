@@ -11,6 +11,7 @@ import { sizesSent, type Watch } from '../core/foreign-writer.ts';
 import { emptyRecord, type VmRecord } from '../core/journal.ts';
 import type { VouchedMemory } from '../core/memory-guard.ts';
 import { createMemoryTrend } from '../core/memory-trend.ts';
+import { memoryMiBMax, memoryMiBToCome } from '../core/plugged-memory.ts';
 import type { Probe } from '../core/readiness.ts';
 import { unknownVmRow } from '../core/vm-columns.ts';
 import { NO_COUNTERS, type VmCounters, type VmFastSample } from '../core/vm-counters.ts';
@@ -170,7 +171,7 @@ export function overheadMiB(entry: VmEntry): number | null {
 /** The most this VM may come to hold without anybody asking again, hypervisor included, MiB. */
 export function exposureMiB(entry: VmEntry): number {
   if (!holdsMemory(entry.power)) return 0;
-  const boot = entry.facts?.bootMemoryMiB ?? 0;
+  const boot = entry.facts === null ? 0 : memoryMiBMax(entry.facts);
   const current = entry.current.memory?.resource === 'memory' ? entry.current.memory.memoryMiB : boot;
   const held = Math.max(current, Number.isNaN(entry.slow.balloonMiB) ? 0 : entry.slow.balloonMiB, entry.pendingMiB);
   return held + (overheadMiB(entry) ?? OVERHEAD_MIB_ASSUMED + OVERHEAD_SHARE_ASSUMED * boot);
@@ -186,10 +187,16 @@ const ARRIVED_MIB = 4;
 export function memoryInForce(entry: VmEntry, sizeMiB: number): Setting {
   const watch = entry.watches.memory;
   const target = watch?.target;
-  if (target?.resource !== 'memory' || Math.abs(sizeMiB - target.memoryMiB) > ARRIVED_MIB) {
-    return { resource: 'memory', memoryMiB: Math.max(sizeMiB, ...(watch ? sizesSent(watch) : [])) };
+  const toCome = toComeMiB(entry, sizeMiB);
+  if (target?.resource !== 'memory' || toCome > sizeMiB || Math.abs(sizeMiB - target.memoryMiB) > ARRIVED_MIB) {
+    return { resource: 'memory', memoryMiB: Math.max(toCome, ...(watch ? sizesSent(watch) : [])) };
   }
   return { resource: 'memory', memoryMiB: target.memoryMiB };
+}
+
+/** What others asked the guest to plug counts before it does; what we asked for is where we sent it. */
+function toComeMiB({ facts, record }: VmEntry, sizeMiB: number): number {
+  return facts === null || record.entries.memory !== undefined ? sizeMiB : memoryMiBToCome(sizeMiB, facts);
 }
 
 /** Takes over a value as read. A reading that comes after its VM went off is of a machine that is no more. */

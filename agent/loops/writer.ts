@@ -9,9 +9,10 @@ import { createHurry, type Hurry } from '../actuators/hurry.ts';
 import { watchFailure, watchReadBack } from '../core/foreign-writer.ts';
 import { type JournalEntry, withIntent, withoutIntent, withPair, withWritten } from '../core/journal.ts';
 import { metadataOf } from '../core/journal-metadata.ts';
+import { growthInBlocksMiB } from '../core/plugged-memory.ts';
 import { type HostContext, killReason, localPair } from './host-context.ts';
 import { inflate } from './inflation.ts';
-import { handsOff, noteInForce, type VmEntry } from './vm-table.ts';
+import { handsOff, known, noteInForce, type VmEntry } from './vm-table.ts';
 import { isTheirs, watchedWrite, watchSeen } from './watched-write.ts';
 
 export interface WriteResult {
@@ -20,7 +21,8 @@ export interface WriteResult {
   readBack: Setting | null;
 }
 
-export async function carryOut(context: HostContext, entry: VmEntry, target: Setting, pair: Pair): Promise<WriteResult> {
+export async function carryOut(context: HostContext, entry: VmEntry, wanted: Setting, pair: Pair): Promise<WriteResult> {
+  const target = givable(entry, wanted);
   const { resource } = target;
   const before = entry.current[resource];
   if (before === undefined) return { outcome: 'failed', reason: 'the value in force is unknown', readBack: null };
@@ -68,6 +70,12 @@ export async function carryOutLocally(
   if (setting === null) return null;
   const pair = localPair(context, entry, resource);
   return { result: await carryOut(context, entry, setting, pair), pair, setting };
+}
+
+/** Memory that is plugged comes in blocks. */
+function givable(entry: VmEntry, wanted: Setting): Setting {
+  if (wanted.resource !== 'memory' || entry.facts?.plugged === undefined) return wanted;
+  return { ...wanted, memoryMiB: growthInBlocksMiB(wanted.memoryMiB, known(entry.slow.balloonMiB) ?? 0, entry.facts) };
 }
 
 /** Before the first write of a resource its original is safe in two places; before every write the intention is on disk. */

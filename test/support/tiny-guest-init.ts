@@ -16,6 +16,7 @@ export const MODULES = [
   'failover',
   'net_failover',
   'virtio_net',
+  'virtio_mem',
 ];
 
 /**
@@ -23,7 +24,7 @@ export const MODULES = [
  * same, little by little), `fast MIB` (the same, sooner), `touch` (reads what was filled), `free`,
  * `parts FIRST COUNT` (files of 4 MiB that nothing else holds), `load FIRST COUNT` (the same, from its first disk), `visit FIRST COUNT` (reads them, by a program that copies: busybox's `cat` hands pages on to /dev/null without looking at them), `peek FIRST HALVES` (so many halves of a MiB of one), `sum` (of all of them): each answered on the channel,
  * `listen PORT` (answers HTTP there, at /healthz, and is known to its host from then on), `talk PORT` (a connection to the host's loopback a few times a second, by user-mode networking), `unballoon` (its driver goes),
- * `swapon` (swaps to a disk of the serial `headroom-slice`, lets tmpfs grow beyond memory), `drop` (its files of `parts` go), `swapoff`, `swapped` (tells KiB swapped out),
+ * `swapon` (swaps to a disk of the serial `headroom-slice`, lets tmpfs grow beyond memory), `drop` (its files of `parts` go), `swapoff`, `swapped` (tells KiB swapped out), `total` (tells KiB of all its memory),
  * `keep` (writes those files to a disk of the serial `headroom-storage`), `kept COUNT` (sum of so many there, not from its caches): answered on the channel,
  * `req ID LOOPS` (computes, then writes `answer ID` to the channel), `reboot`, `poweroff`. `headroom.noballoon` on the kernel's command line leaves the balloon driver out.
  * `headroom.balancer=PORT` there: it does the work that port of the host's loopback gives it, loops of a shell, and says when it is done.
@@ -36,6 +37,7 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 mount -t tmpfs -o size=100% tmp /tmp
+echo online_movable > /sys/devices/system/memory/auto_online_blocks
 for module in ${MODULES.join(' ')}; do
   [ $module = virtio_balloon ] && grep -q headroom.noballoon /proc/cmdline && continue
   insmod /lib/$module.ko
@@ -65,6 +67,7 @@ obey() {
     load) n=$2; while [ $n -lt $(($2 + $3)) ]; do dd if=/dev/vda of=/tmp/part.$n bs=1M skip=$((n * 4)) count=4 iflag=direct 2>/dev/null; n=$((n + 1)); done; echo "loaded $2 $3" >&3; return ;;
     peek) dd if=/tmp/part.$2 of=/dev/null bs=512k count=$3 2>/dev/null; echo "peeked $2 $3" >&3; return ;;
     visit) n=$2; files=; while [ $n -lt $(($2 + $3)) ]; do files="$files /tmp/part.$n"; n=$((n + 1)); done; cat $files | dd of=/dev/null bs=1M 2>/dev/null; echo "visited $2 $3" >&3; return ;;
+    total) set -- $(grep MemTotal /proc/meminfo); echo "total $2" >&3; return ;;
     sum) echo "sum $(cat /tmp/part.* | md5sum | cut -c1-32)" >&3; return ;;
     swapon) disk=$(disk_of headroom-slice); mkswap $disk; swapon $disk && mount -o remount,size=512M /tmp ;;
     keep) cat /tmp/part.* | dd of=$(disk_of headroom-storage) bs=64k conv=fsync 2>/dev/null; echo "kept" >&3; return ;;
@@ -133,7 +136,7 @@ while :; do
   if [ -n "$port" ] && (: 3<>$port) 2>/dev/null && exec 3<>$port; then
     while read -r line <&3; do
       obey $line
-      case $line in req*|clock|parts*|load*|visit*|peek*|sum|swapped|keep|kept*) ;; *) echo "done $line" > /dev/console ;; esac
+      case $line in req*|clock|parts*|load*|visit*|peek*|sum|swapped|total|keep|kept*) ;; *) echo "done $line" > /dev/console ;; esac
     done
   fi
   sleep 0.5

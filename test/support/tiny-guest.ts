@@ -73,6 +73,8 @@ export interface TinyGuestOptions {
   /** Where its host has kernel and initramfs, when that is not where they were made. */
   image?: TinyGuestImage;
   memoryMiB?: number;
+  /** Beside it a virtio-mem device of so many MiB, nothing of which is requested. */
+  pluggableMiB?: number;
   vcpus?: number;
   /** Seconds between balloon statistics; 0 = the element is left out. */
   statsPeriodSeconds?: number;
@@ -97,12 +99,14 @@ export function tinyGuestXml(options: TinyGuestOptions): string {
   else if (options.disk) run('dd', ['if=/dev/urandom', `of=${disk}`, 'bs=1M', `count=${options.disk}`], options.folder);
   const period = options.statsPeriodSeconds ? `<stats period='${options.statsPeriodSeconds}'/>` : '';
   const balloon = options.balloon === false ? `<memballoon model='none'/>` : `<memballoon model='virtio'>${period}</memballoon>`;
+  const memoryMiB = options.memoryMiB ?? 192;
+  const pluggable = options.pluggableMiB === undefined ? null : pluggableXml(memoryMiB, options.pluggableMiB);
   return `<domain type='qemu'>
   <name>${options.name}</name>
   <uuid>${options.uuid}</uuid>
-  <memory unit='MiB'>${options.memoryMiB ?? 192}</memory>
+  <memory unit='MiB'>${memoryMiB + (options.pluggableMiB ?? 0)}</memory>
   <vcpu>${options.vcpus ?? 1}</vcpu>
-  ${options.extra ?? ''}
+  ${options.extra ?? ''}${pluggable?.cells ?? ''}
   <os><type arch='x86_64' machine='q35'>hvm</type><kernel>${image.kernel}</kernel><initrd>${image.initrd}</initrd>
     <cmdline>console=ttyS0 quiet panic=-1 ${options.kernelArguments ?? ''}</cmdline></os>
   <features><acpi/></features>
@@ -112,11 +116,20 @@ export function tinyGuestXml(options: TinyGuestOptions): string {
     ${options.disk ? `<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='${disk}'/><target dev='vda' bus='virtio'/></disk>` : ''}
     <serial type='file'><source path='${consolePath(options)}'/></serial>
     <channel type='unix'><source mode='bind' path='${channelPath(options)}'/><target type='virtio' name='headroom.test'/></channel>
-    ${options.devices ?? ''}
+    ${options.devices ?? ''}${pluggable?.device ?? ''}
     ${balloon}
   </devices>
   <seclabel type='static' model='dac' relabel='no'><label>+0:+0</label></seclabel>
 </domain>`;
+}
+
+/** Memory devices belong to a cell of the guest's own, which has all that it boots with. */
+function pluggableXml(bootMiB: number, sizeMiB: number): { cells: string; device: string } {
+  const target = `<size unit='MiB'>${sizeMiB}</size><node>0</node><block unit='MiB'>2</block><requested unit='MiB'>0</requested>`;
+  return {
+    cells: `<maxMemory slots='1' unit='MiB'>${bootMiB + sizeMiB}</maxMemory><cpu><numa><cell id='0' cpus='0' memory='${bootMiB}' unit='MiB'/></numa></cpu>`,
+    device: `<memory model='virtio-mem'><target>${target}</target></memory>`,
+  };
 }
 
 export interface TinyGuest {

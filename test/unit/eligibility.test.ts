@@ -40,6 +40,7 @@ const NEVER: Record<string, Partial<Record<Resource, RegExp>>> = {
   'deflate-on-oom': { memory: /deflates by itself/ },
   'memory-device': { memory: /1 memory device/ },
   'virtio-mem': { memory: /1 memory device/ },
+  'virtio-mem-plugged': {},
   'memory-source-unknown': { memory: /what its memory is made of is unknown/ },
   'dedicated-pinning': { cpu: /pinned to dedicated host CPUs/ },
   'dedicated-set': { cpu: /pinned to dedicated host CPUs/ },

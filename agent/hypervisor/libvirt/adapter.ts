@@ -13,6 +13,7 @@ import { kibToMiB } from '../../../shared/units.ts';
 import type { InterfaceFilter, Link } from '../../core/isolation.ts';
 import type { VmFacts } from '../../core/vm-facts.ts';
 import type { HostCapacity, Hypervisor, HypervisorEvent, NativeSettings, StatsGroup, VmStats, VmSummary } from '../hypervisor.ts';
+import { believedBalloon, believedParts } from './believed-balloon.ts';
 import { createBootingVms } from './booting-vms.ts';
 import { numaNodesOf } from './capabilities.ts';
 import { parseConnectUri } from './connect-uri.ts';
@@ -23,6 +24,7 @@ import { LABELS_NAMESPACE, labelsFromElement, STATE_NAMESPACE } from './domain-m
 import { channelByAlias, factsFromXml } from './domain-xml.ts';
 import { isCameAlive, powerOf, type RawEvent } from './events.ts';
 import { cgroupVersion, processAgeMsOf, processIdOf } from './local-host.ts';
+import { readPlugged } from './memory-tuning.ts';
 import { type DomainRef, type LibvirtApi, STATS_ACTIVE, STATS_NOWAIT, XML_INACTIVE } from './procedures.ts';
 import { readNativeResource, readResource, restoreNative, type Tuning, writeResource } from './resource-tuning.ts';
 import { LIBVIRT_NO_METADATA, LibvirtError } from './rpc-errors.ts';
@@ -73,6 +75,8 @@ class LibvirtHypervisor implements Hypervisor {
   readonly #booting = createBootingVms();
   /** Names by UUID, as last listed: libvirt wants both, and puts the name in its messages. */
   readonly #names = new Map<VmId, string>();
+  /** Those with a virtio-mem device, by the facts read last. */
+  readonly #pluggable = new Set<VmId>();
   #cgroup: CgroupVersion | null = null;
   #numaNodes: HostCapacity['numaNodes'] | null = null;
 
@@ -152,6 +156,8 @@ class LibvirtHypervisor implements Hypervisor {
     const domain = await this.#domain(id);
     const [xml, persistent] = await Promise.all([api.xml(domain, 0), api.isPersistent(domain)]);
     const facts = factsFromXml(xml, { id, name: domain.name, persistent });
+    if (facts.plugged === undefined) this.#pluggable.delete(id);
+    else this.#pluggable.add(id);
     // Labels given with --config on a running VM are in the persistent definition alone until it restarts.
     if (!persistent || Object.keys(facts.labels).length > 0) return facts;
     const element = await this.#metadata(api, domain, LABELS_NAMESPACE, XML_INACTIVE);
@@ -175,7 +181,7 @@ class LibvirtHypervisor implements Hypervisor {
       const api = await this.#session.statistics();
       try {
         const read = async (asked: readonly DomainRef[]) =>
-          this.#collect(await api.allStats(groupBits(groups), STATS_NOWAIT + STATS_ACTIVE, asked, deadlineMs), groups);
+          this.#withPlugged(this.#collect(await api.allStats(groupBits(groups), STATS_NOWAIT + STATS_ACTIVE, asked, deadlineMs), groups));
         const found = await read(domains);
         if (found.stuck.length === 0) return found;
         // A VM whose job was only taken for a moment answers when asked again.
@@ -198,18 +204,21 @@ class LibvirtHypervisor implements Hypervisor {
       const id = record.domain.uuid;
       if (answered(record.params, groups)) {
         if (groups.includes('balloon') || groups.includes('block')) this.#stuck.answered(id);
-        stats.push(this.#believed(statsOf(record, groups, nowMs)));
+        const told = statsOf(record, groups, nowMs);
+        stats.push(this.#pluggable.has(id) ? told : believedBalloon(told, this.#booting));
       } else stuck.push(id);
     }
     return { stats, stuck };
   }
 
-  #believed(stats: VmStats): VmStats {
-    const { actualMiB, maximumMiB, lastUpdateSeconds, availableMiB: totalMiB } = stats.balloon ?? {};
-    if (actualMiB === undefined || maximumMiB === undefined) return stats;
-    this.#booting.told(stats.id, { reportedMiB: actualMiB, bootMiB: maximumMiB, lastUpdateSeconds, totalMiB });
-    const sizeMiB = this.#booting.sizeMiB(stats.id, actualMiB, maximumMiB);
-    return { ...stats, balloon: { ...stats.balloon, actualMiB: sizeMiB } };
+  /** What is plugged is not part of bulk statistics: each of the few VMs that have such a device is asked. */
+  async #withPlugged({ stats, stuck }: { stats: VmStats[]; stuck: VmId[] }): Promise<{ stats: VmStats[]; stuck: VmId[] }> {
+    const asked = stats.map(async (told) => {
+      if (told.balloon === undefined || !this.#pluggable.has(told.id)) return told;
+      const reading = await this.#ask(told.id, readPlugged).catch((error: unknown) => unlessKnown(error));
+      return believedParts(told, this.#booting, reading);
+    });
+    return { stats: await Promise.all(asked), stuck };
   }
 
   setStatsPeriod(id: VmId, seconds: number): Promise<void> {
@@ -310,7 +319,8 @@ class LibvirtHypervisor implements Hypervisor {
     }
     const api = this.#session.control();
     try {
-      return await run({ api, domain, cgroup: this.#cgroup ?? 1, clock: this.#clock, booting: this.#booting });
+      const [cgroup, pluggable] = [this.#cgroup ?? 1, this.#pluggable.has(id)];
+      return await run({ api, domain, cgroup, clock: this.#clock, booting: this.#booting, pluggable });
     } catch (error) {
       if (isHeadroomError(error, 'HYPERVISOR_UNAVAILABLE') && api.connection.open) this.#stuck.silent(id, this.#clock.monotonicMs());
       throw error;
@@ -328,7 +338,9 @@ class LibvirtHypervisor implements Hypervisor {
     }
     if (event.kind === 'defined' || event.kind === 'lifecycle') this.#names.set(event.id, event.name);
     if (event.kind === 'balloon') this.#booting.moved(event.id, this.#clock.wallMs());
-    this.#emit(event);
+    // Of what is plugged this event knows nothing.
+    if (event.kind === 'balloon' && this.#pluggable.has(event.id)) this.#tellSize(event.id);
+    else this.#emit(event);
     if (event.kind === 'lifecycle') this.#onPower(event);
   }
 
@@ -337,6 +349,10 @@ class LibvirtHypervisor implements Hypervisor {
     if (!/^(started|rebooted)/.test(detail)) return;
     this.#booting.reset(id, this.#clock.wallMs());
     // Nobody else tells that the guest has all its memory again.
+    this.#tellSize(id);
+  }
+
+  #tellSize(id: VmId): void {
     void this.readSetting(id, 'memory').then(
       ({ memoryMiB }) => this.#emit({ kind: 'balloon', id, actualMiB: memoryMiB }),
       () => undefined,
@@ -357,6 +373,12 @@ class LibvirtHypervisor implements Hypervisor {
   #emit(event: HypervisorEvent): void {
     for (const listener of this.#listeners) listener(event);
   }
+}
+
+/** What could not be read is not told. */
+function unlessKnown(error: unknown): null {
+  if (isHeadroomError(error)) return null;
+  throw error;
 }
 
 /** Null instead of an error for what this hypervisor does not offer. */

@@ -7,6 +7,7 @@ import { kibToMiB } from '../../../shared/units.ts';
 import { type CgroupVersion, capOf, tighter, weightFromShares } from './cpu-tuning.ts';
 import { memoryKib } from './domain-xml.ts';
 import { diskSettingOf, networkSettingOf } from './io-tuning.ts';
+import { pluggedFacts } from './memory-device.ts';
 import type { Params } from './typed-params.ts';
 import { at, attribute, childrenOf, parseXml, type XmlElement } from './xml-tree.ts';
 
@@ -20,13 +21,19 @@ export function settingsFromXml(xml: string, version: CgroupVersion): Setting[] 
   const problems: string[] = [];
   const settings: Setting[] = [cpuFrom(domain, version)];
   const current = memoryKib(at(domain, 'currentMemory') ?? at(domain, 'memory'), problems);
-  if (problems.length === 0) settings.push({ resource: 'memory', memoryMiB: kibToMiB(current) });
+  if (problems.length === 0) settings.push({ resource: 'memory', memoryMiB: grantedMiB(domain, kibToMiB(current)) });
   const devices = at(domain, 'devices');
   settings.push(
     networkSettingOf(limitableInterfaces(devices).map(bandwidthOf)),
     diskSettingOf(throttleGroups(devices).map(({ params }) => params)),
   );
   return settings;
+}
+
+/** With a virtio-mem device `<currentMemory>` stands for the balloon, up to what the guest boots with; what is requested comes on top. */
+function grantedMiB(domain: XmlElement, currentMiB: number): number {
+  const { bootMemoryMiB, plugged } = pluggedFacts(domain, memoryKib(at(domain, 'memory'), []));
+  return plugged === undefined ? currentMiB : Math.min(currentMiB, bootMemoryMiB) + plugged.requestedMiB;
 }
 
 const numberIn = (element: XmlElement | undefined): number | undefined =>

@@ -8,6 +8,7 @@ import type { VmId } from '../../../shared/ids.ts';
 import type { VmFacts } from '../../core/vm-facts.ts';
 import { memoryDevicesOf, passthroughOf } from './domain-devices.ts';
 import { labelsOf, osFamilyOfDomain } from './domain-metadata.ts';
+import { pluggedFacts } from './memory-device.ts';
 import { at, attribute, childrenOf, parseXml, type XmlElement } from './xml-tree.ts';
 
 /** KiB per unit of libvirt's scaled integers; `b` and `bytes` are fractions. */
@@ -54,13 +55,13 @@ function readFacts(domain: XmlElement, identity: DomainIdentity): VmFacts {
   const devices = at(domain, 'devices');
   const vcpu = at(domain, 'vcpu');
   const vcpusMax = whole(vcpu?.text, 'vcpu', problems);
-  const bootKib = memoryKib(at(domain, 'memory'), problems);
+  const totalKib = memoryKib(at(domain, 'memory'), problems);
   return {
     ...identity,
     problems,
     vcpusMax,
     vcpusOnline: attribute(vcpu, 'current') === undefined ? vcpusMax : whole(attribute(vcpu, 'current'), 'vcpu current', problems),
-    bootMemoryMiB: bootKib / 1024,
+    ...pluggedFacts(domain, totalKib),
     domainType: attribute(domain, 'type') ?? 'unknown',
     machineType: attribute(at(domain, 'os', 'type'), 'machine') ?? 'unknown',
     ...balloonFacts(devices, problems),

@@ -20,6 +20,7 @@ const PROCEDURE = {
   authPolkit: 70,
   domainIsPersistent: 151,
   connectGetLibVersion: 157,
+  domainMemoryStats: 159,
   domainGetJobInfo: 163,
   domainUpdateDeviceFlags: 174,
   nwfilterLookupByName: 175,
@@ -61,6 +62,10 @@ const SCHEDULER_PARAMS_MAX = 16;
 const INTERFACE_PARAMS_MAX = 16;
 const UUID_BYTES = 16;
 const ALL_CELLS = -1;
+/** virDomainMemoryStatTags: kinds a daemon may tell, the balloon's size among them, and a tag with a 64-bit value. */
+const DOMAIN_MEMORY_STATS_MAX = 64;
+const ACTUAL_BALLOON = 6;
+const DOMAIN_MEMORY_STAT_BYTES = 12;
 /** Name's length and a 64-bit value. */
 const MEMORY_STAT_BYTES_MIN = 12;
 /** Name, UUID, id and a parameter count. */
@@ -217,6 +222,13 @@ function readCalls(domainCall: DomainCall) {
     async info(domain: DomainRef): Promise<DomainInfo> {
       const reader = await domainCall(PROCEDURE.domainGetInfo, domain, (writer) => writer);
       return { state: reader.i32(), maxMemoryKib: reader.u64(), memoryKib: reader.u64(), vcpus: reader.i32(), cpuTimeNs: reader.u64() };
+    },
+    /** The balloon's size as QEMU has it, without what is plugged; null when it is not told. */
+    async balloonKib(domain: DomainRef): Promise<number | null> {
+      const more = (writer: XdrWriter): XdrWriter => writer.u32(DOMAIN_MEMORY_STATS_MAX).u32(0);
+      const reader = await domainCall(PROCEDURE.domainMemoryStats, domain, more);
+      const stats = Array.from({ length: reader.arrayLength(DOMAIN_MEMORY_STAT_BYTES) }, () => [reader.i32(), reader.u64()] as const);
+      return stats.find(([tag]) => tag === ACTUAL_BALLOON)?.[1] ?? null;
     },
     async isPersistent(domain: DomainRef): Promise<boolean> {
       return (await domainCall(PROCEDURE.domainIsPersistent, domain, (writer) => writer)).i32() !== 0;

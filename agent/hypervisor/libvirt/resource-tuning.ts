@@ -2,10 +2,9 @@
  * Reading, writing, recording and restoring one resource of one live domain through libvirt's calls. The domain and what
  * is wanted in; values read back out. Everything is live-only and idempotent: what holds already is not written.
  */
-import { type Clock, sleep } from '../../../shared/clock.ts';
+import type { Clock } from '../../../shared/clock.ts';
 import { HeadroomError, isHeadroomError } from '../../../shared/errors.ts';
 import type { Resource, Setting, SettingOf } from '../../../shared/resources.ts';
-import { kibToMiB, miBToKib } from '../../../shared/units.ts';
 import type { NativeSettings } from '../hypervisor.ts';
 import type { BootingVms } from './booting-vms.ts';
 import { type CgroupVersion, cpuDifferences, cpuParams, cpuRestoreParams, cpuSettingOf } from './cpu-tuning.ts';
@@ -19,15 +18,10 @@ import {
   networkRestoreParams,
   networkSettingOf,
 } from './io-tuning.ts';
-import { nativeOf, recordedDevices, recordedNumber, recordedParams } from './native.ts';
+import { readMemoryMiB, readNativeMemory, restoreMemory, writeMemory } from './memory-tuning.ts';
+import { nativeOf, recordedDevices, recordedParams } from './native.ts';
 import type { DomainRef, LibvirtApi } from './procedures.ts';
 import type { Params, TypedParam } from './typed-params.ts';
-
-/** A balloon gives back what it holds within seconds; a guest that has not by then will not soon. */
-const BALLOON_RESTORE_MS_MAX = 10_000;
-const BALLOON_POLL_MS = 200;
-/** A balloon at rest within a page or two of its target is there. */
-const BALLOON_EPSILON_KIB = 1024;
 
 export interface Tuning {
   api: LibvirtApi;
@@ -35,22 +29,23 @@ export interface Tuning {
   cgroup: CgroupVersion;
   clock: Clock;
   booting: BootingVms;
+  /** Its live definition has a virtio-mem device. */
+  pluggable: boolean;
 }
 
 export async function readResource<R extends Resource>(tuning: Tuning, resource: R): Promise<SettingOf<R>> {
   return (await readAny(tuning, resource)) as SettingOf<R>;
 }
 
-async function readAny({ api, domain, cgroup, booting }: Tuning, resource: Resource): Promise<Setting> {
+async function readAny(tuning: Tuning, resource: Resource): Promise<Setting> {
+  const { api, domain, cgroup } = tuning;
   switch (resource) {
     case 'cpu': {
       const [params, info] = await Promise.all([api.schedulerParams(domain), api.info(domain)]);
       return cpuSettingOf(params, info.vcpus, cgroup);
     }
-    case 'memory': {
-      const { memoryKib, maxMemoryKib } = await api.info(domain);
-      return { resource: 'memory', memoryMiB: booting.sizeMiB(domain.uuid, kibToMiB(memoryKib), kibToMiB(maxMemoryKib)) };
-    }
+    case 'memory':
+      return { resource: 'memory', memoryMiB: await readMemoryMiB(tuning) };
     case 'network':
       return networkSettingOf([...(await interfaceParams(api, domain)).values()]);
     case 'disk':
@@ -79,7 +74,7 @@ export async function writeResource(tuning: Tuning, setting: Setting): Promise<v
       return;
     }
     case 'memory':
-      await api.setMemory(domain, miBToKib(setting.memoryMiB));
+      await writeMemory(tuning, setting.memoryMiB);
       return;
     case 'network': {
       const current = await interfaceParams(api, domain);
@@ -129,12 +124,13 @@ function asUnsupported(error: unknown): unknown {
   return new HeadroomError('HYPERVISOR_UNSUPPORTED', `this host's kernel cannot limit interfaces: ${error.message}`, { cause: error });
 }
 
-export async function readNativeResource({ api, domain }: Tuning, resource: Resource): Promise<NativeSettings> {
+export async function readNativeResource(tuning: Tuning, resource: Resource): Promise<NativeSettings> {
+  const { api, domain } = tuning;
   switch (resource) {
     case 'cpu':
       return nativeOf({ scheduler: { ...(await api.schedulerParams(domain)) } });
     case 'memory':
-      return nativeOf({ balloonKib: (await api.info(domain)).memoryKib });
+      return readNativeMemory(tuning);
     case 'network':
       return nativeOf({ interfaces: Object.fromEntries(await interfaceParams(api, domain)) });
     case 'disk':
@@ -152,7 +148,7 @@ export async function restoreNative(tuning: Tuning, resource: Resource, native: 
       return cpuDifferences(recorded, await api.schedulerParams(domain));
     }
     case 'memory':
-      return restoreBalloon(tuning, recordedNumber(native, 'balloonKib'));
+      return restoreMemory(tuning, native);
     case 'network': {
       const recorded = recordedDevices(native, 'interfaces');
       await restoreDevices(recorded, await interfaceParams(api, domain), networkRestoreParams, (device, params) =>
@@ -188,19 +184,4 @@ function leftOver(recorded: ReadonlyMap<string, Params>, current: ReadonlyMap<st
     const now = current.get(device);
     return now === undefined ? [] : differences(device, before, now);
   });
-}
-
-/** Waits for the exact size, and at the end takes a page or two less: some drivers round. */
-async function restoreBalloon({ api, domain, clock }: Tuning, wantedKib: number): Promise<string[]> {
-  await api.setMemory(domain, wantedKib);
-  const untilMs = clock.monotonicMs() + BALLOON_RESTORE_MS_MAX;
-  for (;;) {
-    const { memoryKib } = await api.info(domain);
-    if (memoryKib === wantedKib) return [];
-    if (clock.monotonicMs() >= untilMs) {
-      if (Math.abs(memoryKib - wantedKib) <= BALLOON_EPSILON_KIB) return [];
-      return [`the balloon is at ${kibToMiB(memoryKib)} MiB instead of ${kibToMiB(wantedKib)} MiB: the guest has not followed yet`];
-    }
-    await sleep(clock, BALLOON_POLL_MS);
-  }
 }
