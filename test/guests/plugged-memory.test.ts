@@ -12,7 +12,7 @@ import type { FrameOf } from '../../shared/protocol/frames.ts';
 import type { MemorySetting } from '../../shared/resources.ts';
 import { aggregatorEnd, runAgent, startAgent } from '../support/agent-process.ts';
 import { privateLibvirtd, virsh } from '../support/libvirtd.ts';
-import { type TinyGuest, tinyGuest, tinyGuestXml } from '../support/tiny-guest.ts';
+import { tinyGuest, tinyGuestXml } from '../support/tiny-guest.ts';
 
 const BOOT_MIB = 256;
 const SIZE_MIB = 256;
@@ -28,11 +28,10 @@ const hostArguments = [
   ...['--include', name, '--balloon-stats-seconds', '1', '--stats-seconds', '2', '--settings-seconds', '1'],
   ...['--boot-deadline-seconds', '5', '--foreign-rest-seconds', '3', '--startup-lease-seconds', '600'],
 ];
-let guest: TinyGuest | null = null;
 let agent = startAgent(['version'], join(folder, 'agent.log'));
 
 t.teardown(async () => {
-  guest?.close();
+  guest.close();
   await agent.end('SIGKILL');
   await aggregator.close();
   spawnSync('virsh', ['-c', `qemu+unix:///system?socket=${libvirtd.socket}`, 'destroy', name]);
@@ -44,7 +43,7 @@ const domainXml = join(folder, 'domain.xml');
 writeFileSync(domainXml, tinyGuestXml(options));
 virsh(libvirtd.socket, 'define', domainXml);
 virsh(libvirtd.socket, 'start', name);
-guest = await tinyGuest(options);
+const guest = await tinyGuest(options);
 
 /** The balloon as QEMU has it, and what is plugged and requested by the live definition, MiB. */
 function parts(): { balloonMiB: number; requestedMiB: number; pluggedMiB: number } {
@@ -56,13 +55,18 @@ function parts(): { balloonMiB: number; requestedMiB: number; pluggedMiB: number
 }
 const persistent = (): string => virsh(libvirtd.socket, 'dumpxml', '--inactive', name);
 
-/** All the memory that the guest's kernel has, by its own word. */
+/** All the memory that the guest's kernel has, by its own word. What is sent before it has opened its channel is lost: it is asked again. */
 async function totalMiB(): Promise<number> {
-  const told = new Promise<number>((resolve) =>
-    guest!.onLine((line) => line.startsWith('total ') && resolve(Number(line.split(' ')[1]) / 1024)),
-  );
-  guest!.send('total');
-  return told;
+  let toldMiB: number | null = null;
+  guest.onLine((line) => {
+    if (line.startsWith('total ')) toldMiB = Number(line.split(' ')[1]) / 1024;
+  });
+  const asks = setInterval(() => guest.send('total'), 1000);
+  guest.send('total');
+  const answer = await aggregator.until('the guest to tell its total', () => toldMiB).finally(() => clearInterval(asks));
+  // An answer to what was asked twice belongs to this question.
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  return answer;
 }
 
 const current = (): MemorySetting | undefined => {
@@ -113,15 +117,12 @@ t.test('grown beyond what it booted with: libvirt says so, and so does the guest
 });
 
 t.test('a reset of the guest: it has what it boots with, then all of it again, and nobody else is suspected', async (t) => {
-  guest?.close();
   virsh(libvirtd.socket, 'reset', name);
   await aggregator.until('nothing to be plugged', () => parts().pluggedMiB === 0);
   await aggregator.until('it to be plugged again', () => parts().pluggedMiB === 192);
-  t.not(Number(/Used memory:\s*(\d+)/.exec(virsh(libvirtd.socket, 'dominfo', name))?.[1]) / 1024, 0);
   await new Promise((resolve) => setTimeout(resolve, 4000));
   t.equal(current()?.memoryMiB, BOOT_MIB + 192, "whatever libvirt's own sum is by now");
   t.notOk(aggregator.of('event').some(({ kind }) => kind === 'foreign-writer'));
-  guest = await tinyGuest(options);
   t.equal(await totalMiB(), bootTotalMiB + 192);
 });
 
