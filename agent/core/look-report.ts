@@ -6,6 +6,7 @@
 import type { EligibilityMap, Resource, Setting } from '../../shared/resources.ts';
 import { RESOURCES, sameSetting } from '../../shared/resources.ts';
 import { eligibility, type HostFacts, isGrowOnly } from './eligibility.ts';
+import { memoryMiBMax } from './plugged-memory.ts';
 import type { VmFastSample } from './vm-counters.ts';
 import type { VmFacts } from './vm-facts.ts';
 
@@ -139,7 +140,7 @@ function limitOf(vm: LookedAtVm, resource: Resource): LookVm['limits'][number] {
   const setting = vm.settings[resource] ?? null;
   const defined = vm.baseline?.find((one) => one.resource === resource);
   if (setting === null) return { resource, setting, setBy: 'unknown', words: 'could not be read' };
-  const words = limitWords(setting, vm.facts.bootMemoryMiB);
+  const words = limitWords(setting, memoryMiBMax(vm.facts));
   if (defined === undefined) return { resource, setting, setBy: 'unknown', words };
   if (sameSetting(setting, defined)) return { resource, setting, setBy: 'definition', words };
   // What differs from the definition was set live: by us if we left our mark, else by somebody.
