@@ -17,6 +17,8 @@ export interface ActuatorContext {
   hurry?: Hurry;
   /** Asked with the value in force right before the write; false = somebody else set it: nothing is written. Absent = write. */
   mayWrite?: (inForce: Setting) => boolean;
+  /** Memory only: called right after the write, also one that failed, before it is waited for. */
+  wrote?: () => Promise<void>;
   /** Asked with each size of a balloon on its way; false = somebody else moves it: no use waiting. Absent = it is ours. */
   isOurs?: (seen: Setting) => boolean;
 }

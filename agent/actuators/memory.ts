@@ -10,11 +10,16 @@ import { type Actuate, lastLook } from './actuator.ts';
 export const LOOK_EVERY_MS = 250;
 
 export const actuateMemory: Actuate<'memory'> = async (context, vm, target) => {
-  const { hypervisor, clock, hurry, isOurs = () => true } = context;
+  const { hypervisor, clock, hurry, isOurs = () => true, wrote = async () => {} } = context;
   const { theirs } = await lastLook(context, vm, 'memory');
   if (theirs !== null) return theirs;
   // Always written: the size in force says nothing about the target the driver is still moving to.
-  let readBack: MemorySetting = await hypervisor.writeSetting(vm, target);
+  let readBack: MemorySetting;
+  try {
+    readBack = await hypervisor.writeSetting(vm, target);
+  } finally {
+    await wrote();
+  }
   const untilMs = clock.monotonicMs() + context.balloonSettleMs;
   while (isOurs(readBack) && !sameSetting(readBack, target) && clock.monotonicMs() < untilMs && !hurry?.asked) {
     await (hurry?.sleep(clock, LOOK_EVERY_MS) ?? sleep(clock, LOOK_EVERY_MS));

@@ -205,6 +205,7 @@ function stopped(context: HostContext, counters: CounterSource, entry: VmEntry):
   entry.slow = { ...NO_SLOW_READINGS };
   entry.toMemoryTrend = createMemoryTrend();
   entry.inflatedAtMs = Number.NaN;
+  entry.requestedMiB = Number.NaN;
   entry.fresh.fill(Number.NaN);
   entry.guestAgentSeen = false;
   entry.applicationReady = null;

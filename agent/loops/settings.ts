@@ -9,6 +9,7 @@ import { foreignHold } from '../core/foreign-hold.ts';
 import { watchWrite } from '../core/foreign-writer.ts';
 import { hasEntries, reversalsWith, withForeign } from '../core/journal.ts';
 import { clockReading, type HostContext, tell } from './host-context.ts';
+import { isOtherRequest, requestInForceMiB } from './memory-request.ts';
 import { holdsMemory, isUp, noteInForce, type VmEntry } from './vm-table.ts';
 import { REBOOT_REST_MS, watchSeen } from './watched-write.ts';
 import { copyToMetadata } from './writer.ts';
@@ -19,8 +20,10 @@ export async function refreshSetting(context: HostContext, entry: VmEntry, resou
   const { writes } = entry;
   try {
     const seen: Setting = await context.hypervisor.readSetting(entry.id, resource);
+    const requestedMiB = await requestInForceMiB(context, entry, resource);
     if (entry.writing.has(resource) || entry.writes !== writes) return null;
     await noteSeen(context, entry, seen);
+    if (isOtherRequest(entry, requestedMiB)) await adopt(context, entry, seen);
     entry.missing.delete(resource);
     return seen;
   } catch (error) {
@@ -64,6 +67,7 @@ async function adopt(context: HostContext, entry: VmEntry, seen: Setting): Promi
   // Fails: then nothing is adopted, the watch goes on, and the next reading finds the same.
   const native = await context.hypervisor.readNative(entry.id, resource);
   if (entry.watches[resource] !== watch) return;
+  entry.requestedMiB = Number.NaN;
   // Counted from now on as what is in force, so that one foreign write is told once.
   entry.watches[resource] = watchWrite(seen, seen, seen);
   const hold = foreignHold(seen, reversalsWith(entry.record, resource), clockReading(context), context.settings.foreignHoldMs);

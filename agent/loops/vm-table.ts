@@ -59,6 +59,8 @@ export interface VmEntry {
   inflatedAtMs: number;
   /** A growth under way that current does not show yet, MiB. */
   pendingMiB: number;
+  /** What our last write of memory left requested of its memory device; NaN = it has none, or none was written since this agent began. */
+  requestedMiB: number;
   record: VmRecord;
   results: CommandResult[];
   /** Since when we know it to run, by our monotonic clock. */
@@ -132,6 +134,7 @@ export function createVmEntry(
     hurry: null,
     inflatedAtMs: Number.NaN,
     pendingMiB: 0,
+    requestedMiB: Number.NaN,
     record: record ?? emptyRecord(id, name, null),
     results: [],
     runningSinceMs: Number.NaN,

@@ -8,6 +8,7 @@ import { actuate } from '../actuators/actuate.ts';
 import type { Actuation, ActuatorContext } from '../actuators/actuator.ts';
 import { observe, watchReadBack, watchWrite } from '../core/foreign-writer.ts';
 import type { HostContext } from './host-context.ts';
+import { isOtherRequest, noteRequest, requestInForceMiB } from './memory-request.ts';
 import { handsOff, holdsMemory, noteInForce, type VmEntry } from './vm-table.ts';
 
 /** A guest that reboots holds its boot memory until its driver loads: a minute more than a slow boot takes. */
@@ -22,11 +23,20 @@ export async function watchedWrite(context: HostContext, entry: VmEntry, target:
     if (ours) entry.watches[resource] = watchWrite(inForce, target, null, entry.watches[resource]);
     return ours;
   };
-  const actuation = await actuate({ ...actuator, mayWrite, isOurs }, entry.id, target);
+  const requestedMiB = await requestInForceMiB(context, entry, resource);
+  if (isOtherRequest(entry, requestedMiB)) return othersRequest(context, entry, target, requestedMiB);
+  const wrote = (): Promise<void> => noteRequest(context, entry);
+  const actuation = await actuate({ ...actuator, mayWrite, isOurs, wrote }, entry.id, target);
   noteInForce(entry, actuation.readBack);
   const watch = entry.watches[resource];
   if (watch && holdsMemory(entry.power) && !isTheirs(actuation)) entry.watches[resource] = watchReadBack(watch, actuation.readBack);
   return actuation;
+}
+
+/** It is adopted by the next reading of what is in force. */
+async function othersRequest({ hypervisor }: HostContext, { id }: VmEntry, target: Setting, requestedMiB: number): Promise<Actuation> {
+  const readBack: Setting = await hypervisor.readSetting(id, target.resource);
+  return { wrote: false, readBack, shortfall: `somebody else requested ${requestedMiB} MiB of its memory device` };
 }
 
 /** Nothing was written: somebody else was first. */

@@ -1,7 +1,7 @@
 /**
  * Goal: a host agent grows a VM beyond what it boots with, up to what its device holds, in whole blocks, and takes it back as it takes
- * back any memory; what somebody else asked the guest to plug counts before the guest does; the kill switch and a foreign writer hold;
- * a VM without a device stays bounded by what it boots with.
+ * back any memory; what somebody else asked the guest to plug counts before the guest does, and is not overwritten; a VM without a
+ * device stays bounded by what it boots with.
  */
 import t from 'tap';
 import { restore } from '../../agent/restore.ts';
@@ -63,7 +63,45 @@ t.test('what others asked the guest to plug counts before it does; what we ask f
   await world.stop();
 });
 
-t.test('beyond its device, killed, and without a device: refused', async (t) => {
+t.test("somebody else's request is adopted, held and told, though the guest does not follow it", async (t) => {
+  const vm = calmVm(A, device());
+  const world = await agentWorld([vm]);
+  await world.run(30);
+  const over = { ceiling: 2048, floor: 64 };
+  const first = world.command({ ...over, previous: memory(1024), target: memory(1400), pair: { epoch: 5, generation: 1 } });
+  await world.run(30);
+  const second = world.command({ ...over, previous: memory(1400), target: memory(1420), pair: { epoch: 5, generation: 2 } });
+  await world.run(30);
+  t.same([world.result(first)?.outcome, world.result(second)?.outcome], ['applied', 'applied']);
+  t.same(world.inventory(A)?.holds, [], 'what our own writes left is ours');
+  vm.facts!.plugged!.requestedMiB = 900;
+  const third = world.command({ ...over, previous: memory(1420), target: memory(1600), pair: { epoch: 5, generation: 3 } });
+  await world.run(30);
+  t.match(world.result(third), { outcome: 'refused', reason: /hands off: someone else set/ });
+  t.equal(world.hypervisor.truth(A).balloonMiB, 1420);
+  t.match(world.inventory(A)?.holds, [{ resource: 'memory' }]);
+  t.equal(world.of('event').filter(({ kind }) => kind === 'foreign-writer').length, 1, 'told, and once');
+  await world.stop();
+});
+
+t.test("somebody else's request between two steps of a shrink: the next step is not taken", async (t) => {
+  const vm = calmVm(A, device());
+  const world = await agentWorld([vm], { settingsMs: 600_000 });
+  await world.run(30);
+  const over = { ceiling: 2048, floor: 64 };
+  world.command({ ...over, previous: memory(1024), target: memory(1800), pair: { epoch: 5, generation: 1 } });
+  await world.run(20);
+  const shrunk = world.command({ ...over, previous: memory(1800), target: memory(700), pair: { epoch: 5, generation: 2 } });
+  await world.run(1);
+  t.match(world.writes.at(-1), memory(1052), 'the first step');
+  vm.facts!.plugged!.requestedMiB = 900;
+  await world.run(15);
+  t.match(world.result(shrunk), { outcome: 'refused', reason: /hands off: somebody else requested 900 MiB/ });
+  t.match(world.writes.at(-1), memory(1052));
+  await world.stop();
+});
+
+t.test('beyond its device, and without a device: refused', async (t) => {
   const world = await agentWorld([calmVm(A, device()), calmVm(B)]);
   await world.run(30);
   const over = { previous: memory(1024), ceiling: 4096, floor: 64 };

@@ -75,7 +75,7 @@ class LibvirtHypervisor implements Hypervisor {
   readonly #booting = createBootingVms();
   /** Names by UUID, as last listed: libvirt wants both, and puts the name in its messages. */
   readonly #names = new Map<VmId, string>();
-  /** Those with a virtio-mem device, by the facts read last. */
+  /** Those with a virtio-mem device and a balloon, by the facts read last. */
   readonly #pluggable = new Set<VmId>();
   #cgroup: CgroupVersion | null = null;
   #numaNodes: HostCapacity['numaNodes'] | null = null;
@@ -156,8 +156,8 @@ class LibvirtHypervisor implements Hypervisor {
     const domain = await this.#domain(id);
     const [xml, persistent] = await Promise.all([api.xml(domain, 0), api.isPersistent(domain)]);
     const facts = factsFromXml(xml, { id, name: domain.name, persistent });
-    if (facts.plugged === undefined) this.#pluggable.delete(id);
-    else this.#pluggable.add(id);
+    if (facts.plugged !== undefined && facts.balloonModel === 'virtio') this.#pluggable.add(id);
+    else this.#pluggable.delete(id);
     // Labels given with --config on a running VM are in the persistent definition alone until it restarts.
     if (!persistent || Object.keys(facts.labels).length > 0) return facts;
     const element = await this.#metadata(api, domain, LABELS_NAMESPACE, XML_INACTIVE);
