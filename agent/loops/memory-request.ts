@@ -2,7 +2,8 @@
  * What is requested of a VM's memory device, watched apart from its size: a request that the guest does not follow shows in no size,
  * and the next write of ours would take its place. Input: the table's entry; output: whether the request in force is the one we left.
  */
-import type { Resource } from '../../shared/resources.ts';
+import type { Resource, Setting } from '../../shared/resources.ts';
+import { memoryMiBMax } from '../core/plugged-memory.ts';
 import type { HostContext } from './host-context.ts';
 import type { VmEntry } from './vm-table.ts';
 
@@ -10,6 +11,12 @@ import type { VmEntry } from './vm-table.ts';
 export async function requestInForceMiB({ hypervisor }: HostContext, entry: VmEntry, resource: Resource): Promise<number> {
   if (resource !== 'memory' || Number.isNaN(entry.requestedMiB)) return Number.NaN;
   return (await hypervisor.facts(entry.id)).plugged?.requestedMiB ?? Number.NaN;
+}
+
+/** What the guest has once it follows their request, as far as it followed ours. */
+export function sizeRequested(entry: VmEntry, seen: Setting, requestedMiB: number): Setting {
+  if (seen.resource !== 'memory' || entry.facts === null) return seen;
+  return { ...seen, memoryMiB: Math.min(seen.memoryMiB + requestedMiB - entry.requestedMiB, memoryMiBMax(entry.facts)) };
 }
 
 export function isOtherRequest(entry: VmEntry, requestedMiB: number): boolean {

@@ -9,7 +9,7 @@ import { foreignHold } from '../core/foreign-hold.ts';
 import { watchWrite } from '../core/foreign-writer.ts';
 import { hasEntries, reversalsWith, withForeign } from '../core/journal.ts';
 import { clockReading, type HostContext, tell } from './host-context.ts';
-import { isOtherRequest, requestInForceMiB } from './memory-request.ts';
+import { isOtherRequest, requestInForceMiB, sizeRequested } from './memory-request.ts';
 import { holdsMemory, isUp, noteInForce, type VmEntry } from './vm-table.ts';
 import { REBOOT_REST_MS, watchSeen } from './watched-write.ts';
 import { copyToMetadata } from './writer.ts';
@@ -23,7 +23,10 @@ export async function refreshSetting(context: HostContext, entry: VmEntry, resou
     const requestedMiB = await requestInForceMiB(context, entry, resource);
     if (entry.writing.has(resource) || entry.writes !== writes) return null;
     await noteSeen(context, entry, seen);
-    if (isOtherRequest(entry, requestedMiB)) await adopt(context, entry, seen);
+    if (isOtherRequest(entry, requestedMiB)) {
+      await adopt(context, entry, sizeRequested(entry, seen, requestedMiB), seen);
+      takeOver(context, entry, seen);
+    }
     entry.missing.delete(resource);
     return seen;
   } catch (error) {
@@ -61,7 +64,8 @@ function takeOver(context: HostContext, entry: VmEntry, seen: Setting): void {
   if (before === undefined || !sameSetting(before, entry.current[seen.resource] ?? seen)) context.changed();
 }
 
-async function adopt(context: HostContext, entry: VmEntry, seen: Setting): Promise<void> {
+/** `inForce`: where they sent it from, when it is not there yet. */
+async function adopt(context: HostContext, entry: VmEntry, seen: Setting, inForce: Setting = seen): Promise<void> {
   const { resource } = seen;
   const watch = entry.watches[resource];
   // Fails: then nothing is adopted, the watch goes on, and the next reading finds the same.
@@ -69,7 +73,7 @@ async function adopt(context: HostContext, entry: VmEntry, seen: Setting): Promi
   if (entry.watches[resource] !== watch) return;
   entry.requestedMiB = Number.NaN;
   // Counted from now on as what is in force, so that one foreign write is told once.
-  entry.watches[resource] = watchWrite(seen, seen, seen);
+  entry.watches[resource] = watchWrite(inForce, seen, seen === inForce ? seen : null);
   const hold = foreignHold(seen, reversalsWith(entry.record, resource), clockReading(context), context.settings.foreignHoldMs);
   const hadEntries = hasEntries(entry.record);
   entry.record = withForeign(entry.record, seen, native, hold);

@@ -76,10 +76,15 @@ t.test("somebody else's request is adopted, held and told, though the guest does
   t.same(world.inventory(A)?.holds, [], 'what our own writes left is ours');
   vm.facts!.plugged!.requestedMiB = 900;
   const third = world.command({ ...over, previous: memory(1420), target: memory(1600), pair: { epoch: 5, generation: 3 } });
-  await world.run(30);
+  await world.run(90);
   t.match(world.result(third), { outcome: 'refused', reason: /hands off: someone else set/ });
   t.equal(world.hypervisor.truth(A).balloonMiB, 1420);
   t.match(world.inventory(A)?.holds, [{ resource: 'memory' }]);
+  t.match(
+    world.inventory(A),
+    { baseline: [{}, memory(2048)], current: [{}, memory(2048)] },
+    'what it comes to hold once it follows counts',
+  );
   t.equal(world.of('event').filter(({ kind }) => kind === 'foreign-writer').length, 1, 'told, and once');
   await world.stop();
 });
