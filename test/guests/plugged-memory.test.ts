@@ -64,13 +64,14 @@ t.test('grows beyond its boot size, shrinks below it, is restored', async (t) =>
   t.match((await hypervisor.baseline(VM))[1], { memoryMiB: BOOT_MIB });
   const original = await hypervisor.readNative(VM, 'memory');
   t.same(original.values, parts(BOOT_MIB, 0));
-  let totalMiB = Number.NaN;
-  await until('the guest to tell its total', async () => Number.isFinite((totalMiB = (await balloonStats())?.availableMiB ?? Number.NaN)));
+  const told = async (): Promise<number> => (await balloonStats())?.availableMiB ?? Number.NaN;
+  await until('the guest to tell its total', async () => Number.isFinite(await told()));
+  const totalMiB = await told();
 
   await write(384);
   await arrives(384);
   t.same((await hypervisor.readNative(VM, 'memory')).values, parts(BOOT_MIB, 192));
-  await until('the guest to tell it', async () => (await balloonStats())?.availableMiB === totalMiB + 192);
+  await until('the guest to tell it', async () => (await told()) === totalMiB + 192);
   t.equal((await balloonStats())?.actualMiB, 384);
   await t.rejects(write(BOOT_MIB + SIZE_MIB + 1), { code: 'HYPERVISOR_REFUSED', message: /cannot be given 449 MiB/ });
 
