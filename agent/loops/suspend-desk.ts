@@ -157,6 +157,9 @@ export class SuspendDesk {
     const late = (): boolean => clock.bootMs() - receivedAtMs >= deadlineMs;
     const tooLate: Ended = { outcome: 'failed', reason: `it was not ready within ${deadlineMs / 1000} s, and is given up`, measured: {} };
     if (late()) return tooLate;
+    // One that was made ready elsewhere and let go there is still lent: nobody brings it back there now.
+    const lent = suspender.records().some((one) => one.vm === vm && one.lentTo !== null);
+    if (from === undefined && lent) await suspender.letGo(vm);
     const stop = (): boolean => underWay.cancelled || late();
     const preparing = from === undefined ? suspender.prepare(vm, onProgress, stop) : suspender.prepareFrom(vm, from, onProgress, stop);
     const done = await preparing.catch((error: unknown) => {

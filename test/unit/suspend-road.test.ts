@@ -228,9 +228,14 @@ t.test('a release ends the prefetches before it and none after it, a deadline th
   ask('5', { ...prefetch, deadlineMs: 300 });
   await work;
   t.same(seen.slice(1), ['cancelled', 'let go'], 'what is not ready by its deadline is given up');
+  seen.length = 0;
+  record.lentTo = { host: 'kvm2', key: 'ab' };
+  ask('6', prefetch);
+  await work;
+  t.same(seen, ['let go', 'whole'], 'what was lent and came to nothing is taken back first');
   t.match(
     sent.flatMap((frame) => (frame.type === 'suspend-result' ? [`${frame.orderId} ${frame.outcome} ${frame.reason}`] : [])),
-    [/^1/, /^2 refused/, /^3 applied/, /^4 applied/, /^5 failed it was not ready within 0.3 s/],
+    [/^1/, /^2 refused/, /^3 applied/, /^4 applied/, /^5 failed it was not ready within 0.3 s/, /^6 applied/],
   );
 });
 

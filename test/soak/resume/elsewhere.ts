@@ -51,9 +51,14 @@ class Elsewhere {
     this.#tell(`predicted: ${JSON.stringify(predicted)}`);
     await this.#settled('alpha');
     await this.#unharmed('predicted');
+    const ready = await this.#readyThere('alpha', 'beta');
+    this.#tell(`made ready there before: ${JSON.stringify(ready)}`);
+    await this.#settled('beta');
+    await this.#moved('beta', 'alpha');
+    await this.#settled('alpha');
     const cut = await this.#cutMidway();
     await this.#cutBefore();
-    return { unpredicted, predicted, ...cut };
+    return { unpredicted, predicted, ready, ...cut };
   }
 
   /** Twice on the same host, so that it is known what it touches first. */
@@ -84,6 +89,35 @@ class Elsewhere {
       ...{ orderSeconds, ranMs: Math.round(Number(ranMs)), aliveMs: Math.round(Number(aliveMs)) },
       ...{ firstMiB: mib(bytesFirst), movedMiB: mib(bytesMoved), filledMiB: mib(bytesFilled) },
       movedShare: Math.round((Number(bytesMoved) / Number(bytesFilled)) * 1000) / 1000,
+    };
+  }
+
+  /** Made ready on the other host, let go, and made ready again: what came stays there, and it runs at once when it is wanted. */
+  async #readyThere(from: HostName, to: HostName): Promise<Record<string, unknown>> {
+    await this.#stage.order(`suspend ${name}`);
+    await this.#stage.order(`snapshot gc ${to}`);
+    const first = await this.#stage.order(`prefetch start ${name} --to ${to} --hold 120`);
+    this.#expect(`ready on ${to}`, first.host === to && first.outcome === 'applied', first);
+    const there = await this.#stage.suspension();
+    this.#expect('it waits there', there?.host === to && there.phase === 'prepared', there);
+    await this.#stage.order(`prefetch stop ${name}`);
+    await eventually('it to be the first host’s again', async () => {
+      const seen = await this.#stage.suspension();
+      return seen?.host === from && seen.phase === 'suspended';
+    });
+    const own = await this.#stage.order(`prefetch start ${name} --hold 120`);
+    this.#expect('it may be made ready where it is', own.host === from && own.outcome === 'applied', own);
+    await this.#stage.order(`prefetch stop ${name}`);
+    const again = await this.#stage.order(`prefetch start ${name} --to ${to} --hold 120`);
+    const beganMs = performance.now();
+    const order = await this.#stage.order(`resume ${name}`);
+    const orderSeconds = Math.round(performance.now() - beganMs) / 1000;
+    this.#expect('it runs where it was ready', order.host === to && order.outcome === 'applied', order);
+    await this.#unharmed('made ready on the other host');
+    const { ranMs, aliveMs } = order.measured;
+    return {
+      ...{ movedMiB: mib(first.measured.bytesMoved), againMiB: mib(again.measured.bytesMoved) },
+      ...{ orderSeconds, ranMs: Math.round(Number(ranMs)), aliveMs: Math.round(Number(aliveMs)) },
     };
   }
 
