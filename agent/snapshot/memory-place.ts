@@ -8,11 +8,12 @@ import { chown, mkdir, open, readFile, rm, stat, writeFile } from 'node:fs/promi
 import { join } from 'node:path';
 import { type Clock, sleep } from '../../shared/clock.ts';
 import { errorText, HeadroomError } from '../../shared/errors.ts';
-import { bringIn, READ_BYTES_MAX } from './bring-in.ts';
+import { bringIn } from './bring-in.ts';
 import { type Ahead, createAhead, type OnFetched } from './chunks-ahead.ts';
 import { deviceNumber, type FileIdentity } from './device-number.ts';
 import { oneAtATime } from './fuse-requests.ts';
 import { type NbdServer, serveNbd } from './nbd-server.ts';
+import { READ_BYTES_MAX, readShown, type ShownFile } from './shown-file.ts';
 import type { OpenSnapshot } from './snapshot-store.ts';
 import { endDaemons, startDaemon } from './storage-daemon.ts';
 
@@ -166,6 +167,8 @@ class LazyPlace implements MemoryPlace {
   readonly #server: NbdServer;
   readonly #ahead: Ahead;
   readonly #before: (chunk: number) => boolean;
+  /** Open only while the guest does not run. */
+  #shown: ShownFile | null = null;
 
   /** `before`: chunks that may have been needed before this process served them. */
   constructor(
@@ -199,23 +202,39 @@ class LazyPlace implements MemoryPlace {
     return this.#server.asked(chunk) || this.#before(chunk);
   }
 
-  bring(chunks: readonly number[], cancelled: () => boolean): Promise<Set<number>> {
-    return bringIn(this.path, this.#bytes, chunks, cancelled);
+  async bring(chunks: readonly number[], cancelled: () => boolean): Promise<Set<number>> {
+    if (chunks.length === 0) return new Set();
+    this.#shown ??= readShown(this.path);
+    try {
+      return await bringIn(this.#shown, this.#bytes, chunks, cancelled);
+    } finally {
+      this.#closeShown();
+    }
   }
 
   warm(chunks: readonly number[], cancelled = () => false, onProgress?: OnFetched): Promise<number> {
+    // Begun now, to be there when they are brought in.
+    if (chunks.length > 0) this.#shown ??= readShown(this.path);
     return this.#ahead.fetch(chunks, cancelled, onProgress);
   }
 
   read(offset: number, length: number): Promise<Buffer> {
-    return readRange(this.path, offset, length);
+    this.#shown ??= readShown(this.path);
+    return this.#shown.give(offset, length);
+  }
+
+  #closeShown(): void {
+    this.#shown?.close();
+    this.#shown = null;
   }
 
   handOver(): Promise<void> {
+    this.#closeShown();
     return this.#server.close();
   }
 
   async close(): Promise<void> {
+    this.#closeShown();
     // The daemon first: it asks for no more chunks then.
     await endDaemons(this.path);
     await this.#server.close();
