@@ -28,6 +28,8 @@ interface Place {
   path: string;
   offset: number;
   length: number;
+  /** Bytes of records in its pack: their parity lies behind them. */
+  total: number;
 }
 
 /** Where the snapshot's records lie: device state's first, then memory's. */
@@ -38,7 +40,9 @@ async function recordsOf(stage: SuspendStage): Promise<{ state: Place; memory: P
     const path = join(packs, pack);
     const bytes = readFileSync(path);
     const index = await readIndex(async (length) => (length > bytes.length ? null : bytes.subarray(-length)));
-    for (const { digest, offset, length } of index?.entries ?? []) places.set(digest, { path, offset, length });
+    const entries = index?.entries ?? [];
+    const total = entries.reduce((sum, { length }) => sum + length, 0);
+    for (const { digest, offset, length } of entries) places.set(digest, { path, offset, length, total });
   }
   const files = openLocalFiles(join(stage.storeFolder, '..'));
   const keys = openLocalFiles(join(stage.stack.stateDir, 'snapshot-keys'));
@@ -100,9 +104,9 @@ async function lostBeyondMending(stage: SuspendStage, prng: Prng): Promise<void>
   await stage.order(`suspend ${name}`);
   const { state } = await recordsOf(stage);
   const byte = at(state, prng);
-  // Two bytes of one column of one group's parity: neither can be told from the other.
-  const isFirstRow = byte % GROUP_BYTES < ROW_BYTES;
-  for (const one of [byte, isFirstRow ? byte + ROW_BYTES : byte - ROW_BYTES]) flip(state.path, one, 0xff);
+  // A byte, and the byte of its group's parity that could mend it; a group may have no other row.
+  const parity = state.total + Math.floor(byte / GROUP_BYTES) * ROW_BYTES + (byte % ROW_BYTES);
+  for (const one of [byte, parity]) flip(state.path, one, 0xff);
   const words = await stage.refused(`resume ${name}`);
   if (!words.includes('is not what was written')) throw new Error(`a resume of a broken snapshot said: ${words}`);
   if ((await stage.suspension())?.phase !== 'suspended') throw new Error('it is not suspended any more');
