@@ -23,8 +23,15 @@ const BYTES_MAX = 512 * 1024;
 const Memory = Type.Object({ version: Type.Literal(1), incidents: Type.Array(Incident), known: Type.Array(KnownEvent) });
 const isMemory = Compile(Memory);
 
+interface Written {
+  text: string;
+  bytes: number;
+}
+
 export class KeptIncidents {
   readonly #ledger: Pick<LedgerStore, 'getBlob' | 'putBlob'>;
+  /** The list is written after every step in which one incident changed; one that changes is another object. */
+  readonly #written = new WeakMap<IncidentView, Written>();
 
   constructor(ledger: Pick<LedgerStore, 'getBlob' | 'putBlob'>) {
     this.#ledger = ledger;
@@ -44,22 +51,30 @@ export class KeptIncidents {
   }
 
   async save({ incidents, known }: AnomalyMemory): Promise<void> {
-    const kept = withinBytes(incidents, BYTES_MAX);
+    const kept = this.#withinBytes(incidents, BYTES_MAX);
     const text = `{"version":1,"incidents":[${kept.join(',')}],"known":${JSON.stringify(known)}}`;
     await this.#ledger.putBlob(BLOB, new TextEncoder().encode(text));
   }
-}
 
-/** As text, each made once: the list is written after every step in which one incident changed. */
-function withinBytes(incidents: readonly IncidentView[], bytesMax: number): string[] {
-  const openFirst = incidents.toSorted((a, b) => Number(a.endMs !== null) - Number(b.endMs !== null) || b.startMs - a.startMs);
-  let bytes = 0;
-  const kept = new Map<IncidentView, string>();
-  for (const incident of openFirst) {
-    const text = JSON.stringify(incident);
-    bytes += Buffer.byteLength(text);
-    if (bytes > bytesMax) break;
-    kept.set(incident, text);
+  #withinBytes(incidents: readonly IncidentView[], bytesMax: number): string[] {
+    const openFirst = incidents.toSorted((a, b) => Number(a.endMs !== null) - Number(b.endMs !== null) || b.startMs - a.startMs);
+    let sum = 0;
+    const kept = new Map<IncidentView, string>();
+    for (const incident of openFirst) {
+      const { text, bytes } = this.#textOf(incident);
+      sum += bytes;
+      if (sum > bytesMax) break;
+      kept.set(incident, text);
+    }
+    return incidents.flatMap((incident) => kept.get(incident) ?? []);
   }
-  return incidents.flatMap((incident) => kept.get(incident) ?? []);
+
+  #textOf(incident: IncidentView): Written {
+    const known = this.#written.get(incident);
+    if (known !== undefined) return known;
+    const text = JSON.stringify(incident);
+    const made = { text, bytes: Buffer.byteLength(text) };
+    this.#written.set(incident, made);
+    return made;
+  }
 }
