@@ -169,7 +169,10 @@ function observeBalloon(
   return { watch, foreign: rested ? seen : null };
 }
 
-/** Of writes that are not certain the last was carried out: it is there, or nearer to there than it was first seen, and nothing else draws it that way. */
+/**
+ * Of writes that are not certain the last was carried out: it is there, or on its way there from where it was first seen (and not past
+ * it), and nothing else draws it that way.
+ */
 function obeysTheNewest(watch: Watch, seen: MemorySetting): boolean {
   const { newestMiB, firstSeenMiB } = watch;
   if (watch.readBack !== null || watch.formersMiB.length === 0 || !Number.isNaN(watch.startMiB)) return false;
@@ -178,7 +181,8 @@ function obeysTheNewest(watch: Watch, seen: MemorySetting): boolean {
   const isPassedBy = (size: number): boolean => isWithin(newestMiB, sizeOf(watch.before), size);
   if (distanceMiB <= REST_EPSILON_MIB) return !others.some(isPassedBy);
   const leaves = (size: number): boolean => Math.abs(seen.memoryMiB - size) >= Math.abs(firstSeenMiB - size);
-  return Math.abs(firstSeenMiB - newestMiB) - distanceMiB > REST_EPSILON_MIB && others.every(leaves);
+  const nearer = Math.abs(firstSeenMiB - newestMiB) - distanceMiB > REST_EPSILON_MIB;
+  return nearer && isWithin(seen.memoryMiB, firstSeenMiB, newestMiB) && others.every(leaves);
 }
 
 /** Of a place that is not known (NaN) nothing is the same. */

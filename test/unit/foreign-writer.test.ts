@@ -63,6 +63,13 @@ t.test('a write of memory that failed and was carried out all the same: what mov
   t.equal(found(failed, [300, 250, ...rest(207, 100)]), -1);
 });
 
+t.test('a write of memory that was refused long ago: who sends the balloon past where it would have gone is somebody else', async (t) => {
+  // At 300, the word to go to 500 was refused, and it stayed.
+  const refused = watchFailure(watchWrite(memory(300), memory(500), null, sent(300)));
+  t.not(found(refused, [...rest(300), ...rest(560)]), -1, 'beyond it, and nearer to it than before');
+  t.equal(found(refused, [...rest(300), 400, ...rest(500)]), -1, 'it was carried out after all');
+});
+
 t.test('a write of several values of which a part arrived', async (t) => {
   const foreign = (watch: Watch, seen: Setting) => observe(watch, seen, BOOT, 0, OPTIONS).foreign;
   const lost = watchWrite(cpu(0.9, 100), cpu(0.6, 200), null);
