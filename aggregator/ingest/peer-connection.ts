@@ -160,7 +160,7 @@ export class PeerConnection implements PeerLink {
         this.#telemetry(frame, peer);
         break;
       case 'inventory':
-        this.#owner.options.sink.onInventory?.(peer.host, this.#subjects.inventory(frame, peer));
+        this.#inventory(frame, peer);
         break;
       case 'event':
         this.#event(frame, peer);
@@ -192,6 +192,12 @@ export class PeerConnection implements PeerLink {
         this.relieved();
         break;
     }
+  }
+
+  /** Taken note of whether or not somebody listens. */
+  #inventory(frame: FrameOf<'inventory'>, peer: PeerState): void {
+    const own = this.#subjects.inventory(frame, peer);
+    this.#owner.options.sink.onInventory?.(peer.host, own);
   }
 
   #event(frame: FrameOf<'event'>, peer: PeerState): void {

@@ -39,7 +39,7 @@ t.test('hosts change hands', async (t) => {
     if (by === a.agentsUrl) t.ok(after.epoch > epoch, `${agent.host}: ${after.epoch} above ${epoch}`);
     else t.equal(after.epoch, epoch, `${agent.host} stayed where it was`);
   }
-  t.equal(await cluster.metric(b, 'ownership_fleet'), 1);
+  await eventually('it decides for the fleet, too', async () => (await cluster.metric(b, 'ownership_fleet')) === 1);
 
   await cluster.launch(a);
 
