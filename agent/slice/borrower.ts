@@ -216,7 +216,10 @@ class RunningBorrower implements Borrower {
       throw new HeadroomError('CONFLICT', `the lender has disk ${disk ?? '(none)'}; the VM was given ${this.#diskId}`);
     }
     this.#host = host || null;
+    if (this.#diskId === (disk ?? null)) return;
     this.#diskId = disk ?? null;
+    // Before the guest writes there: who comes after must take no other for it.
+    this.#tell();
   }
 
   /** Resolves when it is lost. */
