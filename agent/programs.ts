@@ -14,18 +14,19 @@ import { noData } from './collectors/collector.ts';
 import { openKernelFiles } from './collectors/files.ts';
 import { createHostCollectors, createSlowHostCollectors } from './collectors/machine.ts';
 import { pageSizeBytes } from './collectors/page-size.ts';
+import { type Command, runCommand } from './commands.ts';
 import { ENROL_OPTIONS, FORGET_OPTIONS, HOST_OPTIONS, LIFT_OPTIONS, LOOK_OPTIONS, RESTORE_OPTIONS, SWITCH_OPTIONS } from './config.ts';
 import { Addresses } from './core/addresses.ts';
 import type { Spill } from './core/backlog.ts';
 import { HOST_BUFFER_LIMITS, type SampleBufferLimits } from './core/sample-buffer.ts';
-import { EXIT_USAGE, exitCodeOf } from './exit-codes.ts';
+import { exitCodeOf } from './exit-codes.ts';
 import { GUEST_DIRECTORY, leaveHint } from './guest-files.ts';
 import { GUEST_OPTIONS } from './guest-options.ts';
 import { type GuestParts, type GuestWebSocket, runGuest } from './guest-program.ts';
 import type { BuildMeans } from './loops/build-desk.ts';
 import type { SuspendMeans } from './loops/create-suspension.ts';
 import type { HostAgentSettings } from './loops/host-context.ts';
-import { type Options, optionHelp, parseOptions, type Values } from './options.ts';
+import { type Options, parseOptions, type Values } from './options.ts';
 import { newUuid, randomSeed, readText, secondsToMs, selfUsage, stdoutLogger, untilStopped } from './service.ts';
 import { findSlices } from './slice/state-files.ts';
 import { openStateDir } from './state-dir.ts';
@@ -59,12 +60,6 @@ const LOOK_GAP_MS_MAX = 120_000;
 const GAP_SAMPLES = 5;
 /** The same for collectors that run every 15 s. */
 const SLOW_GAP_MS_MAX = 75_000;
-
-interface Command {
-  help: string;
-  options: Options;
-  run: (args: readonly string[]) => Promise<number>;
-}
 
 const COMMANDS: Record<string, Command> = {
   host: { help: 'runs on a KVM host beside libvirt', options: HOST_OPTIONS, run: runHost },
@@ -361,40 +356,8 @@ async function runForgetKey(args: readonly string[]): Promise<number> {
   return 0;
 }
 
-function help(name: string | undefined): string {
-  const command = name === undefined ? undefined : COMMANDS[name];
-  if (command) return `headroom-agent ${name}: ${command.help}\n\n${optionHelp(command.options)}`;
-  const rows = Object.entries(COMMANDS).map(([key, { help: text }]) => `  ${key.padEnd(12)}${text}`);
-  return [
-    `headroom-agent ${VERSION}: tells what this machine needs and carries out what the aggregator decides.`,
-    '',
-    ...rows,
-    '  help      this text, or `help COMMAND`',
-    '  version   the version',
-    '',
-    '`headroom-agent COMMAND --help` lists the options of a command.',
-  ].join('\n');
-}
-
 /** Resolves to the exit code. Packaged, this is a program of its own: its errors end here, where their class is known. */
 export function run(args: readonly string[]): Promise<number> {
-  return exitCodeOf(runCommand(args));
-}
-
-async function runCommand(args: readonly string[]): Promise<number> {
-  const [name = 'help', ...rest] = args;
-  if (name === 'version' || name === '--version') {
-    console.log(VERSION);
-    return 0;
-  }
-  if (name === 'help' || name === '--help' || rest.includes('--help')) {
-    console.log(help(name === 'help' ? rest[0] : name));
-    return 0;
-  }
-  const command = COMMANDS[name];
-  if (!command) {
-    console.error(`headroom-agent: unknown command "${name}"\n\n${help(undefined)}`);
-    return EXIT_USAGE;
-  }
-  return command.run(rest);
+  const about = 'tells what this machine needs and carries out what the aggregator decides.';
+  return exitCodeOf(runCommand({ name: 'headroom-agent', about, commands: COMMANDS }, args));
 }

@@ -3,33 +3,27 @@
  * programs read. Input: a clock, a generator, stores, a policy source, configuration; output: something that takes
  * connections and answers. No process, socket or file is touched here, so simulation and tests build the very same.
  */
-import { type Clock, fairTurns, sleep, type Timer } from '../shared/clock.ts';
+import { fairTurns, sleep } from '../shared/clock.ts';
 import { errorText } from '../shared/errors.ts';
 import type { HostId, VmId } from '../shared/ids.ts';
-import type { Logger } from '../shared/log.ts';
 import type { Transport } from '../shared/net/transport.ts';
-import type { Prng } from '../shared/prng.ts';
 import { POOL_CAPABILITY } from '../shared/protocol/frames.ts';
 import { RESOURCES } from '../shared/resources.ts';
-import type { DecisionConfig } from './config.ts';
-import type { OutlierFinder } from './core/anomaly/peers.ts';
-import type { FitService, Fitting } from './core/forecast/fitted/fit.ts';
+import type { AggregatorOptions } from './aggregator-options.ts';
+import type { Fitting } from './core/forecast/fitted/fit.ts';
 import { forecasterFactory } from './core/forecast/registry.ts';
 import { budgetShare } from './core/ownership/budget-share.ts';
 import { FleetState } from './core/state/fleet-state.ts';
 import { Executor } from './execute/executor.ts';
 import type { FleetDesk, FleetPeers } from './http/fleet-service.ts';
 import type { AggregatorService } from './http/service.ts';
-import type { SecurityLog } from './identity/security-log.ts';
-import type { AgentIdentities } from './ingest/agent-identities.ts';
 import { createIngest, type DownFrame, type Ingest, type IngestOptions } from './ingest/ingest.ts';
-import type { IngestLimits } from './ingest/peer-state.ts';
+import { ExtraPlan } from './loops/extra-plan.ts';
 import { runFits } from './loops/fit-loop.ts';
 import { Loops } from './loops/loops.ts';
 import { OwnRows, storeOwnRows } from './loops/own-rows.ts';
-import { DECIDERS, type Deciders, type PlanMade, runPlan } from './loops/plan-loop.ts';
+import { DECIDERS, type PlanMade, runPlan } from './loops/plan-loop.ts';
 import { runStep } from './loops/step-loop.ts';
-import type { Notifier } from './notify/notifier.ts';
 import type { Ownership } from './ownership/ownership.ts';
 import { soleOwnership } from './ownership/sole-ownership.ts';
 import { CapacityWatch } from './service/capacity-watch.ts';
@@ -51,7 +45,7 @@ import { type AggregatorCounters, ownMetrics } from './service/own-metrics.ts';
 import type { Parts } from './service/parts.ts';
 import { planEntry } from './service/plan-entry.ts';
 import { PolicyDesk } from './service/policy-desk.ts';
-import { PolicyKeeper, type PolicySource } from './service/policy-keeper.ts';
+import { PolicyKeeper } from './service/policy-keeper.ts';
 import { Pools } from './service/pools.ts';
 import { newestLoans } from './service/recalled-loans.ts';
 import { recalledNotifications } from './service/recalled-notifications.ts';
@@ -61,36 +55,6 @@ import { createService } from './service/service.ts';
 import { ShortageWatch } from './service/shortage-watch.ts';
 import { SteadyTime } from './service/steady-time.ts';
 import { mayMove } from './service/vm-moves.ts';
-import type { LedgerStore } from './store/ledger-store.ts';
-import type { SeriesStore } from './store/series-store.ts';
-
-export interface AggregatorOptions {
-  clock: Clock;
-  prng: Prng;
-  series: SeriesStore;
-  ledger: LedgerStore;
-  policySource: PolicySource;
-  config: DecisionConfig;
-  log: Logger;
-  version: string;
-  ingestLimits?: Partial<IngestLimits>;
-  /** Who else is told of what happens to VMs. */
-  notifiers?: readonly Notifier[];
-  /** Finds VMs that stand apart from their class; absent: nobody compares. */
-  outliers?: OutlierFinder;
-  /** Fits of heavy models; absent: models that want any are served without. */
-  fits?: FitService;
-  /** Others in their place: for tests that show what each rule is there for. No program offers it. */
-  deciders?: Deciders;
-  /** Of its hold on what crosses hosts, null = another has it; absent: it is the only one. */
-  fleetEpoch?: () => number | null;
-  /** The other aggregators, to whoever decides what crosses hosts; absent: they cannot be asked. */
-  fleetPeers?: FleetPeers;
-  /** Which hosts are ours; absent: all, under the epoch of this start. */
-  ownership?: Ownership;
-  /** Keys of agents, and where refusals are written; absent: only agents on this machine are taken. */
-  identity?: { agents: AgentIdentities; security: SecurityLog };
-}
 
 /** Nothing sent this long ago can still arrive: sessions end after three silent heartbeats of 5 s. */
 const SETTLE_MS = 20_000;
@@ -160,12 +124,14 @@ export class Aggregator {
   readonly #whenStopped = new Promise<void>((resolve) => {
     this.#stopped = resolve;
   });
-  /** A plan out of turn that is to come. */
-  #extraPlan: { dueMs: number; timer: Timer } | null = null;
+  readonly #extraPlan: ExtraPlan;
 
   constructor(options: AggregatorOptions, { time, epoch, policies, kills }: Recovered) {
     const { clock, prng, version, config, series, ledger, log } = options;
     this.#options = options;
+    this.#extraPlan = new ExtraPlan(clock, () => {
+      if (!this.#stopping && this.latest !== null) void this.planNow();
+    });
     const nowMs = (): number => time.nowMs();
     const [events, decisions] = [new EventLog(), new DecisionLog()];
     const queue = this.#ledgerQueue();
@@ -199,7 +165,7 @@ export class Aggregator {
     this.#fromHosts = new FromHosts(
       { clock, time, state, executor, reporter, decisions, anomalies, queue, models, credentials, spawning, suspending },
       this.#killSwitches,
-      { launch: launched, unguarded: () => this.#planIn(UNGUARDED_PLAN_MS), left: (host) => hosts.left(host) },
+      { launch: launched, unguarded: () => this.#extraPlan.in(UNGUARDED_PLAN_MS), left: (host) => hosts.left(host) },
     );
     const hosts = this.#owners(ownership, state, executor, decisions);
     const ingest = createIngest({
@@ -297,7 +263,7 @@ export class Aggregator {
       ...{ ownership, clock: this.#options.clock, log: this.#options.log, awayMsMax: AWAY_MS_MAX },
       connected: () => this.ingest.hosts(),
       redirect: (host, to) => this.ingest.redirect(host, to),
-      taken: () => this.#planIn(TAKEN_PLAN_MS),
+      taken: () => this.#extraPlan.in(TAKEN_PLAN_MS),
       withdraw: (withdrawn, reason) => executor.abort((step) => withdrawn.has(step.host), reason),
       forget: (host) => {
         for (const vm of state.forgetHost(host)) decisions.forget(vm, RESOURCES);
@@ -393,20 +359,7 @@ export class Aggregator {
     if (record === undefined) return;
     const { startup, startupBoostFraction } = this.state.policy.resolve(record.matched, 'cpu');
     if (startup === 'fixed' && startupBoostFraction === 0) return;
-    this.#planIn(LAUNCH_PLAN_MS);
-  }
-
-  /** A plan out of turn, soon; one that is due sooner serves as well. */
-  #planIn(waitMs: number): void {
-    const { clock } = this.#parts;
-    const dueMs = clock.monotonicMs() + waitMs;
-    if (this.#extraPlan !== null && this.#extraPlan.dueMs <= dueMs) return;
-    this.#extraPlan?.timer.cancel();
-    const timer = clock.setTimeout(() => {
-      this.#extraPlan = null;
-      if (!this.#stopping && this.latest !== null) void this.planNow();
-    }, waitMs);
-    this.#extraPlan = { dueMs, timer };
+    this.#extraPlan.in(LAUNCH_PLAN_MS);
   }
 
   /** Drains: no new plan, what has arrived is committed and acknowledged, models are kept. Stores stay the owner's to close. */
@@ -414,7 +367,7 @@ export class Aggregator {
     this.#stopping = true;
     this.#stopped();
     this.#parts.models.end();
-    this.#extraPlan?.timer.cancel();
+    this.#extraPlan.cancel();
     await this.#loops.stop();
     await this.#planRows.end();
     this.#parts.hosts.stop();

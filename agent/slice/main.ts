@@ -10,15 +10,15 @@ import { HeadroomError } from '../../shared/errors.ts';
 import { UUID_SOURCE, type VmId, vmId } from '../../shared/ids.ts';
 import { createPrng } from '../../shared/prng.ts';
 import { numberAfter } from '../collectors/parse.ts';
+import { type Command, runCommand } from '../commands.ts';
 import type { LentState, SliceKind } from '../core/slice-state.ts';
-import { EXIT_USAGE, exitCodeOf } from '../exit-codes.ts';
+import { exitCodeOf } from '../exit-codes.ts';
 import { createLibvirtSliceDisks } from '../hypervisor/libvirt/slice-disks.ts';
 import type { SliceDisks } from '../hypervisor/slice-disks.ts';
 import { openNbdClient } from '../nbd/nbd-client.ts';
-import { type Options, optionHelp, parseOptions } from '../options.ts';
+import { parseOptions } from '../options.ts';
 import { connectTls, parseAddress, readKey } from '../psk-tls.ts';
 import { randomSeed, readText, stdoutLogger, untilStopped } from '../service.ts';
-import { VERSION } from '../version.ts';
 import { startBorrower } from './borrower.ts';
 import { startLender } from './lender.ts';
 import { LentMemory } from './lent-memory.ts';
@@ -34,12 +34,6 @@ const CONNECT_MS = 2000;
 /** Memory answers at once; a disk that is busy does not. */
 const DEADLINE_MS: Readonly<Record<SliceKind, number>> = { memory: 500, storage: 10_000 };
 const UUID = new RegExp(`^${UUID_SOURCE}$`);
-
-interface Command {
-  help: string;
-  options: Options;
-  run: (args: readonly string[]) => Promise<number>;
-}
 
 const COMMANDS: Record<string, Command> = {
   lend: { help: "lends this host's memory, or disk space, to a VM of another host", options: LEND_OPTIONS, run: lend },
@@ -180,33 +174,6 @@ function given(value: string | null, what: string): string {
   return value;
 }
 
-function help(name: string | undefined): string {
-  const command = name === undefined ? undefined : COMMANDS[name];
-  if (command) return `headroom-slice ${name}: ${command.help}\n\n${optionHelp(command.options)}`;
-  const rows = Object.entries(COMMANDS).map(([key, { help: words }]) => `  ${key.padEnd(10)}${words}`);
-  rows.push('  version   the version');
-  return [
-    `headroom-slice ${VERSION}: memory and disk space of one host for a VM of another.`,
-    '',
-    ...rows,
-    '',
-    'COMMAND --help lists its options.',
-  ].join('\n');
-}
+const PROGRAM = { name: 'headroom-slice', about: 'memory and disk space of one host for a VM of another.', commands: COMMANDS };
 
-async function run([name = 'help', ...rest]: readonly string[]): Promise<number> {
-  if (name === 'help' || name === '--help' || rest.includes('--help')) {
-    console.log(help(name === 'help' ? rest[0] : name));
-    return 0;
-  }
-  if (name === 'version' || name === '--version') {
-    console.log(VERSION);
-    return 0;
-  }
-  const command = COMMANDS[name];
-  if (command) return command.run(rest);
-  console.error(`headroom-slice: unknown command "${name}"\n\n${help(undefined)}`);
-  return EXIT_USAGE;
-}
-
-exitCodeOf(run(process.argv.slice(2)), 'headroom-slice').then((code) => process.exit(code));
+exitCodeOf(runCommand(PROGRAM, process.argv.slice(2)), PROGRAM.name).then((code) => process.exit(code));

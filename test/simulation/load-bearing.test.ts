@@ -5,7 +5,7 @@
  */
 import t from 'tap';
 import { parse, stringify } from 'yaml';
-import type { AggregatorOptions } from '../../aggregator/aggregator.ts';
+import type { AggregatorOptions } from '../../aggregator/aggregator-options.ts';
 import type { DemandView, FleetSnapshot, VmSnapshot } from '../../aggregator/core/plan/plan.ts';
 import type { FleetPolicy, ResourcePolicy } from '../../aggregator/core/plan/policy.ts';
 import { DECIDERS } from '../../aggregator/loops/plan-loop.ts';

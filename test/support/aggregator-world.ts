@@ -2,7 +2,8 @@
  * The real aggregator on a simulated clock and network with a host agent that does what it is told, and its stores in memory, for
  * tests of the whole. Input: VMs and their load, a policy; output: a handle to move time, kill, start again and look.
  */
-import { type Aggregator, type AggregatorOptions, createAggregator } from '../../aggregator/aggregator.ts';
+import { type Aggregator, createAggregator } from '../../aggregator/aggregator.ts';
+import type { AggregatorOptions } from '../../aggregator/aggregator-options.ts';
 import { decisionConfig } from '../../aggregator/config.ts';
 import type { LedgerStore } from '../../aggregator/store/ledger-store.ts';
 import { createMemoryLedgerStore } from '../../aggregator/store/sqlite/memory-ledger-store.ts';

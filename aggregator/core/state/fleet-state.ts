@@ -360,7 +360,7 @@ export class FleetState {
       const members = [...this.#vms.values()].filter((vm) => sla.matches(vm.matched));
       return slaState(
         sla,
-        members.map((vm) => ({ vm: vm.id, name: vm.inventory.name, ...vm.kept(sla.name, nowMs) })),
+        members.map((vm) => ({ vm: vm.id, name: vm.inventory.name, ...vm.agreements.kept(sla.name, nowMs) })),
       );
     });
   }

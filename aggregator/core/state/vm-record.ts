@@ -11,19 +11,22 @@ import type { PeerProfiles } from '../classify/peer-profiles.ts';
 import type { Classification } from '../classify/workload-class.ts';
 import type { BootProfiles } from '../lifecycle/boot-profiles.ts';
 import { VmBoots } from '../lifecycle/vm-boots.ts';
-import { type DemandView, type ForecastView, type Hold, headline, type VmIncident, type VmSnapshot } from '../plan/plan.ts';
-import type { FleetPolicy, ResourcePolicy } from '../plan/policy.ts';
-import { Attainment, type Kept } from './attainment.ts';
+import type { DemandView, ForecastView, Hold, VmIncident, VmSnapshot } from '../plan/plan.ts';
+import type { FleetPolicy } from '../plan/policy.ts';
+import { Agreements } from './agreements.ts';
 import { packCheckpoint, unpackCheckpoint } from './checkpoint.ts';
 import { type Contention, ContentionScore } from './contention-score.ts';
-import { DemandAccumulator, type DemandFacts, type DemandOptions, type DemandPoint, type DemandStep } from './demand.ts';
+import { DemandAccumulator, type DemandOptions, type DemandStep } from './demand.ts';
+import { factsOf, settingsMap } from './demand-facts.ts';
 import { atMost, DemandModels, type ModelOptions } from './demand-models.ts';
 import { fieldPlan } from './field-plan.ts';
 import { type GpuUse, GpuWatch } from './gpu-use.ts';
 import { GuestSignals } from './guest-signals.ts';
 import { Hints } from './hints.ts';
 import { KeptWatch } from './kept-watch.ts';
+import { LastTold } from './last-told.ts';
 import { LearningGate } from './learning-gate.ts';
+import { perResource } from './per-resource.ts';
 import { stepBlock } from './series-rows.ts';
 import { type VerdictOptions, Verdicts } from './verdicts.ts';
 import { WorkingSetPeaks } from './working-set-peaks.ts';
@@ -52,17 +55,7 @@ const RESOLUTION_SHARE = 0.01;
 /** The newest finished step speaks for the present for this many steps. */
 const PRESENT_STEPS = 3;
 
-/** The host's own figure without which a resource's demand rests on nothing vouched. */
-const VOUCHED_FIELD: Readonly<Record<Resource, string>> = {
-  cpu: 'vm_cpu.usageCores',
-  memory: 'vm_memory.availableMiB',
-  network: 'vm_network.receiveBytesPerSecond',
-  disk: 'vm_disk.readBytesPerSecond',
-};
-const CLAIMED_FIELD: Partial<Record<Resource, string>> = { memory: 'vm_memory.guestAvailableMiB' };
-
-const perResource = <T>(make: (resource: Resource) => T): Record<Resource, T> =>
-  ({ cpu: make('cpu'), memory: make('memory'), network: make('network'), disk: make('disk') }) as Record<Resource, T>;
+const tellsDemandOf = fieldPlan((fields) => tellsDemand({ fields }));
 
 export class VmRecord {
   readonly id: VmId;
@@ -93,15 +86,11 @@ export class VmRecord {
   lastLifecycle = '';
   /** Its host said that it went on to another: whichever reports it next has it. */
   hasLeft = false;
-  /** By the agreement's name. */
-  readonly #attainment = new Map<string, Attainment>();
-  readonly #sampledMonoMs = perResource(() => Number.NEGATIVE_INFINITY);
-  readonly #vouchedMonoMs = perResource(() => Number.NEGATIVE_INFINITY);
+  readonly agreements = new Agreements();
+  readonly #told = new LastTold();
   readonly #forecasts: Partial<Record<Resource, ForecastView>> = {};
   #holds: HeldUntil[] = [];
   #point: DemandStep | null = null;
-  #rssMiB: number | null = null;
-  #balloonMiB: number | null = null;
   /** Labels as the policy remembers them: the same object for as long as they are equal. */
   #labels: Readonly<Record<string, string>> = {};
 
@@ -179,32 +168,18 @@ export class VmRecord {
       this.#gpu ??= new GpuWatch();
       this.#gpu.add(block);
     }
-    const columns = recordColumns(block.fields);
-    if (!columns.tellsDemand) {
+    if (!tellsDemandOf(block.fields)) {
       this.#workload.addBlock(block);
       return;
     }
     this.#demand.add(block);
     this.#boots.addBlock(block);
     this.#contention.add(block);
+    this.#told.add(block, nowMonoMs);
     if (block.source === 'guest') {
       this.guestSignals.add(block);
-      for (let i = 0; i < columns.claimed.length; i++) {
-        const { resource, column } = columns.claimed[i]!;
-        if (!Number.isNaN(newest(block, column))) this.#sampledMonoMs[resource] = nowMonoMs;
-      }
       return;
     }
-    for (let i = 0; i < columns.vouched.length; i++) {
-      const { resource, column } = columns.vouched[i]!;
-      if (Number.isNaN(newest(block, column))) continue;
-      this.#vouchedMonoMs[resource] = nowMonoMs - (resource === 'memory' ? statsAgeMs(block, columns.statsAge) : 0);
-      this.#sampledMonoMs[resource] = Math.max(this.#sampledMonoMs[resource], this.#vouchedMonoMs[resource]);
-    }
-    const rssMiB = newest(block, columns.rss);
-    if (!Number.isNaN(rssMiB)) this.#rssMiB = rssMiB;
-    const balloonMiB = newest(block, columns.balloon);
-    if (!Number.isNaN(balloonMiB)) this.#balloonMiB = balloonMiB;
     const workingSetMiB = this.#demand.workingSetNowMiB(nowMs);
     if (!Number.isNaN(workingSetMiB)) this.#peaks.add(nowMs, workingSetMiB);
   }
@@ -235,7 +210,7 @@ export class VmRecord {
         const mends = resource === 'cpu' || resource === 'memory';
         this.#foresee(resource, mends ? this.#workload.mend(resource, forecast, value, facts) : forecast);
       }
-      this.#noteAgreements(step.startMs, step.points, policy);
+      this.agreements.closeStep(policy, this.matched, step.startMs, step.points, this.current);
       const { id, current } = this;
       const block = stepBlock({ vm: id, startMs: step.startMs, demand, current, forecasts: this.#forecasts, foretold, levels });
       if (block) blocks.push(block);
@@ -246,24 +221,6 @@ export class VmRecord {
   /** Models know the past only; that nobody computes on more than all vCPUs is known here. */
   #foresee(resource: Resource, forecast: ForecastView | null): void {
     if (forecast) this.#forecasts[resource] = resource === 'cpu' ? atMost(forecast, this.inventory.vcpus) : forecast;
-  }
-
-  /** Was what is granted enough in this step? Counted where both are known. */
-  #noteAgreements(startMs: number, points: Record<Resource, DemandPoint>, policy: FleetPolicy): void {
-    for (const { name, resource, windowMs, matches } of policy.slas ?? []) {
-      const { value, suppressed } = points[resource];
-      const granted = this.current[resource];
-      if (value === null || granted === undefined || !matches(this.matched)) continue;
-      const known = this.#attainment.get(name) ?? new Attainment(windowMs);
-      this.#attainment.set(name, known);
-      known.setWindow(windowMs);
-      known.add(startMs, !suppressed && value <= headline(granted, Number.POSITIVE_INFINITY));
-    }
-  }
-
-  /** Of one agreement, over its window. */
-  kept(agreement: string, nowMs: number): Kept {
-    return this.#attainment.get(agreement)?.kept(nowMs) ?? { steps: 0, met: 0, sinceMs: null };
   }
 
   #workloadFacts(): WorkloadFacts {
@@ -288,7 +245,7 @@ export class VmRecord {
 
   /** Memory the guest holds as its balloon was last seen, null = unknown. */
   get heldMiB(): number | null {
-    return this.#balloonMiB;
+    return this.#told.balloonMiB;
   }
 
   get latestStep(): DemandStep | null {
@@ -297,11 +254,7 @@ export class VmRecord {
 
   /** The guest is short of memory as the host sees it, now. */
   memoryPressure(nowMs: number, nowMonoMs: number, staleAfterMs: number): boolean {
-    return this.#vouched('memory', nowMonoMs, staleAfterMs) && this.#demand.shortNow(nowMs);
-  }
-
-  #vouched(resource: Resource, nowMonoMs: number, staleAfterMs: number): boolean {
-    return nowMonoMs - this.#vouchedMonoMs[resource] <= staleAfterMs;
+    return this.#told.isVouched('memory', nowMonoMs, staleAfterMs) && this.#demand.shortNow(nowMs);
   }
 
   rowsDropped(): number {
@@ -309,11 +262,10 @@ export class VmRecord {
   }
 
   checkpoint(): Uint8Array {
-    const attainment = Object.fromEntries([...this.#attainment].map(([name, each]) => [name, each.toJSON()]));
     return packCheckpoint({
       models: this.models.serialise(),
       peaks: this.#peaks.toJSON(),
-      attainment,
+      attainment: this.agreements.toJSON(),
       shape: this.#workload.shape.toJSON(),
       watch: this.watch.text(),
       boots: this.#boots.seen(),
@@ -327,11 +279,7 @@ export class VmRecord {
     this.watch.restore(watch);
     this.#peaks.restore(peaks);
     this.#workload.shape.restore(shape);
-    for (const { name, windowMs } of policy.slas ?? []) {
-      const known = this.#attainment.get(name) ?? new Attainment(windowMs);
-      known.restore(attainment[name] ?? []);
-      this.#attainment.set(name, known);
-    }
+    this.agreements.restore(attainment, policy);
     let restored = 0;
     for (const { resource, name, lastMs, bytes: state } of models) {
       if (!this.models.restore(resource, name, lastMs, state)) continue;
@@ -412,8 +360,8 @@ export class VmRecord {
     return {
       now: point?.value ?? null,
       usage: point?.usage ?? null,
-      ageMs: nowMonoMs - this.#sampledMonoMs[resource],
-      vouched: this.#vouched(resource, nowMonoMs, policy.staleAfterMs),
+      ageMs: this.#told.ageMs(resource, nowMonoMs),
+      vouched: this.#told.isVouched(resource, nowMonoMs, policy.staleAfterMs),
       suppressed: point?.suppressed ?? false,
       forecast: this.#forecasts[resource] ?? null,
     };
@@ -421,12 +369,12 @@ export class VmRecord {
 
   #memoryView(policy: FleetPolicy, nowMs: number, nowMonoMs: number): VmSnapshot['memory'] {
     const now = this.#demand.memoryNow(nowMs);
-    const vouched = this.#vouched('memory', nowMonoMs, policy.staleAfterMs);
+    const vouched = this.#told.isVouched('memory', nowMonoMs, policy.staleAfterMs);
     return {
-      balloonMiB: now.balloonMiB ?? this.#balloonMiB,
+      balloonMiB: now.balloonMiB ?? this.#told.balloonMiB,
       workingSetMiB: vouched ? now.workingSetMiB : null,
       workingSetPeakMiB: vouched ? this.#peaks.peak(nowMs) : null,
-      rssMiB: this.#rssMiB,
+      rssMiB: this.#told.rssMiB,
       pressure: vouched && now.pressure,
     };
   }
@@ -444,76 +392,7 @@ function strainOf(contention: Contention | null): NonNullable<VmSnapshot['strain
   return Object.keys(strain).length === 0 ? null : strain;
 }
 
-function settingsMap(settings: readonly Setting[]): Partial<Record<Resource, Setting>> {
-  const map: Partial<Record<Resource, Setting>> = {};
-  for (const setting of settings) map[setting.resource] = setting;
-  return map;
-}
-
-/** What bounds claimed signals, and the limits that demand may be held down by. */
-function factsOf(
-  inventory: VmInventory,
-  policy: Record<Resource, ResourcePolicy> | null,
-  current: Partial<Record<Resource, Setting>>,
-): DemandFacts {
-  const baseline = settingsMap(inventory.baseline);
-  const granted = (resource: 'cpu' | 'memory', whole: number): number => {
-    const ceiling = policy?.[resource].ceiling ?? (baseline[resource] ? headline(baseline[resource], whole) : whole);
-    return ceiling * (policy?.[resource].guaranteedFraction ?? 1);
-  };
-  const limit = (setting: Setting | undefined, share: number): number | null => {
-    const amount = setting ? headline(setting, Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
-    return Number.isFinite(amount) ? amount * share : null;
-  };
-  return {
-    vcpus: inventory.vcpus,
-    guaranteedCores: granted('cpu', inventory.vcpus),
-    guaranteedMiB: granted('memory', inventory.bootMemoryMiB),
-    // A network limit is two, one per direction; one direction at its limit is held down already.
-    networkLimitBytesPerSecond: limit(current.network, 0.5),
-    diskLimitBytesPerSecond: limit(current.disk, 1),
-  };
-}
-
-interface RecordColumns {
-  tellsDemand: boolean;
-  /** Of each resource whose field is there. */
-  vouched: readonly { resource: Resource; column: number }[];
-  claimed: readonly { resource: Resource; column: number }[];
-  statsAge: number;
-  rss: number;
-  balloon: number;
-}
-
 /** Demand of all resources but one, NaN where it is not known; always in the same order. */
 function othersOf(resource: Resource, demandOf: (other: Resource) => number | null | undefined): number[] {
   return RESOURCES.flatMap((other) => (other === resource ? [] : [demandOf(other) ?? Number.NaN]));
-}
-
-const recordColumns = fieldPlan((fields): RecordColumns => {
-  const present = (names: Partial<Record<Resource, string>>) =>
-    RESOURCES.map((resource) => ({ resource, column: fields.indexOf(names[resource] ?? '') })).filter(({ column }) => column >= 0);
-  return {
-    tellsDemand: tellsDemand({ fields }),
-    vouched: present(VOUCHED_FIELD),
-    claimed: present(CLAIMED_FIELD),
-    statsAge: fields.indexOf('vm_memory.statsAgeMs'),
-    rss: fields.indexOf('vm_memory.rssMiB'),
-    balloon: fields.indexOf('vm_memory.balloonMiB'),
-  };
-});
-
-/** Newest known value of a column, NaN when no row has one. */
-function newest({ timesMs, values, fields }: TelemetryBlock, column: number): number {
-  if (column < 0) return Number.NaN;
-  for (let row = timesMs.length - 1; row >= 0; row--) {
-    const value = values[row * fields.length + column]!;
-    if (!Number.isNaN(value)) return value;
-  }
-  return Number.NaN;
-}
-
-function statsAgeMs(block: TelemetryBlock, column: number): number {
-  const ageMs = newest(block, column);
-  return Number.isNaN(ageMs) ? 0 : Math.max(0, ageMs);
 }
