@@ -12,6 +12,7 @@ import { TENANT_PATTERN } from '../core/tenant-name.ts';
 import type { HypervisorEvent } from '../hypervisor/hypervisor.ts';
 import type { VmSnapshotter } from '../hypervisor/snapshotter.ts';
 import { type Address, addressText } from '../psk-tls.ts';
+import { AskersInTurn } from '../snapshot/askers-in-turn.ts';
 import { type SnapshotLender, startSnapshotLender } from '../snapshot/lender.ts';
 import type { SnapshotStore } from '../snapshot/snapshot-store.ts';
 import type { SuspendJournal } from '../suspend-journal.ts';
@@ -82,6 +83,7 @@ export function createSuspension(
     opened.set(tenant, known);
     return known;
   };
+  const askers = new AskersInTurn(clock, (vm) => desk.urgencyOfLent(vm as VmId));
   let lender: SnapshotLender | null = null;
   let lenderDue: Timer | null = null;
   const suspender: Suspender = new Suspender({
@@ -106,6 +108,7 @@ export function createSuspension(
     try {
       lender = await startSnapshotLender({
         ...{ listen, keyOf: (vm) => lendKey(suspender, vm), lending: (vm) => lendingOf(lending, vm as VmId) },
+        turn: (vm) => askers.begin(vm),
       });
     } catch (error) {
       log.error('snapshots are not lent', { address: addressText(listen), problem: errorText(error) });

@@ -3,15 +3,18 @@
  * Input: suspend frames; output: progress and result frames, and after each change the whole list of VMs that are suspended or on a
  * snapshot. An order repeated while it is carried out is answered with how far it is, later from memory.
  */
-import { type Clock, sleep, type Timer } from '../../shared/clock.ts';
+import type { Clock, Timer } from '../../shared/clock.ts';
 import { errorText } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
+import { PREFETCH_PRIORITY } from '../../shared/protocol/suspend-frames.ts';
 import type { Outcome } from '../../shared/resources.ts';
+import type { Urgency } from '../core/prefetch-urgency.ts';
 import { refusalOfSuspend, type SuspendAsked, type SuspendGround, type SuspendResult } from '../core/suspend-guard.ts';
 import type { SuspendRecord } from '../core/suspend-record.ts';
 import { createTouchModel, PREDICTED_CHUNKS_MAX } from '../core/touch-model.ts';
+import { PrefetchLine, type PrefetchPlace } from './prefetch-line.ts';
 import type { Done, OnProgress, Suspender } from './suspender.ts';
 
 export interface SuspendDeskOptions {
@@ -42,6 +45,7 @@ const MIB = 1024 * 1024;
 const HOST_QUEUE = '00000000-0000-4000-8000-000000000000' as VmId;
 
 type Prefetch = Extract<SuspendAsked['order'], { action: 'prefetch' }>;
+type Lend = Extract<SuspendAsked['order'], { action: 'lend' }>;
 
 interface UnderWay {
   asked: SuspendAsked;
@@ -51,6 +55,10 @@ interface UnderWay {
   totalBytes: number;
   /** A release came after it. */
   cancelled: boolean;
+  /** Somebody waits for the VM by now. */
+  awaited: boolean;
+  /** Of a prefetch, in line with the others. */
+  place: PrefetchPlace | null;
 }
 
 export class SuspendDesk {
@@ -58,9 +66,14 @@ export class SuspendDesk {
   readonly #answers = new Map<string, SuspendResult>();
   readonly #underWay = new Map<string, UnderWay>();
   readonly #holds = new Map<VmId, Timer>();
+  readonly #line: PrefetchLine;
+  /** Of VMs lent to be made ready elsewhere; the others somebody waits for. */
+  readonly #lent = new Map<VmId, Urgency>();
+  #lends = 0;
 
   constructor(options: SuspendDeskOptions) {
     this.#options = options;
+    this.#line = new PrefetchLine(options.clock);
   }
 
   receive(asked: SuspendAsked): void {
@@ -76,10 +89,14 @@ export class SuspendDesk {
     }
     const { clock, enqueue } = this.#options;
     const receivedAtMs = clock.bootMs();
-    const began: UnderWay = { asked, beganMs: clock.monotonicMs(), toldMs: 0, doneBytes: 0, totalBytes: 0, cancelled: false };
+    const began: UnderWay = {
+      ...{ asked, beganMs: clock.monotonicMs(), toldMs: 0, doneBytes: 0, totalBytes: 0 },
+      ...{ cancelled: false, awaited: false, place: null },
+    };
     this.#underWay.set(asked.orderId, began);
     const vm = vmOf(asked);
     if (asked.order.action === 'release') this.#cancelPrefetches(vm);
+    if (asked.order.action === 'resume') this.#hurryPrefetches(vm);
     const queued = enqueue(vm ?? HOST_QUEUE, async () => {
       const ended = await this.#carryOut(began, receivedAtMs).catch((error: unknown) => failed(error));
       this.#answer(asked, ended);
@@ -125,10 +142,12 @@ export class SuspendDesk {
         this.#endHold(order.vm as VmId);
         const address = this.#options.lendAddress();
         if (address === null) return { outcome: 'refused', reason: 'this host lends no snapshots (snapshotListen)', measured: {} };
-        return { ...applied(await suspender.lend(order.vm as VmId, order.to, order.key)), address };
+        const lent = await suspender.lend(order.vm as VmId, order.to, order.key);
+        this.#noteLent(order, receivedAtMs);
+        return { ...applied(lent), address };
       }
       case 'prefetch':
-        return this.#prefetch(order, underWay, receivedAtMs, paced(clock, order.bytesPerSecondMax, onProgress));
+        return this.#inLine(order, underWay, receivedAtMs, onProgress);
       case 'release':
         this.#endHold(order.vm as VmId);
         return applied(await suspender.letGo(order.vm as VmId));
@@ -142,19 +161,61 @@ export class SuspendDesk {
   /** What came before the release only: a later prefetch is wished for. */
   #cancelPrefetches(vm: VmId | null): void {
     for (const earlier of this.#underWay.values()) {
-      if (earlier.asked.order.action === 'prefetch' && vmOf(earlier.asked) === vm) earlier.cancelled = true;
+      if (earlier.asked.order.action !== 'prefetch' || vmOf(earlier.asked) !== vm) continue;
+      earlier.cancelled = true;
+      earlier.place?.hurry();
+    }
+  }
+
+  /** The resume waits for what was begun of it: that stands in no line and keeps no pace any more. */
+  #hurryPrefetches(vm: VmId | null): void {
+    for (const earlier of this.#underWay.values()) {
+      if (earlier.asked.order.action !== 'prefetch' || vmOf(earlier.asked) !== vm) continue;
+      earlier.awaited = true;
+      earlier.place?.hurry();
+    }
+  }
+
+  #noteLent({ vm, priority, deadlineMs = Number.POSITIVE_INFINITY }: Lend, receivedAtMs: number): void {
+    if (priority === undefined) this.#lent.delete(vm as VmId);
+    else this.#lent.set(vm as VmId, { awaited: false, priority, dueMs: receivedAtMs + deadlineMs, turn: this.#lends++ });
+  }
+
+  /** How soon other hosts get what they ask of a VM that is lent to them. */
+  urgencyOfLent(vm: VmId): Urgency {
+    const known = this.#lent.get(vm);
+    const goes = known === undefined || this.#options.suspender.phase(vm) === 'away';
+    return goes ? { awaited: true, priority: 0, dueMs: 0, turn: 0 } : known;
+  }
+
+  async #inLine(order: Prefetch, underWay: UnderWay, receivedAtMs: number, onProgress: OnProgress): Promise<Ended> {
+    const { clock } = this.#options;
+    const { deadlineMs = Number.POSITIVE_INFINITY, priority = PREFETCH_PRIORITY, bytesPerSecondMax } = order;
+    const dueMs = receivedAtMs + deadlineMs;
+    const place = this.#line.enter(priority, dueMs);
+    const stop = (): boolean => underWay.cancelled || clock.bootMs() >= dueMs;
+    underWay.place = place;
+    // A resume may have come before its turn in the VM's own queue.
+    if (underWay.awaited || underWay.cancelled) place.hurry();
+    try {
+      // Nothing is held for one that stands in line.
+      await place.turn(stop);
+      return await this.#prefetch(order, underWay, dueMs, inTurn(clock, bytesPerSecondMax, place, stop, onProgress));
+    } finally {
+      underWay.place = null;
+      place.leave();
     }
   }
 
   async #prefetch(
     { vm: id, holdMs, deadlineMs = Number.POSITIVE_INFINITY, from }: Prefetch,
     underWay: UnderWay,
-    receivedAtMs: number,
+    dueMs: number,
     onProgress: OnProgress,
   ): Promise<Ended> {
     const { suspender, clock, enqueue, log } = this.#options;
     const vm = id as VmId;
-    const late = (): boolean => clock.bootMs() - receivedAtMs >= deadlineMs;
+    const late = (): boolean => clock.bootMs() >= dueMs;
     const tooLate: Ended = { outcome: 'failed', reason: `it was not ready within ${deadlineMs / 1000} s, and is given up`, measured: {} };
     if (late()) return tooLate;
     // One that was made ready elsewhere and let go there is still lent: nobody brings it back there now.
@@ -199,7 +260,8 @@ export class SuspendDesk {
     underWay.toldMs = clock.monotonicMs();
     const restMs = doneBytes === 0 ? null : ((underWay.toldMs - beganMs) * Math.max(0, totalBytes - doneBytes)) / doneBytes;
     const progress = totalBytes === 0 ? null : { doneBytes, totalBytes, restMs };
-    send({ ...this.#resultOf(asked), outcome: null, reason: '', progress, measured: {} });
+    const ahead = underWay.place?.ahead() ?? 0;
+    send({ ...this.#resultOf(asked), outcome: null, reason: '', progress, measured: {}, ...(ahead === 0 ? {} : { ahead }) });
   }
 
   #answer(asked: SuspendAsked, { outcome, reason, measured, address }: Ended): void {
@@ -245,13 +307,25 @@ export function viewOf(record: SuspendRecord): FrameOf<'suspended'>['vms'][numbe
   };
 }
 
-/** No more bytes a second than that: who fetches waits until its turn. */
-function paced(clock: Clock, bytesPerSecondMax: number | null, onProgress: OnProgress): OnProgress {
-  const beganMs = clock.monotonicMs();
+/** After each chunk: no more bytes a second than that, and no further while a more urgent one fetches. */
+function inTurn(
+  clock: Clock,
+  bytesPerSecondMax: number | null,
+  place: PrefetchPlace,
+  stop: () => boolean,
+  onProgress: OnProgress,
+): OnProgress {
+  let beforeBytes = 0;
+  let nextMs = 0;
   return async (doneBytes, totalBytes) => {
     onProgress(doneBytes, totalBytes);
-    if (bytesPerSecondMax === null) return;
-    const waitMs = (doneBytes / bytesPerSecondMax) * 1000 - (clock.monotonicMs() - beganMs);
-    if (waitMs > 0) await sleep(clock, waitMs);
+    if (bytesPerSecondMax !== null) {
+      // Time spent standing in line is not made up for: that would be above the cap.
+      const nowMs = clock.monotonicMs();
+      nextMs = Math.max(nextMs, nowMs) + (Math.max(0, doneBytes - beforeBytes) / bytesPerSecondMax) * 1000;
+      beforeBytes = doneBytes;
+      if (nextMs > nowMs) await place.rest(nextMs - nowMs);
+    }
+    await place.turn(stop);
   };
 }

@@ -24,6 +24,8 @@ export interface SnapshotLenderOptions {
   /** Null: nothing of this VM is lent. */
   keyOf(vm: string): Buffer | null;
   lending(vm: string): Promise<Lending>;
+  /** Resolves when a record may be read and sent to who asks for this VM, with what to call once it is on its way. */
+  turn(vm: string): Promise<() => void>;
 }
 
 export interface SnapshotLender {
@@ -34,7 +36,7 @@ export interface SnapshotLender {
 }
 
 /** Rejects when it cannot listen there. */
-export async function startSnapshotLender({ listen, keyOf, lending }: SnapshotLenderOptions): Promise<SnapshotLender> {
+export async function startSnapshotLender({ listen, keyOf, lending, turn }: SnapshotLenderOptions): Promise<SnapshotLender> {
   const askers = new Map<string, TLSSocket>();
   const server = serveTls(keyOf, (socket, vm) => {
     askers.get(vm)?.destroy();
@@ -45,7 +47,8 @@ export async function startSnapshotLender({ listen, keyOf, lending }: SnapshotLe
     socket.on('close', () => {
       if (askers.get(vm) === socket) askers.delete(vm);
     });
-    void converse(socket, () => lending(vm)).catch(() => socket.destroy());
+    const talk = { begin: () => lending(vm), turn: () => turn(vm) };
+    void converse(socket, talk).catch(() => socket.destroy());
   });
   await listening(server, listen);
   const address = server.address();
@@ -66,7 +69,12 @@ function listening(server: Server, { host, port }: Address): Promise<void> {
   });
 }
 
-async function converse(socket: TLSSocket, begin: () => Promise<Lending>): Promise<void> {
+interface Talk {
+  begin(): Promise<Lending>;
+  turn(): Promise<() => void>;
+}
+
+async function converse(socket: TLSSocket, { begin, turn }: Talk): Promise<void> {
   const take = createTaker(socket);
   const lending = await begin();
   const pending = new Set<Promise<void>>();
@@ -76,7 +84,7 @@ async function converse(socket: TLSSocket, begin: () => Promise<Lending>): Promi
       const question = readQuestion(await take(QUESTION_BYTES));
       if (question === null) break;
       while (pending.size >= PENDING_MAX) await Promise.race(pending);
-      const answering: Promise<void> = answered(write, lending, question).finally(() => pending.delete(answering));
+      const answering: Promise<void> = answered(write, lending, turn, question).finally(() => pending.delete(answering));
       pending.add(answering);
     }
   } finally {
@@ -110,10 +118,16 @@ function writerTo(socket: TLSSocket): Write {
   };
 }
 
-async function answered(write: Write, lending: Lending, { kind, number, name }: Question): Promise<void> {
-  const found = await lending.answer(kind, name).then(
-    (bytes) => ({ granted: true, bytes }),
-    (error: unknown) => ({ granted: false, bytes: Buffer.from(errorText(error)) }),
-  );
-  await write([answerHead({ number, granted: found.granted, length: found.bytes.length }), found.bytes]);
+async function answered(write: Write, lending: Lending, turn: Talk['turn'], { kind, number, name }: Question): Promise<void> {
+  // What is small, and what the other host decides by, stands in no line.
+  const ended = kind === 'record' ? await turn() : null;
+  try {
+    const found = await lending.answer(kind, name).then(
+      (bytes) => ({ granted: true, bytes }),
+      (error: unknown) => ({ granted: false, bytes: Buffer.from(errorText(error)) }),
+    );
+    await write([answerHead({ number, granted: found.granted, length: found.bytes.length }), found.bytes]);
+  } finally {
+    ended?.();
+  }
 }

@@ -1676,9 +1676,12 @@ export interface components {
         SuspendOrder: {
             /** @enum {unknown} */
             action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect" | "lend";
+            /** @description More urgent ones on its host that it stands behind */
+            ahead: number;
             /** @description UTC milliseconds */
             askedAtMs: number;
             by: string;
+            dueAtMs: number | null;
             endedAtMs: number | null;
             followedBy: string | null;
             host: string;
@@ -1688,6 +1691,7 @@ export interface components {
                 [key: string]: number | string;
             };
             outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
+            priority: number | null;
             progress: {
                 doneBytes: number;
                 restMs: number | null;
@@ -6945,6 +6949,8 @@ export interface operations {
                      * @default 600
                      */
                     holdSeconds: number;
+                    /** @description Of several the highest goes first, of these the one due first; absent = that of the VM in the policy */
+                    priority?: number;
                     /** @description On this host; `any`: its own where that has room, else the one with the most */
                     to?: string;
                 };
@@ -6978,9 +6984,12 @@ export interface operations {
                     "application/json": {
                         /** @enum {unknown} */
                         action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect" | "lend";
+                        /** @description More urgent ones on its host that it stands behind */
+                        ahead: number;
                         /** @description UTC milliseconds */
                         askedAtMs: number;
                         by: string;
+                        dueAtMs: number | null;
                         endedAtMs: number | null;
                         followedBy: string | null;
                         host: string;
@@ -6990,6 +6999,7 @@ export interface operations {
                             [key: string]: number | string;
                         };
                         outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
+                        priority: number | null;
                         progress: {
                             doneBytes: number;
                             restMs: number | null;
@@ -7051,9 +7061,12 @@ export interface operations {
                     "application/json": {
                         /** @enum {unknown} */
                         action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect" | "lend";
+                        /** @description More urgent ones on its host that it stands behind */
+                        ahead: number;
                         /** @description UTC milliseconds */
                         askedAtMs: number;
                         by: string;
+                        dueAtMs: number | null;
                         endedAtMs: number | null;
                         followedBy: string | null;
                         host: string;
@@ -7063,6 +7076,7 @@ export interface operations {
                             [key: string]: number | string;
                         };
                         outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
+                        priority: number | null;
                         progress: {
                             doneBytes: number;
                             restMs: number | null;
@@ -7129,9 +7143,12 @@ export interface operations {
                     "application/json": {
                         /** @enum {unknown} */
                         action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect" | "lend";
+                        /** @description More urgent ones on its host that it stands behind */
+                        ahead: number;
                         /** @description UTC milliseconds */
                         askedAtMs: number;
                         by: string;
+                        dueAtMs: number | null;
                         endedAtMs: number | null;
                         followedBy: string | null;
                         host: string;
@@ -7141,6 +7158,7 @@ export interface operations {
                             [key: string]: number | string;
                         };
                         outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
+                        priority: number | null;
                         progress: {
                             doneBytes: number;
                             restMs: number | null;
@@ -7371,9 +7389,12 @@ export interface operations {
                     "application/json": {
                         /** @enum {unknown} */
                         action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect" | "lend";
+                        /** @description More urgent ones on its host that it stands behind */
+                        ahead: number;
                         /** @description UTC milliseconds */
                         askedAtMs: number;
                         by: string;
+                        dueAtMs: number | null;
                         endedAtMs: number | null;
                         followedBy: string | null;
                         host: string;
@@ -7383,6 +7404,7 @@ export interface operations {
                             [key: string]: number | string;
                         };
                         outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
+                        priority: number | null;
                         progress: {
                             doneBytes: number;
                             restMs: number | null;
@@ -7447,9 +7469,12 @@ export interface operations {
                     "application/json": {
                         /** @enum {unknown} */
                         action: "suspend" | "resume" | "prefetch" | "release" | "verify" | "collect" | "lend";
+                        /** @description More urgent ones on its host that it stands behind */
+                        ahead: number;
                         /** @description UTC milliseconds */
                         askedAtMs: number;
                         by: string;
+                        dueAtMs: number | null;
                         endedAtMs: number | null;
                         followedBy: string | null;
                         host: string;
@@ -7459,6 +7484,7 @@ export interface operations {
                             [key: string]: number | string;
                         };
                         outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
+                        priority: number | null;
                         progress: {
                             doneBytes: number;
                             restMs: number | null;

@@ -132,14 +132,14 @@ function asideItem(): { element: HTMLElement; update: (entry: Entry) => void } {
 }
 
 function orderCells(order: Order): string[] {
-  const { vmName, vm, host, action, askedAtMs, by, outcome, state, reason, progress } = order;
+  const { vmName, vm, host, action, askedAtMs, by, outcome, state, reason, progress, ahead } = order;
   const done = progress === null ? '' : ` (${percent(progress.totalBytes === 0 ? 1 : progress.doneBytes / progress.totalBytes)})`;
   return [
     vmName ?? vm ?? host,
     ACTIONS[action],
     clock(askedAtMs, serverNowMs()),
     by,
-    state === 'working' ? `under way${done}` : (outcome ?? 'ended'),
+    state === 'working' ? `under way${done}${ahead === 0 ? '' : `, ${ahead} ahead of it`}` : (outcome ?? 'ended'),
     reason,
   ];
 }

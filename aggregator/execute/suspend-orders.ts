@@ -37,6 +37,8 @@ export interface OrderUnderWay {
   by: string;
   askedAtMs: number;
   progress: Result['progress'];
+  /** More urgent prefetches of its host that it stands behind. */
+  ahead: number;
 }
 
 interface Kept extends OrderUnderWay {
@@ -61,7 +63,7 @@ export class SuspendOrders {
     const id = `${order.action}/${epoch}/${Math.round(clock.wallMs())}/${++this.#count}`;
     const frame = { type: 'suspend' as const, orderId: id, epoch, leaseMs: silenceMs, order };
     const vm = 'vm' in order ? (order.vm as VmId) : null;
-    const kept: Kept = { id, host, vm, order, by, askedAtMs, progress: null, frame, heardMonoMs: clock.monotonicMs(), end };
+    const kept: Kept = { id, host, vm, order, by, askedAtMs, progress: null, ahead: 0, frame, heardMonoMs: clock.monotonicMs(), end };
     this.#underWay.set(id, kept);
     send(host, frame);
     this.#timer ??= clock.setInterval(() => this.#sweep(), retryMs);
@@ -76,11 +78,11 @@ export class SuspendOrders {
     return this.underWay().find((order) => order.vm === vm);
   }
 
-  onResult(host: HostId, { orderId, outcome, reason, measured, progress, address }: Result): void {
+  onResult(host: HostId, { orderId, outcome, reason, measured, progress, address, ahead = 0 }: Result): void {
     const known = this.#underWay.get(orderId);
     if (known?.host !== host) return;
     known.heardMonoMs = this.#options.clock.monotonicMs();
-    if (outcome === null) known.progress = progress;
+    if (outcome === null) Object.assign(known, { progress, ahead });
     else this.#end(known, { outcome, reason, measured, ...(address === undefined ? {} : { address }) });
   }
 

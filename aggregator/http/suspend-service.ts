@@ -47,6 +47,12 @@ export interface SuspendOrderView {
   /** `tried`: its host would be asked; nothing was. */
   state: 'working' | 'ended' | 'tried';
   progress: { doneBytes: number; totalBytes: number; restMs: number | null } | null;
+  /** Of what is made ready: larger goes first, then what is due earlier; null = of anything else. */
+  priority: number | null;
+  /** Null: whenever it is. */
+  dueAtMs: number | null;
+  /** More urgent ones on its host that it stands behind. */
+  ahead: number;
   /** Null: it is under way. */
   outcome: string | null;
   reason: string;
@@ -84,6 +90,8 @@ export interface PrefetchTerms {
   bytesPerSecondMax: number | null;
   /** Not ready by then it is given up; null = whenever it is. */
   deadlineMs?: number | null;
+  /** Of several the highest goes first, of these the one that is due first; null = the VM's own by the policy. */
+  priority?: number | null;
   to?: string | null;
 }
 

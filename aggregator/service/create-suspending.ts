@@ -43,6 +43,10 @@ export function createSuspending(parts: SuspendingParts, onResumed: (vm: VmId) =
     hosts: () => state.hostIds().map((id) => ({ id, connected: state.host(id)?.connected === true })),
     killed: (vm, host) => (state.policy.killSwitch ? 'the policy has the kill switch on' : kills.reasonFor(vm, host)),
     expectedMiB: (vm) => expectedMiB(parts, vm),
+    priorityOf(vm) {
+      const matched = state.vm(vm)?.matched;
+      return matched === undefined ? null : state.policy.resolve(matched, 'memory').priority;
+    },
     freeMiB(host) {
       const availableMiB = state.host(host)?.availableMiB ?? null;
       return availableMiB === null ? null : availableMiB - state.policy.reserve.memoryMiB;

@@ -7,6 +7,7 @@ import { errorText, HeadroomError } from '../../shared/errors.ts';
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
 import {
+  PREFETCH_PRIORITY,
   PREFETCH_TO_CAPABILITY,
   SUSPEND_CAPABILITY,
   SUSPEND_MOVE_CAPABILITY,
@@ -39,6 +40,8 @@ export interface SuspendDeskOptions {
   newKey: () => string;
   /** Memory the VM is predicted to need, MiB; null = unknown. */
   expectedMiB: (vm: VmId) => number | null;
+  /** Of this VM in the policy; null = it is not known now. */
+  priorityOf: (vm: VmId) => number | null;
   /** It runs again: what it needs is decided soon. */
   onResumed: (vm: VmId) => void;
 }
@@ -155,8 +158,10 @@ export class SuspendDesk implements SuspendService {
     this.#mustMove(host);
     if (!this.#options.understands(host, PREFETCH_TO_CAPABILITY))
       throw new HeadroomError('UNAVAILABLE', `the agent of host ${host} is of an older release: it makes nothing ready from another host`);
-    const lent = this.#give(holder, { action: 'lend', vm, to: host, key: this.#options.newKey() }, by, dryRun);
-    if (!dryRun) this.#readyThere.set(lent.id, terms);
+    const { priority, deadlineMs } = this.#prefetchOrder(vm, terms);
+    const due = deadlineMs === undefined ? {} : { deadlineMs };
+    const lent = this.#give(holder, { action: 'lend', vm, to: host, key: this.#options.newKey(), priority, ...due }, by, dryRun);
+    if (!dryRun) this.#readyThere.set(lent.id, { ...terms, priority });
     return lent;
   }
 
@@ -175,8 +180,12 @@ export class SuspendDesk implements SuspendService {
     return able.map(({ id }) => this.#give(id, { action: 'collect' }, by, dryRun));
   }
 
-  #prefetchOrder(vm: VmId, { holdMs, bytesPerSecondMax, deadlineMs = null }: PrefetchTerms): Extract<SuspendOrder, { action: 'prefetch' }> {
-    return { action: 'prefetch', vm, holdMs, bytesPerSecondMax, ...(deadlineMs === null ? {} : { deadlineMs }) };
+  #prefetchOrder(
+    vm: VmId,
+    { holdMs, bytesPerSecondMax, deadlineMs = null, priority: asked = null }: PrefetchTerms,
+  ): Extract<SuspendOrder, { action: 'prefetch' }> & { priority: number } {
+    const priority = asked ?? this.#options.priorityOf(vm) ?? PREFETCH_PRIORITY;
+    return { action: 'prefetch', vm, holdMs, bytesPerSecondMax, priority, ...(deadlineMs === null ? {} : { deadlineMs }) };
   }
 
   #resumeOrder(vm: VmId): Extract<SuspendOrder, { action: 'resume' }> {
@@ -267,7 +276,8 @@ export class SuspendDesk implements SuspendService {
       );
     }
     const atMs = to.nowMs();
-    if (dryRun) return { ...this.#view({ id: 'none', host, vm, order, by, askedAtMs: atMs, progress: null }, null), state: 'tried' };
+    if (dryRun)
+      return { ...this.#view({ id: 'none', host, vm, order, by, askedAtMs: atMs, progress: null, ahead: 0 }, null), state: 'tried' };
     const given = orders.give(host, order, by, atMs, (ended) => this.#endedWith(given, ended));
     to.queue.append(atMs, {
       ...{ kind: 'operator', action: `${order.action} asked for`, by },
@@ -293,10 +303,12 @@ export class SuspendDesk implements SuspendService {
     if (vm !== null && action === 'resume' && outcome === 'applied') onResumed(vm);
   }
 
-  #view({ id, host, vm, order, by, askedAtMs, progress }: OrderUnderWay, ended: OrderEnded | null): SuspendOrderView {
+  #view({ id, host, vm, order, by, askedAtMs, progress, ahead }: OrderUnderWay, ended: OrderEnded | null): SuspendOrderView {
+    const { priority = null, deadlineMs = null } = order.action === 'prefetch' || order.action === 'lend' ? order : {};
     const vmName = vm === null ? null : (this.#options.known(vm)?.name ?? this.suspension(vm)?.name ?? null);
     return {
       ...{ id, action: order.action, vm, vmName, host, by, askedAtMs, progress: ended === null ? progress : null },
+      ...{ priority, dueAtMs: deadlineMs === null ? null : askedAtMs + deadlineMs, ahead: ended === null ? ahead : 0 },
       state: ended === null ? 'working' : 'ended',
       outcome: ended?.outcome ?? null,
       reason: ended?.reason ?? '',

@@ -78,8 +78,8 @@ export class SuspendPlanner {
       if (wish.action === 'suspend') this.#desk.suspend(vm.id, wish.reason);
       else if (wish.action === 'resume') this.#desk.resume(vm.id, wish.reason);
       else {
-        const { holdMs = 0, bytesPerSecondMax = null } = rule.prefetch ?? {};
-        this.#desk.prefetch(vm.id, { holdMs, bytesPerSecondMax }, wish.reason);
+        const { holdMs = 0, bytesPerSecondMax = null, priority = null } = rule.prefetch ?? {};
+        this.#desk.prefetch(vm.id, { holdMs, bytesPerSecondMax, priority }, wish.reason);
       }
     } catch (error) {
       this.#log.info(`what a policy asks about suspending ${vm.name} is not done`, { vm: vm.id, wish, problem: errorText(error) });

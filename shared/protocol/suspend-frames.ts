@@ -37,6 +37,10 @@ export type SuspendRecipe = (typeof SUSPEND_RECIPES)[number];
 export const TIER_KINDS = ['ram', 'disk', 'leaving', 'away'] as const;
 export type TierKind = (typeof TIER_KINDS)[number];
 
+/** Of several prefetches the one of higher priority goes first; as the policy's own priorities, and its default. */
+export const PREFETCH_PRIORITY_MAX = 1_000_000;
+export const PREFETCH_PRIORITY = 100;
+
 /** A VM waits ready for its resume no longer, whoever asks: it holds memory meanwhile. */
 export const HOLD_MS_MAX = 86_400_000;
 
@@ -50,6 +54,7 @@ const orderId = Type.String({ minLength: 1, maxLength: 128 });
 
 const host = Type.String({ minLength: 1, maxLength: 128 });
 const key = Type.String({ pattern: '^[0-9a-f]{64}$' });
+const priority = Type.Integer({ minimum: 0, maximum: PREFETCH_PRIORITY_MAX });
 /** The host that lends the snapshot, where it is asked, and the key. */
 const Origin = Type.Object({ host, address: Type.String({ minLength: 3, maxLength: 300 }), key });
 
@@ -57,8 +62,12 @@ const Order = Type.Union([
   Type.Object({ action: Type.Literal('suspend'), vm }),
   /** `roomMiB`: what it is predicted to need, which the host must have free; null = what it held. */
   Type.Object({ action: Type.Literal('resume'), vm, roomMiB: orNull(Type.Number({ minimum: 0 })), from: Type.Optional(Origin) }),
-  /** To this host alone, which proves itself by the key. */
-  Type.Object({ action: Type.Literal('lend'), vm, to: host, key }),
+  /** To this host alone, which proves itself by the key. `priority` and `deadlineMs` as of `prefetch`; both absent = somebody waits for it. */
+  Type.Object({
+    ...{ action: Type.Literal('lend'), vm, to: host, key },
+    priority: Type.Optional(priority),
+    deadlineMs: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+  }),
   Type.Object({
     action: Type.Literal('prefetch'),
     vm,
@@ -66,6 +75,8 @@ const Order = Type.Union([
     bytesPerSecondMax: orNull(Type.Number({ exclusiveMinimum: 0 })),
     /** From receipt: not ready by then, it is given up; absent = whenever it is. */
     deadlineMs: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+    /** Of several the highest is fetched first, of these the one that is due first; absent = as by default. */
+    priority: Type.Optional(priority),
     /** As of `resume`; absent = what it held. */
     roomMiB: Type.Optional(orNull(Type.Number({ minimum: 0 }))),
     from: Type.Optional(Origin),
@@ -120,6 +131,8 @@ export const SuspendResultFrame = Type.Object({
   /** What stood in the way, or what was done instead and why. */
   reason: text(2048),
   progress: orNull(Progress),
+  /** More urgent prefetches of this host that it stands behind; absent = none. */
+  ahead: Type.Optional(Type.Integer({ minimum: 0 })),
   measured: Measured,
   /** Of `lend`: where the snapshot is asked for. */
   address: Type.Optional(text(300)),

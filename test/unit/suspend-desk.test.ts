@@ -41,6 +41,7 @@ function office() {
     understands: () => state.able,
     killed: () => state.killed,
     expectedMiB: () => 512,
+    priorityOf: () => 300,
     freeMiB: (host) => state.freeMiB.get(host) ?? null,
     newKey: () => KEY,
     onResumed: () => undefined,
@@ -131,7 +132,16 @@ t.test('made ready on another host: lent first, made ready there, and its holder
   t.match(sent.at(-1)?.order, { action: 'lend', vm: VM, to: OTHER, key: KEY });
   endsWith('applied', HOST, { address: '10.0.0.1:7411' });
   const from = { host: HOST, address: '10.0.0.1:7411', key: KEY };
-  t.same(sent.at(-1)?.order, { action: 'prefetch', vm: VM, holdMs: 5000, bytesPerSecondMax: 100, deadlineMs: 60_000, roomMiB: 512, from });
+  t.same(sent.at(-1)?.order, {
+    action: 'prefetch',
+    vm: VM,
+    holdMs: 5000,
+    bytesPerSecondMax: 100,
+    priority: 300,
+    deadlineMs: 60_000,
+    roomMiB: 512,
+    from,
+  });
   endsWith('failed', OTHER);
   t.same(sent.at(-1)?.order, { action: 'release', vm: VM }, 'nothing of it is lent any more');
   endsWith('applied', HOST);

@@ -113,6 +113,7 @@ class Host {
         return key === undefined ? null : Buffer.from(key, 'hex');
       },
       lending: (one) => this.#lending(parts, one as VmId),
+      turn: async () => () => undefined,
     });
     this.#port = this.lender.port;
   }

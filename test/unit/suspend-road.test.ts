@@ -188,6 +188,7 @@ t.test('a release ends the prefetches before it and none after it, a deadline th
       seen.push(cancelled() ? 'cancelled' : 'whole');
       return { reason: '', measured: {} };
     },
+    phase: () => record.phase,
     letGo: async () => void seen.push('let go'),
   } as unknown as Suspender;
   const desk = new SuspendDesk({
@@ -238,6 +239,92 @@ t.test('a release ends the prefetches before it and none after it, a deadline th
     [/^1/, /^2 refused/, /^3 applied/, /^4 applied/, /^5 failed it was not ready within 0.3 s/, /^6 applied/],
   );
 });
+
+t.test(
+  'of several prefetches of a host the most urgent gets the bytes; a resume waits neither for the others nor for a rate',
+  async (t) => {
+    const time = new SimulatedTime(createPrng(1), Date.UTC(2026, 0, 5));
+    const clock = new NodeClock(time);
+    const fetched: string[] = [];
+    const told: SuspendResult[] = [];
+    const vm = (digit: number): VmId => vmId(`6f1b0000-0000-4000-8000-00000000000${digit}`);
+    const suspended: Omit<SuspendRecord, 'vm'> = {
+      ...{ name: 'web', tenant: 'default', phase: 'suspended', recipe: 'memory-file', reason: '', snapshot: 'a'.repeat(64), older: [] },
+      ...{ sinceMs: 0, memoryBytes: MIB, filledBytes: MIB, ownMemory: null, file: null, touches: null, score: null, problems: [] },
+      ...{ lentTo: null, from: null },
+    };
+    const suspender = {
+      recover: async () => undefined,
+      records: () => [1, 2, 3, 4, 5].map((digit) => ({ ...suspended, vm: vm(digit) })),
+      phase: () => 'suspended',
+      /** Sixteen chunks of 64 KiB, each a tenth of a second. */
+      async prepare(vm: VmId, onProgress: (done: number, total: number) => unknown, cancelled: () => boolean) {
+        for (let done = 1; done <= 16 && !cancelled(); done++) {
+          await sleep(clock, 100);
+          fetched.push(vm.slice(-1));
+          await onProgress(done * 65_536, MIB);
+        }
+        return { reason: '', measured: {} };
+      },
+      async resume(vm: VmId) {
+        fetched.push(`${vm.slice(-1)} is back`);
+        return { reason: '', measured: {} };
+      },
+      letGo: async () => ({ reason: '', measured: {} }),
+    } as unknown as Suspender;
+    const queues = new Map<VmId | null, Promise<void>>();
+    const desk = new SuspendDesk({
+      ...{
+        suspender,
+        clock,
+        log: createLogger(() => undefined, clock, 'info'),
+        tenants: () => [],
+        storedBytes: () => 0,
+        tiers: () => null,
+      },
+      ...{ lendAddress: () => null, changed: () => undefined, about: () => ({ name: 'web', tenant: 'default' }) },
+      ground: async () => ({ ...GROUND, phase: 'suspended' as const }),
+      send: (frame) => frame.type === 'suspend-result' && told.push(frame),
+      enqueue: (vm, task) => queues.set(vm, (queues.get(vm) ?? Promise.resolve()).then(task)).size > 0,
+    });
+    t.teardown(() => desk.stop());
+    const ask = (orderId: string, order: SuspendAsked['order']): void =>
+      desk.receive(checkFrame({ type: 'suspend', orderId, epoch: 5, leaseMs: 60_000, order }) as SuspendAsked);
+    const prefetch = (digit: number, more: object = {}): void =>
+      ask(`p${digit}`, { action: 'prefetch', vm: vm(digit), holdMs: 60_000, bytesPerSecondMax: null, ...more });
+    const count = (digit: number): number => fetched.filter((one) => one === `${digit}`).length;
+    prefetch(1);
+    await time.runUntil(time.nowMs + 450);
+    prefetch(2, { priority: 200 });
+    prefetch(3, { priority: 150 });
+    await time.runUntil(time.nowMs + 1000);
+    t.ok(count(1) <= 5 && count(3) === 0 && count(2) >= 9, fetched.join());
+    prefetch(1);
+    ask('p3', { action: 'prefetch', vm: vm(3), holdMs: 1000, bytesPerSecondMax: null });
+    t.same(
+      told.slice(-2).map(({ orderId, outcome, ahead }) => ({ orderId, outcome, ahead })),
+      [
+        { orderId: 'p1', outcome: null, ahead: 2 },
+        { orderId: 'p3', outcome: null, ahead: 1 },
+      ],
+      'asked again, each says how many go before it',
+    );
+    ask('r1', { action: 'resume', vm: vm(1), roomMiB: null });
+    await time.runUntil(time.nowMs + 1300);
+    t.ok(fetched.includes('1 is back'), 'though two of higher priority fetch');
+    await time.runUntil(time.nowMs + 5000);
+    t.same([count(2), count(3)], [16, 16]);
+
+    prefetch(4, { bytesPerSecondMax: 65_536, priority: 900 });
+    prefetch(5);
+    await time.runUntil(time.nowMs + 4050);
+    t.ok(count(4) <= 5, `${count(4)} chunks in four seconds at one a second`);
+    t.equal(count(5), 16, 'which nobody else waits for');
+    ask('r4', { action: 'resume', vm: vm(4), roomMiB: null });
+    await time.runUntil(time.nowMs + 1600);
+    t.ok(fetched.includes('4 is back'), 'and whoever wants it does not, either');
+  },
+);
 
 t.test('a suspended VM that others started since is never brought back onto its snapshot', async (t) => {
   const ownMemory = join(folder, 'web-1.ram');

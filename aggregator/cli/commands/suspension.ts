@@ -218,17 +218,21 @@ export const prefetchStart: ApiCommand = {
     hold: { type: 'string', value: 'SECONDS', help: 'it waits no longer (default 600)' },
     rate: { type: 'string', value: 'MIB', help: 'at most so many MiB a second' },
     deadline: { type: 'string', value: 'SECONDS', help: 'given up if it is not ready by then' },
+    priority: { type: 'string', value: 'N', help: "of several the highest goes first (default: the VM's own by the policy)" },
     to: { type: 'string', value: 'HOST', help: 'there; `any`: its own host where that has room, else the one with the most' },
   },
   async run(context) {
-    const { hold = '600', rate, deadline, to } = context.values;
+    const { hold = '600', rate, deadline, priority, to } = context.values;
     const [holdSeconds, rateMiB, deadlineSeconds] = [Number(hold), Number(rate), Number(deadline)];
     if (!(holdSeconds >= 1)) throw new HeadroomError('USAGE', `--hold ${String(hold)}: seconds, at least 1, are needed`);
     if (rate !== undefined && !(rateMiB > 0)) throw new HeadroomError('USAGE', `--rate ${String(rate)}: MiB a second are needed`);
     if (deadline !== undefined && !(deadlineSeconds > 0))
       throw new HeadroomError('USAGE', `--deadline ${String(deadline)}: seconds from now are needed`);
+    if (priority !== undefined && !/^\d{1,7}$/.test(String(priority)))
+      throw new HeadroomError('USAGE', `--priority ${String(priority)}: a whole number from 0 to 1000000 is needed`);
     const body = {
       holdSeconds,
+      ...(priority === undefined ? {} : { priority: Number(priority) }),
       ...(rate === undefined ? {} : { bytesPerSecondMax: rateMiB * MIB }),
       ...(deadline === undefined ? {} : { deadlineSeconds }),
       ...(typeof to === 'string' ? { to } : {}),
@@ -244,13 +248,20 @@ export const prefetchStop: ApiCommand = {
   run: (context) => carryOut(context, context.api.send('delete', '/v1/vms/{id}/prefetch', vmOf(context))),
 };
 
+function progressWords({ progress, ahead }: SuspendOrderAnswer): string {
+  const words = [...(progress === null ? [] : [bar(progress)]), ...(ahead === 0 ? [] : [`${ahead} ahead of it`])];
+  return words.join(', ');
+}
+
 const ORDERS: readonly Column<SuspendOrderAnswer>[] = [
   { title: 'VM', text: ({ vmName, vm, host }) => vmName ?? vm ?? host },
   { title: 'ORDER', text: ({ action }) => action },
   { title: 'ASKED', text: ({ askedAtMs }) => utc(askedAtMs) },
   { title: 'BY', text: ({ by }) => by },
   { title: 'STATE', text: ({ outcome }) => outcome ?? 'working' },
-  { title: 'PROGRESS', text: ({ progress }) => (progress === null ? '' : bar(progress)) },
+  { title: 'PRIORITY', right: true, text: ({ priority }) => priority?.toString() ?? '' },
+  { title: 'DUE', text: ({ dueAtMs }) => (dueAtMs === null ? '' : utc(dueAtMs)) },
+  { title: 'PROGRESS', text: progressWords },
   { title: 'WHY', text: ({ reason }) => reason },
 ];
 

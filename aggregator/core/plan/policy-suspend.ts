@@ -47,6 +47,9 @@ export const suspendSection = <S extends Type.TSchema>(selector: S) =>
             lead: Type.Optional(duration),
             probability: Type.Optional(Type.Number({ minimum: 0.05, maximum: 1, description: 'a share from 0.05 to 1, such as 0.5' })),
             hold: Type.Optional(duration),
+            priority: Type.Optional(
+              Type.Integer({ minimum: 0, maximum: 1_000_000, description: 'a whole number from 0 to 1000000; larger goes first' }),
+            ),
             rateMiB: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: 'MiB a second at most' })),
           },
           closed,
@@ -103,6 +106,7 @@ function ruleOf({ name, match, idle, schedules = [], prefetch }: SuspendSection)
             probability,
             holdMs: parseDuration(hold),
             bytesPerSecondMax: rate === undefined ? null : rate * MIB,
+            priority: prefetch.priority ?? null,
           },
     match: match ?? {},
     matches: compileSelector(match),

@@ -14,7 +14,14 @@ export interface SuspendRule {
   idle: { forMs: number; cpuCores: number; bytesPerSecond: number } | null;
   schedules: readonly SuspendSchedule[];
   /** Null = nothing is fetched before somebody asks. */
-  prefetch: { leadMs: number; probability: number; holdMs: number; bytesPerSecondMax: number | null } | null;
+  prefetch: {
+    leadMs: number;
+    probability: number;
+    holdMs: number;
+    bytesPerSecondMax: number | null;
+    /** Of several the highest goes first; null = the VM's own. */
+    priority: number | null;
+  } | null;
   /** What it means, as written; `matches` is the same, ready to be asked. */
   match: object;
   matches: (vm: Pick<VmSnapshot, 'id' | 'name' | 'host' | 'labels'>) => boolean;

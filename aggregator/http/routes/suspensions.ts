@@ -3,7 +3,7 @@ import Type, { type Static } from 'typebox';
 import { HeadroomError } from '../../../shared/errors.ts';
 import type { VmId } from '../../../shared/ids.ts';
 import { vmId } from '../../../shared/ids.ts';
-import { HOLD_MS_MAX } from '../../../shared/protocol/suspend-frames.ts';
+import { HOLD_MS_MAX, PREFETCH_PRIORITY_MAX } from '../../../shared/protocol/suspend-frames.ts';
 import { SnapshotStore, SuspendOrder, Suspension } from '../schemas/suspensions.ts';
 import type { AggregatorService } from '../service.ts';
 import type { SuspendOrderView } from '../suspend-service.ts';
@@ -26,6 +26,13 @@ const Prefetch = Type.Object(
         exclusiveMinimum: 0,
         maximum: HOLD_MS_MAX / 1000,
         description: 'Not ready by then it is given up; absent = whenever it is',
+      }),
+    ),
+    priority: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        maximum: PREFETCH_PRIORITY_MAX,
+        description: 'Of several the highest goes first, of these the one due first; absent = that of the VM in the policy',
       }),
     ),
     to: Type.Optional(
@@ -134,10 +141,10 @@ const orderRoutes: Routes = (app, service) => {
       },
     },
     (request, reply) => {
-      const { holdSeconds, bytesPerSecondMax = null, deadlineSeconds, to = null } = request.body;
+      const { holdSeconds, bytesPerSecondMax = null, deadlineSeconds, priority = null, to = null } = request.body;
       const vm = suspendedVm(service, request.params.id);
       const deadlineMs = deadlineSeconds === undefined ? null : deadlineSeconds * 1000;
-      const terms = { holdMs: holdSeconds * 1000, bytesPerSecondMax, deadlineMs, to };
+      const terms = { holdMs: holdSeconds * 1000, bytesPerSecondMax, deadlineMs, priority, to };
       const order = service.suspending.prefetch(vm, terms, `http ${request.ip}`, isDryRun(request));
       return reply.code(202).send(order);
     },

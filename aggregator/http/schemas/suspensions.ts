@@ -76,6 +76,11 @@ export const SuspendOrder = Type.Object(
         restMs: Nullable(Type.Number({ description: 'At the pace so far' })),
       }),
     ),
+    priority: Nullable(
+      Type.Integer({ description: 'Of what is made ready: larger goes first, then what is due first; null = anything else' }),
+    ),
+    dueAtMs: Nullable(UtcMs),
+    ahead: Type.Integer({ description: 'More urgent ones on its host that it stands behind' }),
     outcome: Nullable(Type.Enum(OUTCOMES)),
     reason: Type.String({ description: 'What stood in the way, or what was done instead and why' }),
     endedAtMs: Nullable(UtcMs),
