@@ -6,6 +6,7 @@ import { cpus, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
 import { errorText } from '../shared/errors.ts';
 import { BENCHMARKS } from '../test/bench/all.ts';
+import { exitWhenInterrupted, tellFigures } from './figures.ts';
 
 const HELP = `npm run bench -- NAME [--json]
 
@@ -37,19 +38,12 @@ function wanted(): { name: string; json: boolean } | null {
   }
 }
 
-// What a benchmark started it stops as this process exits: an interrupted one too.
-for (const [signal, code] of [
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-] as const) {
-  process.once(signal, () => process.exit(code));
-}
+exitWhenInterrupted();
 const asked = wanted();
 if (asked !== null) {
   const processors = cpus();
   const machine = `${processors.length} × ${processors[0]?.model.trim() ?? 'unknown CPU'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.version}`;
   console.error(`${asked.name} on ${machine}`);
   const figures = { ...(await BENCHMARKS[asked.name]!.run((progress) => console.error(`  ${progress}`))), machine };
-  for (const [name, value] of Object.entries(figures)) console.error(`${name.padEnd(22)} ${JSON.stringify(value)}`);
-  if (asked.json) console.log(JSON.stringify(figures));
+  tellFigures(figures, asked.json);
 }

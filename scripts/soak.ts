@@ -6,17 +6,27 @@ import { parseArgs } from 'node:util';
 import { errorText } from '../shared/errors.ts';
 import { SOAKS } from '../test/soak/all.ts';
 import type { SoakAsked } from '../test/soak/soak.ts';
+import { exitWhenInterrupted, tellFigures } from './figures.ts';
 
-const HELP = `npm run soak -- NAME [--seed N] [--json]
+const HELP = `npm run soak -- NAME [--seed N] [--OPTION N] [--json]
 
 ${Object.entries(SOAKS)
-  .map(([name, { about }]) => `  ${name.padEnd(12)}${about}`)
+  .map(([name, { about, options }]) => `  ${name.padEnd(12)}${about}${optionsOf(options)}`)
   .join('\n')}
 `;
+
+function optionsOf(options: Readonly<Record<string, string>>): string {
+  const words = Object.entries(options).map(([option, value]) => `--${option} ${value}`);
+  return words.length === 0 ? '' : `\n  ${' '.repeat(12)}  ${words.join(' ')}`;
+}
 
 function wanted(): { name: string; json: boolean; asked: SoakAsked } | null {
   try {
     const name = process.argv[2] ?? '';
+    if (name === '-h' || process.argv.includes('--help')) {
+      console.log(HELP);
+      return null;
+    }
     if (!Object.hasOwn(SOAKS, name)) throw new Error(name === '' || name.startsWith('-') ? 'name one' : `no long run is called "${name}"`);
     const own = Object.entries(SOAKS[name]!.options).map(([option, value]) => [option, { type: 'string', default: value }] as const);
     const { values } = parseArgs({
@@ -37,19 +47,11 @@ function wanted(): { name: string; json: boolean; asked: SoakAsked } | null {
   }
 }
 
-// What a soak started it stops as this process exits: an interrupted one too.
-for (const [signal, code] of [
-  ['SIGINT', 130],
-  ['SIGTERM', 143],
-] as const) {
-  process.once(signal, () => process.exit(code));
-}
+exitWhenInterrupted();
 const run = wanted();
 if (run !== null) {
   try {
-    const figures = await SOAKS[run.name]!.run(run.asked);
-    for (const [name, value] of Object.entries(figures)) console.error(`${name.padEnd(22)} ${JSON.stringify(value)}`);
-    if (run.json) console.log(JSON.stringify(figures));
+    tellFigures(await SOAKS[run.name]!.run(run.asked), run.json);
   } catch (error) {
     console.error(`${run.name}: ${errorText(error)}`);
     process.exitCode = 1;

@@ -15,7 +15,7 @@ function heapMiB(): number {
 }
 
 export const fuzz: Soak = {
-  about: 'hostile frames and HTTP requests: no crash, no unhandled rejection, no memory kept (--frames 5000000 --requests 1000000)',
+  about: 'hostile frames and HTTP requests: no crash, no unhandled rejection, no memory kept',
   options: { frames: '5000000', requests: '1000000' },
   async run({ seed, numbers, tell }) {
     const unhandled: string[] = [];
