@@ -16,7 +16,12 @@ import {
   POOL_CAPABILITY,
   REDIRECT_CAPABILITY,
 } from '../shared/protocol/frames.ts';
-import { PREFETCH_TO_CAPABILITY, SUSPEND_CAPABILITY, SUSPEND_MOVE_CAPABILITY } from '../shared/protocol/suspend-frames.ts';
+import {
+  CHUNKS_CAPABILITY,
+  PREFETCH_TO_CAPABILITY,
+  SUSPEND_CAPABILITY,
+  SUSPEND_MOVE_CAPABILITY,
+} from '../shared/protocol/suspend-frames.ts';
 import { PROTOCOL_VERSIONS } from '../shared/protocol/versions.ts';
 import { QUARANTINE_CAPABILITY, VM_ACTION_CAPABILITY } from '../shared/protocol/vm-action-frames.ts';
 import { RESOURCES } from '../shared/resources.ts';
@@ -390,7 +395,7 @@ function hello(options: HostAgentOptions, context: HostContext, records: readonl
         MOVES_ON_CAPABILITY,
       ],
       ...(options.build === undefined ? [] : [BUILD_CAPABILITY, PROBE_CAPABILITY, HAND_OVER_CAPABILITY]),
-      ...(options.suspend === undefined ? [] : [SUSPEND_CAPABILITY, SUSPEND_MOVE_CAPABILITY, PREFETCH_TO_CAPABILITY]),
+      ...(options.suspend === undefined ? [] : [SUSPEND_CAPABILITY, SUSPEND_MOVE_CAPABILITY, PREFETCH_TO_CAPABILITY, CHUNKS_CAPABILITY]),
       ...(options.build === undefined || options.suspend === undefined ? [] : [BUILD_SUSPEND_CAPABILITY]),
     ],
     wallMs: context.clock.wallMs(),

@@ -10,6 +10,7 @@ import type { Transport } from '../shared/net/transport.ts';
 import { POOL_CAPABILITY } from '../shared/protocol/frames.ts';
 import { RESOURCES } from '../shared/resources.ts';
 import type { AggregatorOptions } from './aggregator-options.ts';
+import type { CapacityView } from './core/capacity/host-capacity.ts';
 import type { Fitting } from './core/forecast/fitted/fit.ts';
 import { forecasterFactory } from './core/forecast/registry.ts';
 import { budgetShare } from './core/ownership/budget-share.ts';
@@ -161,7 +162,11 @@ export class Aggregator {
       ...{ snapshot: () => this.#parts.snapshot(), peaks: (snapshot) => this.#parts.capacity.peaks(snapshot) },
     });
     const launched = (vm: VmId): void => this.#launched(vm);
-    const suspending = createSuspending({ clock, time, state, events, queue, notifications, log, config, ledger, kills, line }, launched);
+    const capacity = (): CapacityView[] => this.#parts.capacity.views(this.#parts.snapshot());
+    const suspending = createSuspending(
+      { clock, time, state, events, queue, notifications, log, config, ledger, kills, line, capacity },
+      launched,
+    );
     this.#fromHosts = new FromHosts(
       { clock, time, state, executor, reporter, decisions, anomalies, queue, models, credentials, spawning, suspending },
       this.#killSwitches,

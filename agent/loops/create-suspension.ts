@@ -17,6 +17,7 @@ import { type SnapshotLender, startSnapshotLender } from '../snapshot/lender.ts'
 import type { SnapshotStore } from '../snapshot/snapshot-store.ts';
 import type { SuspendJournal } from '../suspend-journal.ts';
 import type { MemberRest } from './build-desk.ts';
+import { answerAboutChunks } from './chunk-questions.ts';
 import { noteServing } from './discover.ts';
 import { guardedHost, type HostContext, killReason, tell } from './host-context.ts';
 import { createMemberRest } from './member-rest.ts';
@@ -122,6 +123,7 @@ export function createSuspension(
     tenants,
     lendAddress: () => (lendAt === null ? null : addressText(lendAt)),
     tiers: () => stores.tiers?.use() ?? null,
+    chunks: (question) => answerAboutChunks(question, { records: () => suspender.records(), tenants: () => stores.tenants(), store }),
     storedBytes: () => [...opened.values()].reduce((sum, { storedBytes }) => sum + storedBytes, 0),
     enqueue: (vm, task) => queues.add(vm, task),
     changed: () => context.changed(),

@@ -4,7 +4,7 @@
  * snapshot. An order repeated while it is carried out is answered with how far it is, later from memory.
  */
 import type { Clock, Timer } from '../../shared/clock.ts';
-import { errorText } from '../../shared/errors.ts';
+import { errorText, HeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
@@ -14,6 +14,7 @@ import type { Urgency } from '../core/prefetch-urgency.ts';
 import { refusalOfSuspend, type SuspendAsked, type SuspendGround, type SuspendResult } from '../core/suspend-guard.ts';
 import type { SuspendRecord } from '../core/suspend-record.ts';
 import { createTouchModel, PREDICTED_CHUNKS_MAX } from '../core/touch-model.ts';
+import type { ChunkAnswer, ChunkQuestion } from './chunk-questions.ts';
 import { PrefetchLine, type PrefetchPlace } from './prefetch-line.ts';
 import type { Done, OnProgress, Suspender } from './suspender.ts';
 
@@ -30,6 +31,8 @@ export interface SuspendDeskOptions {
   tiers(): FrameOf<'suspended'>['tiers'] | null;
   /** Where other hosts ask for snapshots; null = nowhere. */
   lendAddress(): string | null;
+  /** What lies in this host's stores. */
+  chunks(question: ChunkQuestion): Promise<ChunkAnswer>;
   /** After all that is under way for this VM; false when too much waits. */
   enqueue(vm: VmId, task: () => Promise<void>): boolean;
   send(frame: SuspendResult | FrameOf<'suspended'>): void;
@@ -87,6 +90,10 @@ export class SuspendDesk {
       this.#tellProgress(underWay);
       return;
     }
+    if (asked.order.action === 'sample' || asked.order.action === 'held') {
+      void this.#tellChunks(asked, asked.order);
+      return;
+    }
     const { clock, enqueue } = this.#options;
     const receivedAtMs = clock.bootMs();
     const began: UnderWay = {
@@ -111,6 +118,16 @@ export class SuspendDesk {
     const vms = suspender.records().flatMap((record) => viewOf(record) ?? []);
     const places = tiers() ?? null;
     send({ type: 'suspended', vms, storedBytes: storedBytes(), ...(places === null ? {} : { tiers: places }) });
+  }
+
+  /** Nothing is done for it: it waits for no VM's queue, and whoever asks again is answered anew. */
+  async #tellChunks(asked: SuspendAsked, question: ChunkQuestion): Promise<void> {
+    const { chunks, send } = this.#options;
+    const answer = await chunks(question).then(
+      (told) => ({ outcome: 'applied' as const, reason: '', ...told }),
+      (error: unknown) => ({ outcome: 'failed' as const, reason: errorText(error).slice(0, REASON_MAX) }),
+    );
+    send({ ...this.#resultOf(asked), progress: null, measured: {}, ...answer });
   }
 
   stop(): void {
@@ -155,6 +172,9 @@ export class SuspendDesk {
         return applied(await suspender.verify(order.vm as VmId));
       case 'collect':
         return applied(await suspender.collect(this.#options.tenants()));
+      case 'sample':
+      case 'held':
+        throw new HeadroomError('INVARIANT_BROKEN', 'questions about chunks stand in no queue');
     }
   }
 

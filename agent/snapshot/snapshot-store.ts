@@ -91,6 +91,8 @@ export interface SnapshotStore {
   /** Files found damaged and read nonetheless; a collection writes them anew. */
   readonly damagedFiles: number;
   save(draft: SnapshotDraft): Promise<SavedSnapshot>;
+  /** A record of this name lies here. */
+  has(digest: string): boolean;
   /** Ids, sorted. */
   list(): Promise<string[]>;
   /** Throws NOT_FOUND, or STORE_CORRUPT when the manifest is not what its id says. */
@@ -186,6 +188,10 @@ class Store implements SnapshotStore {
       const filledBytes = memory.filter(({ kind }) => kind !== 'zero').length * CHUNK_BYTES;
       return { manifest, filledBytes, newBytes: ingest.newBytes(), newRecords: ingest.newRecords() };
     });
+  }
+
+  has(digest: string): boolean {
+    return this.#records.has(digest);
   }
 
   async list(): Promise<string[]> {

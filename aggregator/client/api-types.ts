@@ -1691,6 +1691,15 @@ export interface components {
                 [key: string]: number | string;
             };
             outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
+            placement: {
+                host: string;
+                /** @description Why not these, best first */
+                others: {
+                    host: string;
+                    reason: string;
+                }[];
+                reason: string;
+            } | null;
             priority: number | null;
             progress: {
                 doneBytes: number;
@@ -6951,7 +6960,7 @@ export interface operations {
                     holdSeconds: number;
                     /** @description Of several the highest goes first, of these the one due first; absent = that of the VM in the policy */
                     priority?: number;
-                    /** @description On this host; `any`: its own where that has room, else the one with the most */
+                    /** @description On this host; `any`: one with room now and at the forecast peak, to which least must move; the answer says why (`placement`) */
                     to?: string;
                 };
             };
@@ -6999,6 +7008,15 @@ export interface operations {
                             [key: string]: number | string;
                         };
                         outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
+                        placement: {
+                            host: string;
+                            /** @description Why not these, best first */
+                            others: {
+                                host: string;
+                                reason: string;
+                            }[];
+                            reason: string;
+                        } | null;
                         priority: number | null;
                         progress: {
                             doneBytes: number;
@@ -7076,6 +7094,15 @@ export interface operations {
                             [key: string]: number | string;
                         };
                         outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
+                        placement: {
+                            host: string;
+                            /** @description Why not these, best first */
+                            others: {
+                                host: string;
+                                reason: string;
+                            }[];
+                            reason: string;
+                        } | null;
                         priority: number | null;
                         progress: {
                             doneBytes: number;
@@ -7101,7 +7128,7 @@ export interface operations {
             query?: {
                 /** @description only tell what would be done */
                 dryRun?: boolean;
-                /** @description On this host; `any`: its own where that has room, else the one with the most */
+                /** @description On this host; `any`: one with room now and at the forecast peak, to which least must move; the answer says why (`placement`) */
                 to?: string;
             };
             header?: {
@@ -7158,6 +7185,15 @@ export interface operations {
                             [key: string]: number | string;
                         };
                         outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
+                        placement: {
+                            host: string;
+                            /** @description Why not these, best first */
+                            others: {
+                                host: string;
+                                reason: string;
+                            }[];
+                            reason: string;
+                        } | null;
                         priority: number | null;
                         progress: {
                             doneBytes: number;
@@ -7404,6 +7440,15 @@ export interface operations {
                             [key: string]: number | string;
                         };
                         outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
+                        placement: {
+                            host: string;
+                            /** @description Why not these, best first */
+                            others: {
+                                host: string;
+                                reason: string;
+                            }[];
+                            reason: string;
+                        } | null;
                         priority: number | null;
                         progress: {
                             doneBytes: number;
@@ -7484,6 +7529,15 @@ export interface operations {
                             [key: string]: number | string;
                         };
                         outcome: ("applied" | "skipped" | "refused" | "failed" | "superseded") | null;
+                        placement: {
+                            host: string;
+                            /** @description Why not these, best first */
+                            others: {
+                                host: string;
+                                reason: string;
+                            }[];
+                            reason: string;
+                        } | null;
                         priority: number | null;
                         progress: {
                             doneBytes: number;

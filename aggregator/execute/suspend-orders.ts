@@ -6,9 +6,11 @@
 import type { Clock, Timer } from '../../shared/clock.ts';
 import type { HostId, VmId } from '../../shared/ids.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
+import type { CHUNK_QUESTIONS } from '../../shared/protocol/suspend-frames.ts';
 import type { Outcome } from '../../shared/resources.ts';
 
-export type SuspendOrder = FrameOf<'suspend'>['order'];
+/** Questions about chunks are no orders: nothing is done for them. */
+export type SuspendOrder = Exclude<FrameOf<'suspend'>['order'], { action: (typeof CHUNK_QUESTIONS)[number] }>;
 type Result = FrameOf<'suspend-result'>;
 
 export interface SuspendOrdersOptions {

@@ -59,6 +59,8 @@ export interface SuspendOrderView {
   endedAtMs: number | null;
   /** The order that came of it: a VM that is brought back on another host is lent there first. */
   followedBy: string | null;
+  /** Of one whose host was chosen (`any`): why this host, and why not the others, best first; null = its host was named, or its own. */
+  placement: { host: HostId; reason: string; others: { host: HostId; reason: string }[] } | null;
   /** By name: ms and bytes. */
   measured: Record<string, string | number>;
 }
@@ -106,7 +108,7 @@ export interface SuspendService {
   order(id: string): SuspendOrderView | null;
   /** Throws UNAVAILABLE where the host cannot, CONFLICT while another order for the VM is under way. `dryRun`: nothing but that. */
   suspend(vm: VmId, by: string, dryRun?: boolean): SuspendOrderView;
-  /** On the host it was suspended on, or another: by name, or `any` for the one with the most room if its own has too little. */
+  /** On the host it was suspended on, or another: by name, or `any`: with room now and by forecast, to which least must move. */
   resume(vm: VmId, by: string, to?: string | null, dryRun?: boolean): SuspendOrderView;
   /** What it will touch first is fetched, and it waits paused for so long at most. `to` as for `resume`. */
   prefetch(vm: VmId, terms: PrefetchTerms, by: string, dryRun?: boolean): SuspendOrderView;

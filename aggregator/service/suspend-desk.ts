@@ -13,10 +13,13 @@ import {
   SUSPEND_MOVE_CAPABILITY,
   type SuspendAction,
 } from '../../shared/protocol/suspend-frames.ts';
+import type { ResumePlacement } from '../core/resume/choose-host.ts';
 import type { OrderEnded, OrderUnderWay, SuspendOrder, SuspendOrders } from '../execute/suspend-orders.ts';
 import type { PrefetchTerms, SnapshotStoreView, SuspendOrderView, SuspendService, SuspensionView } from '../http/suspend-service.ts';
+import type { ChunkLocality } from './chunk-locality.ts';
 import type { ReportTo } from './report-to.ts';
 import type { ResumeCalendar } from './resume-calendar.ts';
+import { type PlacementGround, placeResume } from './resume-placement.ts';
 
 type Suspended = FrameOf<'suspended'>['vms'][number];
 
@@ -34,16 +37,32 @@ export interface SuspendDeskOptions {
   understands: (host: HostId, capability: string) => boolean;
   /** Why nothing may be taken from this VM; null = nothing speaks against it. */
   killed: (vm: VmId, host: HostId) => string | null;
-  /** Memory a host has free beyond its reserve, MiB; null = unknown. */
-  freeMiB: (host: HostId) => number | null;
+  freeMiB: PlacementGround['freeMiB'];
+  peaks: PlacementGround['peaks'];
+  locality: ChunkLocality;
   /** 64 hexadecimal digits that nobody can guess. */
   newKey: () => string;
   /** Memory the VM is predicted to need, MiB; null = unknown. */
   expectedMiB: (vm: VmId) => number | null;
+  /** Cores, the same. */
+  expectedCores: (vm: VmId) => number | null;
   /** Of this VM in the policy; null = it is not known now. */
   priorityOf: (vm: VmId) => number | null;
   /** It runs again: what it needs is decided soon. */
   onResumed: (vm: VmId) => void;
+}
+
+/** What an order is given with. */
+interface Told {
+  by: string;
+  dryRun: boolean;
+  /** Null: nobody had to choose its host. */
+  placement?: ResumePlacement | null;
+}
+
+interface Destination {
+  host: HostId;
+  placement: ResumePlacement | null;
 }
 
 const WORDS: Readonly<Record<SuspendAction, string>> = {
@@ -68,13 +87,16 @@ export class SuspendDesk implements SuspendService {
   readonly #ended = new Map<string, SuspendOrderView>();
   /** Of those that are being lent to be made ready elsewhere, by their orders. */
   readonly #readyThere = new Map<string, PrefetchTerms>();
+  /** Why each order under way went to its host, where it was chosen. */
+  readonly #placed = new Map<string, ResumePlacement>();
 
   constructor(options: SuspendDeskOptions) {
     this.#options = options;
   }
 
   onSuspended(host: HostId, { vms, storedBytes, tiers = [] }: FrameOf<'suspended'>): void {
-    const { calendar, to } = this.#options;
+    const { calendar, to, locality } = this.#options;
+    locality.onSuspended(host, vms);
     this.#stores.set(host, { host, storedBytes, tiers });
     const before = this.#suspended.get(host) ?? [];
     this.#suspended.set(host, vms);
@@ -87,7 +109,8 @@ export class SuspendDesk implements SuspendService {
   }
 
   onResult(host: HostId, result: FrameOf<'suspend-result'>): void {
-    this.#options.orders.onResult(host, result);
+    if (result.action === 'sample' || result.action === 'held') this.#options.locality.onResult(host, result);
+    else this.#options.orders.onResult(host, result);
   }
 
   stop(): void {
@@ -133,51 +156,53 @@ export class SuspendDesk implements SuspendService {
     const host = known(vm)?.host ?? this.#hostOf(vm);
     const reason = killed(vm, host);
     if (reason !== null) throw new HeadroomError('CONFLICT', `nothing is taken from VM ${vm}: ${reason}`);
-    return this.#give(host, { action: 'suspend', vm }, by, dryRun);
+    return this.#give(host, { action: 'suspend', vm }, { by, dryRun });
   }
 
   resume(vm: VmId, by: string, to: string | null = null, dryRun = false): SuspendOrderView {
     const holder = this.#hostOf(vm);
-    const host = to === null ? holder : this.#destination(vm, holder, to);
-    if (host === holder) return this.#give(holder, this.#resumeOrder(vm), by, dryRun);
+    const { host, placement } = this.#destination(vm, holder, to, null);
+    const told = { by, dryRun, placement };
+    if (host === holder) return this.#give(holder, this.#resumeOrder(vm), told);
     this.#mustMove(holder);
     this.#mustMove(host);
-    return this.#give(holder, { action: 'lend', vm, to: host, key: this.#options.newKey() }, by, dryRun);
+    return this.#give(holder, { action: 'lend', vm, to: host, key: this.#options.newKey() }, told);
   }
 
   prefetch(vm: VmId, terms: PrefetchTerms, by: string, dryRun = false): SuspendOrderView {
     const holder = this.#hostOf(vm);
     const { to = null } = terms;
-    const host = to === null ? holder : this.#destination(vm, holder, to);
+    const { host, placement } = this.#destination(vm, holder, to, PREFETCH_TO_CAPABILITY);
+    const told = { by, dryRun, placement };
     for (const each of new Set([holder, host])) {
       const reason = this.#options.killed(vm, each);
       if (reason !== null) throw new HeadroomError('CONFLICT', `VM ${vm} is not made ready: ${reason}`);
     }
-    if (host === holder) return this.#give(holder, this.#prefetchOrder(vm, terms), by, dryRun);
+    if (host === holder) return this.#give(holder, this.#prefetchOrder(vm, terms), told);
     this.#mustMove(holder);
     this.#mustMove(host);
     if (!this.#options.understands(host, PREFETCH_TO_CAPABILITY))
       throw new HeadroomError('UNAVAILABLE', `the agent of host ${host} is of an older release: it makes nothing ready from another host`);
     const { priority, deadlineMs } = this.#prefetchOrder(vm, terms);
     const due = deadlineMs === undefined ? {} : { deadlineMs };
-    const lent = this.#give(holder, { action: 'lend', vm, to: host, key: this.#options.newKey(), priority, ...due }, by, dryRun);
+    const lent = this.#give(holder, { action: 'lend', vm, to: host, key: this.#options.newKey(), priority, ...due }, told);
     if (!dryRun) this.#readyThere.set(lent.id, { ...terms, priority });
     return lent;
   }
 
   release(vm: VmId, by: string, dryRun = false): SuspendOrderView {
-    return this.#give(this.#hostOf(vm), { action: 'release', vm }, by, dryRun);
+    return this.#give(this.#hostOf(vm), { action: 'release', vm }, { by, dryRun });
   }
 
   verify(vm: VmId, by: string, dryRun = false): SuspendOrderView {
-    return this.#give(this.#hostOf(vm), { action: 'verify', vm }, by, dryRun);
+    return this.#give(this.#hostOf(vm), { action: 'verify', vm }, { by, dryRun });
   }
 
   collect(host: HostId | null, by: string, dryRun = false): SuspendOrderView[] {
     const { hosts, understands } = this.#options;
     const able = hosts().filter(({ id, connected }) => connected && understands(id, SUSPEND_CAPABILITY) && (host === null || id === host));
     if (host !== null && able.length === 0) throw new HeadroomError('UNAVAILABLE', `host ${host} keeps no snapshots, or is not connected`);
-    return able.map(({ id }) => this.#give(id, { action: 'collect' }, by, dryRun));
+    return able.map(({ id }) => this.#give(id, { action: 'collect' }, { by, dryRun }));
   }
 
   #prefetchOrder(
@@ -193,20 +218,18 @@ export class SuspendDesk implements SuspendService {
     return { action: 'resume', vm, roomMiB: Math.max(filledBytes / MIB, this.#options.expectedMiB(vm) ?? 0) };
   }
 
-  /** Its own where that has room: everything is there. Else where the most is free. */
-  #destination(vm: VmId, holder: HostId, to: string): HostId {
-    const { hosts, understands, freeMiB } = this.#options;
-    const there = hosts().filter(({ id, connected }) => connected && understands(id, SUSPEND_MOVE_CAPABILITY));
+  /** `any`: where it has room, now and by forecast, and least must move. */
+  #destination(vm: VmId, holder: HostId, to: string | null, capability: string | null): Destination {
+    const { hosts, expectedCores } = this.#options;
+    if (to === null) return { host: holder, placement: null };
     if (to !== 'any') {
       const named = hosts().find(({ id }) => id === to);
       if (named === undefined) throw new HeadroomError('NOT_FOUND', `no host "${to}" is known`);
-      return named.id;
+      return { host: named.id, placement: null };
     }
-    const { roomMiB } = this.#resumeOrder(vm);
-    const free = (id: HostId): number => freeMiB(id) ?? Number.NEGATIVE_INFINITY;
-    if (free(holder) >= (roomMiB ?? 0)) return holder;
-    const [best] = there.toSorted((a, b) => free(b.id) - free(a.id));
-    return best === undefined || free(best.id) <= free(holder) ? holder : best.id;
+    const memoryMiB = this.#resumeOrder(vm).roomMiB ?? 0;
+    const placement = placeResume(this.#options, { vm, holder, memoryMiB, cores: expectedCores(vm), capability });
+    return { host: placement.host, placement };
   }
 
   #mustMove(host: HostId): void {
@@ -229,17 +252,18 @@ export class SuspendDesk implements SuspendService {
           return this.#give(
             order.to as HostId,
             { ...this.#prefetchOrder(order.vm as VmId, terms), roomMiB: this.#resumeOrder(order.vm as VmId).roomMiB, from },
-            by,
-            false,
+            { by, dryRun: false },
           );
-        return this.#give(order.to as HostId, { ...this.#resumeOrder(order.vm as VmId), from }, by, false);
+        return this.#give(order.to as HostId, { ...this.#resumeOrder(order.vm as VmId), from }, { by, dryRun: false });
       }
       if (order.action === 'resume' && order.from !== undefined && outcome !== 'applied') {
-        return this.#give(order.from.host as HostId, this.#resumeOrder(order.vm as VmId), `${by}, after host ${host} could not`, false);
+        const told = { by: `${by}, after host ${host} could not`, dryRun: false };
+        return this.#give(order.from.host as HostId, this.#resumeOrder(order.vm as VmId), told);
       }
       // Its holder may do as it likes with it again.
       if (order.action === 'prefetch' && order.from !== undefined && outcome !== 'applied') {
-        return this.#give(order.from.host as HostId, { action: 'release', vm: order.vm }, `${by}, after host ${host} could not`, false);
+        const told = { by: `${by}, after host ${host} could not`, dryRun: false };
+        return this.#give(order.from.host as HostId, { action: 'release', vm: order.vm }, told);
       }
     } catch (error) {
       log.warn('a VM that was lent is not brought back', { vm: 'vm' in order ? order.vm : null, problem: errorText(error) });
@@ -259,7 +283,7 @@ export class SuspendDesk implements SuspendService {
     return host;
   }
 
-  #give(host: HostId, order: SuspendOrder, by: string, dryRun: boolean): SuspendOrderView {
+  #give(host: HostId, order: SuspendOrder, { by, dryRun, placement = null }: Told): SuspendOrderView {
     const { orders, hosts, understands, to } = this.#options;
     const vm = 'vm' in order ? (order.vm as VmId) : null;
     const open = vm === null ? undefined : orders.of(vm);
@@ -276,12 +300,13 @@ export class SuspendDesk implements SuspendService {
       );
     }
     const atMs = to.nowMs();
-    if (dryRun)
-      return { ...this.#view({ id: 'none', host, vm, order, by, askedAtMs: atMs, progress: null, ahead: 0 }, null), state: 'tried' };
+    const asked = { id: 'none', host, vm, order, by, askedAtMs: atMs, progress: null, ahead: 0 };
+    if (dryRun) return { ...this.#view(asked, null), state: 'tried', placement };
     const given = orders.give(host, order, by, atMs, (ended) => this.#endedWith(given, ended));
+    if (placement !== null) this.#placed.set(given.id, placement);
     to.queue.append(atMs, {
       ...{ kind: 'operator', action: `${order.action} asked for`, by },
-      ...{ target: vm === null ? `host ${host}` : `vm ${vm}`, reason: given.id },
+      ...{ target: vm === null ? `host ${host}` : `vm ${vm}`, reason: placement === null ? given.id : `${given.id}; ${placement.reason}` },
     });
     return this.#view(given, null);
   }
@@ -290,6 +315,7 @@ export class SuspendDesk implements SuspendService {
     const { to, onResumed } = this.#options;
     const next = this.#next(given, ended);
     const view = { ...this.#view(given, ended), followedBy: next?.id ?? null };
+    this.#placed.delete(view.id);
     this.#ended.set(view.id, view);
     const oldest = this.#ended.keys().next().value;
     if (this.#ended.size > ENDED_MAX && oldest !== undefined) this.#ended.delete(oldest);
@@ -314,6 +340,7 @@ export class SuspendDesk implements SuspendService {
       reason: ended?.reason ?? '',
       endedAtMs: ended === null ? null : this.#options.to.nowMs(),
       followedBy: null,
+      placement: this.#placed.get(id) ?? null,
       measured: { ...ended?.measured },
     };
   }

@@ -15,6 +15,14 @@ export const SUSPEND_MOVE_CAPABILITY = 'suspend-move';
 /** The same for one that is made ready on another host than it was suspended on, and for deadlines of making ready. */
 export const PREFETCH_TO_CAPABILITY = 'prefetch-to';
 
+/** The same for questions about the chunks a host holds. */
+export const CHUNKS_CAPABILITY = 'suspend-chunks';
+
+/** sample: some chunks of a VM's snapshot by name; held: how many of such lie here too. Nothing is done for them. */
+export const CHUNK_QUESTIONS = ['sample', 'held'] as const;
+/** Names of a sample, of each kind. */
+const SAMPLE_MAX = 64;
+
 /**
  * prefetch: what the VM will touch first is fetched, and it waits paused; release: it need not wait any more; verify: every byte of its
  * snapshot is read; collect: what no suspended or resumed VM needs goes; lend: another host may bring it back.
@@ -55,6 +63,8 @@ const orderId = Type.String({ minLength: 1, maxLength: 128 });
 const host = Type.String({ minLength: 1, maxLength: 128 });
 const key = Type.String({ pattern: '^[0-9a-f]{64}$' });
 const priority = Type.Integer({ minimum: 0, maximum: PREFETCH_PRIORITY_MAX });
+/** Of records: keyed digests. */
+const names = Type.Array(key, { maxItems: SAMPLE_MAX });
 /** The host that lends the snapshot, where it is asked, and the key. */
 const Origin = Type.Object({ host, address: Type.String({ minLength: 3, maxLength: 300 }), key });
 
@@ -84,6 +94,8 @@ const Order = Type.Union([
   Type.Object({ action: Type.Literal('release'), vm }),
   Type.Object({ action: Type.Literal('verify'), vm }),
   Type.Object({ action: Type.Literal('collect') }),
+  Type.Object({ action: Type.Literal('sample'), vm }),
+  Type.Object({ action: Type.Literal('held'), vm, tenant: text(64), first: names, rest: names }),
 ]);
 
 /** Aggregator → host agent. Sent again with the same id it is answered again, and not carried out again. */
@@ -123,7 +135,7 @@ const Measured = Type.Object({
 export const SuspendResultFrame = Type.Object({
   type: Type.Literal('suspend-result'),
   orderId,
-  action: Type.Enum(SUSPEND_ACTIONS),
+  action: Type.Enum([...SUSPEND_ACTIONS, ...CHUNK_QUESTIONS]),
   /** Null: of the whole host. */
   vm: orNull(vm),
   /** Null: it is under way. */
@@ -136,6 +148,10 @@ export const SuspendResultFrame = Type.Object({
   measured: Measured,
   /** Of `lend`: where the snapshot is asked for. */
   address: Type.Optional(text(300)),
+  /** Of `sample`: names of what the VM touches first and of the rest, and the bytes of memory that each part stands for. */
+  chunks: Type.Optional(Type.Object({ tenant: text(64), snapshot: key, firstBytes: bytes, filledBytes: bytes, first: names, rest: names })),
+  /** Of `held`: so many of those asked for. */
+  held: Type.Optional(Type.Object({ first: Type.Integer({ minimum: 0 }), rest: Type.Integer({ minimum: 0 }) })),
   wallMs: Type.Number(),
 });
 

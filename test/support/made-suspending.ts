@@ -48,7 +48,7 @@ export function madeSuspending(nowMs: number, empty: boolean): SuspendService {
     const order: SuspendOrderView = {
       ...{ id: `${action}/1/${orders.length}`, action, vm, vmName: vm === VM ? SUSPENDED.name : null, host: HOST, by, askedAtMs: nowMs },
       ...{ priority: action === 'prefetch' ? 100 : null, dueAtMs: null, ahead: 0 },
-      ...{ state: 'working', progress, outcome: null, reason: '', endedAtMs: null, followedBy: null, measured: {} },
+      ...{ state: 'working', progress, outcome: null, reason: '', endedAtMs: null, followedBy: null, placement: null, measured: {} },
     };
     if (dryRun) return { ...order, state: 'tried' };
     orders.push(order);

@@ -1,6 +1,7 @@
 /** Goal: what people order about suspended VMs is refused where it cannot be done, tried without being done, and done once. */
 import t from 'tap';
 import { SuspendOrders } from '../../aggregator/execute/suspend-orders.ts';
+import { ChunkLocality } from '../../aggregator/service/chunk-locality.ts';
 import { EventLog } from '../../aggregator/service/event-log.ts';
 import { SuspendDesk, type SuspendDeskOptions } from '../../aggregator/service/suspend-desk.ts';
 import { hostId, vmId } from '../../shared/ids.ts';
@@ -10,6 +11,7 @@ import { NodeClock, SimulatedTime } from '../../simulation/clock.ts';
 
 const HOST = hostId('kvm1');
 const OTHER = hostId('kvm2');
+const MIB = 1024 * 1024;
 const KEY = 'cd'.repeat(32);
 const VM = vmId('6f1b0000-0000-4000-8000-0000000000aa');
 
@@ -17,7 +19,9 @@ function office() {
   const clock = new NodeClock(new SimulatedTime(createPrng(1), Date.UTC(2026, 0, 5)));
   const sent: FrameOf<'suspend'>[] = [];
   const recorded: object[] = [];
+  const asked: { host: string; order: FrameOf<'suspend'>['order'] }[] = [];
   const state = {
+    peaks: new Map<string, { freeMiB: number; freeCores: number }>(),
     connected: true,
     able: true,
     killed: null as string | null,
@@ -40,13 +44,17 @@ function office() {
     hosts: () => [HOST, OTHER].map((id) => ({ id, connected: state.connected })),
     understands: () => state.able,
     killed: () => state.killed,
-    expectedMiB: () => 512,
+    ...{ expectedMiB: () => 512, expectedCores: () => null, peaks: () => state.peaks },
+    locality: new ChunkLocality({
+      ...{ nowMs: () => clock.monotonicMs(), epochOf: () => 7, hosts: () => [OTHER, HOST], understands: () => state.able },
+      send: (host, { order }) => asked.push({ host, order }) > 0,
+    }),
     priorityOf: () => 300,
     freeMiB: (host) => state.freeMiB.get(host) ?? null,
     newKey: () => KEY,
     onResumed: () => undefined,
   });
-  return { desk, orders, sent, recorded, state };
+  return { desk, orders, sent, recorded, state, asked };
 }
 
 t.test('tried: the same refusals, and nothing is sent, remembered or written down', async (t) => {
@@ -153,5 +161,50 @@ t.test('made ready on another host: lent first, made ready there, and its holder
   state.able = false;
   t.throws(() => desk.prefetch(VM, terms, 'ada', true), { code: 'UNAVAILABLE' });
   t.throws(() => desk.prefetch(VM, { ...terms, to: 'kvm9' }, 'ada', true), { code: 'NOT_FOUND' });
+  t.end();
+});
+
+t.test('on any host: asked before who holds how much of it, chosen by that, by room now and by forecast; the answer says why', (t) => {
+  const { desk, orders, state, asked } = office();
+  t.teardown(() => orders.stop());
+  const snapshot = 'ab'.repeat(32);
+  const names = (count: number): string[] => Array.from({ length: count }, (_, i) => i.toString(16).padStart(64, '0'));
+  const suspended: FrameOf<'suspended'>['vms'][number] = {
+    ...{ vm: VM, name: 'shop-web', phase: 'suspended', recipe: 'memory-file', reason: '', snapshot, sinceMs: 0 },
+    ...{ memoryBytes: 1024 * MIB, filledBytes: 900 * MIB, resumes: 3, predictedChunks: 512, hitRate: null, wasteRate: null, problems: [] },
+  };
+  desk.onSuspended(HOST, { type: 'suspended', vms: [suspended], storedBytes: 0 });
+  t.same(asked, [{ host: HOST, order: { action: 'sample', vm: VM } }]);
+  const told = { type: 'suspend-result' as const, orderId: 'o', vm: VM, outcome: 'applied' as const, reason: '', progress: null };
+  const chunks = { tenant: 'default', snapshot, firstBytes: 64 * MIB, filledBytes: 900 * MIB, first: names(32), rest: names(32) };
+  desk.onResult(HOST, { ...told, action: 'sample', measured: {}, wallMs: 0, chunks });
+  t.match(asked.slice(1), [{ host: OTHER, order: { action: 'held', vm: VM, tenant: 'default', first: names(32) } }]);
+  t.match(
+    desk.resume(VM, 'ada', 'any', true),
+    { placement: { host: OTHER, reason: /what it holds of it is not known/ } },
+    'its own is full',
+  );
+  desk.onResult(OTHER, { ...told, action: 'held', measured: {}, wallMs: 0, held: { first: 24, rest: 16 } });
+  t.match(desk.resume(VM, 'ada', 'any', true), {
+    ...{ action: 'lend', host: HOST, state: 'tried' },
+    placement: {
+      host: OTHER,
+      reason: /4096 MiB free now, nothing forecast yet; 75 % of what it touches first is there: 16 MiB move before it runs, 418 after/,
+      others: [{ host: HOST, reason: '0 MiB free now, 900 MiB needed' }],
+    },
+  });
+  state.freeMiB.set(HOST, 1000);
+  t.match(desk.resume(VM, 'ada', 'any', true), { action: 'resume', placement: { host: HOST, reason: /all of its snapshot is there/ } });
+  state.peaks.set(HOST, { freeMiB: 300, freeCores: 2 });
+  state.peaks.set(OTHER, { freeMiB: 2000, freeCores: 2 });
+  const placed = desk.prefetch(VM, { holdMs: 1000, bytesPerSecondMax: null, to: 'any' }, 'ada').placement;
+  t.match(placed, {
+    host: OTHER,
+    others: [{ host: HOST, reason: '1000 MiB free now, 300 at the peak forecast for the hour, 900 MiB needed' }],
+  });
+  t.match(desk.orders()[0], { placement: placed }, 'and whoever looks at the order reads it, too');
+  t.equal(asked.length, 2, 'nobody is asked again before the answer is old');
+  desk.onSuspended(HOST, { type: 'suspended', vms: [{ ...suspended, snapshot: 'cd'.repeat(32) }], storedBytes: 0 });
+  t.match(asked.at(-1), { order: { action: 'sample' } }, 'another snapshot is another question');
   t.end();
 });

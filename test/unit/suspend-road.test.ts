@@ -18,7 +18,7 @@ import type { SnapshotStore } from '../../agent/snapshot/snapshot-store.ts';
 import { endDaemons } from '../../agent/snapshot/storage-daemon.ts';
 import { clearUnused } from '../../agent/snapshot/unused-places.ts';
 import { openSuspendJournal } from '../../agent/suspend-journal.ts';
-import { SuspendOrders } from '../../aggregator/execute/suspend-orders.ts';
+import { type SuspendOrder, SuspendOrders } from '../../aggregator/execute/suspend-orders.ts';
 import { sleep } from '../../shared/clock.ts';
 import { hostId, type VmId, vmId } from '../../shared/ids.ts';
 import { createLogger } from '../../shared/log.ts';
@@ -91,6 +91,7 @@ function road(name: string) {
       storedBytes: () => 0,
       tiers: () => null,
       lendAddress: () => null,
+      chunks: async () => ({}),
       changed: () => undefined,
     },
     ground: async () => ground,
@@ -109,7 +110,7 @@ function road(name: string) {
     },
   });
   const ended: string[] = [];
-  const give = async (order: SuspendAsked['order'], seconds = 3): Promise<string | undefined> => {
+  const give = async (order: SuspendOrder, seconds = 3): Promise<string | undefined> => {
     orders.give(HOST, order, 'test', time.nowMs, ({ outcome, reason }) => void ended.push(`${outcome} ${reason}`));
     for (let i = 0; i < seconds; i++) {
       await Promise.all(work);
@@ -200,6 +201,7 @@ t.test('a release ends the prefetches before it and none after it, a deadline th
       storedBytes: () => 0,
       tiers: () => null,
       lendAddress: () => null,
+      chunks: async () => ({}),
     },
     ...{
       changed: () => undefined,
@@ -282,7 +284,7 @@ t.test(
         storedBytes: () => 0,
         tiers: () => null,
       },
-      ...{ lendAddress: () => null, changed: () => undefined, about: () => ({ name: 'web', tenant: 'default' }) },
+      ...{ lendAddress: () => null, chunks: async () => ({}), changed: () => undefined, about: () => ({ name: 'web', tenant: 'default' }) },
       ground: async () => ({ ...GROUND, phase: 'suspended' as const }),
       send: (frame) => frame.type === 'suspend-result' && told.push(frame),
       enqueue: (vm, task) => queues.set(vm, (queues.get(vm) ?? Promise.resolve()).then(task)).size > 0,
@@ -405,7 +407,9 @@ t.test('what shows memory to nobody is ended, and what a guest lives on is not',
     known: pretend('known', shows('known')),
     lived: pretend('lived', shows('lived')),
   };
-  const guest = spawn('sh', ['-c', 'sleep 60; :', `memory-backend-file,mem-path=${join(places, 'lived', 'memory')},share=on`]);
+  const guest = spawn('sh', ['-c', 'sleep 60; :', `memory-backend-file,mem-path=${join(places, 'lived', 'memory')},share=on`], {
+    stdio: 'ignore',
+  });
   t.teardown(() => guest.kill('SIGKILL'));
   rmSync(join(places, 'left'), { recursive: true });
   mkdirSync(join(places, 'empty'));

@@ -16,6 +16,8 @@ const WAIT_SECONDS = 600;
 const BAR_CHARACTERS = 24;
 const MIB = 1024 * 1024;
 
+const TO_HELP = 'there; `any`: one with room now and by forecast, to which least must move';
+
 const WAIT: Readonly<Record<string, OptionSpec>> = {
   wait: { type: 'string', value: 'SECONDS', help: `how long to wait for it (default ${WAIT_SECONDS})` },
   'no-wait': { type: 'boolean', help: 'only ask for it' },
@@ -72,11 +74,17 @@ function ended(order: SuspendOrderAnswer): string {
   return `${order.vmName ?? order.host}: ${order.action} ${order.outcome ?? 'asked for'}${facts}${order.reason === '' ? '' : `: ${printable(order.reason)}`}\n`;
 }
 
+/** Why that host, and why not the others. */
+function placed({ placement }: SuspendOrderAnswer): string {
+  if (placement === null) return '';
+  return `on ${printable(placement.reason)}\n${placement.others.map(({ host, reason }) => `  not ${host}: ${printable(reason)}\n`).join('')}`;
+}
+
 async function carryOut(context: CommandContext, asking: Promise<SuspendOrderAnswer>): Promise<number> {
   context.io.catchInterrupts();
   const asked = await asking;
   const order = context.values['no-wait'] === true ? asked : await followed(context, asked);
-  show(context, order, () => ended(order));
+  show(context, order, () => placed(asked) + ended(order));
   return order.outcome === null || order.outcome === 'applied' ? EXIT.ok : EXIT.failed;
 }
 
@@ -100,7 +108,7 @@ export const resumeVm: ApiCommand = {
     'brought back where it was suspended.',
   options: {
     ...WAIT,
-    to: { type: 'string', value: 'HOST', help: 'there; `any`: its own host where that has room, else the one with the most' },
+    to: { type: 'string', value: 'HOST', help: TO_HELP },
   },
   run(context) {
     const { to } = context.values;
@@ -219,7 +227,7 @@ export const prefetchStart: ApiCommand = {
     rate: { type: 'string', value: 'MIB', help: 'at most so many MiB a second' },
     deadline: { type: 'string', value: 'SECONDS', help: 'given up if it is not ready by then' },
     priority: { type: 'string', value: 'N', help: "of several the highest goes first (default: the VM's own by the policy)" },
-    to: { type: 'string', value: 'HOST', help: 'there; `any`: its own host where that has room, else the one with the most' },
+    to: { type: 'string', value: 'HOST', help: TO_HELP },
   },
   async run(context) {
     const { hold = '600', rate, deadline, priority, to } = context.values;

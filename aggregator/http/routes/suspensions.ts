@@ -9,13 +9,12 @@ import type { AggregatorService } from '../service.ts';
 import type { SuspendOrderView } from '../suspend-service.ts';
 import { answers, DryRunQuery, findVm, isDryRun, knownHost, type Routes } from './route-options.ts';
 
+const ANY = 'On this host; `any`: one with room now and at the forecast peak, to which least must move; the answer says why (`placement`)';
 const VmParams = Type.Object({ id: Type.String({ maxLength: 256, description: 'UUID, or the name where it is unique' }) });
 const OrderQuery = Type.Object({ id: Type.Optional(Type.String({ maxLength: 128, description: 'This one only' })) });
 const Resume = Type.Object({
   ...DryRunQuery.properties,
-  to: Type.Optional(
-    Type.String({ maxLength: 128, description: 'On this host; `any`: its own where that has room, else the one with the most' }),
-  ),
+  to: Type.Optional(Type.String({ maxLength: 128, description: ANY })),
 });
 const Prefetch = Type.Object(
   {
@@ -35,9 +34,7 @@ const Prefetch = Type.Object(
         description: 'Of several the highest goes first, of these the one due first; absent = that of the VM in the policy',
       }),
     ),
-    to: Type.Optional(
-      Type.String({ maxLength: 128, description: 'On this host; `any`: its own where that has room, else the one with the most' }),
-    ),
+    to: Type.Optional(Type.String({ maxLength: 128, description: ANY })),
   },
   { additionalProperties: false },
 );

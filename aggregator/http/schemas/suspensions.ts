@@ -85,6 +85,16 @@ export const SuspendOrder = Type.Object(
     reason: Type.String({ description: 'What stood in the way, or what was done instead and why' }),
     endedAtMs: Nullable(UtcMs),
     followedBy: Nullable(Type.String({ description: 'The order that came of it: lent first, then brought back on the other host' })),
+    placement: Nullable(
+      Type.Object(
+        {
+          host: Type.String(),
+          reason: Type.String(),
+          others: Type.Array(Type.Object({ host: Type.String(), reason: Type.String() }), { description: 'Why not these, best first' }),
+        },
+        { description: 'Of one that was asked for on any host: why this one; null = its host was named, or its own' },
+      ),
+    ),
     measured: Type.Record(Type.String(), Type.Union([Type.Number(), Type.String()]), { description: 'Times in ms and bytes, by name' }),
   },
   { $id: 'SuspendOrder' },
