@@ -22,7 +22,7 @@ const NO_END = '0001-01-01T00:00:00Z';
 
 export function alertmanagerMessage({ vm, vmName, message, data }: Notification): object | null {
   const { incident, change } = data as { incident?: Incident; change?: string };
-  if (incident === undefined || (change !== 'opened' && change !== 'closed')) return null;
+  if (incident === undefined || change === undefined) return null;
   const status = change === 'closed' ? 'resolved' : 'firing';
   const labels = { alertname: 'HeadroomVmAnomaly', vm, vm_name: vmName, host: incident.host, severity: incident.severity };
   const annotations = {

@@ -13,6 +13,7 @@ import type { Incident, VmMetric, VmPoint } from '../core/anomaly/incident.ts';
 import type { KnownEvent } from '../core/anomaly/known-events.ts';
 import type { VmIdentity, VmIncidents } from '../core/anomaly/vm-incidents.ts';
 import { type FleetSnapshot, headline, type PlanStep, type VmSnapshot } from '../core/plan/plan.ts';
+import { MEMORY_HOLD_MS } from '../core/state/demand.ts';
 import type { IncidentView } from '../http/service.ts';
 import type { AnomalyMemory } from './kept-incidents.ts';
 
@@ -24,7 +25,7 @@ const ACTIONS_MAX = 20;
 const RETURN_MS = 3_600_000;
 /** What is known of a VM may come from the ledger after its first look. */
 const LOOKS_TO_SETTLE = 2;
-/** Samples older than so many steps are none. */
+/** Samples older than so many steps are none; of memory, what still counts as its demand is one: statistics come seldomer than short steps. */
 const STALE_STEPS = 2;
 
 /** Looked at without giving way: some 50 ms. */
@@ -171,7 +172,9 @@ export class AnomalyWatch {
 
   #pointOf(vm: VmSnapshot, timeMs: number): VmPoint {
     const values: Partial<Record<VmMetric, number>> = {};
-    const isFresh = (resource: Resource): boolean => vm.demand[resource].ageMs <= STALE_STEPS * this.#stepMs;
+    const staleMs = STALE_STEPS * this.#stepMs;
+    const isFresh = (resource: Resource): boolean =>
+      vm.demand[resource].ageMs <= (resource === 'memory' ? Math.max(staleMs, MEMORY_HOLD_MS) : staleMs);
     for (const resource of RESOURCES) {
       const { usage } = vm.demand[resource];
       if (usage !== null && isFresh(resource)) values[resource] = usage;

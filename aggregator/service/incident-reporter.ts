@@ -25,12 +25,13 @@ export class IncidentReporter {
   }
 
   /** Only what somebody is to be told of: the rest is in the list of incidents. */
-  incident({ change, alert, together }: FleetChange, incident: IncidentView): void {
-    if (!alert || change === 'updated') return;
+  incident({ change, alert, together, news }: FleetChange, incident: IncidentView): void {
+    if (!alert || (change === 'updated' && news === undefined)) return;
     const { vmName, host, kind, cause } = incident;
     const vm = incident.vm as VmId;
     const others = together.length > 1 ? ` (with ${together.length - 1} other VMs of ${host})` : '';
-    const words = change === 'closed' ? `${kind} is over` : `${kind}: ${cause}${others}`;
+    const since = news === undefined ? '' : ` (${news})`;
+    const words = change === 'closed' ? `${kind} is over` : `${kind}: ${cause}${since}${others}`;
     const nowMs = this.#to.nowMs();
     const data = { event: 'incident', change, incident };
     this.#to.events.add(nowMs, { kind: 'notification', vm, host: host as HostId, message: `${vmName}: ${words}`, data });

@@ -99,11 +99,15 @@ function quiet(vms: readonly Vm[]) {
   const instants = vms.flatMap((vm) => vm.points.map((point) => ({ vm, point, sinceMs: point.timeMs - vm.points[0]!.timeMs })));
   instants.sort((a, b) => a.point.timeMs - b.point.timeMs);
   let incidents = 0;
+  /** Told of an incident once more: it has another name, or became one to wake somebody for. */
+  let news = 0;
   const pages = new Set<string>();
   for (const { vm, point, sinceMs } of instants) {
     const change = fleet.observe(vm.identity, point);
     if (change === null || sinceMs < LEARNING_MS || change.change === 'closed') continue;
     if (change.change === 'opened') incidents += 1;
+    if (change.change === 'updated' && change.news === undefined) continue;
+    if (change.alert && change.change === 'updated') news += 1;
     if (change.alert && change.incident.severity === 'page') pages.add(`${vm.identity.vm} ${change.incident.startMs}`);
   }
   const vmWeeks = vms.reduce((sum, { points }) => sum + (points.at(-1)!.timeMs - points[0]!.timeMs - LEARNING_MS) / (7 * DAY_MS), 0);
@@ -113,6 +117,7 @@ function quiet(vms: readonly Vm[]) {
   return {
     vmWeeks: rounded(vmWeeks),
     falseIncidentsPerVmWeek: rounded(incidents / vmWeeks),
+    newsPerVmWeek: rounded(news / vmWeeks),
     pagesPerHostWeek: rounded(pages.size / hostWeeks),
   };
 }

@@ -67,6 +67,8 @@ t.test('Alertmanager: firing, then resolved, one fingerprint; what is no alert i
     commonLabels: { alertname: 'HeadroomVmAnomaly', vm_name: 'web', severity: 'page' },
     alerts: [{ status: 'firing', endsAt: '0001-01-01T00:00:00Z', annotations: { kind: 'leak', contributors: 'memory: value 75 %' } }],
   });
+  const renamed = alertmanagerMessage(told('updated', { kind: 'saturation' })) as typeof firing;
+  t.match(renamed, { status: 'firing', alerts: [{ annotations: { kind: 'saturation' }, fingerprint: firing.alerts[0]?.fingerprint }] });
   const resolved = alertmanagerMessage(told('closed', { endMs: 1_700_000_060_000, kind: 'saturation' })) as typeof firing;
   t.match(resolved, { status: 'resolved', alerts: [{ endsAt: '2023-11-14T22:14:20.000Z' }] });
   t.equal(resolved.alerts[0]?.fingerprint, firing.alerts[0]?.fingerprint);

@@ -86,6 +86,57 @@ for (const [name, kind, top, strike] of FAULTS) {
   });
 }
 
+t.test(
+  'a trifle hides nothing: a leak beside a breath of CPU, its memory told of at every third step, is told of as a leak, once',
+  async (t) => {
+    for (const every of [1, 2, 3]) {
+      for (const seed of ['a', 'b', 'c', 'd']) {
+        const random = createPrng(7, seed);
+        const small = { cpu: 1, memory: 320 };
+        const incidents = new VmIncidents({ vm: 'a', host: 'h', sizes: small }, 200);
+        const changes: IncidentChange[] = [];
+        for (let i = 0; i < 270; i++) {
+          const leaks = i >= 210 && i < 240;
+          // What filling memory costs the guest and its emulator.
+          const cpu = 0.0025 + 0.0005 * random.next() + (leaks ? 0.02 + 0.01 * random.next() : 0);
+          const memory = 72 + 0.4 * random.next() + 6 * Math.max(0, Math.min(30, i - 210));
+          const values = { cpu, disk: 0, network: 0, ...(i % every === 0 ? { memory } : {}) };
+          const change = incidents.observe({ timeMs: START_MS + i * 1000, values }, null);
+          if (change !== null) changes.push(change);
+        }
+        const of = `every ${every}, ${seed}: ${changes.map((one) => `${one.incident.kind} of ${one.incident.contributors[0]?.name}`).join(', ')}`;
+        const leak = changes.find(({ incident }) => incident.kind === 'leak')?.incident;
+        t.match(leak?.contributors[0]?.name, /^memory: /, of);
+        t.match(leak?.cause, /^memory went from 7\d/);
+        const news = changes.filter((one) => one.incident.kind === 'leak' && (one.change === 'opened' || one.news !== undefined));
+        t.equal(news.length, 1, `told once of the leak; ${of}`);
+        const last = changes.findLast(({ incident }) => incident.endMs === null)?.incident;
+        t.match(last, { kind: 'leak', cause: /to 25\d and keeps rising/ }, 'in words of what it has become');
+      }
+    }
+  },
+);
+
+t.test('what an incident is called follows its evidence; a name is told once, however often it changes; worse is told once', async (t) => {
+  // Memory first, then a process that runs away, then memory and CPU in turn.
+  const strike: Strike = (v, i) => {
+    const cpu = i >= 12 && (i < 30 || i % 24 < 12) ? Math.min(4, v.cpu + 2.8) : v.cpu;
+    return { ...v, cpu, memory: i < 12 || (i >= 30 && i % 24 >= 12) ? v.memory + 800 : v.memory };
+  };
+  const changes = changesOf('a', strike, 200);
+  const told = changes.filter(({ change, news }) => change === 'opened' || news !== undefined);
+  const names = told
+    .filter(({ news }) => !/^worse/.test(news ?? ''))
+    .map(({ incident }) => `${incident.startMs} ${incident.kind} ${incident.contributors[0]?.name.split(':')[0]}`);
+  t.equal(new Set(names).size, names.length, names.join('; '));
+  const [first] = changes;
+  const known = told.filter(({ incident }) => incident.startMs === first!.incident.startMs);
+  t.ok(known.some(({ incident }) => incident.kind === 'level shift' && /^memory/.test(incident.cause)));
+  t.match(known.find(({ incident }) => /runaway|saturation/.test(incident.kind))?.news, /told before as level shift of memory/);
+  const worse = known.filter(({ news }) => /worse/.test(news ?? ''));
+  t.equal(worse.length, first!.incident.severity === 'page' ? 0 : 1);
+});
+
 t.test("an idle VM that becomes a little more or less idle is nobody's concern", async (t) => {
   const struckBy = (cores: number, ofMiB: number): number => {
     const random = createPrng(3, 'idle');

@@ -42,6 +42,7 @@ export interface Incident {
   endMs: number | null;
   /** 0..1 at the peak. */
   likelihood: number;
+  /** What matters most first: evidence, by how much of the VM it is about. Three at most. */
   contributors: readonly Contributor[];
   /** Likely cause, for people. */
   cause: string;

@@ -6,9 +6,10 @@
 import type { Contributor } from './detector.ts';
 import { type Feedback, Tuning } from './feedback.ts';
 import { type Incident, type Severity, VM_METRICS, type VmMetric, type VmPoint } from './incident.ts';
+import { type CourseState, IncidentCourse } from './incident-course.ts';
 import { nameIncident } from './incident-kind.ts';
-import { isMaterial } from './material.ts';
-import { VmWatch, type WatchState, type Weighed } from './vm-watch.ts';
+import { gravity, isMaterial } from './material.ts';
+import { MISSING, RISING, VmWatch, type WatchState, type Weighed } from './vm-watch.ts';
 import { WatchEngine } from './watch-engine.ts';
 
 /** Chosen on recorded VMs: at 6 false incidents double, at 12 small level shifts take three times as long. */
@@ -19,6 +20,8 @@ const CLOSE_WEIGHT = 1;
 const CLOSE_POINTS = 6;
 /** What is usual is known after so many points: a day of five-minute samples. */
 export const LEARNING_POINTS = 288;
+/** Named in an incident. */
+const CONTRIBUTORS_MAX = 3;
 /** Gain of what is usual before an incident: half a day of five-minute samples. */
 const USUAL_GAIN = 1 / 72;
 
@@ -28,29 +31,20 @@ export interface VmIdentity {
   sizes: Readonly<Partial<Record<VmMetric, number>>>;
 }
 
-/** How far the incident that is open has come. */
-interface Course {
-  points: number;
-  /** Points at which memory was higher than before. */
-  rises: number;
-  /** Points in a row that weighed next to nothing. */
-  light: number;
-  /** Most evidence so far. */
-  peak: number;
-}
-
 export interface IncidentsState {
   watch: WatchState;
   usual: Partial<Record<VmMetric, number>>;
   points: number;
   open: Incident | null;
-  course: Course;
+  course: Partial<CourseState>;
   tuning: ReturnType<Tuning['toJSON']>;
 }
 
 export interface IncidentChange {
   change: 'opened' | 'updated' | 'closed';
   incident: Incident;
+  /** What people are to be told of an update: another name than the one they know, or that it has become one to wake somebody for. */
+  news?: string;
 }
 
 /** What is known of a VM after its newest point. */
@@ -66,11 +60,12 @@ export class VmIncidents {
   readonly #watch: VmWatch;
   readonly #tuning = new Tuning();
   readonly #usual: Partial<Record<VmMetric, number>> = {};
-  #last: VmPoint['values'] = {};
+  /** The newest value of each metric, however old. */
+  #newest: Partial<Record<VmMetric, number>> = {};
   #points = 0;
   #open: Incident | null = null;
   #likelihood = 0;
-  #course: Course = { points: 0, rises: 0, light: 0, peak: 0 };
+  #course = new IncidentCourse();
 
   /** @param engine of the fleet, where there are others */
   constructor(identity: VmIdentity, learningPoints = LEARNING_POINTS, engine = new WatchEngine(VM_METRICS.length)) {
@@ -84,12 +79,12 @@ export class VmIncidents {
     const weighed = this.#watch.observe(point, this.identity.sizes.memory, this.#usual);
     this.#likelihood = likelihoodOf(weighed);
     this.#points += 1;
-    const { memory } = point.values;
-    if (memory !== undefined && memory > (this.#last.memory ?? Number.POSITIVE_INFINITY)) this.#course.rises += 1;
+    this.#course.memory(this.#newest.memory ?? Number.NaN, point.values.memory ?? Number.NaN);
+    for (const [metric, value] of Object.entries(point.values) as [VmMetric, number][])
+      if (Number.isFinite(value)) this.#newest[metric] = value;
     const change = this.#open === null ? this.#maybeOpen(point, weighed, explain) : this.#goOn(point, weighed);
 
     if (this.#open === null) this.#learnUsual(point);
-    this.#last = { ...this.#last, ...point.values };
     return change;
   }
 
@@ -114,7 +109,7 @@ export class VmIncidents {
   serialise(): IncidentsState {
     return {
       ...{ watch: this.#watch.serialise(), usual: this.#usual, points: this.#points },
-      ...{ open: this.#open, course: this.#course, tuning: this.#tuning.toJSON() },
+      ...{ open: this.#open, course: this.#course.toJSON(), tuning: this.#tuning.toJSON() },
     };
   }
 
@@ -124,7 +119,7 @@ export class VmIncidents {
     Object.assign(this.#usual, usual);
     this.#points = points;
     this.#open = open;
-    this.#course = { ...course };
+    this.#course = new IncidentCourse(course);
     this.#tuning.restore(tuning);
   }
 
@@ -133,26 +128,26 @@ export class VmIncidents {
   }
 
   get stateBytes(): number {
-    return this.#watch.stateBytes + 160 + this.#tuning.stateBytes;
+    return this.#watch.stateBytes + 512 + this.#tuning.stateBytes;
   }
 
   #maybeOpen(point: VmPoint, weighed: Weighed, explain: string | null): IncidentChange | null {
     const enough = weighed.weight >= OPEN_WEIGHT * this.#tuning.tolerance && this.#points >= this.#learningPoints;
-    if (!weighed.silent && !(enough && this.#matters(point, weighed))) return null;
-    this.#course = { points: 1, rises: 0, light: 0, peak: weighed.weight };
+    if (!weighed.silent && !(enough && this.#matters(weighed))) return null;
+    this.#course = new IncidentCourse();
     const { vm, host } = this.identity;
-    const named = this.#named(point, weighed);
-    const explained = explain ?? this.#tuning.expects(named.kind, point.timeMs);
+    const called = this.#called(weighed);
+    this.#course.opened(called, weighed.weight);
+    const explained = explain ?? this.#tuning.expects(called.kind, point.timeMs);
     this.#open = {
       vm,
       host,
-      ...named,
+      ...called,
       severity: explained === null ? severityOf(weighed) : 'info',
       startMs: point.timeMs,
       peakMs: point.timeMs,
       endMs: null,
       likelihood: likelihoodOf(weighed),
-      contributors: weighed.contributors,
       vouched: vouchedBy(weighed, point),
       explainedBy: explained,
     };
@@ -160,52 +155,48 @@ export class VmIncidents {
   }
 
   /** At least one of the metrics that weigh has come away from what is usual by more than a trifle. */
-  #matters({ values }: VmPoint, { contributors }: Weighed): boolean {
-    const metrics = contributors.map(({ name }) => name.split(': ')[0] as VmMetric);
-    return metrics.some((metric) => isMaterial(metric, this.#usual, values, this.identity.sizes));
+  #matters({ contributors }: Weighed): boolean {
+    const { sizes } = this.identity;
+    return contributors.some((one) => saysAll(one) || isMaterial(metricOf(one), this.#usual, this.#newest, sizes));
   }
 
   #goOn(point: VmPoint, weighed: Weighed): IncidentChange | null {
     const open = this.#open!;
     const course = this.#course;
-    course.points += 1;
-    course.light = weighed.weight < CLOSE_WEIGHT && !weighed.silent ? course.light + 1 : 0;
+    course.next(weighed.weight < CLOSE_WEIGHT && !weighed.silent);
     if (course.light >= CLOSE_POINTS) {
       this.#open = null;
       return { change: 'closed', incident: { ...open, endMs: point.timeMs } };
     }
-    const heard = open.kind === 'silence' && !weighed.silent;
-    const named = heard ? { kind: open.kind, cause: open.cause } : this.#named(point, weighed);
-    const higher = weighed.weight > course.peak;
-    const sameKind = named.kind === open.kind || weighed.weight < OPEN_WEIGHT;
-    if (!higher && sameKind) return null;
-    course.peak = Math.max(course.peak, weighed.weight);
+    const higher = course.weighs(weighed.weight);
+    // What would open no incident gives it no other name either.
+    if (weighed.weight < OPEN_WEIGHT && !weighed.silent) return null;
+    const called = this.#called(weighed);
+    const name = course.name(open, called);
+    const reworded = name === 'another' || (name === 'same' && (higher || course.dueWords()));
+    if (!higher && !reworded) return null;
+    if (reworded) course.worded();
+    const severity = open.explainedBy !== null ? 'info' : open.severity === 'page' ? 'page' : severityOf(weighed);
     this.#open = {
       ...open,
-      ...named,
-      ...(higher
-        ? {
-            peakMs: point.timeMs,
-            likelihood: likelihoodOf(weighed),
-            contributors: weighed.contributors,
-            vouched: vouchedBy(weighed, point),
-          }
-        : {}),
-      severity: open.explainedBy !== null ? 'info' : open.severity === 'page' ? 'page' : severityOf(weighed),
+      ...(reworded ? { ...called, vouched: vouchedBy(weighed, point) } : {}),
+      ...(higher ? { peakMs: point.timeMs, likelihood: likelihoodOf(weighed) } : {}),
+      severity,
     };
-    return { change: 'updated', incident: this.#open };
+    const formerly = name === 'another' ? course.formerly(this.#open) : null;
+    const news = [formerly === null ? [] : `told before as ${formerly}`, severity === open.severity ? [] : 'worse than it began'].flat();
+    return { change: 'updated', incident: this.#open, ...(news.length > 0 ? { news: news.join(', ') } : {}) };
   }
 
-  #named(point: VmPoint, { silent, contributors }: Weighed) {
-    return nameIncident({
-      silent,
-      contributors,
-      before: this.#usual,
-      now: point.values,
-      sizes: this.identity.sizes,
-      memoryRose: this.#course.rises / Math.max(1, this.#course.points - 1),
-      points: this.#course.points,
-    });
+  /** Kind, words and contributors by the evidence as it is now, what matters most first. */
+  #called({ silent, contributors }: Weighed): Pick<Incident, 'kind' | 'cause' | 'contributors'> {
+    const { sizes } = this.identity;
+    const gravityOf = (one: Contributor): number => (saysAll(one) ? 1 : gravity(metricOf(one), this.#usual, this.#newest, sizes));
+    const rank = (one: Contributor): number => Math.sqrt(one.share) * gravityOf(one);
+    const ranked = contributors.toSorted((a, b) => rank(b) - rank(a)).slice(0, CONTRIBUTORS_MAX);
+    const { memoryRose, points } = this.#course;
+    const named = nameIncident({ silent, contributors: ranked, before: this.#usual, now: this.#newest, sizes, memoryRose, points });
+    return { ...named, contributors: ranked };
   }
 
   /** What happens during an incident is not what is usual. */
@@ -218,10 +209,14 @@ export class VmIncidents {
   }
 }
 
+/** Not the value tells that it matters. */
+const saysAll = ({ name }: Contributor): boolean => name.endsWith(MISSING) || name.endsWith(RISING);
+const metricOf = ({ name }: Contributor): VmMetric => name.split(': ')[0] as VmMetric;
+
 /** Most of what weighs is of metrics that the host sees itself; so is that nothing is heard of a VM it runs. */
 function vouchedBy({ contributors, silent }: { contributors: readonly Contributor[]; silent: boolean }, { claimed }: VmPoint): boolean {
   if (silent || claimed === undefined || claimed.size === 0) return true;
-  const onWord = contributors.filter(({ name }) => claimed.has(name.split(': ')[0] as VmMetric));
+  const onWord = contributors.filter((one) => claimed.has(metricOf(one)));
   return onWord.reduce((sum, { share }) => sum + share, 0) < 0.5;
 }
 

@@ -13,6 +13,12 @@ import type { SeriesLook, WatchEngine } from './watch-engine.ts';
 const NOISE = 0.5;
 /** Evidence halves in about six points: half an hour of five-minute samples. */
 const KEPT_PER_POINT = 0.9;
+/**
+ * A metric that comes at every third point keeps what it weighed until it comes again: each is weighed over its own points. Its usual
+ * gap is a mean of some eight; twice that, and at most so many points, it is held.
+ */
+const GAP_GAIN = 1 / 8;
+const HELD_POINTS_MAX = 12;
 /** A metric that is no longer told while the others are weighs as much as an incident needs. */
 const MISSING_WEIGHT = 10;
 /** Strain: less of it than usual is good news. */
@@ -23,13 +29,14 @@ export const MISSING = 'missing points';
 /** Memory that has risen for hours to where it never was is an incident by itself. */
 const RISING_WEIGHT = 10;
 export const RISING = 'rises and does not come back';
-const CONTRIBUTORS_MAX = 3;
+/** Of all evidence: what has less is not worth a word. */
+const WORTH_A_WORD = 0.05;
 
 export interface Weighed {
   /** ≥ 0; incidents open on it. */
   weight: number;
   silent: boolean;
-  /** Evidence a metric, the strongest first; shares of what weighs now. */
+  /** Evidence a metric, the strongest first; shares of what weighs now; whatever has a twentieth of it. */
   contributors: readonly Contributor[];
 }
 
@@ -43,10 +50,13 @@ interface Watched {
 interface WatchedMetric extends Watched {
   /** Its place in the VM's bytes. */
   at: number;
+  /** Points since its newest value at which others came, and how many that usually are. */
+  absent: number;
+  usualAbsent: number;
 }
 
 export interface WatchState {
-  metrics: { metric: VmMetric; weight: number; reason: string; bytes: Uint8Array }[];
+  metrics: (Omit<WatchedMetric, 'at'> & { bytes: Uint8Array })[];
   joint: Uint8Array;
   longestMissing: number;
   memoryRise: SlowRiseState;
@@ -91,10 +101,8 @@ export class VmWatch {
     joined += this.#rising.weight ** 2;
     for (const one of this.#watched.values()) {
       const look = looks.get(one.metric);
-      const told = look && !isRelief(one.metric, values, usual) ? Math.max(0, look.evidence - NOISE) : 0;
-      const fresh = look === undefined && came.length > 0 ? this.#missed(one, timeMs) : told;
-      one.weight = one.weight * KEPT_PER_POINT + fresh;
-      if (fresh > 0) one.reason = look ? (look.reason ?? one.reason) : MISSING;
+      if (look === undefined && came.length > 0) this.#missed(one, timeMs);
+      else this.#told(one, look, isRelief(one.metric, values, usual));
       joined += one.weight ** 2;
     }
     const weight = Math.sqrt(joined);
@@ -113,10 +121,8 @@ export class VmWatch {
 
   /** By name, so that a build with other metrics reads what it knows. */
   serialise(): WatchState {
-    const metrics = [...this.#watched.values()].map(({ metric, at, weight, reason }) => ({
-      metric,
-      weight,
-      reason,
+    const metrics = [...this.#watched.values()].map(({ at, ...one }) => ({
+      ...one,
       bytes: this.#engine.packSeries(this.#engine.seriesOf(this.#bytes, at)),
     }));
     return {
@@ -129,11 +135,12 @@ export class VmWatch {
 
   /** STORE_CORRUPT for another build's. */
   restore({ metrics, joint, longestMissing, memoryRise }: WatchState): void {
-    for (const { metric, weight, reason, bytes } of metrics) {
+    // An earlier build's has no gaps in it.
+    for (const { metric, weight, reason, bytes, absent = 0, usualAbsent = 0 } of metrics) {
       if (!VM_METRICS.includes(metric)) throw new HeadroomError('STORE_CORRUPT', `there is no metric ${String(metric)}`);
       const one = this.#one(metric);
       this.#engine.unpackSeries(bytes, this.#engine.seriesOf(this.#bytes, one.at));
-      Object.assign(one, { weight, reason });
+      Object.assign(one, { weight, reason, absent, usualAbsent });
     }
     this.#engine.unpackJoint(joint, this.#bytes);
     this.#longestMissing = longestMissing;
@@ -141,16 +148,32 @@ export class VmWatch {
   }
 
   get stateBytes(): number {
-    return this.#bytes.length + 8 * this.#watched.size + this.#memoryRise.stateBytes + 32;
+    return this.#bytes.length + 16 * this.#watched.size + this.#memoryRise.stateBytes + 32;
   }
 
   #look({ at }: WatchedMetric, timeMs: number, value: number): SeriesLook {
     return this.#engine.look(this.#engine.seriesOf(this.#bytes, at), timeMs, value);
   }
 
-  /** What a point of one metric that was due and did not come weighs: nothing, until it is missed for long by its own measure. */
-  #missed(one: WatchedMetric, timeMs: number): number {
-    return this.#look(one, timeMs, Number.NaN).silent ? MISSING_WEIGHT : 0;
+  /** @param look undefined = no metric came at this point */
+  #told(one: WatchedMetric, look: SeriesLook | undefined, isRelief: boolean): void {
+    const fresh = look && !isRelief ? Math.max(0, look.evidence - NOISE) : 0;
+    one.weight = one.weight * KEPT_PER_POINT + fresh;
+    if (fresh > 0) one.reason = look?.reason ?? one.reason;
+    if (look === undefined) return;
+    one.usualAbsent += (one.absent - one.usualAbsent) * GAP_GAIN;
+    one.absent = 0;
+  }
+
+  /** A point of one metric that was due and did not come says nothing, until it is missed for long by its own measure. */
+  #missed(one: WatchedMetric, timeMs: number): void {
+    one.absent += 1;
+    const { silent } = this.#look(one, timeMs, Number.NaN);
+    const held = one.absent <= Math.min(HELD_POINTS_MAX, Math.ceil(2 * one.usualAbsent));
+    if (!held) one.weight *= KEPT_PER_POINT;
+    if (!silent) return;
+    one.weight += MISSING_WEIGHT;
+    one.reason = MISSING;
   }
 
   /** The weight of what only shows in how the metrics go together. */
@@ -167,7 +190,7 @@ export class VmWatch {
   #one(metric: VmMetric): WatchedMetric {
     let one = this.#watched.get(metric);
     if (one === undefined) {
-      one = { metric, at: this.#watched.size, weight: 0, reason: 'value' };
+      one = { metric, at: this.#watched.size, weight: 0, reason: 'value', absent: 0, usualAbsent: 0 };
       this.#watched.set(metric, one);
       this.#bytes = this.#engine.withOneMore(this.#bytes);
     }
@@ -188,8 +211,7 @@ export class VmWatch {
   #contributors(joined: number): Contributor[] {
     return [this.#outOfStep, this.#unlikePeers, this.#rising, ...this.#watched.values()]
       .sort((a, b) => b.weight - a.weight)
-      .slice(0, CONTRIBUTORS_MAX)
-      .filter(({ weight }) => weight ** 2 > 0.05 * joined)
+      .filter(({ weight }) => weight ** 2 > WORTH_A_WORD * joined)
       .map(({ metric, weight, reason }) => ({ name: `${metric}: ${reason}`, share: weight ** 2 / joined }));
   }
 }

@@ -61,7 +61,7 @@ export interface MemoryNow {
 /** The step in progress, the one in its grace, and two for a clock that runs ahead. */
 const OPEN_STEPS_MAX = 4;
 /** A memory reading stays true this long: statistics come every few seconds, and memory moves slowly. */
-const MEMORY_HOLD_MS = 15_000;
+export const MEMORY_HOLD_MS = 15_000;
 /** What a short guest may want is bounded by what it was seen to hold within this time, and the one before. */
 const RECENT_MS = 24 * 3_600_000;
 /** Share of a step, or of a window, that must be covered by rows. */
