@@ -34,6 +34,15 @@ interface Made {
   usedMiB: (minute: number) => number;
 }
 
+/** Bytes a second that a VM receives, sends, reads and writes in a minute. */
+const traffic = (minute: number) => [1000 + (minute % 5 === 0 ? 500 : 0), 2000, 0, 4000 * (1 + (minute % 10 < 5 ? 1 : 0))] as const;
+/** The same as counters since the first minute: traffic repeats every ten. */
+function trafficUntil(minute: number): number[] {
+  const tens = Math.floor(minute / 10);
+  const since = Array.from({ length: minute % 10 }, (_, i) => traffic(10 * tens + 1 + i));
+  return [1100, 2000, 0, 6000].map((mean, i) => 60 * (10 * mean * tens + since.reduce((sum, rates) => sum + rates[i]!, 0)));
+}
+
 const wave = (minute: number): number => 0.5 + 0.5 * Math.sin((2 * Math.PI * minute) / 1440);
 const VMS: readonly Made[] = [
   { name: 'web', vcpus: 4, memoryMiB: 4096, cores: (m) => 0.4 + 1.2 * wave(m) + (m % 7) * 0.05, usedMiB: (m) => 800 + 1000 * wave(m) },
@@ -89,6 +98,22 @@ function compare(t: Test, trace: Trace | null, vm: Made, resource: 'cpu' | 'memo
   t.ok(Math.abs(sum - all) < (resource === 'cpu' ? 0.02 : 0.07) * all, `${vm.name} ${resource}: ${sum} in the mean of ${all}`);
 }
 
+/** What is heard beside CPU: the other figure, and traffic in its last days, whose bins are two kinds on disk and one on the network. */
+function compareHeard(t: Test, trace: Trace | null, who: string): void {
+  const [memory, network, disk] = trace!.others!.map((series) => series.filter((value) => !Number.isNaN(value)).slice(2));
+  const meanOf = (values: Float64Array): number => values.reduce((a, b) => a + b, 0) / values.length;
+  t.equal(memory!.length, trace!.used.length - 2, `${who}: memory in every bin`);
+  t.ok(network!.length > 280 * FEW_DAYS, `${who}: ${network!.length} bins of traffic`);
+  t.ok(Math.abs(meanOf(network!) - 3100) < 60, `${who}: network ${meanOf(network!)}`);
+  t.ok(Math.abs(meanOf(disk!) - 6000) < 120, `${who}: disk ${meanOf(disk!)}`);
+  const far = disk!.filter((value, i) => i > 0 && Math.abs(value - disk![i - 1]!) > 2000).length;
+  t.ok(far > 0.95 * (disk!.length - 1), `${who}: ${far} of ${disk!.length} bins on disk differ from the one before`);
+  t.ok(
+    network!.every((value) => Math.abs(value - 3100) < 300),
+    `${who}: ${Math.max(...network!)} at most on the network`,
+  );
+}
+
 t.test('Telegraf and Proxmox in InfluxDB', async (t) => {
   const influx = await startInfluxDb();
   t.teardown(() => influx.stop());
@@ -112,10 +137,20 @@ t.test('Telegraf and Proxmox in InfluxDB', async (t) => {
       // Sizes come less often than use.
       if (m % 5 === 0) host!.push(`libvirt_vcpu_total,${tags} current=${vm.vcpus}i,maximum=${vm.vcpus}i ${at}`);
       const [bytes, size] = [used * MIB, vm.memoryMiB * MIB].map(Math.round);
-      // The layouts of guests and of Proxmox are tried on the last days of one VM.
+      // Traffic, and the layouts of guests and of Proxmox, are tried on the last days of one VM.
       if (vm !== VMS[0] || m < MINUTES - FEW_DAYS * 1440) continue;
+      const [received, sent, read, written] = trafficUntil(m) as [number, number, number, number];
+      // Two interfaces and two disks, of which the first of each has three quarters.
+      for (const [i, share] of [0.75, 0.25].entries()) {
+        host!.push(`libvirt_net,${tags},interface_id=${i} rx_bytes=${received * share}i,tx_bytes=${sent * share}i ${at}`);
+        host!.push(`libvirt_block,${tags},block_id=${i} rd_bytes=${read * share}i,wr_bytes=${written * share}i ${at}`);
+        guest!.push(`net,host=${vm.name},interface=eth${i} bytes_recv=${received * share}i,bytes_sent=${sent * share}i ${at}`);
+        guest!.push(`diskio,host=${vm.name},name=vd${'ab'[i]} read_bytes=${read * share}i,write_bytes=${written * share}i ${at}`);
+      }
+      guest!.push(`net,host=${vm.name},interface=lo bytes_recv=${1e9 + m * 1e6}i,bytes_sent=${1e9 + m * 1e6}i ${at}`);
+      const flows = `netin=${received},netout=${sent},diskread=${read},diskwrite=${written}`;
       pve!.push(
-        `system,object=qemu,vmid=100,nodename=pve1,host=${vm.name} cpu=${cores / vm.vcpus},cpus=${vm.vcpus},mem=${bytes},maxmem=${size} ${at}`,
+        `system,object=qemu,vmid=100,nodename=pve1,host=${vm.name} cpu=${cores / vm.vcpus},cpus=${vm.vcpus},mem=${bytes},maxmem=${size},${flows} ${at}`,
       );
       guest!.push(`cpu,cpu=cpu-total,host=${vm.name} usage_idle=${100 - (100 * cores) / vm.vcpus} ${at}`);
       guest!.push(
@@ -142,7 +177,9 @@ t.test('Telegraf and Proxmox in InfluxDB', async (t) => {
     const other = influxSource({ url: influx.url, database, days: DAYS, layout }, io);
     t.same(await other.names(), ['web'], database);
     for (const resource of ['cpu', 'memory'] as const) compare(t, await other.read('web', resource), VMS[0]!, resource, FEW_DAYS);
+    compareHeard(t, await other.read('web', 'cpu'), database);
   }
+  compareHeard(t, await source.read('web', 'cpu'), 'telegraf');
   const most = (await source.read('web', 'cpumax'))!.used.reduce((a, b) => Math.max(a, b), 0);
   t.ok(most > 1.85 && most <= 1.91, `the largest minute of the web server: ${most}`);
   const report = await headroom(`backtest --from-influxdb ${influx.url} --days 15 --violation-budget 0.01`);
@@ -169,6 +206,10 @@ t.test('a libvirt exporter behind the API of Prometheus', async (t) => {
       libvirt_domain_info_maximum_memory_bytes: () => vm.memoryMiB * MIB,
       libvirt_domain_info_memory_usage_bytes: () => vm.memoryMiB * MIB,
       libvirt_domain_memory_stats_usable_bytes: (m) => (vm.memoryMiB - vm.usedMiB(m)) * MIB,
+      libvirt_domain_interface_stats_receive_bytes_total: (m) => trafficUntil(m)[0]!,
+      libvirt_domain_interface_stats_transmit_bytes_total: (m) => trafficUntil(m)[1]!,
+      libvirt_domain_block_stats_read_bytes_total: (m) => trafficUntil(m)[2]!,
+      libvirt_domain_block_stats_write_bytes_total: (m) => trafficUntil(m)[3]!,
     };
     const lines = Object.entries(rows).map(([metric, valueAt]) =>
       JSON.stringify({
@@ -184,6 +225,7 @@ t.test('a libvirt exporter behind the API of Prometheus', async (t) => {
   const source = prometheusSource({ url: victoria.url, days: DAYS, match: 'job="libvirt"', layout: null }, io);
   t.same(await source.names(), ['appliance', 'full', 'web']);
   for (const vm of VMS) for (const resource of ['cpu', 'memory'] as const) compare(t, await source.read(vm.name, resource), vm, resource);
+  compareHeard(t, await source.read('web', 'cpu'), 'prometheus');
   const report = await headroom(`backtest --from-prometheus ${victoria.url} --days 15 --resource memory --json`);
   t.equal(report.code, 0, report.err);
   const { vms, doNotEnable } = JSON.parse(report.out.trimEnd().split('\n').at(-1)!);

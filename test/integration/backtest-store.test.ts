@@ -18,18 +18,22 @@ t.teardown(() => rmSync(directory, { recursive: true, force: true }));
 const clock = standingClock(START_MS);
 const run = (line: string) => headroom(line, { clock });
 
+const OTHER_FIELDS = ['vm_memory.demandMiB', 'vm_network.demandBytesPerSecond', 'vm_disk.demandBytesPerSecond'];
 const random = createPrng(1, 'from-store');
 const demand = Array.from({ length: (DAYS * DAY_MS) / BIN_MS }, (_, i) =>
   Number((1 + 0.5 * Math.sin((2 * Math.PI * i * BIN_MS) / DAY_MS) + 0.3 * random.next()).toFixed(4)),
 );
 
+/** Memory that rises a step before CPU does, and traffic. */
+const others = demand.map((value, i) => [900 + 400 * (demand[i + 1] ?? value), Math.round(1e5 * random.next()), Math.round(1e4 * value)]);
+
 t.before(async () => {
   const store = await openSqliteSeriesStore({ directory: join(directory, 'series'), clock, groupMs: 2 });
   for (let bin = 0; bin < demand.length; bin += BINS_PER_HOUR) {
     clock.stepWall(HOUR_MS);
-    const rows = Array.from({ length: BINS_PER_HOUR }, (_, i) => [START_MS + (bin + i) * BIN_MS, demand[bin + i]!, 4]);
+    const rows = Array.from({ length: BINS_PER_HOUR }, (_, i) => [START_MS + (bin + i) * BIN_MS, demand[bin + i]!, 4, ...others[bin + i]!]);
     await store.append([
-      block(VM_A, ['vm_cpu.demandCores', 'vm_cpu.vcpusOnline'], rows),
+      block(VM_A, ['vm_cpu.demandCores', 'vm_cpu.vcpusOnline', ...OTHER_FIELDS], rows),
       block(
         VM_B,
         ['vm_cpu.usageCores'],
@@ -43,8 +47,12 @@ t.before(async () => {
 t.test('the store and a file with the same samples have the same report', async (t) => {
   const traces = join(directory, 'traces');
   mkdirSync(traces);
-  const rows = demand.map((value, bin) => `${(START_MS + bin * BIN_MS) / 1000},${value},4`);
-  writeFileSync(join(traces, `${VM_A.id}.csv`), ['timestamp,cpu_cores_used,cpu_cores_alloc', ...rows].join('\n'));
+  const rows = demand.map((value, bin) => {
+    const [memory, network, disk] = others[bin]!;
+    return `${(START_MS + bin * BIN_MS) / 1000},${value},4,${memory},${network! - 1},1,0,${disk}`;
+  });
+  const head = 'timestamp,cpu_cores_used,cpu_cores_alloc,mem_mib_used,net_rx_Bps,net_tx_Bps,disk_read_Bps,disk_write_Bps';
+  writeFileSync(join(traces, `${VM_A.id}.csv`), [head, ...rows].join('\n'));
   const fromFile = await run(`backtest --traces ${traces} --json`);
   const fromStore = await run(`backtest --from-store ${directory} --json --out ${join(directory, 'out')}`);
   t.equal(fromFile.code, 0, fromFile.err);
@@ -54,6 +62,11 @@ t.test('the store and a file with the same samples have the same report', async 
   t.equal(store.vms, 1);
   t.same({ ...store, skipped: [] }, { ...file, skipped: [] });
   t.ok(existsSync(join(directory, 'out', `${VM_A.id}.csv`)));
+  const deaf = join(directory, 'deaf');
+  mkdirSync(deaf);
+  writeFileSync(join(deaf, `${VM_A.id}.csv`), [head, ...rows].map((row) => row.split(',').slice(0, 3).join(',')).join('\n'));
+  const alone = JSON.parse((await run(`backtest --traces ${deaf} --json`)).out.trimEnd().split('\n').at(-1)!);
+  t.not(alone.meanSlack, store.meanSlack, 'what the others do is heard');
 });
 
 t.test('a configuration names the store as well', async (t) => {

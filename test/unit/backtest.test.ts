@@ -107,7 +107,7 @@ t.test('the line protocol decides as the replay does, and forgets at each VM', a
   const other = made(3, 4 * DAY);
   const known = {
     ...traceOf(made(2, 4 * DAY)),
-    others: [Float64Array.from(other), ...new Array(4).fill(new Float64Array(4 * DAY).fill(Number.NaN))],
+    others: [Float64Array.from(other), ...new Array(2).fill(new Float64Array(4 * DAY).fill(Number.NaN))],
   };
   // What other resources do is heard in both, and matters.
   const trace = known;
@@ -184,17 +184,16 @@ t.test('trace files: what is read, and what is refused', async (t) => {
     [1, null, 0.5, 1],
   );
   t.equal(trace.granted, 4, 'the largest size');
-  const more = parseTrace('a', `${HEAD},net_tx_Bps\n0,1,2,5,8,9\n300,1,2,,8,much\n`, 'cpu')!;
+  t.equal(trace.others, undefined, 'nothing is known of others');
+  const more = parseTrace('a', `${HEAD},net_tx_Bps,disk_write_Bps,disk_read_Bps\n0,1,2,5,8,9,2,3\n300,1,2,,8,9,much,3\n`, 'cpu')!;
   t.same(
     more.others!.map((series) => [...series].map((value) => (Number.isNaN(value) ? null : value))),
     [
       [5, null],
       [null, null],
-      [null, null],
-      [null, null],
-      [9, null],
+      [5, null],
     ],
-    'memory, disk and network beside it, as far as the file tells',
+    'memory, network and disk beside it; half of a network is unknown',
   );
   t.equal(trace.stepMs, STEP_MS, 'gaps do not set the step');
   t.equal(parseTrace('a', `${HEAD}\n0,1,2,,\n300,1,2,,\n`, 'memory'), null, 'no such series');

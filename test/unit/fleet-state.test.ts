@@ -4,6 +4,8 @@
  * through.
  */
 import t from 'tap';
+import { parseTrace } from '../../aggregator/cli/backtest/trace-file.ts';
+import { othersAt } from '../../aggregator/core/backtest/trace.ts';
 import { forecasterFactory } from '../../aggregator/core/forecast/registry.ts';
 import { packCheckpoint, unpackCheckpoint } from '../../aggregator/core/state/checkpoint.ts';
 import { horizonsFor } from '../../aggregator/core/state/demand-models.ts';
@@ -104,6 +106,48 @@ function feed(
   }
   return fromMs + seconds * 1000;
 }
+
+t.test('a forecaster hears what backtests let it hear: the other three resources, both directions together', async (t) => {
+  // In the order in which they are made: CPU first, then memory.
+  const heard: number[][][] = [];
+  const factory: typeof forecasterFactory = (name) => ({
+    ...forecasterFactory(name),
+    create(options) {
+      const forecaster = forecasterFactory(name).create(options);
+      const observe = forecaster.observe.bind(forecaster);
+      const points: number[][] = [];
+      heard.push(points);
+      forecaster.observe = (point) => {
+        points.push([point.value, ...(point.others ?? [])]);
+        observe(point);
+      };
+      return forecaster;
+    },
+  });
+  const state = new FleetState({ ...OPTIONS, factory }, policyOf(AUTO_POLICY));
+  state.setConnected(KVM1, true, 0);
+  state.applyInventory(KVM1, inventory([vmInventory({ current: [] })]), 1000);
+  const flow = { 'vm_network.receiveBytesPerSecond': 100, 'vm_network.transmitBytesPerSecond': 20 };
+  const disk = { 'vm_disk.readBytesPerSecond': 3, 'vm_disk.writeBytesPerSecond': 4000 };
+  feed(state, NOW_MS, 32, { 'vm_cpu.usageCores': 0.5, ...MEMORY, ...flow, ...disk });
+  const [cpu, memory] = heard.map((points) => points.at(-1));
+  t.same(cpu, [0.5, 300, 120, 4003], 'of CPU: memory, network, disk');
+  t.same(memory, [300, 0.5, 120, 4003], 'of memory: CPU, network, disk');
+  const head = 'timestamp,cpu_cores_used,cpu_cores_alloc,mem_mib_used,mem_mib_alloc,net_rx_Bps,net_tx_Bps,disk_read_Bps,disk_write_Bps';
+  const file = `${head}\n0,0.5,1,300,800,100,20,3,4000\n300,0.5,1,300,800,100,20,3,4000\n`;
+  for (const [resource, live] of [
+    ['cpu', cpu],
+    ['memory', memory],
+    ['cpumax', cpu],
+  ] as const) {
+    const trace = parseTrace(
+      'a',
+      file.replace('cpu_cores_used,', resource === 'cpumax' ? 'cpu_cores_used_max,' : 'cpu_cores_used,'),
+      resource,
+    )!;
+    t.same([trace.used[1], ...othersAt(trace, 1).others!], live, `a trace of ${resource}`);
+  }
+});
 
 t.test('nothing told is unknown, never zero', async (t) => {
   const vm = vmNow(stateWith());

@@ -82,11 +82,22 @@ t.test('Prometheus: names, bins by their start, long histories in stretches the 
     const points = (Number(parameters.get('end')) - Number(parameters.get('start'))) / Number(parameters.get('step')) + 1;
     t.ok(points > 0 && points <= 11_000, `${points} points`);
   }
-  t.equal(ranges.length, 4, 'two stretches of two expressions');
+  t.equal(ranges.length, 10, 'two stretches of use, size, and what is heard of memory, network and disk');
+  const rates = (one: string, other: string) =>
+    [one, other].map((metric) => `sum(rate(libvirt_domain_${metric}_bytes_total{domain="db \\"main\\"",job="kvm"}[5m]))`).join(' + ');
+  t.equal(ranges[6]!.parameters.get('query'), rates('interface_stats_receive', 'interface_stats_transmit'));
+  t.equal(ranges[8]!.parameters.get('query'), rates('block_stats_read', 'block_stats_write'));
+  t.same(
+    trace.others!.map((series) => [...series]),
+    new Array(3).fill([0.25, 0.5, 1.75]),
+    'at the same times',
+  );
   t.ok(asked.every(({ authorization }) => authorization === 'Bearer abc'));
   await source.read('web-1', 'memory');
-  t.match(asked.at(-1)!.parameters.get('query'), 'libvirt_domain_info_maximum_memory_bytes');
-  t.match(asked.at(-3)!.parameters.get('query'), 'libvirt_domain_memory_stats_unused_bytes');
+  const about = asked.slice(-10).map(({ parameters }) => parameters.get('query')!);
+  t.match(about[0], 'libvirt_domain_memory_stats_unused_bytes');
+  t.match(about[2], 'libvirt_domain_info_maximum_memory_bytes');
+  t.match(about[4], 'libvirt_domain_info_cpu_time_seconds_total');
   t.match(told.join(''), 'cache counts as used');
 });
 
@@ -115,11 +126,21 @@ t.test('Proxmox: guests that are no templates, means for CPU and maxima for memo
   t.same(await source.names(), ['100-web']);
   const cpu = (await source.read('100-web', 'cpu'))!;
   t.same([...cpu.used], [0.5, 2, 1], 'cores, not shares');
-  t.same({ ...cpu, used: 0, timesMs: 0 }, { vm: '100-web', stepMs: 3_600_000, granted: 4, used: 0, timesMs: 0 });
+  t.match(cpu, { vm: '100-web', stepMs: 3_600_000, granted: 4 });
   t.equal(asked.at(-1)!.path, '/api2/json/nodes/pve1/qemu/100/rrddata');
   t.equal(asked.at(-1)!.parameters.get('cf'), 'AVERAGE');
+  t.same(
+    cpu.others!.map((series) => [...series]),
+    [
+      [1024, 2048, 1536],
+      [200.75, null, null],
+      [4096, null, null],
+    ].map((series) => series.map((value) => value ?? Number.NaN)),
+    'memory, network and disk beside it',
+  );
   const memory = (await source.read('100-web', 'memory'))!;
   t.same([...memory.used], [1024, 2048, 1536]);
+  t.same([...memory.others![0]!], [0.5, 2, 1]);
   t.equal(asked.at(-1)!.parameters.get('cf'), 'MAX');
   const files = mkdtempSync(join(directory, 'rrd-'));
   writeFileSync(join(files, 'web.json'), JSON.stringify(JSON.parse(recorded('proxmox/rrddata')).data));
@@ -135,21 +156,35 @@ t.test('CSV: any order, quotes, finer samples gathered, headings of one’s own;
   const file = join(directory, 'all.csv');
   const minute = (m: number): string => new Date(Date.UTC(2026, 0, 1, 0, m)).toISOString();
   const rows = [
-    ['"web, one"', minute(1), '1', '4', '1000', '4096'],
-    ['db', minute(0), '0.5', '2', '', ''],
-    ['"web, one"', minute(0), '3', '4', '2000', '4096'],
-    ['"web, one"', minute(5), '', '4', '500', '4096'],
-    ['"web, one"', minute(6), '2', '4', '600', '4096'],
-    ['"web, one"', minute(6), '9', '4', '9', '4096'],
+    ['"web, one"', minute(1), '1', '4', '1000', '4096', '10', '1'],
+    ['db', minute(0), '0.5', '2', '', '', '', ''],
+    ['"web, one"', minute(0), '3', '4', '2000', '4096', '20', '3'],
+    ['"web, one"', minute(5), '', '4', '500', '4096', '90', '90'],
+    ['"web, one"', minute(6), '2', '4', '600', '4096', '30', ''],
+    ['"web, one"', minute(6), '9', '4', '9', '4096', '9', '9'],
   ];
-  writeFileSync(file, [['VM', 'Time', 'CPU', 'vCPUs', 'Memory', 'Size'], ...rows].map((row) => row.join(',')).join('\r\n'));
-  const source = csvSource(file, 'memory-size=Size');
+  writeFileSync(
+    file,
+    [['VM', 'Time', 'CPU', 'vCPUs', 'Memory', 'Size', 'net_rx_Bps', 'Sent'], ...rows].map((row) => row.join(',')).join('\r\n'),
+  );
+  const source = csvSource(file, 'memory-size=Size,network-out=Sent');
   t.same(await source.names(), ['db', 'web, one']);
   const cpu = (await source.read('web, one', 'cpu'))!;
   t.same([...cpu.timesMs], [Date.UTC(2026, 0, 1), Date.UTC(2026, 0, 1, 0, 5)]);
   t.same([...cpu.used], [2, 2], 'the mean within each five minutes; a repeated row counts once');
   const memory = (await source.read('web, one', 'memory'))!;
   t.same([[...memory.used], memory.granted], [[2000, 600], 4096], 'the maximum within each');
+  t.same(
+    cpu.others!.map((series) => [...series]),
+    [
+      [2000, 600],
+      [17, Number.NaN],
+      [Number.NaN, Number.NaN],
+    ],
+    'of memory the maximum, of the network the mean of both directions; what is unknown',
+  );
+  t.same([...memory.others![0]!], [2, 2], 'CPU beside memory');
+  t.equal((await source.read('db', 'cpu'))!.others, undefined);
   t.equal(await source.read('db', 'memory'), null);
   t.equal(await source.read('db', 'cpumax'), null);
   for (const [text, columns, message] of [

@@ -4,8 +4,9 @@
  */
 import t from 'tap';
 import type { Forecast } from '../../aggregator/core/forecast/forecaster.ts';
+import { OTHERS_COUNT } from '../../aggregator/core/forecast/heard.ts';
 import { AGGREGATE, forecasterFactory } from '../../aggregator/core/forecast/registry.ts';
-import { OTHERS_MAX, Stirring } from '../../aggregator/core/forecast/stirring.ts';
+import { Stirring } from '../../aggregator/core/forecast/stirring.ts';
 import { createPrng } from '../../shared/prng.ts';
 
 const STEP_MS = 300_000;
@@ -26,10 +27,10 @@ t.test('a rise counts, a fall, a first value and what is unknown do not', async 
   t.ok(one > 0.3 && one > 10 * calm, `a fourfold rise gives ${one.toFixed(2)}, calm at most ${calm.toFixed(2)}`);
   t.equal(stirring.advance([10]), 0, 'a fall');
   const many = new Stirring();
-  const all = (value: number) => many.advance(new Array(OTHERS_MAX + 3).fill(value));
+  const all = (value: number) => many.advance(new Array(OTHERS_COUNT + 3).fill(value));
   for (let i = 0; i < 2000; i++) all(1);
   const most = all(1e9);
-  t.ok(most > 0.8 * OTHERS_MAX - 1e-6 && most <= 0.8 * OTHERS_MAX + 1e-6, `each series counts so much at most: ${most}`);
+  t.ok(most > 0.8 * OTHERS_COUNT - 1e-6 && most <= 0.8 * OTHERS_COUNT + 1e-6, `each series counts so much at most: ${most}`);
 });
 
 /** Memory that jumps for one step, now and then, a step after CPU rose; CPU rises as often without that it means anything to others. */

@@ -8,9 +8,10 @@ import { join } from 'node:path';
 import type { Clock } from '../../../shared/clock.ts';
 import { HeadroomError } from '../../../shared/errors.ts';
 import { createPrng } from '../../../shared/prng.ts';
+import type { Resource } from '../../../shared/resources.ts';
 import { parseFlags, resolveConfig } from '../../config.ts';
-import type { BacktestResource } from '../../core/backtest/allocator.ts';
-import type { Trace } from '../../core/backtest/trace.ts';
+import { type BacktestResource, othersFrom, type Trace } from '../../core/backtest/trace.ts';
+import { demandField } from '../../core/state/series-rows.ts';
 import { openSeriesStore } from '../../open-series-store.ts';
 import type { SeriesStore } from '../../store/series-store.ts';
 import type { TraceSource } from './trace-source.ts';
@@ -30,6 +31,14 @@ const FIELDS: Readonly<Record<BacktestResource, Fields>> = {
   cpu: { used: ['vm_cpu.demandCores', 'vm_cpu.usageCores'], size: ['vm_cpu.vcpusOnline:max', 'vm_allocation.cpuCores:max'] },
   cpumax: { used: ['vm_cpu.usageCores:max'], size: ['vm_cpu.vcpusOnline:max', 'vm_allocation.cpuCores:max'] },
   memory: { used: ['vm_memory.demandMiB'], size: ['vm_memory.balloonMiB:max', 'vm_allocation.memoryMiB:max'] },
+};
+
+/** What is heard of each when another is read: demand, as live forecasts hear it, or use where it was not estimated. */
+const HEARD: Readonly<Record<Resource, readonly string[]>> = {
+  cpu: FIELDS.cpu.used,
+  memory: FIELDS.memory.used,
+  network: [demandField('network')],
+  disk: [demandField('disk')],
 };
 
 /** `place`: a configuration file, or a data directory. NOT_FOUND, CONFIG_INVALID, STORE_UNAVAILABLE. */
@@ -58,29 +67,35 @@ export function tracesOf(store: SeriesStore, place: string, nowMs: number): Trac
       const { timesMs, columns } = await store.query({
         subject: { kind: 'vm', id: vm },
         source: 'host',
-        fields: [...used, ...size],
+        fields: [...new Set([...used, ...size, ...Object.values(HEARD).flat()])],
         fromMs: nowMs - HISTORY_MS,
         // The newest bin may still be filling.
         toMs: Math.floor(nowMs / BIN_MS) * BIN_MS,
         resolution: '5m',
       });
-      return traceOf(
+      const seriesOf = (fields: readonly string[]): Float64Array => firstKnown(fields.map((field) => columns[field]!));
+      const trace = traceOf(
         vm,
         timesMs,
-        used.map((field) => columns[field]!),
+        seriesOf(used),
         size.map((field) => columns[field]!),
       );
+      return trace && { ...trace, ...othersFrom(resource, timesMs.length, (other) => seriesOf(HEARD[other])) };
     },
     close: () => store.close(),
   };
 }
 
-function traceOf(vm: string, timesMs: Float64Array, used: readonly Float64Array[], size: readonly Float64Array[]): Trace | null {
-  const values = Float64Array.from(timesMs, (_, i) => used.find((column) => !Number.isNaN(column[i]!))?.[i] ?? Number.NaN);
-  if (values.every(Number.isNaN)) return null;
+/** In each bin the first of them that is known. */
+function firstKnown(columns: readonly Float64Array[]): Float64Array {
+  return columns[0]!.map((_, i) => columns.find((column) => !Number.isNaN(column[i]!))?.[i] ?? Number.NaN);
+}
+
+function traceOf(vm: string, timesMs: Float64Array, used: Float64Array, size: readonly Float64Array[]): Trace | null {
+  if (used.every(Number.isNaN)) return null;
   const largest = size.map((column) => column.reduce((most, value) => (Number.isNaN(value) ? most : Math.max(most, value)), 0));
   const granted = largest.find((value) => value > 0);
   if (granted === undefined)
     throw new HeadroomError('USAGE', "the VM's size is not in the store, and without it there is nothing to compare with");
-  return { vm, stepMs: BIN_MS, timesMs, used: values, granted };
+  return { vm, stepMs: BIN_MS, timesMs, used, granted };
 }

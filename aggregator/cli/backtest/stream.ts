@@ -7,7 +7,9 @@
 import { type Static, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { HeadroomError } from '../../../shared/errors.ts';
-import { BacktestAllocator, type BacktestResource } from '../../core/backtest/allocator.ts';
+import type { Resource } from '../../../shared/resources.ts';
+import { BacktestAllocator } from '../../core/backtest/allocator.ts';
+import { bothWays, othersHeard } from '../../core/forecast/heard.ts';
 
 const NotNegative = Type.Number({ minimum: 0 });
 const VmLine = Type.Object({
@@ -26,12 +28,14 @@ const isEnd = Compile(EndLine);
 const isSample = Compile(SampleLine);
 
 type Key = 'cpu' | 'mem';
-const RESOURCE: Readonly<Record<Key, BacktestResource>> = { cpu: 'cpu', mem: 'memory' };
-/** What else a VM did, in the order in which trace files have it. */
-const OTHERS = {
-  cpu: ['mem', 'disk_r', 'disk_w', 'net_rx', 'net_tx'],
-  mem: ['cpu', 'disk_r', 'disk_w', 'net_rx', 'net_tx'],
-} as const;
+const RESOURCE = { cpu: 'cpu', mem: 'memory' } as const satisfies Record<Key, Resource>;
+/** What tells of each resource when another is decided: one field, or both directions. */
+const HEARD_FIELDS: Readonly<Record<Resource, readonly string[]>> = {
+  cpu: ['cpu'],
+  memory: ['mem'],
+  network: ['net_rx', 'net_tx'],
+  disk: ['disk_r', 'disk_w'],
+};
 const FORECAST_MINUTES = [15, 60] as const;
 const FORECAST_QUANTILES = [0.5, 0.9, 0.95] as const;
 /** Figures are told to seven digits: a millionth of a core, and a tenth of what four-byte floats hold. */
@@ -93,7 +97,7 @@ export class BacktestStream {
   #decide(sample: Static<typeof SampleLine>): string {
     const answer: Partial<Record<Key, number>> & { f?: Partial<Record<Key, Record<string, number>>> } = {};
     for (const [key, allocator] of this.#allocators) {
-      const others = OTHERS[key].map((name) => knownOf(sample, name));
+      const others = othersHeard(RESOURCE[key], (other) => HEARD_FIELDS[other].map((name) => knownOf(sample, name)).reduce(bothWays));
       answer[key] = rounded(allocator.next(sample.t * 1000, sample[key] ?? Number.NaN, others));
       const ahead = this.#ahead(allocator);
       if (ahead !== null) {

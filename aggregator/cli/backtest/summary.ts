@@ -1,9 +1,9 @@
 /** What a backtest found, for people and programs. Input: scores of each VM and row; output: the JSON object and the tables. */
 import type { Against } from '../../core/backtest/advice.ts';
-import type { BacktestResource } from '../../core/backtest/allocator.ts';
 import { BASELINES, type Baseline } from '../../core/backtest/baselines.ts';
 import type { ForecastScore } from '../../core/backtest/forecast-score.ts';
 import { type FleetScore, scoreFleet, type VmScore } from '../../core/backtest/score.ts';
+import type { BacktestResource } from '../../core/backtest/trace.ts';
 import { printable, table } from '../output.ts';
 
 export interface VmResult {

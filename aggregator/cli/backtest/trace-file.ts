@@ -7,8 +7,9 @@ import { basename } from 'node:path';
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
 import { errorText, HeadroomError } from '../../../shared/errors.ts';
-import type { BacktestResource } from '../../core/backtest/allocator.ts';
-import type { Trace } from '../../core/backtest/trace.ts';
+import type { Resource } from '../../../shared/resources.ts';
+import { type BacktestResource, othersFrom, type Trace } from '../../core/backtest/trace.ts';
+import { bothWays } from '../../core/forecast/heard.ts';
 
 /** A year of ten-second samples is 300 MB: more is not one VM's history. */
 const BYTES_MAX = 512 * 1024 * 1024;
@@ -18,12 +19,12 @@ const COLUMNS: Readonly<Record<BacktestResource, readonly [used: string, granted
   memory: ['mem_mib_used', 'mem_mib_alloc'],
   cpumax: ['cpu_cores_used_max', 'cpu_cores_alloc'],
 };
-/** What else the VM did, as far as the file tells: `backtest --stdio` hands on the same series in the same order. */
-const OTHERS = ['disk_read_Bps', 'disk_write_Bps', 'net_rx_Bps', 'net_tx_Bps'] as const;
-const OTHER_COLUMNS: Readonly<Record<BacktestResource, readonly string[]>> = {
-  cpu: [COLUMNS.memory[0], ...OTHERS],
-  memory: [COLUMNS.cpu[0], ...OTHERS],
-  cpumax: [COLUMNS.memory[0], ...OTHERS],
+/** What tells of each resource when another is read: one column, or both directions. */
+const HEARD_COLUMNS: Readonly<Record<Resource, readonly string[]>> = {
+  cpu: [COLUMNS.cpu[0]],
+  memory: [COLUMNS.memory[0]],
+  network: ['net_rx_Bps', 'net_tx_Bps'],
+  disk: ['disk_read_Bps', 'disk_write_Bps'],
 };
 
 /** Throws USAGE for a file that cannot be read as a trace. */
@@ -49,9 +50,9 @@ export function parseTrace(vm: string, text: string, resource: BacktestResource)
   const header = (lines[0] ?? '').split(',');
   const [time, used, granted] = ['timestamp', ...COLUMNS[resource]].map((name) => columnOf(header, name)) as [number, number, number];
   const count = lines.length - 1;
-  const otherColumns = OTHER_COLUMNS[resource].map((name) => header.indexOf(name));
-  const others = otherColumns.map(() => new Float64Array(count));
-  const trace: Trace = { vm, stepMs: 0, timesMs: new Float64Array(count), used: new Float64Array(count), others, granted: Number.NaN };
+  const heard = (other: Resource) => heardColumn(header, lines, HEARD_COLUMNS[other]);
+  const others = othersFrom(resource, count, heard);
+  const trace: Trace = { vm, stepMs: 0, timesMs: new Float64Array(count), used: new Float64Array(count), ...others, granted: Number.NaN };
   for (let i = 0; i < count; i++) {
     const cells = lines[i + 1]!.split(',');
     if (cells.length !== header.length) throw wrong(i, `it has ${cells.length} fields, the header has ${header.length}`);
@@ -60,7 +61,6 @@ export function parseTrace(vm: string, text: string, resource: BacktestResource)
     trace.timesMs[i] = seconds * 1000;
     trace.used[i] = cells[used] === '' ? Number.NaN : numberOf(cells[used]!, i, COLUMNS[resource][0]);
     const size = cells[granted] === '' ? Number.NaN : numberOf(cells[granted]!, i, COLUMNS[resource][1]);
-    for (let k = 0; k < others.length; k++) others[k]![i] = otherOf(cells[otherColumns[k]!]);
     if (size > trace.granted || Number.isNaN(trace.granted)) trace.granted = size;
   }
   if (trace.used.every(Number.isNaN)) return null;
@@ -75,8 +75,17 @@ function columnOf(header: readonly string[], name: string): number {
   return at;
 }
 
-/** A column that is absent or not a number is not known: only the resource itself has to be right. */
-function otherOf(text: string | undefined): number {
+/** Of one column, or of both directions together; null = it is not there. What is not a number is unknown: only the resource itself has to be right. */
+function heardColumn(header: readonly string[], lines: readonly string[], names: readonly string[]): Float64Array | null {
+  const places = names.map((name) => header.indexOf(name));
+  if (places.includes(-1)) return null;
+  return Float64Array.from({ length: lines.length - 1 }, (_, i) => {
+    const cells = lines[i + 1]!.split(',');
+    return places.map((place) => numberOrUnknown(cells[place])).reduce(bothWays);
+  });
+}
+
+function numberOrUnknown(text: string | undefined): number {
   return text === undefined || text.trim() === '' ? Number.NaN : Number(text);
 }
 

@@ -2,8 +2,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorText, HeadroomError } from '../../../shared/errors.ts';
-import type { BacktestResource } from '../../core/backtest/allocator.ts';
-import type { Trace } from '../../core/backtest/trace.ts';
+import type { BacktestResource, Trace } from '../../core/backtest/trace.ts';
 import { readTrace, TRACE_FILE } from './trace-file.ts';
 
 export interface TraceSource {

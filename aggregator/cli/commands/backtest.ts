@@ -1,6 +1,6 @@
 /** `headroom backtest`: replays recorded usage through the core that runs live, beside baselines. Needs no aggregator. */
 import { createInterface } from 'node:readline';
-import type { BacktestResource } from '../../core/backtest/allocator.ts';
+import type { BacktestResource } from '../../core/backtest/trace.ts';
 import { chooseSource, PLACES } from '../backtest/choose-source.ts';
 import type { CliIo, OwnCommand } from '../command.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -78,7 +78,7 @@ export const backtest: OwnCommand = {
     }
     const violationBudget = budgetOf(values['violation-budget']);
     if (values.stdio) return stream(violationBudget, io);
-    const { BACKTEST_RESOURCES } = await import('../../core/backtest/allocator.ts');
+    const { BACKTEST_RESOURCES } = await import('../../core/backtest/trace.ts');
     const resource = BACKTEST_RESOURCES.find((one) => one === values.resource);
     if (resource === undefined) throw usage(`--resource ${values.resource}: there are ${BACKTEST_RESOURCES.join(', ')}`);
     const { out, html, json } = values;

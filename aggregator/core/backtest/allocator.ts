@@ -7,10 +7,7 @@ import type { Forecast, Forecaster } from '../forecast/forecaster.ts';
 import { AGGREGATE, forecasterFactory } from '../forecast/registry.ts';
 import { BudgetSizer, SIZER_HORIZONS, SIZER_QUANTILES } from '../plan/budget-sizer.ts';
 import { DAY_MS } from './score.ts';
-
-/** Series a backtest knows; `cpumax` is the maximum within each sample. */
-export const BACKTEST_RESOURCES = ['cpu', 'memory', 'cpumax'] as const;
-export type BacktestResource = (typeof BACKTEST_RESOURCES)[number];
+import type { BacktestResource } from './trace.ts';
 
 /** Changes of a VM and day that are aimed at: under one an hour; a balloon moves less often than a quota. */
 const RESIZES_PER_DAY: Readonly<Record<BacktestResource, number>> = { cpu: 21, memory: 14, cpumax: 21 };

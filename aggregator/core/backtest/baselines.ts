@@ -5,10 +5,10 @@
  */
 import type { Forecaster } from '../forecast/forecaster.ts';
 import { forecasterFactory } from '../forecast/registry.ts';
-import type { BacktestResource } from './allocator.ts';
+
 import { memoryTargets } from './memory-peaks.ts';
 import { DAY_MS, percentile, WARM_UP_MS } from './score.ts';
-import type { Trace } from './trace.ts';
+import type { BacktestResource, Trace } from './trace.ts';
 
 const HOUR_MS = 3600 * 1000;
 /** VPA's defaults: 15 % on top of its percentile, at least 25 millicores. */

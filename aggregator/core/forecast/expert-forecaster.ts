@@ -174,7 +174,7 @@ export class ExpertForecaster extends KeptState implements Forecaster {
   }
 
   protected get stateTag(): string {
-    return tagOf(this.name, 3, this.#options);
+    return tagOf(this.name, 4, this.#options);
   }
 
   protected override restored(): void {

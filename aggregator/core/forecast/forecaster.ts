@@ -8,8 +8,8 @@ export interface ForecastPoint {
   /** Maximum demand within the step (cores, MiB, bytes/s); finite and ≥ 0. */
   value: number;
   /**
-   * Demand of the VM's other resources in this step, each in its own unit, always in the same order; NaN = unknown, absent = none
-   * is known. A forecaster may listen to them.
+   * Demand of the VM's other resources in this step, each in its own unit, in the order of `othersOf` (heard.ts); NaN = unknown, absent =
+   * none is known. A forecaster may listen to them.
    */
   others?: readonly number[];
 }

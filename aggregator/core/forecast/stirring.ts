@@ -3,11 +3,10 @@
  * begun on CPU, disk and network a step before. Other resources' demand of a finished step in, one number out: 0 = nothing
  * rose, or nothing is known. Each is held against its own level of the last steps, in units of how much it usually moves.
  */
+import { OTHERS_COUNT } from './heard.ts';
 import type { StateArray } from './state-bytes.ts';
 import { StateSlab } from './state-slab.ts';
 
-/** As many other series are looked at; more are ignored. */
-export const OTHERS_MAX = 5;
 /** Half-lives in steps: of the level a rise is seen against (3 and 12 tell alike, 3 a little more), and of the usual movement (two days). */
 const LEVEL_RATE = 1 - 2 ** (-1 / 3);
 const MOVEMENT_RATE = 1 - 2 ** (-1 / 576);
@@ -37,7 +36,7 @@ export class Stirring {
   readonly #s: Float32Array;
 
   constructor(slab = new StateSlab()) {
-    this.#s = slab.float32(OTHERS_MAX * EACH);
+    this.#s = slab.float32(OTHERS_COUNT * EACH);
     for (let at = 0; at < this.#s.length; at += EACH) this.#s.set([Number.NaN, 0, MOVEMENT_START], at);
   }
 
@@ -45,10 +44,10 @@ export class Stirring {
     return [this.#s];
   }
 
-  /** One finished step: demand of the others, always in the same order; NaN (negative, without end) = unknown. */
+  /** One finished step: demand of the others, always in the same order, more than there are is ignored; NaN (negative, without end) = unknown. */
   advance(others: readonly number[]): number {
     const s = this.#s;
-    const count = Math.min(OTHERS_MAX, others.length);
+    const count = Math.min(OTHERS_COUNT, others.length);
     let sum = 0;
     for (let i = 0; i < count; i++) {
       const value = others[i]!;

@@ -9,6 +9,7 @@ import { sameValue } from '../../../shared/same-value.ts';
 import { type TelemetryBlock, tellsDemand } from '../../../shared/telemetry.ts';
 import type { PeerProfiles } from '../classify/peer-profiles.ts';
 import type { Classification } from '../classify/workload-class.ts';
+import { othersHeard } from '../forecast/heard.ts';
 import type { BootProfiles } from '../lifecycle/boot-profiles.ts';
 import { VmBoots } from '../lifecycle/vm-boots.ts';
 import type { DemandView, ForecastView, Hold, VmIncident, VmSnapshot } from '../plan/plan.ts';
@@ -203,7 +204,7 @@ export class VmRecord {
         if (value === null || wishes.mode === 'off') continue;
         demand[resource] = value;
         if (!teaches) continue;
-        const others = othersOf(resource, (other) => step.points[other].value);
+        const others = othersHeard(resource, (other) => step.points[other].value);
         this.models.observe(resource, wishes.forecaster, { startMs: step.startMs, value, others });
         const forecast = this.models.forecast(resource, wishes);
         if (!forecast) continue;
@@ -297,7 +298,7 @@ export class VmRecord {
     for (const [resource, steps] of Object.entries(history) as [Resource, { startMs: number; value: number }[]][]) {
       const wishes = policy.resolve(this.matched, resource);
       if (wishes.mode === 'off') continue;
-      const together = steps.map((step) => ({ ...step, others: othersOf(resource, (other) => at[other].get(step.startMs)) }));
+      const together = steps.map((step) => ({ ...step, others: othersHeard(resource, (other) => at[other].get(step.startMs)) }));
       learnt += this.models.relearn(resource, wishes.forecaster, together);
       this.#foresee(resource, this.models.forecast(resource, wishes));
     }
@@ -390,9 +391,4 @@ function strainOf(contention: Contention | null): NonNullable<VmSnapshot['strain
   if (waits !== null) Object.assign(strain, { steal: waits, stealClaimed: cpuWait === null });
   if (presses.length > 0) strain.pressure = Math.max(...presses);
   return Object.keys(strain).length === 0 ? null : strain;
-}
-
-/** Demand of all resources but one, NaN where it is not known; always in the same order. */
-function othersOf(resource: Resource, demandOf: (other: Resource) => number | null | undefined): number[] {
-  return RESOURCES.flatMap((other) => (other === resource ? [] : [demandOf(other) ?? Number.NaN]));
 }

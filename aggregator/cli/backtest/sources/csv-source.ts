@@ -4,7 +4,8 @@
  */
 import { parse } from 'csv-parse/sync';
 import { errorText, HeadroomError } from '../../../../shared/errors.ts';
-import type { BacktestResource } from '../../../core/backtest/allocator.ts';
+import type { BacktestResource } from '../../../core/backtest/trace.ts';
+import { bothWays } from '../../../core/forecast/heard.ts';
 import { timeOfText } from '../../time-text.ts';
 import { textOf } from '../trace-file.ts';
 import type { TraceSource } from '../trace-source.ts';
@@ -21,6 +22,10 @@ const HEADINGS = {
   memory: ['mem_mib_used', 'memory_mib', 'memory'],
   'memory-percent': ['memory_percent', 'mem_percent', 'memory %', 'memory usage %'],
   'memory-size': ['mem_mib_alloc', 'memory_size_mib', 'memory_size'],
+  'network-in': ['net_rx_bps', 'network_in', 'netin'],
+  'network-out': ['net_tx_bps', 'network_out', 'netout'],
+  'disk-read': ['disk_read_bps', 'disk_read', 'diskread'],
+  'disk-write': ['disk_write_bps', 'disk_write', 'diskwrite'],
 } as const satisfies Record<string, readonly string[]>;
 type Meaning = keyof typeof HEADINGS;
 const MEANINGS = Object.keys(HEADINGS) as Meaning[];
@@ -101,10 +106,15 @@ function samplesOf(timeMs: number, number: (meaning: Meaning) => number): Row {
     const size = Number.isNaN(told) && !Number.isNaN(percent) ? 1 : told;
     return { timeMs, used: Number.isNaN(amount) ? (percent / 100) * size : amount, size };
   };
+  const cpu = of(number('cpu'), number('cpu-percent'), number('cpus'));
+  const memory = of(number('memory'), number('memory-percent'), number('memory-size'));
+  const network = bothWays(number('network-in'), number('network-out'));
+  const disk = bothWays(number('disk-read'), number('disk-write'));
+  const heard = { cpu: cpu.used, memory: memory.used, network, disk };
   return {
-    cpu: of(number('cpu'), number('cpu-percent'), number('cpus')),
-    cpumax: of(number('cpu-max'), Number.NaN, number('cpus')),
-    memory: of(number('memory'), number('memory-percent'), number('memory-size')),
+    cpu: { ...cpu, heard },
+    cpumax: { ...of(number('cpu-max'), Number.NaN, number('cpus')), heard },
+    memory: { ...memory, heard },
   };
 }
 

@@ -3,7 +3,7 @@
  * cores or MiB. Names are those of Telegraf's plugins (libvirt on hosts, proxmox, cpu/mem/system within guests) and of
  * Proxmox' own metric server.
  */
-import type { BacktestResource } from '../../../core/backtest/allocator.ts';
+import type { BacktestResource } from '../../../core/backtest/trace.ts';
 
 /** One statement: a field, or how fast counters grow together, gathered in bins. */
 export interface Column {
@@ -15,9 +15,11 @@ export interface Column {
   gather: 'mean' | 'max' | 'min';
   /** It counts up: its growth a second is gathered. */
   counter?: boolean;
+  /** A tag: several series of one VM, gathered apart and added up. */
+  each?: string;
 }
 
-interface Reading {
+export interface Reading {
   columns: readonly Column[];
   /** From the columns' values in one bin, all known. */
   used: (values: readonly number[]) => number;
@@ -31,6 +33,8 @@ export interface InfluxLayout {
   where?: string;
   tag: string;
   readings: Readonly<Record<BacktestResource, Reading | null>>;
+  /** Bytes a second, which forecasts of CPU and memory hear; absent = not recorded by VM. */
+  traffic: Readonly<Partial<Record<'network' | 'disk', Column>>>;
 }
 
 const KIB_PER_MIB = 1024;
@@ -76,6 +80,15 @@ const guestCpu = (gather: Gather): Reading => ({
   size: ([, cpus]) => cpus!,
 });
 
+/** Counters of bytes in both directions. */
+const bytes = (measurement: string, field: readonly [string, string], rest: Pick<Column, 'where' | 'each'>): Column => ({
+  measurement,
+  field,
+  ...rest,
+  gather: 'mean',
+  counter: true,
+});
+
 /** In the order in which they are looked for: what the host saw before what the guest tells. */
 export const INFLUX_LAYOUTS: readonly InfluxLayout[] = [
   {
@@ -95,6 +108,10 @@ export const INFLUX_LAYOUTS: readonly InfluxLayout[] = [
         size: ([, , maximum]) => maximum! / KIB_PER_MIB,
       },
     },
+    traffic: {
+      network: bytes('libvirt_net', ['rx_bytes', 'tx_bytes'], { each: 'interface_id' }),
+      disk: bytes('libvirt_block', ['rd_bytes', 'wr_bytes'], { each: 'block_id' }),
+    },
   },
   {
     name: 'pve',
@@ -112,6 +129,10 @@ export const INFLUX_LAYOUTS: readonly InfluxLayout[] = [
         used: ([bytes]) => bytes! / BYTES_PER_MIB,
         size: ([, bytes]) => bytes! / BYTES_PER_MIB,
       },
+    },
+    traffic: {
+      network: bytes('system', ['netin', 'netout'], { where: QEMU }),
+      disk: bytes('system', ['diskread', 'diskwrite'], { where: QEMU }),
     },
   },
   {
@@ -131,6 +152,7 @@ export const INFLUX_LAYOUTS: readonly InfluxLayout[] = [
         size: ([, bytes]) => bytes! / BYTES_PER_MIB,
       },
     },
+    traffic: {},
   },
   {
     name: 'guest',
@@ -148,6 +170,11 @@ export const INFLUX_LAYOUTS: readonly InfluxLayout[] = [
         used: ([total, available]) => Math.max(0, total! - available!) / BYTES_PER_MIB,
         size: ([total]) => total! / BYTES_PER_MIB,
       },
+    },
+    // Whole disks and their partitions count the same bytes: twice as much rises as often.
+    traffic: {
+      network: bytes('net', ['bytes_recv', 'bytes_sent'], { where: `"interface" != 'lo'`, each: 'interface' }),
+      disk: bytes('diskio', ['read_bytes', 'write_bytes'], { each: 'name' }),
     },
   },
 ];

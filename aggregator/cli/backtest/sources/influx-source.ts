@@ -3,13 +3,15 @@
  * database, how far back; output: a source of traces named by the VMs' tag, in bins of five minutes. One VM is asked for at a time.
  */
 import { HeadroomError } from '../../../../shared/errors.ts';
-import type { Trace } from '../../../core/backtest/trace.ts';
+import type { Resource } from '../../../../shared/resources.ts';
+import { RESOURCE_OF, type Trace } from '../../../core/backtest/trace.ts';
+import { othersOf } from '../../../core/forecast/heard.ts';
 import { type InfluxSeries, quoteName, quoteText, readResults, timeWithin } from '../../../store/influx/influxql.ts';
 import type { CliIo } from '../../command.ts';
 import type { TraceSource } from '../trace-source.ts';
-import { BIN_MS } from './bins.ts';
+import { BIN_MS, othersAligned } from './bins.ts';
 import { HistoryServer } from './history-server.ts';
-import { type Column, INFLUX_LAYOUTS, type InfluxLayout } from './influx-layouts.ts';
+import { type Column, INFLUX_LAYOUTS, type InfluxLayout, type Reading } from './influx-layouts.ts';
 
 export interface InfluxPlace {
   url: string;
@@ -53,11 +55,21 @@ export function influxSource({ url, database, days, layout: wanted }: InfluxPlac
       throw new HeadroomError('NOT_FOUND', `backtest: database ${database} at ${server.place} holds none of ${known}`);
     },
     async read(vm, resource) {
-      const reading = layout!.readings[resource];
+      const { tag, readings, traffic } = layout!;
+      const reading = readings[resource];
       if (!reading) return null;
-      const ofVm = `${quoteName(layout!.tag)} = ${quoteText(vm)}`;
-      const columns = (await query(reading.columns.map((column) => statementOf(column, ofVm, within)))).map(binsOf);
-      return traceOf(vm, columns, reading.used, reading.size);
+      const ofVm = `${quoteName(tag)} = ${quoteText(vm)}`;
+      const binned = async (columns: readonly Column[]): Promise<Bins[]> =>
+        (await query(columns.map((column) => statementOf(column, ofVm, within)))).map(binsOf);
+      const own = await binned(reading.columns);
+      if (own[0]!.size === 0) return null;
+      const trace = traceOf(vm, gathered(own, reading));
+      const heard = new Map<Resource, Bins>();
+      for (const other of othersOf(RESOURCE_OF[resource])) {
+        const told = other === 'cpu' || other === 'memory' ? readings[other] : trafficReading(traffic[other]);
+        if (told) heard.set(other, new Map(gathered(await binned(told.columns), told).map(({ timeMs, used }) => [timeMs, used])));
+      }
+      return { ...trace, ...othersAligned(resource, trace, heard) };
     },
     close: () => Promise.resolve(),
   };
@@ -72,17 +84,22 @@ function asResults(server: HistoryServer, answer: unknown): ReturnType<typeof re
 }
 
 /** A counter that starts anew is no growth: such a difference is left out. */
-function statementOf({ measurement, field, where, gather, counter }: Column, ofVm: string, within: string): string {
+function statementOf({ measurement, field, where, gather, counter, each }: Column, ofVm: string, within: string): string {
   const amount = [field].flat().map(quoteName).join(' + ');
   const from = `FROM ${quoteName(measurement)} WHERE ${where === undefined ? '' : `${where} AND `}${ofVm} AND ${within}`;
   const every = `GROUP BY time(${BIN_MS}ms) fill(none)`;
   if (!counter) return `SELECT ${gather}(${amount}) ${from} ${every}`;
-  const count = `SELECT ${amount} AS "count" ${from}`;
-  const growth = `SELECT non_negative_derivative("count", 1s) AS "growth" FROM (${count}) WHERE ${within}`;
-  return `SELECT ${gather}("growth") FROM (${growth}) WHERE ${within} ${every}`;
+  const apart = each === undefined ? '' : ` GROUP BY ${quoteName(each)}`;
+  const count = `SELECT ${amount} AS "count" ${from}${apart}`;
+  const growth = `SELECT non_negative_derivative("count", 1s) AS "growth" FROM (${count}) WHERE ${within}${apart}`;
+  if (each === undefined) return `SELECT ${gather}("growth") FROM (${growth}) WHERE ${within} ${every}`;
+  const binned = `GROUP BY time(${BIN_MS}ms), ${quoteName(each)} fill(none)`;
+  return `SELECT sum("growth") FROM (SELECT ${gather}("growth") AS "growth" FROM (${growth}) WHERE ${within} ${binned}) WHERE ${within} ${every}`;
 }
 
-function binsOf(series: readonly InfluxSeries[]): Map<number, number> {
+type Bins = ReadonlyMap<number, number>;
+
+function binsOf(series: readonly InfluxSeries[]): Bins {
   const bins = new Map<number, number>();
   for (const { values } of series) {
     for (const [time, value] of values) if (typeof time === 'number' && typeof value === 'number') bins.set(time, value);
@@ -90,29 +107,34 @@ function binsOf(series: readonly InfluxSeries[]): Map<number, number> {
   return bins;
 }
 
-/** Sizes change seldom and may come seldom: the newest known one stands. Null: nothing is known of its use. */
-function traceOf(
-  vm: string,
-  columns: readonly ReadonlyMap<number, number>[],
-  used: (values: readonly number[]) => number,
-  size: (values: readonly number[]) => number,
-): Trace | null {
-  const [first, ...rest] = columns as [ReadonlyMap<number, number>, ...ReadonlyMap<number, number>[]];
-  if (first.size === 0) return null;
+/** One column, the use itself: its size does not matter. */
+function trafficReading(column: Column | undefined): Reading | null {
+  return column === undefined ? null : { columns: [column], used: ([rate]) => rate!, size: () => 0 };
+}
+
+interface Gathered {
+  timeMs: number;
+  used: number;
+  size: number;
+}
+
+/** Bins of which all is known. Sizes change seldom and may come seldom: the newest known one stands. */
+function gathered([first, ...rest]: readonly Bins[], { used, size }: Pick<Reading, 'used' | 'size'>): Gathered[] {
   const newest = rest.map((column) => column.values().next().value ?? Number.NaN);
-  const times: number[] = [];
-  const shares: number[] = [];
-  let granted = 0;
-  for (const [time, value] of first) {
+  const bins: Gathered[] = [];
+  for (const [timeMs, value] of first!) {
     rest.forEach((column, i) => {
-      newest[i] = column.get(time) ?? newest[i]!;
+      newest[i] = column.get(timeMs) ?? newest[i]!;
     });
     const values = [value, ...newest];
-    if (values.some(Number.isNaN)) continue;
-    times.push(time);
-    shares.push(used(values));
-    granted = Math.max(granted, size(values));
+    if (!values.some(Number.isNaN)) bins.push({ timeMs, used: used(values), size: size(values) });
   }
+  return bins;
+}
+
+function traceOf(vm: string, bins: readonly Gathered[]): Trace {
+  const granted = bins.reduce((most, { size }) => Math.max(most, size), 0);
   if (granted <= 0) throw new HeadroomError('USAGE', "the VM's size is not recorded, and without it there is nothing to compare with");
-  return { vm, stepMs: BIN_MS, timesMs: Float64Array.from(times), used: Float64Array.from(shares), granted };
+  const timesMs = Float64Array.from(bins, ({ timeMs }) => timeMs);
+  return { vm, stepMs: BIN_MS, timesMs, used: Float64Array.from(bins, ({ used }) => used), granted };
 }

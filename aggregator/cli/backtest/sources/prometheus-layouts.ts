@@ -3,7 +3,7 @@
  * that of the five minutes before it. Names are those of the exporters' own documentation: the two libvirt exporters in use
  * (Tinkoff's and inovex's), node_exporter within guests, and prometheus-pve-exporter.
  */
-import type { BacktestResource } from '../../../core/backtest/allocator.ts';
+import type { BacktestResource } from '../../../core/backtest/trace.ts';
 
 type Expression = (selector: string) => string;
 
@@ -24,7 +24,11 @@ export interface PrometheusLayout {
   label: string;
   /** The first possible one is taken. */
   readings: Readonly<Record<BacktestResource, readonly Reading[]>>;
+  /** Bytes a second, which forecasts of CPU and memory hear. */
+  traffic: Readonly<Record<'network' | 'disk', readonly Traffic[]>>;
 }
+
+type Traffic = Pick<Reading, 'metrics' | 'used'>;
 
 const MIB = 1024 * 1024;
 /** For a maximum within five minutes: rates over two minutes, which hold two scrapes a minute apart. */
@@ -46,6 +50,12 @@ function libvirtLess(metric: string): Reading {
     used: (s) => perMiB(`max_over_time((max(${LIBVIRT_BALLOON}{${s}}) - max(${metric}{${s}}))${PEAKS})`),
     size: libvirtMemory,
   };
+}
+
+/** Both directions of all of a VM's interfaces or disks; counters, whatever their type is said to be. */
+function traffic(one: string, other: string, matcher = ''): Traffic {
+  const rate: (metric: string) => Expression = (metric) => (s) => `sum(rate(${metric}{${matcher}${s}}[5m]))`;
+  return { metrics: [one, other], used: (s) => `${rate(one)(s)} + ${rate(other)(s)}` };
 }
 
 const NODE_BUSY = 'mode!~"idle|iowait|steal"';
@@ -85,6 +95,10 @@ export const PROMETHEUS_LAYOUTS: readonly PrometheusLayout[] = [
         },
       ],
     },
+    traffic: {
+      network: [traffic('libvirt_domain_interface_stats_receive_bytes_total', 'libvirt_domain_interface_stats_transmit_bytes_total')],
+      disk: [traffic('libvirt_domain_block_stats_read_bytes_total', 'libvirt_domain_block_stats_write_bytes_total')],
+    },
   },
   {
     name: 'pve',
@@ -101,6 +115,14 @@ export const PROMETHEUS_LAYOUTS: readonly PrometheusLayout[] = [
           size: (s) => perMiB(`max(max_over_time(pve_memory_size_bytes{${s}}[5m]))`),
         },
       ],
+    },
+    // Releases before 3.5 name them without `_total`.
+    traffic: {
+      network: [
+        traffic('pve_network_receive_bytes_total', 'pve_network_transmit_bytes_total'),
+        traffic('pve_network_receive_bytes', 'pve_network_transmit_bytes'),
+      ],
+      disk: [traffic('pve_disk_read_bytes_total', 'pve_disk_written_bytes_total'), traffic('pve_disk_read_bytes', 'pve_disk_write_bytes')],
     },
   },
   {
@@ -130,6 +152,10 @@ export const PROMETHEUS_LAYOUTS: readonly PrometheusLayout[] = [
           size: (s) => perMiB(`max(max_over_time(node_memory_MemTotal_bytes{${s}}[5m]))`),
         },
       ],
+    },
+    traffic: {
+      network: [traffic('node_network_receive_bytes_total', 'node_network_transmit_bytes_total', 'device!="lo",')],
+      disk: [traffic('node_disk_read_bytes_total', 'node_disk_written_bytes_total')],
     },
   },
 ];

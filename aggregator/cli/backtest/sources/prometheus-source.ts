@@ -3,17 +3,19 @@
  * which VMs; output: a source of traces named by the VMs' label, in bins of five minutes. One VM is asked for at a time.
  */
 import { HeadroomError } from '../../../../shared/errors.ts';
-import type { Trace } from '../../../core/backtest/trace.ts';
+import type { Resource } from '../../../../shared/resources.ts';
+import { RESOURCE_OF, type Trace } from '../../../core/backtest/trace.ts';
+import { othersOf } from '../../../core/forecast/heard.ts';
 import type { CliIo } from '../../command.ts';
 import type { TraceSource } from '../trace-source.ts';
-import { BIN_MS } from './bins.ts';
+import { BIN_MS, othersAligned } from './bins.ts';
 import { HistoryServer, type Parameters } from './history-server.ts';
 import { PROMETHEUS_LAYOUTS, type PrometheusLayout } from './prometheus-layouts.ts';
 
 /** Prometheus refuses more than 11,000 points a series. */
 const POINTS_MAX = 10_000;
 const METRICS =
-  '{__name__=~"libvirt_domain_.+|pve_cpu_usage.+|pve_memory_.+|node_cpu_seconds_total|node_memory_Mem(Total|Available)_bytes"}';
+  '{__name__=~"libvirt_domain_.+|pve_(cpu_usage|memory|network|disk)_.+|node_cpu_seconds_total|node_memory_Mem(Total|Available)_bytes|node_(network|disk)_.+_bytes_total"}';
 
 export interface PrometheusPlace {
   url: string;
@@ -51,15 +53,24 @@ export function prometheusSource({ url, days, match, layout: wanted }: Prometheu
       return (await strings(server, `/api/v1/label/${label}/values`, { 'match[]': selector, ...span })).sort();
     },
     async read(vm, resource) {
-      const { label, readings } = layout!;
-      const reading = readings[resource].find((one) => one.metrics.every((metric) => metrics.has(metric)));
+      const { label, readings, traffic } = layout!;
+      const possible = <R extends { metrics: readonly string[] }>(all: readonly R[]): R | undefined =>
+        all.find((one) => one.metrics.every((metric) => metrics.has(metric)));
+      const reading = possible(readings[resource]);
       if (!reading) return null;
       if (reading.note !== undefined && !told.has(reading.note)) io.err(`headroom: ${reading.note}\n`);
       told.add(reading.note ?? '');
       const selector = joined(`${label}="${vm.replace(/["\\]/g, '\\$&')}"`, match);
       const used = await range(server, reading.used(selector), fromMs, toMs);
       const size = await range(server, reading.size(selector), fromMs, toMs);
-      return traceOf(vm, used, size);
+      const trace = traceOf(vm, used, size);
+      if (trace === null) return null;
+      const heard = new Map<Resource, ReadonlyMap<number, number>>();
+      for (const other of othersOf(RESOURCE_OF[resource])) {
+        const told = possible(other === 'cpu' || other === 'memory' ? readings[other] : traffic[other]);
+        if (told) heard.set(other, await range(server, told.used(selector), fromMs, toMs));
+      }
+      return { ...trace, ...othersAligned(resource, trace, heard) };
     },
     close: () => Promise.resolve(),
   };

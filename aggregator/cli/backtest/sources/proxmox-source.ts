@@ -6,8 +6,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errorText, HeadroomError } from '../../../../shared/errors.ts';
-import type { BacktestResource } from '../../../core/backtest/allocator.ts';
-import type { Trace } from '../../../core/backtest/trace.ts';
+import type { BacktestResource, Trace } from '../../../core/backtest/trace.ts';
+import { bothWays } from '../../../core/forecast/heard.ts';
 import type { CliIo } from '../../command.ts';
 import type { TraceSource } from '../trace-source.ts';
 import { type Sample, traceOfSamples } from './bins.ts';
@@ -18,13 +18,17 @@ const FILE = /\.json$/;
 const TIMEFRAME = 'month';
 const BYTES_PER_MIB = 1024 * 1024;
 
-/** What an RRD row holds; a cell not known is left out or null. `cpu` is a share of `maxcpu`. */
+/** What an RRD row holds; a cell not known is left out or null. `cpu` is a share of `maxcpu`; traffic is bytes a second. */
 interface RrdRow {
   time?: unknown;
   cpu?: unknown;
   maxcpu?: unknown;
   mem?: unknown;
   maxmem?: unknown;
+  netin?: unknown;
+  netout?: unknown;
+  diskread?: unknown;
+  diskwrite?: unknown;
 }
 
 interface Vm {
@@ -107,7 +111,9 @@ function traceOf(vm: string, rows: readonly RrdRow[], resource: BacktestResource
     if (typeof row.time !== 'number') throw new HeadroomError('USAGE', 'a row of its RRD has no time');
     const [share, cpus, bytes, bytesMax] = [row.cpu, row.maxcpu, row.mem, row.maxmem].map(numberOf) as [number, number, number, number];
     const [used, size] = resource === 'memory' ? [bytes / BYTES_PER_MIB, bytesMax / BYTES_PER_MIB] : [share * cpus, cpus];
-    samples.push({ timeMs: row.time * 1000, used, size });
+    const network = bothWays(numberOf(row.netin), numberOf(row.netout));
+    const disk = bothWays(numberOf(row.diskread), numberOf(row.diskwrite));
+    samples.push({ timeMs: row.time * 1000, used, size, heard: { cpu: share * cpus, memory: bytes / BYTES_PER_MIB, network, disk } });
   }
   return traceOfSamples(vm, samples, resource);
 }
