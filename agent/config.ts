@@ -121,6 +121,12 @@ export const HOST_OPTIONS = {
     value: 'ADDRESS:PORT',
     help: 'where other hosts fetch snapshots of VMs that are brought back there; without it they are brought back here alone (the default)',
   },
+  localDisks: {
+    kind: texts(600),
+    default: [],
+    value: 'DIR',
+    help: "VMs' disks below it are seen by this host alone: they are taken into the snapshots of suspended VMs, so that another host may bring those back, and those of VMs that come from elsewhere go into the first; may be given several times (default: every host sees every disk)",
+  },
   snapshotRamDir: { kind: text, default: '/run/headroom-resumed', value: 'DIR', help: 'in RAM: what resumed guests write goes there' },
   tenantLabel: {
     kind: text,

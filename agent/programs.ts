@@ -26,6 +26,7 @@ import { type GuestParts, type GuestWebSocket, runGuest } from './guest-program.
 import type { BuildMeans } from './loops/build-desk.ts';
 import type { SuspendMeans } from './loops/create-suspension.ts';
 import type { HostAgentSettings } from './loops/host-context.ts';
+import type { DiskMeans } from './loops/local-disks.ts';
 import { type Options, parseOptions, type Values } from './options.ts';
 import { newUuid, randomSeed, readText, secondsToMs, selfUsage, stdoutLogger, untilStopped } from './service.ts';
 import { findSlices } from './slice/state-files.ts';
@@ -38,6 +39,7 @@ const parts = {
   libvirt: () => import('./hypervisor/libvirt/adapter.ts'),
   builder: () => import('./hypervisor/libvirt/builder.ts'),
   snapshotter: () => import('./hypervisor/libvirt/snapshotter.ts'),
+  diskXml: () => import('./hypervisor/libvirt/disk-xml.ts'),
   suspendMeans: () => import('./suspend-means.ts'),
   buildPlaces: () => import('./actuators/build-places.ts'),
   readyProbe: () => import('./actuators/ready-probe.ts'),
@@ -193,6 +195,15 @@ function withoutNativePackage(error: unknown): never {
   );
 }
 
+/** Null: no folder is named whose disks this host alone sees. */
+async function diskMeans(folders: readonly string[]): Promise<DiskMeans | null> {
+  const wrong = folders.find((folder) => !folder.startsWith('/'));
+  if (wrong !== undefined) throw new HeadroomError('CONFIG_INVALID', `localDisks: "${wrong}" is not an absolute path`);
+  if (folders.length === 0) return null;
+  const { fileDisksOf, withDisks } = await parts.diskXml();
+  return { folders, disksOf: fileDisksOf, withDisks };
+}
+
 /** Only where a folder for snapshots is named. */
 async function suspendMeans(config: Values<typeof HOST_OPTIONS>, prng: Prng): Promise<{ suspend?: SuspendMeans }> {
   const { connect: uri, stateDir, snapshotDir, snapshotKeyDir, snapshotRamDir: ramDir, tenantLabel } = config;
@@ -209,6 +220,7 @@ async function suspendMeans(config: Values<typeof HOST_OPTIONS>, prng: Prng): Pr
     ramDir,
     tenantLabel,
     listen: config.snapshotListen,
+    disks: await diskMeans(config.localDisks),
     ...times,
   };
   const snapshotter = createLibvirtSnapshotter({ uri, clock: systemClock, prng: prng.stream('snapshotter'), socketFolder: ramDir });

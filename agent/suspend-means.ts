@@ -11,6 +11,7 @@ import { HeadroomError } from '../shared/errors.ts';
 import { parseTiers } from './core/tier-config.ts';
 import type { VmSnapshotter } from './hypervisor/snapshotter.ts';
 import type { SuspendMeans } from './loops/create-suspension.ts';
+import type { DiskMeans } from './loops/local-disks.ts';
 import type { SnapshotTiers, TierUse } from './loops/tier-loop.ts';
 import { type Address, parseAddress } from './psk-tls.ts';
 import { openLocalFiles } from './snapshot/local-files.ts';
@@ -36,6 +37,8 @@ export interface SuspendPlaces {
   aliveMs: number;
   /** HOST:PORT where other hosts ask for snapshots; null = nowhere. */
   listen: string | null;
+  /** Null: every disk is taken for one that other hosts see, too. */
+  disks: DiskMeans | null;
 }
 
 const ANYWHERE: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
@@ -58,6 +61,7 @@ export async function openSuspendMeans(places: SuspendPlaces, snapshotter: VmSna
   return {
     ...{ tenantLabel, learnMs, aliveMs, folder: placesIn(ramDir) },
     ...(owner === null ? {} : { owner }),
+    ...(places.disks === null ? {} : { disks: places.disks }),
     snapshotter,
     lendAt: listen === null ? null : lendAddress(listen),
     journal: openSuspendJournal(join(stateDir, 'suspended')),

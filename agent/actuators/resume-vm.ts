@@ -6,7 +6,7 @@
  */
 import { join } from 'node:path';
 import type { Clock } from '../../shared/clock.ts';
-import type { VmSnapshotter } from '../hypervisor/snapshotter.ts';
+import type { GuestMachine, VmSnapshotter } from '../hypervisor/snapshotter.ts';
 import type { OnFetched } from '../snapshot/chunks-ahead.ts';
 import { type MemoryPlace, placeLazily } from '../snapshot/memory-place.ts';
 import type { OpenSnapshot } from '../snapshot/snapshot-store.ts';
@@ -23,6 +23,8 @@ export interface ResumeDeps {
   onStuck(chunk: number, problem: unknown): void;
   /** Its memory can be seen; nothing runs on it yet. */
   onPlaced?(place: MemoryPlace): void;
+  /** As it is on this host; absent = as it was suspended. */
+  machine?(machine: GuestMachine): GuestMachine;
 }
 
 /** What a resumed VM lives on until it is suspended or ended. */
@@ -57,7 +59,8 @@ export interface Ahead {
 export async function prepareResume(deps: ResumeDeps, snapshot: OpenSnapshot, ahead: Ahead): Promise<PreparedResume> {
   const { snapshotter, clock, folder, onStuck, owner } = deps;
   const user = owner === undefined ? {} : { owner };
-  const { vm, machine } = snapshot.manifest.facts;
+  const { vm, machine: suspended } = snapshot.manifest.facts;
+  const machine = deps.machine?.(suspended) ?? suspended;
   // Read, and so verified, before anything is started.
   const state = await snapshot.state();
   const own = join(folder, vm);

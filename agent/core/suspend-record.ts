@@ -6,6 +6,7 @@
 import { HeadroomError } from '../../shared/errors.ts';
 import { type VmId, vmId } from '../../shared/ids.ts';
 import { SUSPEND_PHASES, SUSPEND_RECIPES, type SuspendPhase, type SuspendRecipe } from '../../shared/protocol/suspend-frames.ts';
+import type { HeldDisk } from './held-disk.ts';
 import type { TouchScore, TouchState } from './touch-model.ts';
 
 export interface SuspendRecord {
@@ -36,6 +37,8 @@ export interface SuspendRecord {
   lentTo: { host: string; key: string } | null;
   /** The snapshot is another host's, asked there with this key until all of it is here. */
   from: SnapshotOrigin | null;
+  /** Disks that this host alone sees, as they were taken into the store last, or as they come from `from`. */
+  disks: HeldDisk[];
 }
 
 export interface SnapshotOrigin {
@@ -110,11 +113,24 @@ export function readSuspendRecord(text: string): SuspendRecord {
   const known =
     (value.phase === null || SUSPEND_PHASES.includes(value.phase)) && SUSPEND_RECIPES.includes(value.recipe) && Array.isArray(value.older);
   if (!known) throw new HeadroomError('STORE_CORRUPT', 'a record of a suspended VM is not one that this program writes');
-  return { ...value, vm: vmId(value.vm), ownMemory: value.ownMemory ?? null, lentTo: value.lentTo ?? null, from: value.from ?? null };
+  return {
+    ...value,
+    vm: vmId(value.vm),
+    ownMemory: value.ownMemory ?? null,
+    lentTo: value.lentTo ?? null,
+    from: value.from ?? null,
+    disks: value.disks ?? [],
+  };
 }
 
 /** Snapshots that nothing may remove. */
 export function neededSnapshots(records: readonly SuspendRecord[], tenant: string): Set<string> {
   const own = records.filter((record) => record.tenant === tenant);
-  return new Set(own.flatMap(({ snapshot, older }) => (snapshot === null ? older : [snapshot, ...older])));
+  return new Set(
+    own.flatMap(({ snapshot, older, disks }) => [
+      ...(snapshot === null ? [] : [snapshot]),
+      ...older,
+      ...disks.map((disk) => disk.snapshot),
+    ]),
+  );
 }

@@ -9,8 +9,11 @@ import type { VmId } from '../../shared/ids.ts';
 import type { SnapshotOrigin, SuspendRecord } from '../core/suspend-record.ts';
 import type { VmSnapshotter } from '../hypervisor/snapshotter.ts';
 import { parseAddress } from '../psk-tls.ts';
+import type { OnBytes } from '../snapshot/disk-capture.ts';
 import { type Holder, openHolder } from '../snapshot/holder.ts';
+import { DISKS_TOO } from '../snapshot/lend-wire.ts';
 import type { ArrivingSnapshot, OpenSnapshot, SnapshotStore } from '../snapshot/snapshot-store.ts';
+import type { LocalDisks } from './local-disks.ts';
 import type { AboutLent } from './snapshot-lending.ts';
 import type { SuspendBook } from './suspend-book.ts';
 
@@ -22,6 +25,7 @@ export interface ArrivalsOptions {
   clock: Clock;
   snapshotter: VmSnapshotter;
   store(tenant: string): Promise<SnapshotStore>;
+  disks: LocalDisks;
   /** Under this name the tenant's snapshots of the other host are kept here. */
   adoptKey(tenant: string, key: Buffer): Promise<string>;
   tell(vm: VmId, words: string): void;
@@ -43,17 +47,13 @@ export class Arrivals {
 
   /** It is as if it had been suspended here, but for its chunks. Throws, with nothing left of it. */
   async begin(vm: VmId, origin: Origin): Promise<void> {
-    const { book, snapshotter } = this.#options;
+    const { book, snapshotter, disks } = this.#options;
+    if (await this.#begunBefore(vm, origin)) return;
     const known = book.find(vm);
-    if (known?.phase === 'suspended' && known.from !== null) {
-      this.#letGo(vm);
-      book.note(vm, { from: { ...known.from, ...origin } });
-      return;
-    }
     if (known !== undefined && (known.phase !== null || known.from !== null))
       throw new HeadroomError('CONFLICT', `${known.name}: this host has a snapshot of it, or did not let go of the last one yet`);
     try {
-      const about = JSON.parse((await this.#holder(vm, origin).ask('about')).toString('utf8')) as AboutLent;
+      const about = await this.#about(vm, origin);
       const defined = (await snapshotter.definition(vm)) === null;
       if (!defined && (await snapshotter.power(vm)) !== 'off') throw new HeadroomError('CONFLICT', `${about.name}: it runs on this host`);
       const tenant = await this.#options.adoptKey(about.tenant, Buffer.from(about.tenantKey, 'hex'));
@@ -61,12 +61,46 @@ export class Arrivals {
       book.begin(vm, about.name, tenant);
       const { snapshot, memoryBytes, filledBytes, ownMemory, touches } = about;
       const from = { ...origin, defined, asked: false, settled: false };
-      book.note(vm, { phase: 'suspended', snapshot, memoryBytes, filledBytes, ownMemory, touches, from });
-      if (defined) await snapshotter.define(vm, about.definition);
+      const held = disks.expected(vm, snapshot, about.disks ?? []);
+      if (held.length > 0 && !defined)
+        throw new HeadroomError(
+          'CONFLICT',
+          `${about.name}: it is defined on this host already, with disks that only host ${origin.host} has as they are now`,
+        );
+      book.note(vm, { phase: 'suspended', snapshot, memoryBytes, filledBytes, ownMemory, touches, from, disks: held });
+      const placed = disks.placed(book.find(vm) as SuspendRecord, about.definition);
+      if (defined) await snapshotter.define(vm, placed);
     } catch (error) {
       await this.giveUp(vm);
       throw error;
     }
+  }
+
+  /** It was to be brought back here before, and still may be: unless it ran elsewhere since, and another snapshot of it is lent now. */
+  async #begunBefore(vm: VmId, origin: Origin): Promise<boolean> {
+    const { book } = this.#options;
+    const known = book.find(vm);
+    if (known?.phase !== 'suspended' || known.from === null) return false;
+    this.#letGo(vm);
+    const { snapshot } = await this.#about(vm, origin);
+    if (snapshot === known.snapshot) {
+      book.note(vm, { from: { ...known.from, ...origin } });
+      return true;
+    }
+    // Whoever lends another one was never told that this one may run here, or it would not have run there.
+    await this.giveUp(vm);
+    return false;
+  }
+
+  async #about(vm: VmId, origin: Origin): Promise<AboutLent> {
+    return JSON.parse((await this.#holder(vm, origin).ask('about', DISKS_TOO)).toString('utf8')) as AboutLent;
+  }
+
+  /** Its disks are whole on this host once this resolves. */
+  async disks(vm: VmId, cancelled: () => boolean, onBytes: OnBytes): Promise<void> {
+    const from = this.#options.book.find(vm)?.from;
+    if (from == null) return;
+    await this.#options.disks.lay(vm, this.#holder(vm, from), cancelled, onBytes);
   }
 
   async open({ vm, tenant, snapshot, from }: SuspendRecord): Promise<OpenSnapshot> {
@@ -94,11 +128,12 @@ export class Arrivals {
 
   /** It never ran here: its holder may bring it back as if nothing had been. */
   async giveUp(vm: VmId): Promise<void> {
-    const { book, snapshotter, store } = this.#options;
+    const { book, snapshotter, store, disks } = this.#options;
     const record = book.find(vm);
     this.#letGo(vm);
     if (record === undefined || record.from === null) return;
     if (record.from.defined && (await snapshotter.definition(vm)) !== null) await snapshotter.undefine(vm);
+    await disks.discard(record);
     if (record.snapshot !== null) await (await store(record.tenant)).remove(record.snapshot);
     book.erase(vm);
   }

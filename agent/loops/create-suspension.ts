@@ -20,6 +20,7 @@ import type { MemberRest } from './build-desk.ts';
 import { answerAboutChunks } from './chunk-questions.ts';
 import { noteServing } from './discover.ts';
 import { guardedHost, type HostContext, killReason, tell } from './host-context.ts';
+import type { DiskMeans } from './local-disks.ts';
 import { createMemberRest } from './member-rest.ts';
 import { type LendingParts, lendingOf } from './snapshot-lending.ts';
 import { SuspendDesk } from './suspend-desk.ts';
@@ -45,6 +46,8 @@ export interface SuspendMeans {
   journal: SuspendJournal;
   /** Where other hosts ask for snapshots; null = nowhere. */
   lendAt: Address | null;
+  /** Absent: every disk is taken for one that other hosts see, too. */
+  disks?: DiskMeans;
   /** In RAM: what resumed guests write goes there. */
   folder: string;
   owner?: { uid: number; gid: number };
@@ -91,6 +94,7 @@ export function createSuspension(
     adoptKey: (tenant, key) => stores.adoptKey(tenant, key),
     onTakenBack: (vm) => lender?.end(vm),
     ...{ snapshotter, store, journal, clock, folder, learnMs, aliveMs, ...(owner === undefined ? {} : { owner }) },
+    ...(means.disks === undefined ? {} : { disks: means.disks }),
     speaks: (vm) => (table.get(vm)?.guestAgentSeen === true ? table.get(vm)!.guestAgent : null),
     tell: (vm, words) => tell(context, 'lifecycle', `${table.get(vm)?.name ?? vm}: ${words}`, { vm }),
     changed: () => desk.tellAll(),

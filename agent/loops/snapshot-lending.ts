@@ -6,9 +6,10 @@
 import { HeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import type { TouchState } from '../core/touch-model.ts';
-import type { QuestionKind } from '../snapshot/lend-wire.ts';
+import { DISKS_TOO, type QuestionKind } from '../snapshot/lend-wire.ts';
 import type { Lending } from '../snapshot/lender.ts';
-import type { SnapshotStore } from '../snapshot/snapshot-store.ts';
+import type { LentSnapshot, SnapshotStore } from '../snapshot/snapshot-store.ts';
+import type { LentDisk } from './local-disks.ts';
 import type { Suspender } from './suspender.ts';
 
 /** What the other host is told of a VM it brings back. */
@@ -24,6 +25,8 @@ export interface AboutLent {
   touches: TouchState | null;
   /** Its persistent definition. */
   definition: string;
+  /** Those that the holder alone sees. Absent: it knows no such thing, and there are none. */
+  disks?: LentDisk[];
 }
 
 export interface LendingParts {
@@ -38,31 +41,52 @@ export interface LendingParts {
 const NOTHING = Buffer.alloc(0);
 
 export async function lendingOf({ suspender, store, keyOf, definition, inTurn }: LendingParts, vm: VmId): Promise<Lending> {
-  const { tenant, snapshot: id } = lent(suspender, vm);
-  const snapshot = await (await store(tenant)).lend(id);
-  const about = async (): Promise<Buffer> => {
+  const { tenant, snapshot: id, disks: held } = lent(suspender, vm);
+  const disks = held.map(({ target, bytes, snapshot }): LentDisk => ({ target, bytes, snapshot }));
+  const snapshots = await lentOf(await store(tenant), [id, ...disks.map((disk) => disk.snapshot)]);
+  const about = async (asked: string): Promise<Buffer> => {
+    if (disks.length > 0 && asked !== DISKS_TOO)
+      throw new HeadroomError('CONFLICT', 'its disks lie on this host alone, and the agent of the other is too old to bring them along');
     const { name, memoryBytes, filledBytes, ownMemory, touches } = lent(suspender, vm);
     const xml = await definition(vm);
     if (xml === null) throw new HeadroomError('NOT_FOUND', `${name} is not defined here any more`);
     const tenantKey = (await keyOf(tenant)).toString('hex');
-    const told: AboutLent = { name, tenant, tenantKey, snapshot: id, memoryBytes, filledBytes, ownMemory, touches, definition: xml };
+    const told: AboutLent = { name, tenant, tenantKey, snapshot: id, memoryBytes, filledBytes, ownMemory, touches, definition: xml, disks };
     return Buffer.from(JSON.stringify(told));
   };
   const answers: Record<QuestionKind, (name: string) => Promise<Buffer>> = {
     about,
     async manifest(name) {
-      if (name !== id) throw new HeadroomError('NOT_FOUND', `snapshot ${name} is not lent`);
-      return snapshot.manifest();
+      const asked = snapshots.get(name);
+      if (asked === undefined) throw new HeadroomError('NOT_FOUND', `snapshot ${name} is not lent`);
+      return asked.manifest();
     },
     async record(name) {
-      const sealed = await snapshot.record(name);
-      if (sealed === null) throw new HeadroomError('STORE_CORRUPT', `record ${name} is not lent, or not as it was written`);
-      return sealed;
+      for (const snapshot of snapshots.values()) {
+        const sealed = await snapshot.record(name);
+        if (sealed !== null) return sealed;
+      }
+      throw new HeadroomError('STORE_CORRUPT', `record ${name} is not lent, or not as it was written`);
     },
-    going: () => inTurn(vm, async () => suspender.goesElsewhere(vm)).then(() => NOTHING),
+    going: () => inTurn(vm, () => suspender.goesElsewhere(vm)).then(() => NOTHING),
     done: () => inTurn(vm, () => suspender.isElsewhere(vm)).then(() => NOTHING),
   };
-  return { answer: (kind, name) => answers[kind](name), close: () => snapshot.close() };
+  return { answer: (kind, name) => answers[kind](name), close: () => closeAll(snapshots.values()) };
+}
+
+async function lentOf(store: SnapshotStore, ids: readonly string[]): Promise<Map<string, LentSnapshot>> {
+  const snapshots = new Map<string, LentSnapshot>();
+  try {
+    for (const id of ids) snapshots.set(id, await store.lend(id));
+    return snapshots;
+  } catch (error) {
+    closeAll(snapshots.values());
+    throw error;
+  }
+}
+
+function closeAll(snapshots: Iterable<LentSnapshot>): void {
+  for (const snapshot of snapshots) snapshot.close();
 }
 
 /** Throws CONFLICT unless it is lent. */

@@ -10,7 +10,7 @@ import type { SuspendJournal } from '../suspend-journal.ts';
 
 const NEW = {
   ...{ phase: null, recipe: 'memory-file' as const, reason: '', snapshot: null, older: [], sinceMs: 0, memoryBytes: 0, filledBytes: 0 },
-  ...{ ownMemory: null, file: null, touches: null, score: null, problems: [], lentTo: null, from: null },
+  ...{ ownMemory: null, file: null, touches: null, score: null, problems: [], lentTo: null, from: null, disks: [] },
 };
 
 export class SuspendBook {
@@ -68,7 +68,7 @@ export class SuspendBook {
   forget(vm: VmId): void {
     const record = this.#records.get(vm);
     if (record === undefined || (record.touches === null && record.from === null)) this.erase(vm);
-    else this.note(vm, { phase: null, snapshot: null, older: [], ownMemory: null, file: null, problems: [], lentTo: null });
+    else this.note(vm, { phase: null, snapshot: null, older: [], ownMemory: null, file: null, problems: [], lentTo: null, disks: [] });
   }
 
   /** As if it had never been here. */

@@ -22,6 +22,7 @@ import { clearUnused } from '../snapshot/unused-places.ts';
 import type { SuspendJournal } from '../suspend-journal.ts';
 import { Arrivals, type Origin } from './arrivals.ts';
 import { setGuestClock } from './guest-clock.ts';
+import { type DiskMeans, LocalDisks } from './local-disks.ts';
 import { type Live, ResumeLearner } from './resume-learner.ts';
 import { signOfLife } from './sign-of-life.ts';
 import { SuspendBook } from './suspend-book.ts';
@@ -52,6 +53,8 @@ export interface SuspenderOptions {
   /** Something that nobody asked for happened to a VM, in words. */
   tell(vm: VmId, words: string): void;
   changed(): void;
+  /** Absent: every disk is taken for one that other hosts see, too. */
+  disks?: DiskMeans;
 }
 
 export interface Done {
@@ -81,6 +84,7 @@ export class Suspender {
   readonly #learner: ResumeLearner;
   readonly #recovery: SuspendRecovery;
   readonly #arrivals: Arrivals;
+  readonly #disks: LocalDisks;
   #suspending = 0;
   #handedOver = false;
   /** Not looked after yet; null = nobody began. */
@@ -91,7 +95,8 @@ export class Suspender {
     this.#options = options;
     this.#book = new SuspendBook(journal, clock);
     this.#learner = new ResumeLearner({ book: this.#book, clock, learnMs, tell, changed, liveOf: (vm) => this.#live.get(vm) });
-    this.#arrivals = new Arrivals({ ...options, book: this.#book });
+    this.#disks = new LocalDisks({ ...options, book: this.#book, means: options.disks ?? null });
+    this.#arrivals = new Arrivals({ ...options, book: this.#book, disks: this.#disks });
     this.#recovery = new SuspendRecovery({
       ...options,
       book: this.#book,
@@ -177,6 +182,7 @@ export class Suspender {
       if (phase === 'ending' && ownMemory !== null) await freeOwnMemory(ownMemory);
       this.#note(vm, { phase: 'suspended', file: null });
       void this.#warm(vm);
+      this.#disks.start(vm);
       if (done.recipe === 'managed-save')
         return { reason: `by the hypervisor's own saving: ${done.reason}`, measured: { recipe: done.recipe } };
       const { stoppedMs, endedMs, saved } = done;
@@ -207,6 +213,12 @@ export class Suspender {
     if (record.recipe === 'managed-save' || record.snapshot === null) {
       return { reason: "the hypervisor's own saving holds it: nothing can be fetched ahead", measured: { recipe: record.recipe } };
     }
+    await this.#disks.stop(vm);
+    let diskBytes = 0;
+    await this.#arrivals.disks(vm, cancelled, (done, total) => {
+      diskBytes = total;
+      return onProgress(done, total);
+    });
     const { snapshotter, clock, folder, owner } = this.#options;
     const model = createTouchModel(record.touches);
     const predicted = whole ? [] : model.predict(PREDICTED_CHUNKS_MAX).map(({ chunk }) => chunk);
@@ -220,9 +232,10 @@ export class Suspender {
           ...(owner === undefined ? {} : { owner }),
           onStuck: (chunk, problem) => this.#stuck(vm, chunk, problem),
           onPlaced: ({ identity }) => this.#note(vm, { file: identity }),
+          machine: (machine) => this.#disks.adapted(this.#suspended(vm), machine),
         },
         snapshot,
-        { predicted, cancelled, whole, onProgress: (done) => onProgress(done, total) },
+        { predicted, cancelled, whole, onProgress: (done) => onProgress(diskBytes + done, diskBytes + total) },
       );
       this.#live.set(vm, { prepared, residence: null, predicted, inPlace: prepared.inPlace });
       this.#note(vm, { phase: 'prepared' });
@@ -282,6 +295,7 @@ export class Suspender {
     const phase = this.phase(vm);
     // One that runs lives on it until it ends.
     if (phase === null || phase === 'running') return;
+    await this.#disks.stop(vm);
     await this.release(vm);
     if (this.#suspended(vm).lentTo !== null) this.#takeBack(vm);
     this.#book.forget(vm);
@@ -297,12 +311,15 @@ export class Suspender {
     if (record.recipe === 'managed-save' || record.snapshot === null)
       throw new HeadroomError('CONFLICT', `${record.name}: the hypervisor's own saving holds it, and stays on this host`);
     if (record.from !== null) throw new HeadroomError('CONFLICT', `${record.name}: its memory is not all here yet`);
+    await this.#disks.whole(vm);
     this.#note(vm, { lentTo: { host, key } });
     return { reason: '', measured: { bytesFilled: record.filledBytes } };
   }
 
   /** The host it is lent to sets it going: from here on it is never brought back from this snapshot. */
-  goesElsewhere(vm: VmId): void {
+  async goesElsewhere(vm: VmId): Promise<void> {
+    // Once it has gone there nothing here keeps it from it.
+    if (this.phase(vm) === 'suspended') await this.#disks.asTaken(vm);
     const record = this.#book.find(vm);
     if (record?.lentTo == null || (record.phase !== 'suspended' && record.phase !== 'away'))
       throw new HeadroomError('CONFLICT', `VM ${vm} is not lent any more`);
@@ -316,6 +333,7 @@ export class Suspender {
     const record = this.#book.find(vm);
     if (record?.lentTo == null) return;
     if ((await snapshotter.definition(vm)) !== null && (await snapshotter.power(vm)) === 'off') await snapshotter.undefine(vm);
+    await this.#disks.retire(record, record.lentTo);
     tell(vm, `host ${record.lentTo.host} has all of it now: it is not defined here any more`);
     this.#book.erase(vm);
     changed();
@@ -362,7 +380,10 @@ export class Suspender {
     if (record?.snapshot == null) throw new HeadroomError('NOT_FOUND', `there is no snapshot of VM ${vm} on this host`);
     if (record.from !== null && !record.from.settled)
       throw new HeadroomError('CONFLICT', `${record.name}: its chunks are on their way from host ${record.from.host}; verify it there`);
-    const problems = await (await this.#options.store(record.tenant)).verify(record.snapshot);
+    const store = await this.#options.store(record.tenant);
+    const problems = await store.verify(record.snapshot);
+    for (const { target, snapshot } of record.disks)
+      problems.push(...(await store.verify(snapshot)).map((one) => `disk ${target}: ${one}`));
     this.#note(vm, { problems: problems.slice(0, PROBLEMS_MAX).map((problem) => problem.slice(0, PROBLEM_MAX)) });
     this.#options.changed();
     if (problems.length > 0) throw new HeadroomError('STORE_CORRUPT', `${problems.length} things are wrong, the first: ${problems[0]}`);
@@ -374,17 +395,24 @@ export class Suspender {
     let bytesFreed = 0;
     for (const tenant of tenants) {
       const store = await this.#options.store(tenant);
+      const ids = await store.list();
+      // What was there by then and is written down by now.
       const needed = neededSnapshots(this.records(), tenant);
-      if (this.#suspending === 0) for (const id of await store.list()) if (!needed.has(id)) await store.remove(id);
+      if (!this.#writing()) for (const id of ids) if (!needed.has(id)) await store.remove(id);
       bytesFreed += (await store.collect()).bytesFreed;
     }
-    return { reason: this.#suspending === 0 ? '' : 'a VM is being suspended: snapshots were kept', measured: { bytesFreed } };
+    return { reason: this.#writing() ? 'a VM is being suspended: snapshots were kept' : '', measured: { bytesFreed } };
+  }
+
+  #writing(): boolean {
+    return this.#suspending > 0 || this.#disks.busy;
   }
 
   /** The process ends; guests stay as they are and wait for the next one where they need it. */
   async handOver(): Promise<void> {
     this.#handedOver = true;
     this.#learner.cancelAll();
+    await this.#disks.stopAll();
     this.#arrivals.stop();
     for (const { prepared, residence } of this.#live.values()) await (residence ?? prepared)?.place.handOver();
   }

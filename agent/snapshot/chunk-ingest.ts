@@ -7,6 +7,8 @@ import { type ChunkEntry, recordsOfEntry } from './manifest.ts';
 import type { RecordStore } from './record-store.ts';
 import type { Seal } from './seal.ts';
 
+export type Ingest = ReturnType<typeof createIngest>;
+
 export function createIngest(seal: Seal, records: RecordStore) {
   let newBytes = 0;
   let newRecords = 0;

@@ -15,13 +15,15 @@ export type QuestionKind = (typeof QUESTIONS)[number];
 export interface Question {
   kind: QuestionKind;
   number: number;
-  /** Of a manifest or a record, hexadecimal; else zeros. */
+  /** Of a manifest or a record, hexadecimal; of `about` what the asker can do; else zeros. */
   name: string;
 }
 
 export const QUESTION_BYTES = 1 + 4 + NAME_BYTES;
 export const ANSWER_HEAD_BYTES = 4 + 1 + 4;
 export const NO_NAME = '0'.repeat(2 * NAME_BYTES);
+/** Of `about`: the asker brings disks, too. One that does not would take another file of the same path for the VM's disk. */
+export const DISKS_TOO = `${'0'.repeat(2 * NAME_BYTES - 2)}01`;
 
 export interface AnswerHead {
   number: number;

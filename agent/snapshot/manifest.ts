@@ -33,6 +33,8 @@ export interface SnapshotFacts {
   machine: SnapshotMachine;
   /** The snapshot this one was compared with, if any; it is not needed to read this one. */
   parent: string | null;
+  /** It is of a disk, whose contents stand in the place of memory: which one, and the snapshot of the memory of the same moment. */
+  disk?: { target: string; of: string };
 }
 
 export interface Manifest {

@@ -6,7 +6,7 @@
  */
 import { errorText, HeadroomError } from '../../shared/errors.ts';
 import { applyPatch, CHUNK_BYTES, chunkCount, chunkLength } from './chunk.ts';
-import { createIngest } from './chunk-ingest.ts';
+import { createIngest, type Ingest } from './chunk-ingest.ts';
 import {
   type ChunkEntry,
   createManifest,
@@ -34,6 +34,8 @@ const GATHERED_AT_ONCE = 128;
 const PACK_OVERHEAD = 1.5;
 /** Chunks between two turns for others: about two milliseconds of work. */
 const CHUNKS_PER_TURN = 16;
+/** Of a snapshot that nobody waits for, between two of the store's turns: some mebibytes. */
+const CHUNKS_PER_SLICE = 64;
 
 export interface SnapshotDraft {
   facts: Omit<SnapshotFacts, 'parent' | 'stateBytes'>;
@@ -44,6 +46,8 @@ export interface SnapshotDraft {
   parent: OpenSnapshot | null;
   /** Chunks that are as in the parent for certain: they are not read. */
   unchanged?(chunk: number): boolean;
+  /** Nobody stands still for it: others have their turns between its parts. */
+  inSlices?: boolean;
 }
 
 export interface SavedSnapshot {
@@ -163,31 +167,51 @@ class Store implements SnapshotStore {
     return this.#damaged.size + this.#records.damaged.size;
   }
 
-  save(draft: SnapshotDraft): Promise<SavedSnapshot> {
-    return this.#inTurn(async () => {
-      const ingest = createIngest(this.#seal, this.#records);
-      const memory: ChunkEntry[] = [];
-      const { memoryBytes } = draft.facts;
-      for (let index = 0; index < chunkCount(memoryBytes); index++) {
-        const before = draft.parent?.manifest.memory[index] ?? null;
-        if (before !== null && draft.unchanged?.(index) && ingest.holds(before)) memory.push(before);
-        else {
-          const bytes = await draft.readMemory(index * CHUNK_BYTES, chunkLength(index, memoryBytes));
-          memory.push(await ingest.chunk(bytes, before));
-        }
-        if (index % CHUNKS_PER_TURN === 0) await turn();
+  async save(draft: SnapshotDraft): Promise<SavedSnapshot> {
+    const ingest = createIngest(this.#seal, this.#records);
+    const memory: ChunkEntry[] = [];
+    const facts = { ...draft.facts, stateBytes: draft.state.length, parent: draft.parent?.manifest.id ?? null };
+    const chunks = chunkCount(facts.memoryBytes);
+    if (!draft.inSlices)
+      return this.#inTurn(async () => this.#finished(draft, facts, ingest, await this.#ingested(draft, ingest, memory, chunks)));
+    // A collection between two slices leaves what the earlier ones added.
+    const soFar: Manifest = { id: '', facts, memory, state: [] };
+    this.#open.add(soFar);
+    try {
+      while (memory.length < chunks) {
+        const to = Math.min(chunks, memory.length + CHUNKS_PER_SLICE);
+        await this.#inTurn(() => this.#ingested(draft, ingest, memory, to));
       }
-      const state: ChunkEntry[] = [];
-      for (let from = 0; from < draft.state.length; from += CHUNK_BYTES) {
-        state.push(await ingest.chunk(draft.state.subarray(from, from + CHUNK_BYTES), null));
+      return await this.#inTurn(() => this.#finished(draft, facts, ingest, memory));
+    } finally {
+      this.#open.delete(soFar);
+    }
+  }
+
+  /** The chunks up to this one, after those that are there. */
+  async #ingested(draft: SnapshotDraft, ingest: Ingest, memory: ChunkEntry[], to: number): Promise<ChunkEntry[]> {
+    for (let index = memory.length; index < to; index++) {
+      const before = draft.parent?.manifest.memory[index] ?? null;
+      if (before !== null && draft.unchanged?.(index) && ingest.holds(before)) memory.push(before);
+      else {
+        const bytes = await draft.readMemory(index * CHUNK_BYTES, chunkLength(index, draft.facts.memoryBytes));
+        memory.push(await ingest.chunk(bytes, before));
       }
-      await this.#records.flush();
-      const facts = { ...draft.facts, stateBytes: draft.state.length, parent: draft.parent?.manifest.id ?? null };
-      const manifest = createManifest(this.#seal, facts, memory, state);
-      await this.#writeManifest(manifest.id, this.#sealed(manifest));
-      const filledBytes = memory.filter(({ kind }) => kind !== 'zero').length * CHUNK_BYTES;
-      return { manifest, filledBytes, newBytes: ingest.newBytes(), newRecords: ingest.newRecords() };
-    });
+      if (index % CHUNKS_PER_TURN === 0) await turn();
+    }
+    return memory;
+  }
+
+  async #finished(draft: SnapshotDraft, facts: SnapshotFacts, ingest: Ingest, memory: ChunkEntry[]): Promise<SavedSnapshot> {
+    const state: ChunkEntry[] = [];
+    for (let from = 0; from < draft.state.length; from += CHUNK_BYTES) {
+      state.push(await ingest.chunk(draft.state.subarray(from, from + CHUNK_BYTES), null));
+    }
+    await this.#records.flush();
+    const manifest = createManifest(this.#seal, facts, memory, state);
+    await this.#writeManifest(manifest.id, this.#sealed(manifest));
+    const filledBytes = memory.filter(({ kind }) => kind !== 'zero').length * CHUNK_BYTES;
+    return { manifest, filledBytes, newBytes: ingest.newBytes(), newRecords: ingest.newRecords() };
   }
 
   has(digest: string): boolean {

@@ -178,6 +178,7 @@ t.test('a release ends the prefetches before it and none after it, a deadline th
       score: null,
       problems: [],
       lentTo: null,
+      disks: [],
       from: null,
     },
   };
@@ -343,6 +344,7 @@ t.test('a suspended VM that others started since is never brought back onto its 
       score: null,
       problems: [],
       lentTo: null,
+      disks: [],
       from: null,
     },
   };
@@ -458,6 +460,7 @@ t.test('after the agent died: never back onto a snapshot that the guest may have
       score: null,
       problems: [],
       lentTo: null,
+      disks: [],
       from: null,
     },
   });

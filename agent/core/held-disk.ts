@@ -1,0 +1,42 @@
+/**
+ * A VM's disk that its host alone sees, as it is written down beside the VM's suspension: which snapshot of it goes with which snapshot of
+ * its memory, and the file that was like it. Pure words, and the one rule on them.
+ */
+
+/** Which file it was, and how it stood: one that was written to since is another. */
+export interface FileStamp {
+  dev: number;
+  ino: number;
+  size: number;
+  modifiedMs: number;
+}
+
+export interface HeldDisk {
+  /** As its definition names it: vda. */
+  target: string;
+  path: string;
+  format: DiskFormat;
+  bytes: number;
+  /** Its contents in the chunk store. */
+  snapshot: string;
+  /** The snapshot of the memory that was taken at the same moment. */
+  of: string;
+  /** Since then the image notes itself under this name what is written to it; null = it does not. */
+  bitmap: string | null;
+  /** Null: it comes from another host, and its file is not whole yet. */
+  stamp: FileStamp | null;
+}
+
+export const DISK_FORMATS = ['qcow2', 'raw'] as const;
+export type DiskFormat = (typeof DISK_FORMATS)[number];
+
+/** A disk of a definition that lies in a file; a problem in words = it cannot be taken along. */
+export interface DefinedDisk {
+  target: string;
+  path: string;
+  format: DiskFormat;
+  problem: string | null;
+}
+
+export const sameStamp = (a: FileStamp, b: FileStamp): boolean =>
+  a.dev === b.dev && a.ino === b.ino && a.size === b.size && a.modifiedMs === b.modifiedMs;

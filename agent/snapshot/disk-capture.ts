@@ -1,0 +1,175 @@
+/**
+ * A disk of a VM that is off into the chunk store, and out of it into a new image. Input: an image, the store, the snapshot of the same disk
+ * before; output: what is to be written down of it. Taken: what was written since the snapshot before where the image has noted it, else
+ * all that is not zeros. Nothing of the guest's own image changes but its notes; a new image bears its name only once it is whole.
+ */
+import { randomUUID } from 'node:crypto';
+import { chmod, chown, mkdir, mkdtemp, open, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { HeadroomError } from '../../shared/errors.ts';
+import type { VmId } from '../../shared/ids.ts';
+import { type DefinedDisk, type FileStamp, type HeldDisk, sameStamp } from '../core/held-disk.ts';
+import { CHUNK_BYTES, chunkCount, chunkLength } from './chunk.ts';
+import {
+  addBitmap,
+  BITMAP_PREFIX,
+  createImage,
+  describeImage,
+  type Extent,
+  type OpenImage,
+  openImage,
+  removeBitmap,
+} from './disk-image.ts';
+import type { OpenSnapshot, SnapshotStore } from './snapshot-store.ts';
+
+export type OnBytes = (doneBytes: number, totalBytes: number) => unknown;
+
+export interface DiskToCapture {
+  vm: VmId;
+  disk: DefinedDisk;
+  /** The snapshot of the memory of the same moment. */
+  of: string;
+  takenAtMs: number;
+  /** As it was taken last, with the snapshot if that is there still. */
+  before: { held: HeldDisk; snapshot: OpenSnapshot } | null;
+}
+
+export interface CapturedDisk {
+  held: HeldDisk;
+  newBytes: number;
+  /** Read of the image. */
+  readBytes: number;
+}
+
+/** QEMU's user must come by; the images themselves are for it alone. */
+const FOLDER_MODE = 0o711;
+const IMAGE_MODE = 0o600;
+const MACHINE = { qemuVersion: '', machineType: '', domainXml: '' };
+
+export async function stampOf(path: string): Promise<FileStamp | null> {
+  const found = await stat(path).catch(() => null);
+  return found === null ? null : { dev: found.dev, ino: found.ino, size: found.size, modifiedMs: found.mtimeMs };
+}
+
+/** Throws CANCELLED, CONFLICT when the image moved under it, or what its tools said. Nothing is in the store then that a collection leaves. */
+export async function captureDisk(
+  store: SnapshotStore,
+  { vm, disk, of, takenAtMs, before }: DiskToCapture,
+  { folder, cancelled }: { folder: string; cancelled(): boolean },
+): Promise<CapturedDisk> {
+  const facts = await describeImage(disk.path, disk.format);
+  const old = before?.held.bitmap ?? null;
+  const base = before !== null && before.snapshot.manifest.facts.memoryBytes === facts.bytes ? before.snapshot : null;
+  const trusted = base !== null && before?.held.path === disk.path && old !== null && facts.bitmaps.includes(old) ? old : null;
+  // First the new notes: what is written while the image is read is in them.
+  const bitmap = facts.notes ? `${BITMAP_PREFIX}${randomUUID()}` : null;
+  if (bitmap !== null) await addBitmap(disk.path, bitmap);
+  const began = await stampOf(disk.path);
+  const image = await inFolder(folder, (own) => openImage({ ...disk, folder: own }, { bitmap: trusted }));
+  let saved: Awaited<ReturnType<typeof store.save>>;
+  let readBytes = 0;
+  try {
+    const [data, dirty] = [chunksOf(await image.data(), image.bytes), chunksOf((await image.dirty()) ?? [], image.bytes)];
+    saved = await store.save({
+      facts: { vm, takenAtMs, memoryBytes: image.bytes, machine: MACHINE, disk: { target: disk.target, of } },
+      state: Buffer.alloc(0),
+      readMemory: async (offset, length) => {
+        if (cancelled()) throw new HeadroomError('CANCELLED', `disk ${disk.target} is needed elsewhere`);
+        if (data[offset / CHUNK_BYTES] === 0) return Buffer.alloc(length);
+        readBytes += length;
+        return image.read(offset, length);
+      },
+      parent: base,
+      ...(trusted === null ? {} : { unchanged: (chunk: number) => dirty[chunk] === 0 }),
+      inSlices: true,
+    });
+  } finally {
+    await image.done();
+  }
+  const now = await stampOf(disk.path);
+  if (began === null || now === null || !sameStamp(began, now)) {
+    await store.remove(saved.manifest.id);
+    throw new HeadroomError('CONFLICT', `disk ${disk.target} (${disk.path}) was written to while it was read`);
+  }
+  for (const name of facts.allBitmaps) await removeBitmap(disk.path, name);
+  const held: HeldDisk = {
+    ...{ target: disk.target, path: disk.path, format: disk.format, bytes: saved.manifest.facts.memoryBytes },
+    ...{ snapshot: saved.manifest.id, of, bitmap, stamp: (await stampOf(disk.path)) ?? now },
+  };
+  return { held, newBytes: saved.newBytes, readBytes };
+}
+
+/** Throws STORE_CORRUPT when a chunk is not what was written; there is no image then. */
+export async function layDisk(
+  snapshot: OpenSnapshot,
+  path: string,
+  { owner, cancelled, onBytes }: { owner?: { uid: number; gid: number }; cancelled(): boolean; onBytes?: OnBytes },
+): Promise<{ bitmap: string; stamp: FileStamp }> {
+  const { memoryBytes } = snapshot.manifest.facts;
+  const part = `${path}.part`;
+  await mkdir(dirname(path), { recursive: true, mode: FOLDER_MODE });
+  await rm(part, { force: true });
+  await createImage(part, memoryBytes);
+  await chmod(part, IMAGE_MODE);
+  const bitmap = `${BITMAP_PREFIX}${randomUUID()}`;
+  try {
+    const image = await inFolder(dirname(path), (own) => openImage({ path: part, format: 'qcow2', folder: own }, { writable: true }));
+    try {
+      await fill(image, snapshot, cancelled, onBytes);
+      await image.flush();
+    } finally {
+      await image.done();
+    }
+    await addBitmap(part, bitmap);
+    if (owner !== undefined) await chown(part, owner.uid, owner.gid);
+    await synced(part);
+    await rename(part, path);
+    await synced(dirname(path));
+  } catch (error) {
+    await rm(part, { force: true });
+    throw error;
+  }
+  const stamp = await stampOf(path);
+  if (stamp === null) throw new HeadroomError('ENVIRONMENT', `${path} was written, and is not there`);
+  return { bitmap, stamp };
+}
+
+async function fill(image: OpenImage, snapshot: OpenSnapshot, cancelled: () => boolean, onBytes: OnBytes = () => undefined): Promise<void> {
+  const { memory, facts } = snapshot.manifest;
+  for (let index = 0; index < memory.length; index++) {
+    if (cancelled()) throw new HeadroomError('CANCELLED', `disk ${facts.disk?.target} is not needed any more`);
+    if (memory[index]?.kind === 'zero') continue;
+    await image.write(index * CHUNK_BYTES, await snapshot.chunk(index));
+    await onBytes(index * CHUNK_BYTES + chunkLength(index, facts.memoryBytes), facts.memoryBytes);
+  }
+}
+
+/** By chunk, 1 = it lies in one of these at least in part. */
+function chunksOf(extents: readonly Extent[], bytes: number): Uint8Array {
+  const chunks = new Uint8Array(chunkCount(bytes));
+  for (const { start, length } of extents) chunks.fill(1, Math.floor(start / CHUNK_BYTES), Math.ceil((start + length) / CHUNK_BYTES));
+  return chunks;
+}
+
+/** The image's socket in a folder of its own, which goes with it. */
+async function inFolder(parent: string, opened: (folder: string) => Promise<OpenImage>): Promise<OpenImage & { done(): Promise<void> }> {
+  await mkdir(parent, { recursive: true, mode: FOLDER_MODE });
+  const folder = await mkdtemp(join(parent, '.image-'));
+  const gone = (): Promise<void> => rm(folder, { recursive: true, force: true });
+  try {
+    const image = await opened(folder);
+    return { ...image, done: () => image.close().finally(gone) };
+  } catch (error) {
+    await gone();
+    throw error;
+  }
+}
+
+async function synced(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
