@@ -92,6 +92,26 @@ export class LocalDisks {
     }
   }
 
+  /** What is wrong with those that were taken with its memory, in words. One that is broken is taken anew before it is lent. */
+  async verify(vm: VmId): Promise<string[]> {
+    const record = this.#options.book.find(vm);
+    const problems: string[] = [];
+    for (const disk of record?.disks.filter(({ of }) => of === record.snapshot) ?? []) {
+      const found = await (await this.#options.store((record as SuspendRecord).tenant)).verify(disk.snapshot);
+      if (found.length > 0) this.distrust(vm, disk.snapshot);
+      problems.push(...found.map((words) => `disk ${disk.target}: ${words}`));
+    }
+    return problems;
+  }
+
+  /** What it has of this disk is broken: it is taken anew from its image before it is lent next. */
+  distrust(vm: VmId, snapshot: string): void {
+    const record = this.#options.book.find(vm);
+    // Of one that comes from another host there is no image yet to take it from.
+    const disk = record?.from === null ? record.disks.find((one) => one.snapshot === snapshot) : undefined;
+    if (disk !== undefined) this.#note(vm, { ...disk, of: '' });
+  }
+
   /** Of a VM that comes from another host: where its disks will lie. Throws CONFLICT where there is no place for them. */
   expected(vm: VmId, snapshot: string, lent: readonly LentDisk[]): HeldDisk[] {
     if (lent.length === 0) return [];
@@ -132,7 +152,8 @@ export class LocalDisks {
     // Those of an earlier moment may have been replaced by others since.
     const now = disks.filter(({ of }) => of === snapshot);
     if (now.length === 0 || (means === null && from === null)) return domainXml;
-    if (means === null) throw new HeadroomError('CONFIG_INVALID', 'its disks came to this host, which has no place for them any more (localDisks)');
+    if (means === null)
+      throw new HeadroomError('CONFIG_INVALID', 'its disks came to this host, which has no place for them any more (localDisks)');
     return means.withDisks(domainXml, new Map(now.map((one) => [one.target, one.path])));
   }
 

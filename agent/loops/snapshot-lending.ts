@@ -62,9 +62,11 @@ export async function lendingOf({ suspender, store, keyOf, definition, inTurn }:
       return asked.manifest();
     },
     async record(name) {
-      for (const snapshot of snapshots.values()) {
+      for (const [of, snapshot] of snapshots) {
+        if (!snapshot.names(name)) continue;
         const sealed = await snapshot.record(name);
         if (sealed !== null) return sealed;
+        suspender.distrustDisk(vm, of);
       }
       throw new HeadroomError('STORE_CORRUPT', `record ${name} is not lent, or not as it was written`);
     },

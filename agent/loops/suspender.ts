@@ -232,7 +232,7 @@ export class Suspender {
           ...(owner === undefined ? {} : { owner }),
           onStuck: (chunk, problem) => this.#stuck(vm, chunk, problem),
           onPlaced: ({ identity }) => this.#note(vm, { file: identity }),
-          machine: (machine) => this.#disks.adapted(this.#suspended(vm), machine),
+          machine: (machine) => this.#disks.adapted(this.#book.find(vm) ?? record, machine),
         },
         snapshot,
         { predicted, cancelled, whole, onProgress: (done) => onProgress(diskBytes + done, diskBytes + total) },
@@ -339,6 +339,11 @@ export class Suspender {
     changed();
   }
 
+  /** A chunk of what the store has of its disks could not be lent. */
+  distrustDisk(vm: VmId, snapshot: string): void {
+    this.#disks.distrust(vm, snapshot);
+  }
+
   /** Throws, with the VM suspended as before, unless it was set going. `origin`: it was suspended there. */
   async resume(vm: VmId, onProgress: OnProgress, origin: Origin | null = null): Promise<Done> {
     const { snapshotter, clock } = this.#options;
@@ -382,8 +387,7 @@ export class Suspender {
       throw new HeadroomError('CONFLICT', `${record.name}: its chunks are on their way from host ${record.from.host}; verify it there`);
     const store = await this.#options.store(record.tenant);
     const problems = await store.verify(record.snapshot);
-    for (const { target, snapshot } of record.disks)
-      problems.push(...(await store.verify(snapshot)).map((one) => `disk ${target}: ${one}`));
+    problems.push(...(await this.#disks.verify(vm)));
     this.#note(vm, { problems: problems.slice(0, PROBLEMS_MAX).map((problem) => problem.slice(0, PROBLEM_MAX)) });
     this.#options.changed();
     if (problems.length > 0) throw new HeadroomError('STORE_CORRUPT', `${problems.length} things are wrong, the first: ${problems[0]}`);

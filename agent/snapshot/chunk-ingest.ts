@@ -3,7 +3,7 @@
  * entry for it, and a count of what was new.
  */
 import { CHUNK_BYTES, isZero, patchOf } from './chunk.ts';
-import { type ChunkEntry, recordsOfEntry } from './manifest.ts';
+import { type ChunkEntry, recordsOfEntry, ZERO } from './manifest.ts';
 import type { RecordStore } from './record-store.ts';
 import type { Seal } from './seal.ts';
 
@@ -23,7 +23,7 @@ export function createIngest(seal: Seal, records: RecordStore) {
     newRecords: () => newRecords,
     holds,
     async chunk(bytes: Buffer, before: ChunkEntry | null): Promise<ChunkEntry> {
-      if (isZero(bytes)) return { kind: 'zero' };
+      if (isZero(bytes)) return ZERO;
       const digest = seal.digest(bytes).toString('hex');
       if (records.has(digest)) return { kind: 'whole', digest };
       if (before !== null && before.kind !== 'zero') {

@@ -4,7 +4,7 @@
  * all that is not zeros. Nothing of the guest's own image changes but its notes; a new image bears its name only once it is whole.
  */
 import { randomUUID } from 'node:crypto';
-import { chmod, chown, mkdir, mkdtemp, open, rename, rm, stat } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, open, rename, rm, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { HeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
@@ -41,9 +41,18 @@ export interface CapturedDisk {
   readBytes: number;
 }
 
+const GIB = 1024 ** 3;
 /** QEMU's user must come by; the images themselves are for it alone. */
 const FOLDER_MODE = 0o711;
 const IMAGE_MODE = 0o600;
+/**
+ * The table of its chunks is in the agent's memory while it is taken, lent and collected, of which a host's agent has 256 MiB: 120 bytes for
+ * each chunk that holds something, twice at times, and 97 beside that memory for each in all.
+ */
+const DISK_BYTES_MAX = 128 * GIB;
+const DATA_BYTES_MAX = 24 * GIB;
+/** What a full file system would do to other VMs is worse than one that stays where it is. */
+const SPARE_BYTES = 256 * 1024 ** 2;
 const MACHINE = { qemuVersion: '', machineType: '', domainXml: '' };
 
 export async function stampOf(path: string): Promise<FileStamp | null> {
@@ -58,6 +67,7 @@ export async function captureDisk(
   { folder, cancelled }: { folder: string; cancelled(): boolean },
 ): Promise<CapturedDisk> {
   const facts = await describeImage(disk.path, disk.format);
+  assertNotTooLarge(disk.target, facts.bytes, DISK_BYTES_MAX, 'large');
   const old = before?.held.bitmap ?? null;
   const base = before !== null && before.snapshot.manifest.facts.memoryBytes === facts.bytes ? before.snapshot : null;
   const trusted = base !== null && before?.held.path === disk.path && old !== null && facts.bitmaps.includes(old) ? old : null;
@@ -70,6 +80,7 @@ export async function captureDisk(
   let readBytes = 0;
   try {
     const [data, dirty] = [chunksOf(await image.data(), image.bytes), chunksOf((await image.dirty()) ?? [], image.bytes)];
+    assertNotTooLarge(disk.target, data.reduce((sum, one) => sum + one, 0) * CHUNK_BYTES, DATA_BYTES_MAX, 'full');
     saved = await store.save({
       facts: { vm, takenAtMs, memoryBytes: image.bytes, machine: MACHINE, disk: { target: disk.target, of } },
       state: Buffer.alloc(0),
@@ -99,6 +110,14 @@ export async function captureDisk(
   return { held, newBytes: saved.newBytes, readBytes };
 }
 
+function assertNotTooLarge(target: string, bytes: number, bytesMax: number, how: string): void {
+  if (bytes > bytesMax)
+    throw new HeadroomError(
+      'CONFLICT',
+      `disk ${target} is ${(bytes / GIB).toFixed(1)} GiB ${how}, and at most ${bytesMax / GIB} are taken`,
+    );
+}
+
 /** Throws STORE_CORRUPT when a chunk is not what was written; there is no image then. */
 export async function layDisk(
   snapshot: OpenSnapshot,
@@ -109,6 +128,7 @@ export async function layDisk(
   const part = `${path}.part`;
   await mkdir(dirname(path), { recursive: true, mode: FOLDER_MODE });
   await rm(part, { force: true });
+  await assertRoom(snapshot, dirname(path));
   await createImage(part, memoryBytes);
   await chmod(part, IMAGE_MODE);
   const bitmap = `${BITMAP_PREFIX}${randomUUID()}`;
@@ -132,6 +152,18 @@ export async function layDisk(
   const stamp = await stampOf(path);
   if (stamp === null) throw new HeadroomError('ENVIRONMENT', `${path} was written, and is not there`);
   return { bitmap, stamp };
+}
+
+/** Throws STORE_FULL. */
+async function assertRoom({ manifest: { memory, facts } }: OpenSnapshot, folder: string): Promise<void> {
+  const neededBytes = memory.filter(({ kind }) => kind !== 'zero').length * CHUNK_BYTES;
+  const { bavail, bsize } = await statfs(folder);
+  if (bavail * bsize >= neededBytes + SPARE_BYTES) return;
+  const [needed, free] = [neededBytes, bavail * bsize].map((bytes) => `${Math.ceil(bytes / 1024 ** 2)} MiB`);
+  throw new HeadroomError(
+    'STORE_FULL',
+    `disk ${facts.disk?.target} needs ${needed} in ${folder}, which has ${free} free, some of which is spared`,
+  );
 }
 
 async function fill(image: OpenImage, snapshot: OpenSnapshot, cancelled: () => boolean, onBytes: OnBytes = () => undefined): Promise<void> {

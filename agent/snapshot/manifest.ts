@@ -45,6 +45,9 @@ export interface Manifest {
   state: readonly ChunkEntry[];
 }
 
+/** One for all: most of what a disk could hold it does not. */
+export const ZERO: ChunkEntry = { kind: 'zero' };
+
 const VERSION = 1;
 const KINDS = ['zero', 'whole', 'patched'] as const;
 const ENTRY_BYTES = 1 + 3 * DIGEST_BYTES;
@@ -115,7 +118,7 @@ function readTable(table: Buffer): ChunkEntry[] | null {
       table.toString('hex', from + 1 + place * DIGEST_BYTES, from + 1 + (place + 1) * DIGEST_BYTES);
     const kind = KINDS[table[from] as number];
     if (kind === undefined) return null;
-    if (kind === 'zero') entries.push({ kind });
+    if (kind === 'zero') entries.push(ZERO);
     else if (kind === 'whole') entries.push({ kind, digest: digestAt(0) });
     else entries.push({ kind, digest: digestAt(0), base: digestAt(1), patch: digestAt(2) });
   }

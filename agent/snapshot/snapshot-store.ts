@@ -84,6 +84,7 @@ export interface ArrivingSnapshot extends OpenSnapshot {
 /** For one host to hand to another: what this snapshot names, and nothing else. */
 export interface LentSnapshot {
   manifest(): Buffer;
+  names(digest: string): boolean;
   /** Null: it does not name it, or it is not as it was written and cannot be mended. */
   record(digest: string): Promise<Buffer | null>;
   close(): void;
@@ -273,6 +274,7 @@ class Store implements SnapshotStore {
     const named = new Set(recordsOf(manifest));
     return {
       manifest: () => this.#sealed(manifest),
+      names: (digest) => named.has(digest),
       record: async (digest) => (named.has(digest) ? this.#records.readSealed(digest, CHUNK_BYTES) : null),
       close,
     };

@@ -20,7 +20,8 @@ const MIB = 1024 * 1024;
 const VM = vmId('6f1b0000-0000-4000-8009-0000000000d1');
 const img = (...args: string[]): string => execFileSync('qemu-img', args, { encoding: 'utf8' });
 /** As its guest would: QEMU takes the image's notes. */
-const write = (path: string, what: string): string => execFileSync('qemu-io', ['-f', 'qcow2', '-c', `write ${what}`, path], { encoding: 'utf8' });
+const write = (path: string, what: string): string =>
+  execFileSync('qemu-io', ['-f', 'qcow2', '-c', `write ${what}`, path], { encoding: 'utf8' });
 const never = (): boolean => false;
 
 async function world(t: Test, format: 'qcow2' | 'raw' = 'qcow2') {

@@ -35,6 +35,8 @@ export interface SuspendableGuest {
   obeysAgent?: boolean;
   /** Of a disk of what nothing else holds; else it is small and empty. */
   diskMiB?: number;
+  /** XML of further devices. */
+  devices?: string;
 }
 
 export interface SuspendWorld {
@@ -91,12 +93,12 @@ export async function suspendWorld(diskFolder: string): Promise<SuspendWorld> {
 export async function bootSuspendable(
   { socket }: PrivateLibvirtd,
   folder: string,
-  { name, number, memoryMiB, memoryFile = true, obeysAgent = false, diskMiB }: SuspendableGuest,
+  { name, number, memoryMiB, memoryFile = true, obeysAgent = false, diskMiB, devices = '' }: SuspendableGuest,
 ): Promise<WorldGuest> {
   const vm = vmId(`6f1b0000-0000-4000-8009-${String(number).padStart(12, '0')}`);
   const options = {
     ...{ name, uuid: vm, folder, memoryMiB, vcpus: 2, disk: diskMiB ?? true },
-    devices: `<interface type='user'><model type='virtio'/></interface>${obeysAgent ? AGENT_CHANNEL : ''}`,
+    devices: `<interface type='user'><model type='virtio'/></interface>${obeysAgent ? AGENT_CHANNEL : ''}${devices}`,
     ...(obeysAgent ? { kernelArguments: 'headroom.qga' } : {}),
   };
   const memory = memoryFile ? memoryFileXml(join(folder, `${name}.ram`), memoryMiB * MIB) : '';

@@ -3,8 +3,8 @@
  * a libvirt daemon of its own, one wire between them that can be slowed and cut, and the disk both see. Input: the guest's memory; output:
  * the guest, the command line, the API, the wire.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -37,12 +37,22 @@ export interface TwoHostStage {
   log(host: HostName): string;
   /** What the guest said on its serial line. */
   said(): string;
+  /** Where its own disks lie, which the other does not look into; with `ownDisks` alone. */
+  images(host: HostName): string;
+  /** The tenant's snapshots. */
+  storeFolder(host: HostName): string;
   startAgent(host: HostName): Promise<void>;
   killAgent(host: HostName): Promise<void>;
   stop(): Promise<void>;
 }
 
-export async function twoHostStage(memoryMiB: number): Promise<TwoHostStage> {
+/** A qcow2 image on the first host, which the guest can write to. */
+const OWN_DISK_MIB = 256;
+const ownDisk = (path: string): string =>
+  `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${path}'/><target dev='vdb' bus='virtio'/><serial>headroom-storage</serial></disk>`;
+
+/** @param ownDisks the guest has a second disk, which the host it is on alone sees */
+export async function twoHostStage(memoryMiB: number, { ownDisks = false } = {}): Promise<TwoHostStage> {
   const folder = mkdtempSync(join(tmpdir(), 'headroom-two-hosts-'));
   const ram = sharedFolder('/dev/shm', 'headroom-guests-');
   const wire = await twoHosts();
@@ -53,7 +63,15 @@ export async function twoHostStage(memoryMiB: number): Promise<TwoHostStage> {
   const port = await freePort();
   const stack = new Stack({ folder, port, policy: JSON.stringify(POLICY), include: '*', stepMs: 2000, inside: [] });
   const line = await managementLine(join(folder, 'aggregator.sock'), port);
-  const guest = await bootSuspendable(libvirtds.alpha, ram.path, { name: 'desktop', number: 22, memoryMiB });
+  const images = (host: HostName): string => join(folder, `${host}-images`);
+  const disk = join(images('alpha'), 'desktop.qcow2');
+  if (ownDisks) {
+    for (const host of ['alpha', 'beta'] as const) mkdirSync(images(host));
+    chmodSync(folder, 0o755);
+    execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', disk, `${OWN_DISK_MIB}M`]);
+  }
+  const devices = ownDisks ? ownDisk(disk) : '';
+  const guest = await bootSuspendable(libvirtds.alpha, ram.path, { name: 'desktop', number: 22, memoryMiB, devices });
   const agents = new Map<HostName, ChildProcess>();
   const logOf = (host: HostName): string => join(folder, `${host}.log`);
   const log = (host: HostName): string => readFileSync(logOf(host), 'utf8');
@@ -77,13 +95,15 @@ export async function twoHostStage(memoryMiB: number): Promise<TwoHostStage> {
       ...['--connect', `qemu:///system?socket=${libvirtds[host].socket}`, '--memory-reserve-mib', '0', '--inventory-seconds', '1'],
       ...['--snapshot-dir', join(folder, host, 'snapshots'), '--snapshot-ram-dir', ramOf(host), '--resume-learn-seconds', '2'],
       ...['--snapshot-listen', `${wire.address[PLACES[host]]}:${LEND_PORT}`],
+      ...(ownDisks ? ['--local-disks', images(host)] : []),
     ];
     agents.set(host, spawn(program!, args, { stdio: ['ignore', output, output] }));
     closeSync(output);
     await eventually(`the aggregator to welcome ${host}`, () => welcomes(host) > before, HEARD_MS_MAX);
   };
   const stage: TwoHostStage = {
-    ...{ guest, wire, libvirtds, startAgent, killAgent, log, said },
+    ...{ guest, wire, libvirtds, startAgent, killAgent, log, said, images },
+    storeFolder: (host) => join(folder, host, 'snapshots', 'default'),
     async order(line) {
       const { code, out, err } = await headroom(`${line} --url ${stack.url} -o json`);
       if (code !== 0) throw new Error(`headroom ${line} ended with ${code}: ${err}${out}`);

@@ -10,7 +10,7 @@ import type { VmSnapshotter } from '../../agent/hypervisor/snapshotter.ts';
 import type { Origin } from '../../agent/loops/arrivals.ts';
 import { type LendingParts, lendingOf } from '../../agent/loops/snapshot-lending.ts';
 import { Suspender } from '../../agent/loops/suspender.ts';
-import type { QuestionKind } from '../../agent/snapshot/lend-wire.ts';
+import { DISKS_TOO, NO_NAME, type QuestionKind } from '../../agent/snapshot/lend-wire.ts';
 import { type SnapshotLender, startSnapshotLender } from '../../agent/snapshot/lender.ts';
 import { openSnapshotStore, type SnapshotStore } from '../../agent/snapshot/snapshot-store.ts';
 import { createTenantKeys } from '../../agent/snapshot/tenant-keys.ts';
@@ -308,4 +308,36 @@ t.test('a cut while it is made ready on the other host: nothing is left there, a
   a.cutAt = null;
   await a.suspender.resume(vm, nothing);
   t.equal(guest.wrong(), null);
+});
+
+t.test('made ready on the other host, whose agent died, and lent again with another snapshot: never the older one', async (t) => {
+  const { a, b, guest } = await hosts(t, 'older');
+  await b.suspender.prepareFrom(vm, a.origin, nothing, () => false);
+  await b.end();
+  await b.begin();
+  t.equal(b.phase(), 'suspended', 'it knows it from before');
+  await a.suspender.resume(vm, nothing);
+  guest.run(40);
+  await a.suspender.suspend(vm, 'guest', 'default', nothing);
+  const { snapshot } = a.suspender.records()[0]!;
+  await a.suspender.lend(vm, 'b', LEND_KEY);
+  await b.suspender.resume(vm, nothing, a.origin);
+  t.equal(guest.wrong(), null, 'every byte is of the later moment');
+  t.equal(b.suspender.records()[0]?.snapshot, snapshot);
+});
+
+t.test('an agent that knows nothing of disks is not lent a VM that has some on its host alone', async (t) => {
+  const { a } = await hosts(t, 'old-borrower');
+  const [record] = a.suspender.records();
+  const id = record!.snapshot!;
+  const disk = { target: 'vda', path: '/d/a', format: 'raw' as const, bytes: 1, snapshot: id, of: id, bitmap: null, stamp: null };
+  const suspender = { records: () => [{ ...record!, disks: [disk] }] } as unknown as Suspender;
+  const parts: LendingParts = {
+    ...{ suspender, store: (tenant) => a.store(tenant), keyOf: async () => Buffer.alloc(32) },
+    ...{ definition: async () => '<domain/>', inTurn: (_vm, task) => task() },
+  };
+  const lending = await lendingOf(parts, vm);
+  await t.rejects(lending.answer('about', NO_NAME), { code: 'CONFLICT', message: /too old to bring them along/ });
+  t.match(JSON.parse((await lending.answer('about', DISKS_TOO)).toString()), { disks: [{ target: 'vda', snapshot: id }] });
+  lending.close();
 });

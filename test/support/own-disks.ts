@@ -1,0 +1,217 @@
+/**
+ * One VM with a disk that only its host sees, brought back on another host: what the guest wrote comes along, there and back, the second
+ * time without what the host holds already; the wire is cut while it is on its way, and chunks of it are broken. Input: the guest's memory;
+ * output: what moved and how long it took. Throws with what did not hold.
+ */
+import { execFileSync } from 'node:child_process';
+import { globSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { SuspendOrderView } from '../../aggregator/http/suspend-service.ts';
+import { virsh } from './libvirtd.ts';
+import { eventually } from './stack.ts';
+import { type HostName, type TwoHostStage, twoHostStage } from './two-host-stage.ts';
+
+const PARTS = 6;
+const name = 'desktop';
+const MIB = 1024 * 1024;
+/** What the disk holds takes some seconds. */
+const SLOW_MBIT = 40;
+const CUT_AFTER_MS = 1500;
+
+const mib = (bytes: unknown): number => Math.round((Number(bytes) / MIB) * 10) / 10;
+const sumOf = (path: string): string => execFileSync('md5sum', [path], { encoding: 'utf8' }).slice(0, 32);
+
+class OwnDisks {
+  readonly #stage: TwoHostStage;
+  readonly #tell: (words: string) => void;
+  #sum = '';
+  #disk = '';
+
+  constructor(stage: TwoHostStage, tell: (words: string) => void) {
+    this.#stage = stage;
+    this.#tell = tell;
+  }
+
+  async drive() {
+    const there = await this.#there();
+    const back = await this.#back();
+    const cut = await this.#cut();
+    const ready = await this.#ready();
+    const broken = await this.#broken();
+    return { there, back, cut, ready, broken };
+  }
+
+  /** Once, as much as fits a test that is run again and again. */
+  async there() {
+    return { there: await this.#there(), back: await this.#back() };
+  }
+
+  async #there() {
+    const { images, libvirtds } = this.#stage;
+    const original = join(images('alpha'), 'desktop.qcow2');
+    await this.#written(0, PARTS);
+    await this.#stage.order(`suspend ${name}`);
+    const beganMs = performance.now();
+    const order = await this.#stage.order(`resume ${name} --to beta`);
+    const orderSeconds = Math.round(performance.now() - beganMs) / 1000;
+    this.#expect('it runs on beta', order.host === 'beta' && order.outcome === 'applied', order);
+    const sum = sumOf(original);
+    await this.#unharmed('on beta');
+    const path = this.#place('beta');
+    this.#expect('with a disk of that host', path.startsWith(`${images('beta')}/`), path);
+    await this.#settled('beta');
+    const defined = virsh(libvirtds.alpha.socket, 'list', '--all', '--name').trim();
+    this.#expect('and is not defined on alpha any more', defined === '', defined);
+    await this.#written(1, 1);
+    this.#expect('the disk it had there is as it was', sumOf(original) === sum, [sum, sumOf(original)]);
+    const told = { orderSeconds, movedMiB: mib(order.measured.bytesMoved) };
+    this.#tell(`there: ${JSON.stringify(told)}`);
+    return told;
+  }
+
+  /** Only what was written since travels: alpha holds the rest. */
+  async #back() {
+    const { images } = this.#stage;
+    await this.#stage.order(`suspend ${name}`);
+    const order = await this.#stage.order(`resume ${name} --to alpha`);
+    this.#expect('it runs on alpha', order.host === 'alpha' && order.outcome === 'applied', order);
+    await this.#unharmed('back on alpha');
+    await this.#settled('alpha');
+    const left = this.#imagesOn('beta');
+    this.#expect('nothing is left of it on beta', left.length === 0, left);
+    const path = this.#place('alpha');
+    this.#expect('it is not on the disk of before', path !== join(images('alpha'), 'desktop.qcow2'), path);
+    const told = { movedMiB: mib(order.measured.bytesMoved) };
+    this.#tell(`back: ${JSON.stringify(told)}`);
+    return told;
+  }
+
+  async #cut() {
+    const { wire } = this.#stage;
+    await this.#written(0, PARTS);
+    await this.#stage.order(`suspend ${name}`);
+    wire.slow(SLOW_MBIT);
+    const ordered = this.#stage.order(`resume ${name} --to beta`);
+    await new Promise((resolve) => setTimeout(resolve, CUT_AFTER_MS));
+    wire.wire(false);
+    const order: SuspendOrderView = await ordered;
+    wire.wire(true);
+    this.#expect('it fell back', order.host === 'alpha' && order.outcome === 'applied', order);
+    await this.#unharmed('fallen back');
+    const left = this.#imagesOn('beta');
+    this.#expect('nothing is left of it on beta', left.length === 0, left);
+    const failed = (await this.#stage.orders()).find(({ host, action }) => host === 'beta' && action === 'resume');
+    this.#tell(`cut: ${failed?.reason}`);
+    await this.#written(2, 1);
+    await this.#stage.order(`suspend ${name}`);
+    const again = await this.#stage.order(`resume ${name} --to beta`);
+    this.#expect('once the wire is back it goes there', again.host === 'beta', again);
+    await this.#unharmed('after the cut');
+    await this.#settled('beta');
+    return { reason: failed?.reason ?? '', movedMiB: mib(again.measured.bytesMoved) };
+  }
+
+  /** Made ready there before anybody asks: then it runs at once, and its disk is there. */
+  async #ready() {
+    await this.#written(3, 1);
+    await this.#stage.order(`suspend ${name}`);
+    const first = await this.#stage.order(`prefetch start ${name} --to alpha --hold 120`);
+    const beganMs = performance.now();
+    const order = await this.#stage.order(`resume ${name}`);
+    const orderSeconds = Math.round(performance.now() - beganMs) / 1000;
+    this.#expect('it runs where it was ready', order.host === 'alpha' && order.outcome === 'applied', order);
+    await this.#unharmed('made ready there before');
+    await this.#settled('alpha');
+    const told = { movedMiB: mib(first.measured.bytesMoved), orderSeconds, ranMs: Math.round(Number(order.measured.ranMs)) };
+    this.#tell(`made ready there before: ${JSON.stringify(told)}`);
+    return told;
+  }
+
+  /** Chunks of the disk on the host that holds it: caught before the guest runs, which comes back on the disk that it had. */
+  async #broken() {
+    await this.#written(4, 1);
+    await this.#stage.order(`suspend ${name}`);
+    await this.#stage.order('snapshot gc beta');
+    await eventually('the disk to be taken', () => this.#isTaken());
+    const packs = globSync(join(this.#stage.storeFolder('alpha'), 'packs', '*.pack'));
+    const newest = packs.toSorted((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)[0] as string;
+    const bytes = readFileSync(newest);
+    // More than its parity mends.
+    for (let at = 512; at < bytes.length - 4096; at += 4096) bytes[at]! ^= 1;
+    writeFileSync(newest, bytes);
+    const order = await this.#stage.order(`resume ${name} --to beta`);
+    this.#expect('it fell back', order.host === 'alpha' && order.outcome === 'applied', order);
+    await this.#unharmed('with broken chunks');
+    const reason = (await this.#stage.orders()).find(({ host, action }) => host === 'beta' && action === 'resume')?.reason ?? '';
+    this.#tell(`broken: ${reason}`);
+    const left = this.#imagesOn('beta');
+    this.#expect('nothing is left of it on beta', left.length === 0, left);
+    await this.#stage.order(`suspend ${name}`);
+    const again = await this.#stage.order(`resume ${name} --to beta`);
+    this.#expect('taken anew from its image it goes there', again.host === 'beta', again);
+    await this.#unharmed('taken anew');
+    return { reason };
+  }
+
+  /** What the agent wrote down of it. */
+  #isTaken(): boolean {
+    const folder = join(this.#stage.storeFolder('alpha'), '../../suspended');
+    const files = readdirSync(folder).filter((file) => file.endsWith('.json'));
+    return files.every((file) => {
+      const { disks, snapshot } = JSON.parse(readFileSync(join(folder, file), 'utf8'));
+      return disks[0]?.of === snapshot;
+    });
+  }
+
+  async #written(first: number, count: number): Promise<void> {
+    const { guest } = this.#stage;
+    await guest.ask(`parts ${first} ${count}`);
+    this.#sum = await guest.ask('sum');
+    await guest.ask('keep');
+    this.#disk = await guest.ask(`kept ${PARTS}`);
+    this.#expect('the disk holds what memory does', this.#disk.slice(-32) === this.#sum.slice(-32), [this.#disk, this.#sum]);
+  }
+
+  async #unharmed(when: string): Promise<void> {
+    const now = [await this.#stage.guest.ask('sum'), await this.#stage.guest.ask(`kept ${PARTS}`)];
+    this.#expect(`${when}, its memory and its disk are as they were`, now[0] === this.#sum && now[1] === this.#disk, now);
+  }
+
+  #place(host: HostName): string {
+    const list = virsh(this.#stage.libvirtds[host].socket, 'domblklist', name);
+    return /vdb\s+(\S+)/.exec(list)?.[1] ?? list;
+  }
+
+  #imagesOn(host: HostName): string[] {
+    return (readdirSync(this.#stage.images(host), { recursive: true }) as string[]).filter((one) => /\.qcow2/.test(one));
+  }
+
+  async #settled(host: HostName): Promise<void> {
+    await eventually(
+      `all of its memory to be on ${host}`,
+      async () => {
+        const suspension = await this.#stage.suspension();
+        return suspension?.host === host && suspension.from === undefined;
+      },
+      60_000,
+    );
+  }
+
+  #expect(what: string, holds: boolean, found: unknown): void {
+    if (!holds) throw new Error(`${what}: ${JSON.stringify(found)}`);
+  }
+}
+
+export async function ownDisks(memoryMiB: number, tell: (words: string) => void, { whole = true } = {}) {
+  const stage = await twoHostStage(memoryMiB, { ownDisks: true });
+  const driven = new OwnDisks(stage, tell);
+  try {
+    return await (whole ? driven.drive() : driven.there());
+  } catch (error) {
+    tell(`as it was told last: ${JSON.stringify(await stage.suspension().catch(String))}`);
+    for (const host of ['alpha', 'beta'] as const) tell(`${host}: ${stage.log(host).slice(-5000)}`);
+    throw error;
+  } finally {
+    await stage.stop();
+  }
+}
