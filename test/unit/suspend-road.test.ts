@@ -254,7 +254,7 @@ t.test(
     const suspended: Omit<SuspendRecord, 'vm'> = {
       ...{ name: 'web', tenant: 'default', phase: 'suspended', recipe: 'memory-file', reason: '', snapshot: 'a'.repeat(64), older: [] },
       ...{ sinceMs: 0, memoryBytes: MIB, filledBytes: MIB, ownMemory: null, file: null, touches: null, score: null, problems: [] },
-      ...{ lentTo: null, from: null },
+      ...{ lentTo: null, from: null, disks: [] },
     };
     const suspender = {
       recover: async () => undefined,
