@@ -34,6 +34,9 @@ export class FakeHost {
   readonly commands: FrameOf<'command'>[] = [];
   readonly leases: FrameOf<'lease'>[] = [];
   readonly kills: FrameOf<'kill-switch'>[] = [];
+  /** What guests were to be told of their resources, through agents that pass it on. */
+  readonly pools: FrameOf<'pool'>[] = [];
+  capabilities: string[] = [];
   /** Switches that are on, by VM (null = the host's), with their reason. */
   readonly #killed = new Map<string | null, string>();
   /** What becomes of a command: a result, or silence. */
@@ -79,7 +82,7 @@ export class FakeHost {
       vm: null,
       bootId: `boot-${this.#boot}`,
       agentVersion: 'test',
-      capabilities: [],
+      capabilities: this.capabilities,
       wallMs: this.#clock.wallMs(),
       monotonicMs: this.#clock.monotonicMs(),
       highestPairs,
@@ -105,6 +108,7 @@ export class FakeHost {
       this.sendInventory();
     } else if (frame.type === 'lease') this.leases.push(frame);
     else if (frame.type === 'kill-switch') this.#kill(frame);
+    else if (frame.type === 'pool') this.pools.push(frame);
     else if (frame.type === 'command') {
       this.commands.push(frame);
       const vm = this.vms.find(({ id }) => id === frame.vm);
