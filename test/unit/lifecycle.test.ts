@@ -41,12 +41,12 @@ t.test('boots are learnt from: own first, then the template, then the class; not
   t.match(profiles.predict(facts(4)), { level: 'low' });
 });
 
-const rows = (usage: number[], throttled = 0): TelemetryBlock => ({
+const rows = (usage: number[], throttled = 0, wait = Number.NaN): TelemetryBlock => ({
   subject: { kind: 'vm', id: testVmId(1) },
   source: 'host',
-  fields: ['vm_cpu.usageCores', 'vm_cpu.throttledFraction'],
+  fields: ['vm_cpu.usageCores', 'vm_cpu.throttledFraction', 'vm_cpu.waitFraction'],
   timesMs: Float64Array.from(usage, (_, i) => 1000 * i),
-  values: Float64Array.from(usage.flatMap((cores) => [cores, throttled])),
+  values: Float64Array.from(usage.flatMap((cores) => [cores, throttled, wait])),
 });
 
 t.test('a boot is what was used from launching to ready, or would have been without the cap', async (t) => {
@@ -61,6 +61,9 @@ t.test('a boot is what was used from launching to ready, or would have been with
   watch.become('launching');
   watch.add(rows([0.25, 0.25, 0.25, 0.25], 0.75), 2);
   t.equal(watch.become('ready')?.peakCores, 1, 'a cap hides no demand');
+  watch.become('launching');
+  watch.add(rows([0.3, 0.3, 0.3, 0.3], 0.1, 0.6), 1);
+  t.ok(Math.abs((watch.become('ready')?.peakCores ?? 0) - 0.75) < 1e-9, 'nor do others on its host');
   watch.become('launching');
   watch.add(rows([1, 1, 1]), 2);
   t.equal(watch.become('error'), null, 'a boot that fails teaches nothing');

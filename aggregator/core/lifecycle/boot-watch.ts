@@ -8,8 +8,8 @@ import type { Boot } from './boot-profiles.ts';
 
 /** A peak counts when it lasts for about so many rows of a second. */
 const WINDOW_ROWS = 3;
-/** Throttled this much of a second, a VM's use says what it was given, and hardly what it would have taken. */
-const THROTTLED_MAX = 0.95;
+/** Held up for this much of a second, a VM's use says what it was given, and hardly what it would have taken. */
+const HELD_MAX = 0.95;
 
 export class BootWatch {
   #state: VmState | null = null;
@@ -34,10 +34,11 @@ export class BootWatch {
     if (this.#state !== 'launching' || block.source !== 'host') return;
     const usage = block.fields.indexOf('vm_cpu.usageCores');
     const throttled = block.fields.indexOf('vm_cpu.throttledFraction');
+    const wait = block.fields.indexOf('vm_cpu.waitFraction');
     if (usage < 0) return;
     for (const [row, timeMs] of block.timesMs.entries()) {
       const at = (column: number): number => (column < 0 ? Number.NaN : block.values[row * block.fields.length + column]!);
-      const cores = wanted(at(usage), at(throttled), vcpus);
+      const cores = wanted(at(usage), at(throttled), at(wait), vcpus);
       if (Number.isNaN(cores)) continue;
       this.#firstMs = Number.isNaN(this.#firstMs) ? timeMs : this.#firstMs;
       this.#lastMs = timeMs;
@@ -55,9 +56,12 @@ export class BootWatch {
   }
 }
 
-/** What it would have used: in the time it was not throttled it ran at this rate. */
-function wanted(usageCores: number, throttledFraction: number, vcpus: number): number {
+/**
+ * What it would have used: in the time in which neither its cap nor others on its host held it up it ran at this rate. Run delay, which
+ * `wait` is, includes what is throttled.
+ */
+function wanted(usageCores: number, throttled: number, wait: number, vcpus: number): number {
   if (Number.isNaN(usageCores)) return Number.NaN;
-  const held = Number.isNaN(throttledFraction) ? 0 : Math.min(throttledFraction, THROTTLED_MAX);
-  return Math.min(vcpus, usageCores / (1 - held));
+  const held = Math.min(HELD_MAX, Math.max(0, ...[throttled, wait].filter((fraction) => !Number.isNaN(fraction))));
+  return Math.min(vcpus, usageCores + held * vcpus, usageCores / (1 - held));
 }
