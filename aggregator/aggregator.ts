@@ -329,6 +329,7 @@ export class Aggregator {
     await anomalies.recall();
     await this.#parts.spawning.recall();
     await this.#parts.suspending.calendar.load();
+    await this.#parts.suspending.tuner.load();
     state.loans.restore(newestLoans(await ledger.entries({ limit: LOANS_READ_MAX, kind: 'loan', newestFirst: true })));
   }
 

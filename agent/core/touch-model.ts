@@ -44,7 +44,8 @@ export interface TouchScore {
 export interface TouchModel {
   readonly resumes: number;
   /** Empty before the first resume was seen. */
-  predict(chunksMax: number): PredictedChunk[];
+  /** `share`: of the mass of all predicted, the likeliest first. */
+  predict(chunksMax: number, share?: number): PredictedChunk[];
   /**
    * `inPlace`: chunks that nobody waited for, so that nothing is seen of when they were touched. `unseen`: of these nobody can tell whether
    * they were, either; they stay as likely as they were.
@@ -60,10 +61,11 @@ export function createTouchModel(kept: TouchState | null = null): TouchModel {
     get resumes() {
       return resumes;
     },
-    predict(chunksMax) {
+    predict(chunksMax, share = 1) {
       const likely = [...chunks].filter(([, { probability }]) => probability >= PROBABILITY_MIN);
       likely.sort(([a, one], [b, other]) => other.probability - one.probability || one.place - other.place || a - b);
-      return likely.slice(0, chunksMax).map(([chunk, { probability }]) => ({ chunk, probability }));
+      const predicted = likely.slice(0, chunksMax).map(([chunk, { probability }]) => ({ chunk, probability }));
+      return share >= 1 ? predicted : ofMass(predicted, share);
     },
     observe(touched, { inPlace = new Set(), unseen = new Set() } = {}) {
       resumes++;
@@ -80,6 +82,17 @@ export function createTouchModel(kept: TouchState | null = null): TouchModel {
     },
     state: () => ({ resumes, chunks: [...chunks].map(([chunk, { probability, place }]) => [chunk, probability, place]) }),
   };
+}
+
+function ofMass(predicted: readonly PredictedChunk[], share: number): PredictedChunk[] {
+  let left = share * predicted.reduce((sum, { probability }) => sum + probability, 0);
+  const taken: PredictedChunk[] = [];
+  for (const one of predicted) {
+    if (one.probability > left) break;
+    left -= one.probability;
+    taken.push(one);
+  }
+  return taken;
 }
 
 /** A rate over nothing is 0: nothing was hit, nothing wasted. */

@@ -98,6 +98,7 @@ export function createSuspension(
     speaks: (vm) => (table.get(vm)?.guestAgentSeen === true ? table.get(vm)!.guestAgent : null),
     tell: (vm, words) => tell(context, 'lifecycle', `${table.get(vm)?.name ?? vm}: ${words}`, { vm }),
     changed: () => desk.tellAll(),
+    shareOf: (vm) => desk.shareOf(vm),
   });
   const inTurn = <T>(vm: VmId, task: () => Promise<T>): Promise<T> =>
     new Promise((resolve, reject) => {

@@ -201,6 +201,12 @@ export class SuspendDesk {
     else this.#lent.set(vm as VmId, { awaited: false, priority, dueMs: receivedAtMs + deadlineMs, turn: this.#lends++ });
   }
 
+  /** Of what the VM is predicted to touch first: as the prefetch says that is under way, unless somebody waits for it by now. */
+  shareOf(vm: VmId): number {
+    const asked = [...this.#underWay.values()].find(({ place, awaited, asked }) => place !== null && !awaited && vmOf(asked) === vm)?.asked;
+    return asked?.order.action === 'prefetch' ? (asked.order.share ?? 1) : 1;
+  }
+
   /** How soon other hosts get what they ask of a VM that is lent to them. */
   urgencyOfLent(vm: VmId): Urgency {
     const known = this.#lent.get(vm);

@@ -50,6 +50,8 @@ export interface SuspenderOptions {
   aliveMs: number;
   /** A guest's own word that it lives; null = nobody in it speaks, and its CPU time has to do. */
   speaks(vm: VmId): boolean | null;
+  /** Of what it is predicted to touch first, how much is made ready now; absent = all of it. */
+  shareOf?(vm: VmId): number;
   /** Something that nobody asked for happened to a VM, in words. */
   tell(vm: VmId, words: string): void;
   changed(): void;
@@ -221,7 +223,7 @@ export class Suspender {
     });
     const { snapshotter, clock, folder, owner } = this.#options;
     const model = createTouchModel(record.touches);
-    const predicted = whole ? [] : model.predict(PREDICTED_CHUNKS_MAX).map(({ chunk }) => chunk);
+    const predicted = whole ? [] : model.predict(PREDICTED_CHUNKS_MAX, this.#options.shareOf?.(vm)).map(({ chunk }) => chunk);
     const snapshot = await this.#arrivals.open(record);
     const total = whole ? record.memoryBytes : predicted.length * CHUNK_BYTES;
     try {

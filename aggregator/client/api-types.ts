@@ -1751,6 +1751,15 @@ export interface components {
             /** @description UTC milliseconds */
             sinceMs: number;
             snapshot: string | null;
+            tuning: {
+                /** @description So long ahead at most */
+                leadMs: number;
+                /** @description Of what it will touch first, fetched ahead; 0 = nothing */
+                share: number;
+                /** @description It rests on */
+                suspensions: number;
+                text: string;
+            } | null;
             vm: string;
             wasteRate: number | null;
         };

@@ -34,6 +34,8 @@ export interface SuspensionView {
   lentTo?: string;
   /** When somebody will want it; null = nothing is known yet. */
   prediction: ResumePredictionView | null;
+  /** How it is made ready, learnt from what it cost; null = its policy does not ask for that. */
+  tuning: { share: number; leadMs: number; suspensions: number; text: string } | null;
 }
 
 export interface SuspendOrderView {
@@ -94,6 +96,8 @@ export interface PrefetchTerms {
   deadlineMs?: number | null;
   /** Of several the highest goes first, of these the one that is due first; null = the VM's own by the policy. */
   priority?: number | null;
+  /** Of what it is predicted to touch first, the likeliest, by mass; absent = all of it. */
+  share?: number;
   to?: string | null;
 }
 

@@ -9,6 +9,7 @@ import { SuspendOrders, type SuspendOrdersOptions } from '../execute/suspend-ord
 import { ChunkLocality } from './chunk-locality.ts';
 import type { KillSwitches } from './kill-switches.ts';
 import type { Parts } from './parts.ts';
+import { PrefetchTuner } from './prefetch-tuner.ts';
 import { ResumeCalendar } from './resume-calendar.ts';
 import { SuspendDesk } from './suspend-desk.ts';
 import { SuspendPlanner } from './suspend-planner.ts';
@@ -29,6 +30,7 @@ export interface SuspendingParts extends Pick<Parts, 'clock' | 'time' | 'state' 
 export interface Suspending {
   desk: SuspendDesk;
   calendar: ResumeCalendar;
+  tuner: PrefetchTuner;
   planner: SuspendPlanner;
 }
 
@@ -46,8 +48,9 @@ export function createSuspending(parts: SuspendingParts, onResumed: (vm: VmId) =
     const there = hosts().filter(({ connected }) => connected);
     return there.map(({ id }) => id).toSorted((a, b) => (freeMiB(b) ?? 0) - (freeMiB(a) ?? 0));
   };
+  const tuner = new PrefetchTuner(parts.ledger, log);
   const desk = new SuspendDesk({
-    calendar,
+    ...{ calendar, tuner },
     locality: new ChunkLocality({ nowMs: () => clock.monotonicMs(), epochOf, send, understands, hosts: roomiest }),
     orders: new SuspendOrders({ clock, epochOf, send, retryMs: config.commandRetryMs, silenceMs: SILENCE_MS }),
     to: { events, queue, notifications, log, nowMs: () => time.nowMs() },
@@ -68,7 +71,7 @@ export function createSuspending(parts: SuspendingParts, onResumed: (vm: VmId) =
     newKey: () => randomBytes(KEY_BYTES).toString('hex'),
     ...{ understands, onResumed },
   });
-  return { desk, calendar, planner: new SuspendPlanner(desk, calendar, log) };
+  return { desk, calendar, tuner, planner: new SuspendPlanner(desk, calendar, tuner, log) };
 }
 
 /** Of a host of which both are forecast. */

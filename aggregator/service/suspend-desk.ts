@@ -17,6 +17,7 @@ import type { ResumePlacement } from '../core/resume/choose-host.ts';
 import type { OrderEnded, OrderUnderWay, SuspendOrder, SuspendOrders } from '../execute/suspend-orders.ts';
 import type { PrefetchTerms, SnapshotStoreView, SuspendOrderView, SuspendService, SuspensionView } from '../http/suspend-service.ts';
 import type { ChunkLocality } from './chunk-locality.ts';
+import type { PrefetchTuner } from './prefetch-tuner.ts';
 import type { ReportTo } from './report-to.ts';
 import type { ResumeCalendar } from './resume-calendar.ts';
 import { type PlacementGround, placeResume } from './resume-placement.ts';
@@ -31,6 +32,7 @@ export interface KnownForSuspend {
 export interface SuspendDeskOptions {
   orders: SuspendOrders;
   calendar: ResumeCalendar;
+  tuner: Pick<PrefetchTuner, 'noteSeen' | 'notePrepared' | 'noteBack' | 'explain'>;
   to: ReportTo;
   known: (vm: VmId) => KnownForSuspend | null;
   hosts: () => readonly { id: HostId; connected: boolean }[];
@@ -95,12 +97,13 @@ export class SuspendDesk implements SuspendService {
   }
 
   onSuspended(host: HostId, { vms, storedBytes, tiers = [] }: FrameOf<'suspended'>): void {
-    const { calendar, to, locality } = this.#options;
+    const { calendar, to, tuner, locality } = this.#options;
     locality.onSuspended(host, vms);
     this.#stores.set(host, { host, storedBytes, tiers });
     const before = this.#suspended.get(host) ?? [];
     this.#suspended.set(host, vms);
-    for (const { vm, phase, sinceMs } of vms) {
+    for (const { vm, phase, sinceMs, ...seen } of vms) {
+      tuner.noteSeen(vm as VmId, { phase, ...seen }, to.nowMs());
       if (phase === 'suspended') calendar.note(vm as VmId, sinceMs, true);
       else if (phase === 'running') calendar.note(vm as VmId, to.nowMs(), false);
     }
@@ -123,7 +126,7 @@ export class SuspendDesk implements SuspendService {
     // Of one that is lent the host that brings it back knows more, once it does.
     return all
       .filter(({ vm, lentTo }) => lentTo === undefined || !arrived.has(vm))
-      .map((vm) => ({ ...vm, prediction: this.#predicted(vm) }));
+      .map((vm) => ({ ...vm, prediction: this.#predicted(vm), tuning: this.#options.tuner.explain(vm.vm) }));
   }
 
   stores(): SnapshotStoreView[] {
@@ -137,7 +140,11 @@ export class SuspendDesk implements SuspendService {
 
   /** Null: it is neither suspended nor on a snapshot. */
   suspension(vm: VmId): (Suspended & { host: HostId }) | null {
-    const { prediction: _, ...found } = this.suspensions().find((one) => one.vm === vm) ?? { prediction: null, vm: null };
+    const {
+      prediction: _,
+      tuning: __,
+      ...found
+    } = this.suspensions().find((one) => one.vm === vm) ?? { prediction: null, tuning: null, vm: null };
     return found.vm === null ? null : found;
   }
 
@@ -207,10 +214,11 @@ export class SuspendDesk implements SuspendService {
 
   #prefetchOrder(
     vm: VmId,
-    { holdMs, bytesPerSecondMax, deadlineMs = null, priority: asked = null }: PrefetchTerms,
+    { holdMs, bytesPerSecondMax, deadlineMs = null, priority: asked = null, share = 1 }: PrefetchTerms,
   ): Extract<SuspendOrder, { action: 'prefetch' }> & { priority: number } {
     const priority = asked ?? this.#options.priorityOf(vm) ?? PREFETCH_PRIORITY;
-    return { action: 'prefetch', vm, holdMs, bytesPerSecondMax, priority, ...(deadlineMs === null ? {} : { deadlineMs }) };
+    const rest = { ...(deadlineMs === null ? {} : { deadlineMs }), ...(share === 1 ? {} : { share }) };
+    return { action: 'prefetch', vm, holdMs, bytesPerSecondMax, priority, ...rest };
   }
 
   #resumeOrder(vm: VmId): Extract<SuspendOrder, { action: 'resume' }> {
@@ -326,7 +334,15 @@ export class SuspendDesk implements SuspendService {
     to.events.add(nowMs, { kind: 'notification', vm, host, message: words, data: { event: 'suspension', order: view } });
     if (vm !== null) to.notifications.add({ timeMs: nowMs, vm, kind: 'suspension', resource: null, message: words, data: { order: view } });
     if (outcome === 'failed') to.log.warn(words, { vm, host, reason });
-    if (vm !== null && action === 'resume' && outcome === 'applied') onResumed(vm);
+    if (vm === null || outcome !== 'applied') return;
+    this.#learn(vm, given.order.action, ended.measured, nowMs);
+    if (action === 'resume') onResumed(vm);
+  }
+
+  #learn(vm: VmId, action: SuspendAction, { ranMs, aliveMs, bytesFirst = 0 }: OrderEnded['measured'], nowMs: number): void {
+    const { tuner } = this.#options;
+    if (action === 'prefetch') tuner.notePrepared(vm, bytesFirst, nowMs);
+    if (action === 'resume' && ranMs !== undefined) tuner.noteBack(vm, aliveMs ?? ranMs, bytesFirst, nowMs);
   }
 
   #view({ id, host, vm, order, by, askedAtMs, progress, ahead }: OrderUnderWay, ended: OrderEnded | null): SuspendOrderView {

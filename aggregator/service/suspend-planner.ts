@@ -11,7 +11,9 @@ import type { FleetSnapshot, VmSnapshot } from '../core/plan/plan.ts';
 import type { FleetPolicy } from '../core/plan/policy.ts';
 import type { SuspendRule } from '../core/plan/suspend-rule.ts';
 import { suspensionOf } from '../core/plan/suspension.ts';
+import type { ResumePrediction } from '../core/resume/resume-times.ts';
 import { type SuspendSubject, suspendWish } from '../core/resume/suspend-policy.ts';
+import type { PrefetchTuner } from './prefetch-tuner.ts';
 import type { ResumeCalendar } from './resume-calendar.ts';
 import type { SuspendDesk } from './suspend-desk.ts';
 
@@ -30,11 +32,13 @@ interface Watched {
 export class SuspendPlanner {
   readonly #desk: SuspendDesk;
   readonly #calendar: ResumeCalendar;
+  readonly #tuner: PrefetchTuner;
   readonly #log: Logger;
   readonly #watched = new Map<VmId, Watched>();
 
-  constructor(desk: SuspendDesk, calendar: ResumeCalendar, log: Logger) {
+  constructor(desk: SuspendDesk, calendar: ResumeCalendar, tuner: PrefetchTuner, log: Logger) {
     this.#desk = desk;
+    this.#tuner = tuner;
     this.#calendar = calendar;
     this.#log = log;
   }
@@ -68,8 +72,19 @@ export class SuspendPlanner {
     return phase === 'running' && vm.state === 'ready' ? 'up' : 'between';
   }
 
+  /** How likely it is wanted within the lead, as the rule has it or as it was tuned; of the latter null where nothing is to be made ready. */
+  #prediction(vm: VmId, rule: SuspendRule, { phase }: Watched, nowMs: number): { prediction: ResumePrediction | null; share: number } {
+    if (rule.prefetch === null) return { prediction: null, share: 0 };
+    const asSaid = this.#calendar.predict(vm, nowMs, rule.prefetch.leadMs);
+    if (phase !== 'suspended' && phase !== 'prepared') return { prediction: asSaid, share: 1 };
+    const { share, leadMs } = this.#tuner.way(vm, rule);
+    if ((asSaid?.probability ?? 0) >= rule.prefetch.probability) this.#tuner.noteExpected(vm);
+    if (share === 0) return { prediction: null, share };
+    return { prediction: leadMs === rule.prefetch.leadMs ? asSaid : this.#calendar.predict(vm, nowMs, leadMs), share };
+  }
+
   #order(vm: VmSnapshot, rule: SuspendRule, watched: Watched, nowMs: number): void {
-    const prediction = rule.prefetch === null ? null : this.#calendar.predict(vm.id, nowMs, rule.prefetch.leadMs);
+    const { prediction, share } = this.#prediction(vm.id, rule, watched, nowMs);
     const idleMs = watched.idleSinceMs === null ? null : nowMs - watched.idleSinceMs;
     const wish = suspendWish(rule, { phase: watched.phase, idleMs, settledMs: nowMs - watched.phaseSinceMs, prediction }, nowMs);
     if (wish === null || this.#desk.busy(vm.id)) return;
@@ -79,7 +94,7 @@ export class SuspendPlanner {
       else if (wish.action === 'resume') this.#desk.resume(vm.id, wish.reason);
       else {
         const { holdMs = 0, bytesPerSecondMax = null, priority = null } = rule.prefetch ?? {};
-        this.#desk.prefetch(vm.id, { holdMs, bytesPerSecondMax, priority }, wish.reason);
+        this.#desk.prefetch(vm.id, { holdMs, bytesPerSecondMax, priority, share }, wish.reason);
       }
     } catch (error) {
       this.#log.info(`what a policy asks about suspending ${vm.name} is not done`, { vm: vm.id, wish, problem: errorText(error) });

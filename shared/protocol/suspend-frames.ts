@@ -87,6 +87,8 @@ const Order = Type.Union([
     deadlineMs: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
     /** Of several the highest is fetched first, of these the one that is due first; absent = as by default. */
     priority: Type.Optional(priority),
+    /** Of the predicted mass, likeliest chunks first; absent = all of it. */
+    share: Type.Optional(share),
     /** As of `resume`; absent = what it held. */
     roomMiB: Type.Optional(orNull(Type.Number({ minimum: 0 }))),
     from: Type.Optional(Origin),

@@ -21,6 +21,7 @@ const SUSPENDED: SuspensionView = {
   },
   ...{ memoryBytes: 2048 * MIB, filledBytes: 1536 * MIB, resumes: 3, predictedChunks: 512, hitRate: 0.97, wasteRate: 0.04, problems: [] },
   prediction: { resumes: 12, probability: 0.8, withinMs: 3_600_000, likeliestAtMs: 3_600_000, text: 'usually on Mon at about 08:00' },
+  tuning: null,
 };
 
 const UNUSED = { readBytesPerSecond: null, writeBytesPerSecond: null, problem: null };

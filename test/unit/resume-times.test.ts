@@ -71,7 +71,7 @@ t.test('what a policy asks, at its time', (t) => {
     name: 'desktops',
     idle: { forMs: HOUR_MS, cpuCores: 0.05, bytesPerSecond: 4096 },
     schedules: [{ suspendMinuteOfWeek: 4 * 1440 + 18 * 60, resumeMinuteOfWeek: 7 * 60, timeZone: 'Europe/Berlin' }],
-    prefetch: { leadMs: 30 * MINUTE_MS, probability: 0.5, holdMs: HOUR_MS, bytesPerSecondMax: null, priority: null },
+    prefetch: { leadMs: 30 * MINUTE_MS, probability: 0.5, holdMs: HOUR_MS, bytesPerSecondMax: null, priority: null, learn: null },
   };
   const up: SuspendSubject = { phase: 'up', idleMs: null, settledMs: DAY_MS, prediction: null };
   const wish = (vm: Partial<SuspendSubject>, atMs: number): string | undefined => suspendWish(rule, { ...up, ...vm }, atMs)?.action;

@@ -44,6 +44,7 @@ function office() {
     hosts: () => [HOST, OTHER].map((id) => ({ id, connected: state.connected })),
     understands: () => state.able,
     killed: () => state.killed,
+    tuner: { noteSeen: () => undefined, notePrepared: () => undefined, noteBack: () => undefined, explain: () => null },
     ...{ expectedMiB: () => 512, expectedCores: () => null, peaks: () => state.peaks },
     locality: new ChunkLocality({
       ...{ nowMs: () => clock.monotonicMs(), epochOf: () => 7, hosts: () => [OTHER, HOST], understands: () => state.able },

@@ -129,6 +129,7 @@ const COLUMNS: readonly Column<SuspensionAnswer>[] = [
   { title: 'WASTE', right: true, text: ({ wasteRate }) => percent(wasteRate) },
   { title: 'PROBLEMS', text: ({ problems }) => problems.join('; ') },
   { title: 'NEXT WANTED', text: ({ prediction }) => (prediction?.likeliestAtMs == null ? '?' : utc(prediction.likeliestAtMs)) },
+  { title: 'MADE READY', wide: true, text: ({ tuning }) => tuning?.text ?? '' },
   { title: 'SNAPSHOT', wide: true, text: ({ snapshot }) => snapshot ?? '' },
   { title: 'WHY', wide: true, text: ({ reason }) => reason },
 ];

@@ -50,6 +50,19 @@ export const suspendSection = <S extends Type.TSchema>(selector: S) =>
             priority: Type.Optional(
               Type.Integer({ minimum: 0, maximum: 1_000_000, description: 'a whole number from 0 to 1000000; larger goes first' }),
             ),
+            learn: Type.Optional(
+              Type.Object(
+                {
+                  secondsPerGiB: Type.Optional(
+                    Type.Number({ minimum: 0, description: 'seconds of waiting that fetching a GiB ahead is worth' }),
+                  ),
+                  secondsPerGiBHour: Type.Optional(
+                    Type.Number({ minimum: 0, description: 'seconds of waiting that holding a GiB for an hour is worth' }),
+                  ),
+                },
+                closed,
+              ),
+            ),
             rateMiB: Type.Optional(Type.Number({ exclusiveMinimum: 0, description: 'MiB a second at most' })),
           },
           closed,
@@ -63,6 +76,8 @@ type SuspendSection = NonNullable<PolicyDocument['suspend']>[number];
 /** What an idle Linux guest takes by its timers and its agent, and what a quiet network carries. */
 const IDLE_DEFAULTS = { cpuCores: 0.05, bytesPerSecond: 4096 };
 const PREFETCH_DEFAULTS = { lead: '30m', probability: 0.5, hold: '1h' };
+/** Two seconds for holding an eighth of a GiB, a usual working set, all day long; next to that reading it once is cheap. */
+const LEARN_DEFAULTS = { secondsPerGiB: 0.5, secondsPerGiBHour: 0.7 };
 const MIB = 1024 * 1024;
 
 /** What the schema cannot say, with the field it is about; null = nothing is wrong. */
@@ -107,6 +122,7 @@ function ruleOf({ name, match, idle, schedules = [], prefetch }: SuspendSection)
             holdMs: parseDuration(hold),
             bytesPerSecondMax: rate === undefined ? null : rate * MIB,
             priority: prefetch.priority ?? null,
+            learn: prefetch.learn === undefined ? null : { ...LEARN_DEFAULTS, ...prefetch.learn },
           },
     match: match ?? {},
     matches: compileSelector(match),

@@ -1,4 +1,5 @@
 /** What an administrator asks about suspending VMs: types alone. Absent or empty: nothing is suspended, made ready or brought back. */
+import type { PrefetchPrices } from '../resume/prefetch-cost.ts';
 import type { VmSnapshot } from './plan.ts';
 
 export interface SuspendSchedule {
@@ -21,6 +22,8 @@ export interface SuspendRule {
     bytesPerSecondMax: number | null;
     /** Of several the highest goes first; null = the VM's own. */
     priority: number | null;
+    /** How much and how long ahead is tuned within this, by these prices; null = it is done as said. */
+    learn: PrefetchPrices | null;
   } | null;
   /** What it means, as written; `matches` is the same, ready to be asked. */
   match: object;

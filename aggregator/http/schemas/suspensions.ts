@@ -32,6 +32,17 @@ export const Suspension = Type.Object(
         text: Type.String(),
       }),
     ),
+    tuning: Nullable(
+      Type.Object(
+        {
+          share: Type.Number({ description: 'Of what it will touch first, fetched ahead; 0 = nothing' }),
+          leadMs: Type.Number({ description: 'So long ahead at most' }),
+          suspensions: Type.Integer({ description: 'It rests on' }),
+          text: Type.String(),
+        },
+        { description: 'How it is made ready, learnt from what it cost; null = its policy does not ask for that' },
+      ),
+    ),
   },
   { $id: 'Suspension' },
 );
