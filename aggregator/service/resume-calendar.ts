@@ -5,6 +5,7 @@
 import { errorText } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
+import { comingsTogether, type Moments } from '../core/resume/resume-company.ts';
 import { noteSpan, predictResume, type ResumePrediction, type SuspendedSpan } from '../core/resume/resume-times.ts';
 import type { LedgerStore } from '../store/ledger-store.ts';
 
@@ -14,6 +15,8 @@ export class ResumeCalendar {
   readonly #ledger: LedgerStore;
   readonly #log: Logger;
   readonly #spans = new Map<VmId, SuspendedSpan[]>();
+  /** At which others of its rule came back together. */
+  readonly #moments = new Map<VmId, Moments>();
 
   constructor(ledger: LedgerStore, log: Logger) {
     this.#ledger = ledger;
@@ -37,9 +40,15 @@ export class ResumeCalendar {
     });
   }
 
+  /** These are wanted together, maybe: what each did when the others came back counts from now on. */
+  together(vms: readonly VmId[]): void {
+    const moments = comingsTogether(vms.map((vm) => this.#spans.get(vm) ?? []));
+    for (const vm of vms) this.#moments.set(vm, moments);
+  }
+
   /** Null: it was never suspended. */
   predict(vm: VmId, nowMs: number, withinMs: number): ResumePrediction | null {
     const spans = this.#spans.get(vm);
-    return spans === undefined ? null : predictResume(spans, nowMs, withinMs);
+    return spans === undefined ? null : predictResume(spans, nowMs, withinMs, this.#moments.get(vm));
   }
 }

@@ -11,8 +11,7 @@ import type { FleetSnapshot, VmSnapshot } from '../core/plan/plan.ts';
 import type { FleetPolicy } from '../core/plan/policy.ts';
 import type { SuspendRule } from '../core/plan/suspend-rule.ts';
 import { suspensionOf } from '../core/plan/suspension.ts';
-import type { ResumePrediction } from '../core/resume/resume-times.ts';
-import { type SuspendSubject, suspendWish } from '../core/resume/suspend-policy.ts';
+import { type SuspendSubject, type SuspendWish, suspendWish } from '../core/resume/suspend-policy.ts';
 import type { PrefetchTuner } from './prefetch-tuner.ts';
 import type { ResumeCalendar } from './resume-calendar.ts';
 import type { SuspendDesk } from './suspend-desk.ts';
@@ -46,6 +45,8 @@ export class SuspendPlanner {
   turn({ vms, nowMs, killSwitch }: FleetSnapshot, policy: FleetPolicy): void {
     const rules = policy.suspendRules ?? [];
     if (rules.length === 0 || killSwitch || policy.killSwitch) return;
+    const byRule = Map.groupBy(vms, (vm) => rules.find(({ matches }) => matches(vm)));
+    for (const [rule, those] of byRule) if (rule?.prefetch != null) this.#calendar.together(those.map(({ id }) => id));
     const frozen = freezeAt(nowMs, policy.freezeWindows) !== null;
     for (const vm of vms) {
       const rule = rules.find(({ matches }) => matches(vm));
@@ -72,21 +73,23 @@ export class SuspendPlanner {
     return phase === 'running' && vm.state === 'ready' ? 'up' : 'between';
   }
 
-  /** How likely it is wanted within the lead, as the rule has it or as it was tuned; of the latter null where nothing is to be made ready. */
-  #prediction(vm: VmId, rule: SuspendRule, { phase }: Watched, nowMs: number): { prediction: ResumePrediction | null; share: number } {
-    if (rule.prefetch === null) return { prediction: null, share: 0 };
-    const asSaid = this.#calendar.predict(vm, nowMs, rule.prefetch.leadMs);
-    if (phase !== 'suspended' && phase !== 'prepared') return { prediction: asSaid, share: 1 };
+  /** The rule as it was tuned for this VM: never earlier than it says itself; `share` 0 = nothing is to be made ready. */
+  #tuned(vm: VmId, rule: SuspendRule, { phase }: Watched): { rule: SuspendRule; share: number } {
+    if (rule.prefetch === null || (phase !== 'suspended' && phase !== 'prepared')) return { rule, share: 1 };
     const { share, leadMs } = this.#tuner.way(vm, rule);
-    if ((asSaid?.probability ?? 0) >= rule.prefetch.probability) this.#tuner.noteExpected(vm);
-    if (share === 0) return { prediction: null, share };
-    return { prediction: leadMs === rule.prefetch.leadMs ? asSaid : this.#calendar.predict(vm, nowMs, leadMs), share };
+    return { rule: { ...rule, prefetch: share === 0 ? null : { ...rule.prefetch, leadMs } }, share };
   }
 
   #order(vm: VmSnapshot, rule: SuspendRule, watched: Watched, nowMs: number): void {
-    const { prediction, share } = this.#prediction(vm.id, rule, watched, nowMs);
+    const tuned = this.#tuned(vm.id, rule, watched);
     const idleMs = watched.idleSinceMs === null ? null : nowMs - watched.idleSinceMs;
-    const wish = suspendWish(rule, { phase: watched.phase, idleMs, settledMs: nowMs - watched.phaseSinceMs, prediction }, nowMs);
+    const wishBy = (by: SuspendRule): SuspendWish | null => {
+      const prediction = by.prefetch === null ? null : this.#calendar.predict(vm.id, nowMs, by.prefetch.leadMs);
+      return suspendWish(by, { phase: watched.phase, idleMs, settledMs: nowMs - watched.phaseSinceMs, prediction }, nowMs);
+    };
+    const asSaid = wishBy(rule);
+    if (asSaid?.action === 'prefetch') this.#tuner.noteExpected(vm.id);
+    const wish = tuned.rule === rule ? asSaid : wishBy(tuned.rule);
     if (wish === null || this.#desk.busy(vm.id)) return;
     watched.restUntilMs = nowMs + REST_MS;
     try {
@@ -94,7 +97,7 @@ export class SuspendPlanner {
       else if (wish.action === 'resume') this.#desk.resume(vm.id, wish.reason);
       else {
         const { holdMs = 0, bytesPerSecondMax = null, priority = null } = rule.prefetch ?? {};
-        this.#desk.prefetch(vm.id, { holdMs, bytesPerSecondMax, priority, share }, wish.reason);
+        this.#desk.prefetch(vm.id, { holdMs, bytesPerSecondMax, priority, share: tuned.share }, wish.reason);
       }
     } catch (error) {
       this.#log.info(`what a policy asks about suspending ${vm.name} is not done`, { vm: vm.id, wish, problem: errorText(error) });

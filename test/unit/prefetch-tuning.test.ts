@@ -197,6 +197,7 @@ t.test('a policy’s own turn: made ready as tuned, so late and so much; without
     prefetch: (_vm: VmId, terms: object) => given.push(terms),
   } as unknown as SuspendDesk;
   const calendar = {
+    together: () => undefined,
     predict: (_vm: VmId, _nowMs: number, withinMs: number) => ({
       ...{ resumes: 9, likeliestAtMs: null, text: '', withinMs },
       probability: probability(withinMs),

@@ -5,10 +5,11 @@
 import fc from 'fast-check';
 import t from 'tap';
 import type { SuspendRule } from '../../aggregator/core/plan/suspend-rule.ts';
+import { comingsTogether, followProbability } from '../../aggregator/core/resume/resume-company.ts';
 import { noteSpan, predictResume, resumeProbability, type SuspendedSpan } from '../../aggregator/core/resume/resume-times.ts';
 import { type SuspendSubject, suspendWish } from '../../aggregator/core/resume/suspend-policy.ts';
 import { createPrng } from '../../shared/prng.ts';
-import { type Calendar, liveThrough } from '../support/resume-calendar.ts';
+import { type Calendar, liveThrough, liveTogether } from '../support/resume-calendar.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -29,6 +30,16 @@ t.test('an office is foretold, chance costs little', (t) => {
   t.end();
 });
 
+t.test('a team that begins at another hour each day is foretold by its first ones; those that only share a rule cost little', (t) => {
+  for (const seed of SEEDS) {
+    const [team, random] = [liveTogether('team', 16, 4, createPrng(seed)), liveTogether('random', 16, 4, createPrng(seed))];
+    t.comment(`seed ${seed}: team ${JSON.stringify(team)}, random ${JSON.stringify(random)}`);
+    t.ok(team.hitShare >= 0.4 && team.wastedPerWeek <= 1.5, `team: ${JSON.stringify(team)}`);
+    t.ok(random.wastedPerWeek <= 1 && random.heldShare <= 0.02, `random: ${JSON.stringify(random)}`);
+  }
+  t.end();
+});
+
 t.test('probabilities, whatever the calendar; spans alternate', (t) => {
   const moments = fc.array(fc.tuple(fc.integer({ min: 1, max: 40 * 24 * 60 }), fc.boolean()), { maxLength: 80 });
   fc.assert(
@@ -45,6 +56,11 @@ t.test('probabilities, whatever the calendar; spans alternate', (t) => {
       }
       const near = resumeProbability(spans, atMs, withinMinutes * MINUTE_MS);
       const far = resumeProbability(spans, atMs, 2 * withinMinutes * MINUTE_MS);
+      const moments = comingsTogether([spans, spans.map((span) => ({ ...span, fromMs: span.fromMs - MINUTE_MS }))]);
+      if (moments.some((one, i) => i > 0 && one <= moments[i - 1]!)) return false;
+      const company = followProbability(spans, moments, atMs, withinMinutes * MINUTE_MS).probability;
+      const later = followProbability(spans, moments, atMs, 2 * withinMinutes * MINUTE_MS).probability;
+      if (!(company >= 0 && company <= later && later <= 1)) return false;
       return near >= 0 && near <= far && far <= 1;
     }),
     { numRuns: 300 },
@@ -89,5 +105,7 @@ t.test('what a policy asks, at its time', (t) => {
   t.equal(wish({}, friday + 11 * MINUTE_MS), undefined);
   t.equal(wish({ phase: 'suspended' }, MONDAY_MS + 6 * HOUR_MS), 'resume');
   t.equal(wish({ phase: 'between' }, MONDAY_MS + 6 * HOUR_MS), undefined);
+  t.equal(wish({ phase: 'suspended' }, MONDAY_MS + 5.6 * HOUR_MS), 'prefetch', 'its schedule brings it back within half an hour');
+  t.equal(wish({ phase: 'suspended' }, MONDAY_MS + 5.4 * HOUR_MS), undefined, 'not yet');
   t.end();
 });

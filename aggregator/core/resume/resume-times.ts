@@ -7,7 +7,8 @@
  * outweigh the others as they grow in number (shrinkage of a share towards that of a larger group: Efron and Morris 1975), so that a
  * Saturday needs two weeks to be told from a Friday, and a VM used at any time is expected at none.
  */
-import { resumePredictionWords } from './resume-words.ts';
+import { followProbability, type Moments } from './resume-company.ts';
+import { companyWords, resumePredictionWords } from './resume-words.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -64,16 +65,25 @@ export function resumeProbability(spans: readonly SuspendedSpan[], fromMs: numbe
   return (weeks.hits + anyDay * DAYS_WEIGHT) / (weeks.windows + DAYS_WEIGHT);
 }
 
-export function predictResume(spans: readonly SuspendedSpan[], nowMs: number, withinMs: number): ResumePrediction {
+/** `moments`: at which others of its rule came back together. */
+export function predictResume(spans: readonly SuspendedSpan[], nowMs: number, withinMs: number, moments: Moments = []): ResumePrediction {
   const resumes = spans.filter(({ untilMs }) => untilMs !== null).length;
-  const probability = resumeProbability(spans, nowMs, withinMs);
+  const byTime = resumeProbability(spans, nowMs, withinMs);
+  const company = followProbability(spans, moments, nowMs, withinMs);
+  const probability = Math.max(byTime, company.probability);
   let likeliest = { atMs: nowMs, probability: 0 };
   for (let atMs = nowMs; atMs < nowMs + DAY_MS; atMs += SCAN_STEP_MS) {
     const here = resumeProbability(spans, atMs, 2 * SCAN_STEP_MS);
     if (here > likeliest.probability) likeliest = { atMs: atMs + SCAN_STEP_MS, probability: here };
   }
   const likeliestAtMs = likeliest.probability >= LIKELY_MIN ? likeliest.atMs : null;
-  return { resumes, probability, withinMs, likeliestAtMs, text: resumePredictionWords(resumes, probability, withinMs, likeliestAtMs) };
+  return {
+    resumes,
+    probability,
+    withinMs,
+    likeliestAtMs,
+    text: `${resumePredictionWords(resumes, byTime, withinMs, likeliestAtMs)}${companyWords(company)}`,
+  };
 }
 
 function share(

@@ -34,6 +34,11 @@ export function suspendWish(policy: Omit<SuspendRule, 'match' | 'matches'>, vm: 
   if (vm.phase === 'up' && idle !== null && vm.idleMs !== null && vm.idleMs >= idle.forMs && vm.settledMs >= SETTLE_MS) {
     return { action: 'suspend', reason: `idle for ${Math.round(vm.idleMs / 60_000)} min (policy ${policy.name})` };
   }
+  const soon =
+    vm.phase === 'suspended' &&
+    prefetch !== null &&
+    policy.schedules.some((schedule) => minutesToResume(schedule, nowMs) * 60_000 <= prefetch.leadMs);
+  if (soon) return { action: 'prefetch', reason: `its schedule brings it back soon (policy ${policy.name})` };
   if (vm.phase === 'suspended' && prefetch !== null && (vm.prediction?.probability ?? 0) >= prefetch.probability) {
     return { action: 'prefetch', reason: `${vm.prediction!.text} (policy ${policy.name})` };
   }
@@ -46,6 +51,10 @@ function dueBy(schedule: SuspendSchedule, { phase, settledMs }: SuspendSubject, 
   const fresh = (moment: number): boolean => since(moment) < MOMENT_MINUTES && settledMs >= (since(moment) + 1) * 60_000;
   if (phase === 'up' && fresh(schedule.suspendMinuteOfWeek)) return 'suspend';
   return (phase === 'suspended' || phase === 'prepared') && fresh(schedule.resumeMinuteOfWeek) ? 'resume' : null;
+}
+
+function minutesToResume({ resumeMinuteOfWeek, timeZone }: SuspendSchedule, nowMs: number): number {
+  return (resumeMinuteOfWeek - minuteOfWeekIn(nowMs, timeZone) + WEEK_MINUTES) % WEEK_MINUTES;
 }
 
 function minuteOfWeekIn(nowMs: number, timeZone: string): number {
