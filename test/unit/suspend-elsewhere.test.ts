@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { VmSnapshotter } from '../../agent/hypervisor/snapshotter.ts';
 import type { Origin } from '../../agent/loops/arrivals.ts';
+import { answerAboutChunks, type ChunkQuestion } from '../../agent/loops/chunk-questions.ts';
 import { type LendingParts, lendingOf } from '../../agent/loops/snapshot-lending.ts';
 import { Suspender } from '../../agent/loops/suspender.ts';
 import { DISKS_TOO, NO_NAME, type QuestionKind } from '../../agent/snapshot/lend-wire.ts';
@@ -203,6 +204,39 @@ t.test('what the other host holds already does not travel, and what is lent is t
   const store = await a.store('default');
   const lent = await store.lend((await store.list())[0]!);
   t.equal(await lent.record('00'.repeat(32)), null);
+});
+
+t.test('asked by names of chunks, the other host tells how much of it lies there, under whatever name the key has', async (t) => {
+  const { a, b } = await hosts(t, 'asked');
+  const asks = (host: Host, tenants: string[], question: ChunkQuestion) =>
+    answerAboutChunks(question, {
+      records: () => host.suspender.records(),
+      tenants: async () => tenants,
+      store: (tenant) => host.store(tenant),
+    });
+  // A key of its own for the tenant: what comes from the other host lies beside.
+  await createTenantKeys(b.files).obtain('default');
+  const { chunks: sample } = await asks(a, ['default'], { action: 'sample', vm });
+  t.ok(sample!.rest.length > 0 && sample!.filledBytes > 0, JSON.stringify(sample));
+  const { tenant, first, rest } = sample!;
+  const held = { action: 'held', vm, tenant, first, rest } as const;
+  t.same(await asks(b, ['default'], held), { held: { first: 0, rest: 0 } });
+  t.same(await asks(a, ['default'], held), { held: { first: first.length, rest: rest.length } });
+  await t.rejects(asks(b, ['default'], { action: 'sample', vm }), { code: 'NOT_FOUND' });
+  await b.suspender.resume(vm, nothing, a.origin);
+  await until(() => a.phase() === null);
+  const alias = b.suspender.records()[0]!.tenant;
+  t.not(alias, 'default');
+  t.same(
+    await asks(b, ['default', alias, 'other'], held),
+    { held: { first: first.length, rest: rest.length } },
+    'by its own names, and not by its tenant’s',
+  );
+  t.same(await asks(b, ['default'], held), { held: { first: 0, rest: 0 } });
+  await b.suspender.suspend(vm, 'guest', 'default', nothing);
+  const again = (await asks(b, ['default', alias], { action: 'sample', vm })).chunks!;
+  const back = (await asks(a, ['default'], { ...held, tenant: again.tenant, first: again.first, rest: again.rest })).held!;
+  t.ok(back.first + back.rest > 0, 'what it left behind is found again, by the name the key has on the other host');
 });
 
 t.test('another key of the same tenant stays beside', async (t) => {

@@ -250,6 +250,7 @@ t.test(
     const clock = new NodeClock(time);
     const fetched: string[] = [];
     const told: SuspendResult[] = [];
+    const shares = new Set<string>();
     const vm = (digit: number): VmId => vmId(`6f1b0000-0000-4000-8000-00000000000${digit}`);
     const suspended: Omit<SuspendRecord, 'vm'> = {
       ...{ name: 'web', tenant: 'default', phase: 'suspended', recipe: 'memory-file', reason: '', snapshot: 'a'.repeat(64), older: [] },
@@ -265,6 +266,7 @@ t.test(
         for (let done = 1; done <= 16 && !cancelled(); done++) {
           await sleep(clock, 100);
           fetched.push(vm.slice(-1));
+          shares.add(`${vm.slice(-1)} ${desk.shareOf(vm)}`);
           await onProgress(done * 65_536, MIB);
         }
         return { reason: '', measured: {} };
@@ -299,7 +301,7 @@ t.test(
     prefetch(1);
     await time.runUntil(time.nowMs + 450);
     prefetch(2, { priority: 200 });
-    prefetch(3, { priority: 150 });
+    prefetch(3, { priority: 150, share: 0.6 });
     await time.runUntil(time.nowMs + 1000);
     t.ok(count(1) <= 5 && count(3) === 0 && count(2) >= 9, fetched.join());
     prefetch(1);
@@ -317,6 +319,7 @@ t.test(
     t.ok(fetched.includes('1 is back'), 'though two of higher priority fetch');
     await time.runUntil(time.nowMs + 5000);
     t.same([count(2), count(3)], [16, 16]);
+    t.ok(shares.has('3 0.6') && shares.has('2 1') && !shares.has('3 1'), [...shares].join());
 
     prefetch(4, { bytesPerSecondMax: 65_536, priority: 900 });
     prefetch(5);
