@@ -3,6 +3,8 @@
  * its memory, and the file that was like it. Pure words, and the one rule on them.
  */
 
+import type { DiskState } from '../../shared/protocol/suspend-frames.ts';
+
 /** Which file it was, and how it stood: one that was written to since is another. */
 export interface FileStamp {
   dev: number;
@@ -19,13 +21,16 @@ export interface HeldDisk {
   bytes: number;
   /** Its contents in the chunk store. */
   snapshot: string;
-  /** The snapshot of the memory that was taken at the same moment. */
+  /** The snapshot of the memory that was taken at the same moment, or `BROKEN`. */
   of: string;
   /** Since then the image notes itself under this name what is written to it; null = it does not. */
   bitmap: string | null;
   /** Null: it comes from another host, and its file is not whole yet. */
   stamp: FileStamp | null;
 }
+
+/** What the store has of it is not all as it was written: it goes with no memory. */
+export const BROKEN = '';
 
 export const DISK_FORMATS = ['qcow2', 'raw'] as const;
 export type DiskFormat = (typeof DISK_FORMATS)[number];
@@ -40,3 +45,9 @@ export interface DefinedDisk {
 
 export const sameStamp = (a: FileStamp, b: FileStamp): boolean =>
   a.dev === b.dev && a.ino === b.ino && a.size === b.size && a.modifiedMs === b.modifiedMs;
+
+/** `snapshot`: of the memory that the VM is suspended into. */
+export function diskState({ of, stamp }: HeldDisk, snapshot: string | null): DiskState {
+  if (stamp === null) return 'arriving';
+  return of === snapshot ? 'taken' : 'due';
+}

@@ -4,14 +4,13 @@
  * the book, images. Its own images lie in a folder of their own; no other image is ever removed, and none that a VM may have written to
  * but by the word of the host that has what it holds now.
  */
-import { rm } from 'node:fs/promises';
 import { join, normalize } from 'node:path';
 import { errorText, HeadroomError, isHeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
-import { type DefinedDisk, type HeldDisk, sameStamp } from '../core/held-disk.ts';
+import { BROKEN, type DefinedDisk, type HeldDisk, sameStamp } from '../core/held-disk.ts';
 import type { SnapshotOrigin, SuspendRecord } from '../core/suspend-record.ts';
 import type { GuestMachine } from '../hypervisor/snapshotter.ts';
-import { captureDisk, layDisk, type OnBytes, stampOf } from '../snapshot/disk-capture.ts';
+import { captureDisk, layDisk, type OnBytes, removeLaid, stampOf } from '../snapshot/disk-capture.ts';
 import type { OpenSnapshot, SnapshotSource, SnapshotStore } from '../snapshot/snapshot-store.ts';
 import type { SuspendBook } from './suspend-book.ts';
 
@@ -109,7 +108,7 @@ export class LocalDisks {
     const record = this.#options.book.find(vm);
     // Of one that comes from another host there is no image yet to take it from.
     const disk = record?.from === null ? record.disks.find((one) => one.snapshot === snapshot) : undefined;
-    if (disk !== undefined) this.#note(vm, { ...disk, of: '' });
+    if (disk !== undefined) this.#note(vm, { ...disk, of: BROKEN });
   }
 
   /** Of a VM that comes from another host: where its disks will lie. Throws CONFLICT where there is no place for them. */
@@ -164,7 +163,7 @@ export class LocalDisks {
   /** The VM never ran on what was laid out for it. */
   async discard({ vm, tenant, disks }: Pick<SuspendRecord, 'vm' | 'tenant' | 'disks'>): Promise<void> {
     for (const disk of disks) {
-      if (this.#isOwn(vm, disk.path)) await rm(disk.path, { force: true });
+      if (this.#isOwn(vm, disk.path)) await removeLaid(disk.path);
       await (await this.#options.store(tenant)).remove(disk.snapshot);
     }
   }
@@ -172,7 +171,7 @@ export class LocalDisks {
   /** Another host has all of them, and the VM runs there: what lies here is of the past. */
   async retire({ vm, disks }: SuspendRecord, { host }: Pick<SnapshotOrigin, 'host'>): Promise<void> {
     for (const { path, target } of disks) {
-      if (this.#isOwn(vm, path)) await rm(path, { force: true });
+      if (this.#isOwn(vm, path)) await removeLaid(path);
       else
         this.#options.tell(
           vm,
@@ -224,6 +223,8 @@ export class LocalDisks {
     takenAtMs: number,
     cancelled: () => boolean,
   ): Promise<void> {
+    // What is broken of it is forgotten as it is read, and read anew from the image.
+    if (held?.of === BROKEN) await store.verify(held.snapshot);
     const before = held === null ? null : await store.open(held.snapshot).catch(() => null);
     try {
       const found = { vm, disk, of: of as string, takenAtMs, before: held === null || before === null ? null : { held, snapshot: before } };

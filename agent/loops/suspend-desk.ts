@@ -10,6 +10,7 @@ import type { Logger } from '../../shared/log.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
 import { PREFETCH_PRIORITY } from '../../shared/protocol/suspend-frames.ts';
 import type { Outcome } from '../../shared/resources.ts';
+import { diskState } from '../core/held-disk.ts';
 import type { Urgency } from '../core/prefetch-urgency.ts';
 import { refusalOfSuspend, type SuspendAsked, type SuspendGround, type SuspendResult } from '../core/suspend-guard.ts';
 import type { SuspendRecord } from '../core/suspend-record.ts';
@@ -321,7 +322,8 @@ const failed = (error: unknown): Ended => ({ outcome: 'failed', reason: errorTex
 const vmOf = ({ order }: SuspendAsked): VmId | null => ('vm' in order ? (order.vm as VmId) : null);
 
 export function viewOf(record: SuspendRecord): FrameOf<'suspended'>['vms'][number] | null {
-  const { vm, name, phase, recipe, reason, snapshot, sinceMs, memoryBytes, filledBytes, touches, score, problems, from, lentTo } = record;
+  const { vm, name, phase, recipe, reason, snapshot, sinceMs, memoryBytes, filledBytes, touches, score, problems, from, lentTo, disks } =
+    record;
   if (phase === null) return null;
   const model = createTouchModel(touches);
   return {
@@ -330,6 +332,9 @@ export function viewOf(record: SuspendRecord): FrameOf<'suspended'>['vms'][numbe
     ...{ hitRate: score?.hitRate ?? null, wasteRate: score?.wasteRate ?? null },
     ...(from === null ? {} : { from: from.host }),
     ...(lentTo === null ? {} : { lentTo: lentTo.host }),
+    ...(disks.length === 0
+      ? {}
+      : { disks: disks.map((disk) => ({ target: disk.target, bytes: disk.bytes, state: diskState(disk, snapshot) })) }),
   };
 }
 

@@ -125,7 +125,7 @@ export async function layDisk(
   { owner, cancelled, onBytes }: { owner?: { uid: number; gid: number }; cancelled(): boolean; onBytes?: OnBytes },
 ): Promise<{ bitmap: string; stamp: FileStamp }> {
   const { memoryBytes } = snapshot.manifest.facts;
-  const part = `${path}.part`;
+  const part = partOf(path);
   await mkdir(dirname(path), { recursive: true, mode: FOLDER_MODE });
   await rm(part, { force: true });
   await assertRoom(snapshot, dirname(path));
@@ -165,6 +165,14 @@ async function assertRoom({ manifest: { memory, facts } }: OpenSnapshot, folder:
     `disk ${facts.disk?.target} needs ${needed} in ${folder}, which has ${free} free, some of which is spared`,
   );
 }
+
+/** What was laid out there, whole or not; nobody runs on it. */
+export async function removeLaid(path: string): Promise<void> {
+  await rm(partOf(path), { force: true });
+  await rm(path, { force: true });
+}
+
+const partOf = (path: string): string => `${path}.part`;
 
 async function fill(image: OpenImage, snapshot: OpenSnapshot, cancelled: () => boolean, onBytes: OnBytes = () => undefined): Promise<void> {
   const { memory, facts } = snapshot.manifest;

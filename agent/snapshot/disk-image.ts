@@ -110,7 +110,8 @@ export async function openImage(
   const file = path.replaceAll(',', ',,');
   const what = `driver=${format},file.driver=file,file.filename=${file}`;
   const mode = writable ? ['--image-opts', what] : ['--read-only', '--image-opts', `${what},force-share=on`];
-  const server = spawn(NBD, ['-k', socket, '-t', '-e', '4', ...(bitmap === null ? [] : ['-B', bitmap]), ...mode], {
+  // Not persistent: it ends with its first client, which is held all the while, so that none outlives us.
+  const server = spawn(NBD, ['-k', socket, '-e', '4', ...(bitmap === null ? [] : ['-B', bitmap]), ...mode], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   const gone = watched(server);

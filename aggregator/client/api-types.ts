@@ -1717,6 +1717,13 @@ export interface components {
             vmName: string | null;
         };
         Suspension: {
+            /** @description That its host alone sees: in the snapshot, to be taken (anew), or on its way from another host; absent = none is known */
+            disks?: {
+                bytes: number;
+                /** @enum {unknown} */
+                state: "taken" | "due" | "arriving";
+                target: string;
+            }[];
             /** @description Of it, what is not zero */
             filledBytes: number;
             /** @description The host its chunks still come from; absent = all are here */

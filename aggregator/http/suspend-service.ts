@@ -1,6 +1,6 @@
 /** What the API reads and steers of suspended VMs: implemented by the aggregator. Plain data in the API's own words. */
 import type { HostId, VmId } from '../../shared/ids.ts';
-import type { SuspendAction, SuspendPhase, SuspendRecipe, TierKind } from '../../shared/protocol/suspend-frames.ts';
+import type { DiskState, SuspendAction, SuspendPhase, SuspendRecipe, TierKind } from '../../shared/protocol/suspend-frames.ts';
 
 export interface ResumePredictionView {
   /** Resumes it rests on. */
@@ -32,6 +32,8 @@ export interface SuspensionView {
   /** The host its chunks still come from; the one it may be brought back on. */
   from?: string;
   lentTo?: string;
+  /** Disks that its host alone sees; absent = none is known. */
+  disks?: { target: string; bytes: number; state: DiskState }[];
   /** When somebody will want it; null = nothing is known yet. */
   prediction: ResumePredictionView | null;
   /** How it is made ready, learnt from what it cost; null = its policy does not ask for that. */

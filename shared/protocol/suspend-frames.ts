@@ -157,6 +157,10 @@ export const SuspendResultFrame = Type.Object({
   wallMs: Type.Number(),
 });
 
+/** Of a disk that its host alone sees: in the snapshot with the memory, to be taken (anew), or on its way from another host. */
+export const DISK_STATES = ['taken', 'due', 'arriving'] as const;
+export type DiskState = (typeof DISK_STATES)[number];
+
 export const SuspendedVm = Type.Object({
   vm,
   name: text(256),
@@ -179,6 +183,7 @@ export const SuspendedVm = Type.Object({
   /** The host its chunks still come from, and the one it may be brought back on or runs on; absent = there is none. */
   from: Type.Optional(text(128)),
   lentTo: Type.Optional(text(128)),
+  disks: Type.Optional(Type.Array(Type.Object({ target: text(64), bytes, state: Type.Enum(DISK_STATES) }), { maxItems: 256 })),
   /** What a verification found, and what it waits for; empty = nothing, or nobody looked. */
   problems: Type.Array(text(512), { maxItems: 16 }),
 });

@@ -151,4 +151,7 @@ t.test('a broken chunk: no image is left that a guest could be given', async (t)
   t.notOk(existsSync(laid));
   t.same(readdirSync(join(folder, 'laid')), []);
   t.not((await store.verify(held.snapshot)).length, 0);
+  const again = await take(held);
+  t.ok(again.readBytes >= 2 * MIB, 'what was found broken is read again, though nobody wrote to it');
+  t.same(await store.verify(again.held.snapshot), []);
 });

@@ -38,7 +38,8 @@ class OwnDisks {
     const cut = await this.#cut();
     const ready = await this.#ready();
     const broken = await this.#broken();
-    return { there, back, cut, ready, broken };
+    const killed = await this.#killed();
+    return { there, back, cut, ready, broken, killed };
   }
 
   /** Once, as much as fits a test that is run again and again. */
@@ -51,6 +52,7 @@ class OwnDisks {
     const original = join(images('alpha'), 'desktop.qcow2');
     await this.#written(0, PARTS);
     await this.#stage.order(`suspend ${name}`);
+    await eventually('its disk to be told as taken', () => this.#isTaken());
     const beganMs = performance.now();
     const order = await this.#stage.order(`resume ${name} --to beta`);
     const orderSeconds = Math.round(performance.now() - beganMs) / 1000;
@@ -153,14 +155,31 @@ class OwnDisks {
     return { reason };
   }
 
-  /** What the agent wrote down of it. */
-  #isTaken(): boolean {
-    const folder = join(this.#stage.storeFolder('alpha'), '../../suspended');
-    const files = readdirSync(folder).filter((file) => file.endsWith('.json'));
-    return files.every((file) => {
-      const { disks, snapshot } = JSON.parse(readFileSync(join(folder, file), 'utf8'));
-      return disks[0]?.of === snapshot;
-    });
+  /** The agent that takes the disk, then the one that lays it out, each in the midst of it: begun again, it ends well. */
+  async #killed() {
+    const { wire } = this.#stage;
+    await this.#written(0, PARTS);
+    await this.#stage.order(`suspend ${name}`);
+    await this.#stage.killAgent('beta');
+    await this.#stage.startAgent('beta');
+    await this.#stage.order('snapshot gc alpha');
+    wire.slow(SLOW_MBIT);
+    const ordered = this.#stage.order(`resume ${name} --to alpha`);
+    await new Promise((resolve) => setTimeout(resolve, CUT_AFTER_MS));
+    await this.#stage.killAgent('alpha');
+    await this.#stage.startAgent('alpha');
+    const order = await ordered;
+    this.#expect('it was brought back', order.outcome === 'applied', order);
+    await this.#unharmed('with agents killed');
+    const runs = (['alpha', 'beta'] as const).filter((host) => virsh(this.#stage.libvirtds[host].socket, 'list', '--name').trim() === name);
+    this.#expect('on one host', runs.length === 1 && runs[0] === order.host, [runs, order.host]);
+    await this.#settled(runs[0] as HostName);
+    return { on: order.host };
+  }
+
+  async #isTaken(): Promise<boolean> {
+    const { disks = [] } = (await this.#stage.suspension()) ?? {};
+    return disks.length === 1 && disks[0]?.target === 'vdb' && disks[0].state === 'taken';
   }
 
   async #written(first: number, count: number): Promise<void> {

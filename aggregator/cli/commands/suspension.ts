@@ -130,6 +130,7 @@ const COLUMNS: readonly Column<SuspensionAnswer>[] = [
   { title: 'PROBLEMS', text: ({ problems }) => problems.join('; ') },
   { title: 'NEXT WANTED', text: ({ prediction }) => (prediction?.likeliestAtMs == null ? '?' : utc(prediction.likeliestAtMs)) },
   { title: 'MADE READY', wide: true, text: ({ tuning }) => tuning?.text ?? '' },
+  { title: 'OWN DISKS', wide: true, text: ({ disks = [] }) => disks.map(({ target, state }) => `${target} ${state}`).join(', ') },
   { title: 'SNAPSHOT', wide: true, text: ({ snapshot }) => snapshot ?? '' },
   { title: 'WHY', wide: true, text: ({ reason }) => reason },
 ];

@@ -1,6 +1,6 @@
 /** Suspended VMs and orders about them, as the API tells them. */
 import Type from 'typebox';
-import { SUSPEND_ACTIONS, SUSPEND_PHASES, SUSPEND_RECIPES, TIER_KINDS } from '../../../shared/protocol/suspend-frames.ts';
+import { DISK_STATES, SUSPEND_ACTIONS, SUSPEND_PHASES, SUSPEND_RECIPES, TIER_KINDS } from '../../../shared/protocol/suspend-frames.ts';
 import { OUTCOMES } from '../../../shared/resources.ts';
 import { Nullable, UtcMs } from './words.ts';
 
@@ -23,6 +23,12 @@ export const Suspension = Type.Object(
     problems: Type.Array(Type.String(), { description: 'What a verification found, and what it waits for' }),
     from: Type.Optional(Type.String({ description: 'The host its chunks still come from; absent = all are here' })),
     lentTo: Type.Optional(Type.String({ description: 'The host that may bring it back; absent = this one alone' })),
+    disks: Type.Optional(
+      Type.Array(Type.Object({ target: Type.String(), bytes: Type.Integer(), state: Type.Enum(DISK_STATES) }), {
+        description:
+          'That its host alone sees: in the snapshot, to be taken (anew), or on its way from another host; absent = none is known',
+      }),
+    ),
     prediction: Nullable(
       Type.Object({
         resumes: Type.Integer({ description: 'It rests on' }),
