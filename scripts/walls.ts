@@ -60,7 +60,7 @@ const WALLS: readonly Wall[] = [
   {
     room: ['aggregator/core/'],
     mayImport: ['aggregator/core/', ...WORDS],
-    packages: ['typebox', 'typebox/compile', 'yaml', 'ml-matrix', 'node:crypto'],
+    packages: ['typebox', 'typebox/compile', 'yaml', 'ml-matrix', 'node:crypto', 'node:zlib'],
     why: 'the decision core is pure: only core and shared words',
   },
   {

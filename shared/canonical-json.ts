@@ -10,39 +10,61 @@ const DEPTH_MAX = 64;
 
 /** Throws INVARIANT_BROKEN naming the path of the first value that JSON cannot carry. */
 export function canonicalJson(value: unknown): string {
-  return write(value, '$', 0);
+  const path: string[] = [];
+  const text = write(value, path, 0);
+  if (text !== null) return text;
+  const [what, ...parts] = path;
+  throw refused(`$${parts.reverse().join('')}`, what!);
 }
 
-function write(value: unknown, path: string, depth: number): string {
+/** Null: it is refused. `refusal` then has what was met, and from within outwards where: paths are put together only for those. */
+function write(value: unknown, refusal: string[], depth: number): string | null {
   switch (typeof value) {
     case 'string':
     case 'boolean':
       return JSON.stringify(value);
     case 'number':
-      if (!Number.isFinite(value)) throw refused(path, `the number ${value}`);
-      return JSON.stringify(value);
+      return Number.isFinite(value) ? JSON.stringify(value) : refuse(refusal, `the number ${value}`);
     case 'object':
       if (value === null) return 'null';
-      if (depth >= DEPTH_MAX) throw refused(path, `data nested more than ${DEPTH_MAX} deep`);
-      return Array.isArray(value) ? writeArray(value, path, depth) : writeObject(value, path, depth);
+      if (depth >= DEPTH_MAX) return refuse(refusal, `data nested more than ${DEPTH_MAX} deep`);
+      return Array.isArray(value) ? writeArray(value, refusal, depth) : writeObject(value, refusal, depth);
     default:
-      throw refused(path, value === undefined ? 'undefined' : `a ${typeof value}`);
+      return refuse(refusal, value === undefined ? 'undefined' : `a ${typeof value}`);
   }
 }
 
-function writeArray(value: readonly unknown[], path: string, depth: number): string {
-  // Array.from visits holes too, which map would pass over.
-  return `[${Array.from(value, (item, i) => write(item, `${path}[${i}]`, depth + 1)).join(',')}]`;
+function writeArray(values: readonly unknown[], refusal: string[], depth: number): string | null {
+  let text = '[';
+  // By number: that visits holes too.
+  for (let i = 0; i < values.length; i++) {
+    const part = write(values[i], refusal, depth + 1);
+    if (part === null) return within(refusal, `[${i}]`);
+    text += i === 0 ? part : `,${part}`;
+  }
+  return `${text}]`;
 }
 
-function writeObject(value: object, path: string, depth: number): string {
+function writeObject(value: object, refusal: string[], depth: number): string | null {
   const prototype = Object.getPrototypeOf(value);
-  if (prototype !== Object.prototype && prototype !== null) throw refused(path, `a ${value.constructor?.name ?? 'class instance'}`);
-  const parts: string[] = [];
+  if (prototype !== Object.prototype && prototype !== null) return refuse(refusal, `a ${value.constructor?.name ?? 'class instance'}`);
+  let text = '{';
   for (const key of Object.keys(value).sort()) {
-    parts.push(`${JSON.stringify(key)}:${write((value as Record<string, unknown>)[key], `${path}.${key}`, depth + 1)}`);
+    const part = write((value as Record<string, unknown>)[key], refusal, depth + 1);
+    if (part === null) return within(refusal, `.${key}`);
+    text += `${text.length === 1 ? '' : ','}${JSON.stringify(key)}:${part}`;
   }
-  return `{${parts.join(',')}}`;
+  return `${text}}`;
+}
+
+function refuse(refusal: string[], what: string): null {
+  refusal.push(what);
+  return null;
+}
+
+function within(refusal: string[], step: string): null {
+  refusal.push(step);
+  return null;
 }
 
 function refused(path: string, what: string): HeadroomError {

@@ -6,12 +6,11 @@ import { type Aggregator, createAggregator } from '../aggregator/aggregator.ts';
 import type { DecisionConfig } from '../aggregator/config.ts';
 import type { IngestLimits } from '../aggregator/ingest/peer-state.ts';
 import type { Deciders } from '../aggregator/loops/plan-loop.ts';
-import type { LedgerStore } from '../aggregator/store/ledger-store.ts';
-import { createMemoryLedgerStore } from '../aggregator/store/sqlite/memory-ledger-store.ts';
 import type { Logger } from '../shared/log.ts';
 import type { Transport } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
 import { NodeClock, type SimulatedTime } from './clock.ts';
+import { createSimulatedLedgerStore, type SimulatedLedgerStore } from './ledger-store.ts';
 import { type Life, mortal } from './life.ts';
 import { createSimulatedSeriesStore, type SimulatedSeriesStore } from './series-store.ts';
 
@@ -28,7 +27,7 @@ export interface AggregatorNodeOptions {
 }
 
 export class AggregatorNode {
-  readonly ledger: LedgerStore = createMemoryLedgerStore();
+  readonly ledger: SimulatedLedgerStore = createSimulatedLedgerStore();
   readonly series: SimulatedSeriesStore;
   readonly #options: AggregatorNodeOptions;
   #aggregator: Aggregator | null = null;

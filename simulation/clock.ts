@@ -26,7 +26,11 @@ class SimulatedEvent implements Timer {
 
   cancel(): void {
     this.run = null;
-    this.owner?.done(this);
+  }
+
+  /** It was cancelled, or its node has died: then its turn never comes. */
+  get isOff(): boolean {
+    return this.run === null || this.owner?.isDead === true;
   }
 }
 
@@ -73,18 +77,17 @@ export class SimulatedTime {
       const next = this.#queue[0];
       const due = next !== undefined && next.atMs <= untilMs;
       if (!due && this.#ran.size === 0) break;
-      if (!due || (next.run !== null && this.#mustSettleBefore(next))) {
+      if (!due || (!next.isOff && this.#mustSettleBefore(next))) {
         // Promises may schedule something before the next event, or after the last one.
         await this.#settled();
         continue;
       }
       this.#pop();
       const { run, owner } = next;
-      if (run === null) continue;
+      if (run === null || next.isOff) continue;
       this.#nowMs = next.atMs;
       this.eventsRun++;
       this.#ran.add(owner);
-      owner?.done(next);
       run();
     }
     this.#nowMs = untilMs;
@@ -160,7 +163,6 @@ export class NodeClock implements Clock {
   readonly #time: SimulatedTime;
   readonly #bornMs: number;
   #wallOffsetMs = 0;
-  readonly #timers = new Set<Timer>();
   #dead = false;
 
   constructor(time: SimulatedTime) {
@@ -182,9 +184,7 @@ export class NodeClock implements Clock {
 
   setTimeout(run: () => void, delayMs: number): Timer {
     if (this.#dead) return { cancel: () => undefined };
-    const timer = this.#time.schedule(run, delayMs, this);
-    this.#timers.add(timer);
-    return timer;
+    return this.#time.schedule(run, delayMs, this);
   }
 
   setInterval(run: () => void, periodMs: number): Timer {
@@ -205,12 +205,9 @@ export class NodeClock implements Clock {
   /** The node dies (kill -9): none of its timers fires any more, and what is left of it can set no new ones. */
   kill(): void {
     this.#dead = true;
-    for (const timer of this.#timers) timer.cancel();
-    this.#timers.clear();
   }
 
-  /** Its turn came, or was taken from it. */
-  done(timer: Timer): void {
-    this.#timers.delete(timer);
+  get isDead(): boolean {
+    return this.#dead;
   }
 }

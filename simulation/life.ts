@@ -41,10 +41,11 @@ function whileAlive(listener: Listener, life: Life): Listener {
 }
 
 function answerWhileAlive<T>(answer: Promise<T>, life: Life): Promise<T> {
-  return new Promise((resolve, reject) => {
-    answer.then(
-      (value) => life.alive && resolve(value),
-      (error: unknown) => life.alive && reject(error),
-    );
-  });
+  return answer.then(
+    (value) => (life.alive ? value : NEVER),
+    (error: unknown) => {
+      if (life.alive) throw error;
+      return NEVER;
+    },
+  );
 }

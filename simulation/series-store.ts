@@ -5,7 +5,7 @@
  */
 import type { LastValue, SeriesResult, SeriesStore } from '../aggregator/store/series-store.ts';
 import { assert } from '../shared/assert.ts';
-import { type Source, type Subject, seriesKey, type TelemetryBlock } from '../shared/telemetry.ts';
+import type { Source, Subject, TelemetryBlock } from '../shared/telemetry.ts';
 
 interface Series {
   subject: Subject;
@@ -22,11 +22,11 @@ export interface SimulatedSeriesStore extends SeriesStore {
 
 /** `blocksMax`: kept per series. */
 export function createSimulatedSeriesStore(blocksMax: number): SimulatedSeriesStore {
-  const all = new Map<string, Series>();
+  const all = new AllSeries();
   let rows = 0;
   const query = (subject: Subject, source: Source, fields: readonly string[], fromMs: number, toMs: number): SeriesResult => {
     const byTime = new Map<number, Record<string, number>>();
-    const series = all.get(seriesKey(subject, source));
+    const series = all.get(subject, source);
     for (const block of series ? inOrder(series) : []) addRows(block, fields, fromMs, toMs, byTime);
     const times = [...byTime.keys()].sort((a, b) => a - b);
     const columns = fields.map((field) => [field, Float64Array.from(times, (time) => byTime.get(time)?.[field] ?? Number.NaN)]);
@@ -39,7 +39,7 @@ export function createSimulatedSeriesStore(blocksMax: number): SimulatedSeriesSt
     async append(blocks) {
       for (const block of blocks) {
         rows += block.timesMs.length;
-        keep(all, block, blocksMax);
+        keep(all.of(block.subject, block.source), block, blocksMax);
       }
     },
     async query({ subject, source, fields, fromMs, toMs, resolution }) {
@@ -52,14 +52,14 @@ export function createSimulatedSeriesStore(blocksMax: number): SimulatedSeriesSt
     },
     async last(withinMs, nowMs, subjects) {
       const wanted = subjects && new Set(subjects.map(({ kind, id }) => `${kind} ${id}`));
-      return [...all.values()].flatMap((series) => {
+      return all.list.flatMap((series) => {
         if (wanted && !wanted.has(`${series.subject.kind} ${series.subject.id}`)) return [];
         const last = lastOf(series, nowMs - withinMs);
         return last === null ? [] : [last];
       });
     },
     async subjects() {
-      return [...all.values()].map(({ subject, source }) => ({ subject, source }));
+      return all.list.map(({ subject, source }) => ({ subject, source }));
     },
     async maintain() {},
     async status() {
@@ -69,13 +69,30 @@ export function createSimulatedSeriesStore(blocksMax: number): SimulatedSeriesSt
   };
 }
 
-function keep(all: Map<string, Series>, block: TelemetryBlock, blocksMax: number): void {
-  const key = seriesKey(block.subject, block.source);
-  let series = all.get(key);
-  if (series === undefined) {
-    series = { subject: block.subject, source: block.source, blocks: [], next: 0 };
-    all.set(key, series);
+/** By name, without a key put together for every row. */
+class AllSeries {
+  readonly #byName: Record<Subject['kind'], Record<Source, Map<string, Series>>> = {
+    vm: { host: new Map(), guest: new Map() },
+    host: { host: new Map(), guest: new Map() },
+  };
+  /** In the order in which they came. */
+  readonly list: Series[] = [];
+
+  get({ kind, id }: Subject, source: Source): Series | undefined {
+    return this.#byName[kind][source].get(id);
   }
+
+  of(subject: Subject, source: Source): Series {
+    const known = this.get(subject, source);
+    if (known !== undefined) return known;
+    const series: Series = { subject, source, blocks: [], next: 0 };
+    this.#byName[subject.kind][source].set(subject.id, series);
+    this.list.push(series);
+    return series;
+  }
+}
+
+function keep(series: Series, block: TelemetryBlock, blocksMax: number): void {
   series.blocks[series.next] = block;
   series.next = (series.next + 1) % blocksMax;
 }

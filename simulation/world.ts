@@ -135,18 +135,17 @@ export class World implements FaultyWorld {
     this.start();
     for (const fault of this.faults.schedule(endMs)) this.time.schedule(() => carryOut(this, fault), fault.atMs);
     await this.watchUntil(endMs);
-    const before = await this.#counts();
     const converged = await this.#heal();
-    const counts = await this.#counts();
+    const { tally } = this.aggregator.ledger;
     const restored = await this.#restore();
     return {
       seed: this.#options.seed,
       hosts: this.hosts.length,
       vms: this.#options.vms,
       simulatedHours: this.#options.hours,
-      steps: counts.steps,
-      changesApplied: counts.applied,
-      lintRejections: Math.max(before.lint, counts.lint),
+      steps: tally.steps,
+      changesApplied: tally.applied,
+      lintRejections: tally.lintRejections,
       faultsInjected: this.faults.injected,
       brokenInvariants: this.invariants.broken,
       converged,
@@ -214,21 +213,6 @@ export class World implements FaultyWorld {
     }
     for (const difference of differences.slice(0, 5)) this.invariants.report('convergence', this.time.nowMs, difference);
     return false;
-  }
-
-  async #counts(): Promise<{ steps: number; applied: number; lint: number }> {
-    const entries = await this.aggregator.ledger.entries({ limit: 10_000_000 });
-    let steps = 0;
-    let applied = 0;
-    let lint = 0;
-    for (const { body } of entries) {
-      if (body.kind === 'plan') {
-        steps += body.steps.length;
-        lint += body.lintRejections.length;
-      }
-      if (body.kind === 'outcome' && body.outcome === 'applied') applied++;
-    }
-    return { steps, applied, lint };
   }
 
   /** Everything is killed; `restore --all` must put back every original value that nobody else has changed since. */

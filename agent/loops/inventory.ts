@@ -100,21 +100,53 @@ function inventory(context: HostContext): FrameOf<'inventory'> {
   };
 }
 
+/** What was told of a VM last, and what it was made of. */
+const TOLD = new WeakMap<VmEntry, { of: readonly unknown[]; inventory: VmInventory }>();
+
+/** Looked through every few seconds, and mostly as it was: then it is the same object, which needs no comparing. */
 function vmInventory(context: HostContext, entry: VmEntry, slices: readonly FoundSlice[]): VmInventory {
-  const { clock, settings } = context;
-  const facts = entry.facts;
-  const evidence = {
+  if (changesByItself(context, entry)) return freshInventory(context, entry, slices);
+  const of = madeOf(context, entry);
+  const told = TOLD.get(entry);
+  if (told?.of.every((part, i) => Object.is(part, of[i])) && sameValue(told.inventory.missingSignals, missingSignals(entry)))
+    return told.inventory;
+  const inventory = freshInventory(context, entry, slices);
+  TOLD.set(entry, { of, inventory });
+  return inventory;
+}
+
+/** Remaining times count down, and a borrowed slice ages. */
+function changesByItself({ host }: HostContext, { id, facts, record }: VmEntry): boolean {
+  const { holds, isolation } = record;
+  if (isolation !== undefined || host.killed.vms.has(id) || RESOURCES.some((resource) => holds[resource] !== undefined)) return true;
+  return facts?.disks.some(({ source }) => sliceKindOf(source) !== null) ?? false;
+}
+
+/** All that the inventory of such a VM is made of beside its missing signals: parts that are replaced when they change, never changed. */
+function madeOf(context: HostContext, entry: VmEntry): readonly unknown[] {
+  const { name, facts, eligibility, baseline, current, record, jobActive, guestAgent, guestAgentSeen } = entry;
+  const { cpu, memory, network, disk } = current;
+  const parts = [name, facts, eligibility, baseline, cpu, memory, network, disk, record, jobActive, guestAgent, guestAgentSeen];
+  return [...parts, stateOf(context, entry), roundedUp(overheadMiB(entry))];
+}
+
+function stateOf({ clock, settings }: HostContext, entry: VmEntry): VmInventory['state'] {
+  return vmState({
     power: entry.power,
     guestAgent: entry.guestAgent,
     serves: entry.serves,
-    ...(asksForProbe(facts?.labels ?? {}) ? { probe: entry.applicationReady } : {}),
+    ...(asksForProbe(entry.facts?.labels ?? {}) ? { probe: entry.applicationReady } : {}),
     runningMs: clock.monotonicMs() - entry.aliveSinceMs,
     bootDeadlineMs: settings.bootDeadlineMs,
-  };
+  });
+}
+
+function freshInventory(context: HostContext, entry: VmEntry, slices: readonly FoundSlice[]): VmInventory {
+  const { facts } = entry;
   return {
     vm: entry.id,
     name: entry.name.slice(0, 256),
-    state: vmState(evidence),
+    state: stateOf(context, entry),
     vcpus: facts?.vcpusOnline ?? 0,
     // Where memory may be plugged: the most it can come to hold, which is what rooms are reckoned by.
     bootMemoryMiB: facts === null ? 0 : memoryMiBMax(facts),

@@ -7,9 +7,14 @@ import { memoryMiBMax } from '../core/plugged-memory.ts';
 import type { HostContext } from './host-context.ts';
 import type { VmEntry } from './vm-table.ts';
 
+/** A request of ours may be in force, to be told from somebody else's. */
+export function mayHaveRequest(entry: VmEntry, resource: Resource): boolean {
+  return resource === 'memory' && !Number.isNaN(entry.requestedMiB);
+}
+
 /** As the live definition has it, MiB; NaN: nothing of ours is to be told from. */
 export async function requestInForceMiB({ hypervisor }: HostContext, entry: VmEntry, resource: Resource): Promise<number> {
-  if (resource !== 'memory' || Number.isNaN(entry.requestedMiB)) return Number.NaN;
+  if (!mayHaveRequest(entry, resource)) return Number.NaN;
   return (await hypervisor.facts(entry.id)).plugged?.requestedMiB ?? Number.NaN;
 }
 

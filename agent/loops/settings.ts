@@ -9,7 +9,7 @@ import { foreignHold } from '../core/foreign-hold.ts';
 import { watchWrite } from '../core/foreign-writer.ts';
 import { hasEntries, reversalsWith, withForeign } from '../core/journal.ts';
 import { clockReading, type HostContext, tell } from './host-context.ts';
-import { isOtherRequest, requestInForceMiB, sizeRequested } from './memory-request.ts';
+import { isOtherRequest, mayHaveRequest, requestInForceMiB, sizeRequested } from './memory-request.ts';
 import { holdsMemory, isUp, noteInForce, type VmEntry } from './vm-table.ts';
 import { REBOOT_REST_MS, watchSeen } from './watched-write.ts';
 import { copyToMetadata } from './writer.ts';
@@ -20,9 +20,11 @@ export async function refreshSetting(context: HostContext, entry: VmEntry, resou
   const { writes } = entry;
   try {
     const seen: Setting = await context.hypervisor.readSetting(entry.id, resource);
-    const requestedMiB = await requestInForceMiB(context, entry, resource);
+    // Nearly always there is nothing to wait for: this runs for every value in force, again and again.
+    const requestedMiB = mayHaveRequest(entry, resource) ? await requestInForceMiB(context, entry, resource) : Number.NaN;
     if (entry.writing.has(resource) || entry.writes !== writes) return null;
-    await noteSeen(context, entry, seen);
+    const adopting = noteSeen(context, entry, seen);
+    if (adopting !== undefined) await adopting;
     if (isOtherRequest(entry, requestedMiB)) {
       await adopt(context, entry, sizeRequested(entry, seen, requestedMiB), seen);
       takeOver(context, entry, seen);

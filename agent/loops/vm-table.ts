@@ -4,6 +4,7 @@
  */
 import type { VmId } from '../../shared/ids.ts';
 import { type EligibilityMap, RESOURCES, type Resource, type Setting } from '../../shared/resources.ts';
+import { sameValue } from '../../shared/same-value.ts';
 import type { Hurry } from '../actuators/hurry.ts';
 import type { CommandResult, GuardedVm } from '../core/command-guard.ts';
 import { isGrowOnly } from '../core/eligibility.ts';
@@ -202,15 +203,15 @@ function toComeMiB({ facts, record }: VmEntry, sizeMiB: number): number {
   return facts === null || record.entries.memory !== undefined ? sizeMiB : memoryMiBToCome(sizeMiB, facts);
 }
 
-/** Takes over a value as read. A reading that comes after its VM went off is of a machine that is no more. */
+/**
+ * Takes over a value as read: one that is as it was stays the same object. A reading that comes after its VM went off is of a
+ * machine that is no more.
+ */
 export function noteInForce(entry: VmEntry, seen: Setting): void {
   if (!holdsMemory(entry.power)) return;
-  if (seen.resource === 'memory') {
-    entry.slow.balloonMiB = seen.memoryMiB;
-    entry.current.memory = memoryInForce(entry, seen.memoryMiB);
-  } else {
-    entry.current[seen.resource] = seen;
-  }
+  if (seen.resource === 'memory') entry.slow.balloonMiB = seen.memoryMiB;
+  const inForce = seen.resource === 'memory' ? memoryInForce(entry, seen.memoryMiB) : seen;
+  if (!sameValue(entry.current[inForce.resource], inForce)) entry.current[inForce.resource] = inForce;
 }
 
 /** PSI above this share, or any swap-in, is a guest short of memory (the fast guard acts from the same value). */

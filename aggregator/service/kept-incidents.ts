@@ -19,19 +19,15 @@ export interface AnomalyMemory {
 const BLOB = 'incidents';
 /** A third of what an etcd takes in one request; some 800 incidents. Ended ones give way first, the oldest before the others. */
 const BYTES_MAX = 512 * 1024;
+const COMMA = Buffer.from(',');
 
 const Memory = Type.Object({ version: Type.Literal(1), incidents: Type.Array(Incident), known: Type.Array(KnownEvent) });
 const isMemory = Compile(Memory);
 
-interface Written {
-  text: string;
-  bytes: number;
-}
-
 export class KeptIncidents {
   readonly #ledger: Pick<LedgerStore, 'getBlob' | 'putBlob'>;
   /** The list is written after every step in which one incident changed; one that changes is another object. */
-  readonly #written = new WeakMap<IncidentView, Written>();
+  readonly #written = new WeakMap<IncidentView, Uint8Array>();
 
   constructor(ledger: Pick<LedgerStore, 'getBlob' | 'putBlob'>) {
     this.#ledger = ledger;
@@ -52,29 +48,30 @@ export class KeptIncidents {
 
   async save({ incidents, known }: AnomalyMemory): Promise<void> {
     const kept = this.#withinBytes(incidents, BYTES_MAX);
-    const text = `{"version":1,"incidents":[${kept.join(',')}],"known":${JSON.stringify(known)}}`;
-    await this.#ledger.putBlob(BLOB, new TextEncoder().encode(text));
+    const parts = kept.flatMap((bytes, i) => (i === 0 ? [bytes] : [COMMA, bytes]));
+    const [head, tail] = ['{"version":1,"incidents":[', `],"known":${JSON.stringify(known)}}`].map((text) => Buffer.from(text));
+    await this.#ledger.putBlob(BLOB, Buffer.concat([head!, ...parts, tail!]));
   }
 
-  #withinBytes(incidents: readonly IncidentView[], bytesMax: number): string[] {
+  #withinBytes(incidents: readonly IncidentView[], bytesMax: number): Uint8Array[] {
     const openFirst = incidents.toSorted((a, b) => Number(a.endMs !== null) - Number(b.endMs !== null) || b.startMs - a.startMs);
     let sum = 0;
-    const kept = new Map<IncidentView, string>();
+    const kept = new Map<IncidentView, Uint8Array>();
     for (const incident of openFirst) {
-      const { text, bytes } = this.#textOf(incident);
-      sum += bytes;
+      const bytes = this.#bytesOf(incident);
+      sum += bytes.length;
       if (sum > bytesMax) break;
-      kept.set(incident, text);
+      kept.set(incident, bytes);
     }
     return incidents.flatMap((incident) => kept.get(incident) ?? []);
   }
 
-  #textOf(incident: IncidentView): Written {
-    const known = this.#written.get(incident);
-    if (known !== undefined) return known;
-    const text = JSON.stringify(incident);
-    const made = { text, bytes: Buffer.byteLength(text) };
-    this.#written.set(incident, made);
-    return made;
+  #bytesOf(incident: IncidentView): Uint8Array {
+    let bytes = this.#written.get(incident);
+    if (bytes === undefined) {
+      bytes = new TextEncoder().encode(JSON.stringify(incident));
+      this.#written.set(incident, bytes);
+    }
+    return bytes;
   }
 }

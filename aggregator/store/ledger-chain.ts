@@ -31,3 +31,13 @@ export function entryProblem(entry: LedgerEntry, canonicalBody: string, previous
     return 'its hash does not match its content: it was changed';
   return null;
 }
+
+/** Under which VMs an entry is filed: those it changed, not those it only looked at (every plan looks at all). */
+export function filedUnder(body: LedgerBody): string[] {
+  if (body.kind === 'outcome' || body.kind === 'verdict' || body.kind === 'spawn') return [body.vm];
+  if (body.kind === 'event') return body.vm === null ? [] : [body.vm];
+  if (body.kind === 'loan') return [body.loan.lender, body.loan.borrower];
+  if (body.kind !== 'plan') return [];
+  const vms = body.steps.map((step) => (step as { vm?: unknown } | null)?.vm).filter((vm) => typeof vm === 'string');
+  return [...new Set(vms)];
+}

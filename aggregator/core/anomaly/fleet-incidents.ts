@@ -29,6 +29,8 @@ export class FleetIncidents {
   /** Few beside the fleet: looked through at every point. */
   readonly #open = new Map<string, Incident>();
   readonly #known = new KnownEvents();
+  /** As looked for last, until one opens, changes or ends: every VM of a step asks for the same instant. */
+  #recentOnes: { atMs: number; incidents: Incident[] } | null = null;
   /** Until when a storm is assumed to go on, ms. */
   #stormUntilMs = Number.NEGATIVE_INFINITY;
 
@@ -54,7 +56,11 @@ export class FleetIncidents {
   /** Forgets a VM that is gone. */
   remove(vm: string): void {
     this.#vms.delete(vm);
-    this.#open.delete(vm);
+    this.#close(vm);
+  }
+
+  #close(vm: string): void {
+    if (this.#open.delete(vm)) this.#recentOnes = null;
   }
 
   /** Every open incident, the oldest first. */
@@ -85,7 +91,7 @@ export class FleetIncidents {
   judge(feedback: Feedback, incident: Incident, nowMs: number): FleetChange | null {
     const change = this.#vms.get(incident.vm)?.judge(feedback, incident, nowMs) ?? null;
     if (change === null) return null;
-    this.#open.delete(incident.vm);
+    this.#close(incident.vm);
     return { ...change, alert: false, together: [incident.vm] };
   }
 
@@ -95,8 +101,9 @@ export class FleetIncidents {
     incidents.identity = identity;
     const change = incidents.observe(point, this.#explain(identity.vm, point.timeMs)) ?? this.#takenUp(identity.vm, incidents);
     if (change === null) return null;
-    if (change.change === 'closed') this.#open.delete(identity.vm);
+    if (change.change === 'closed') this.#close(identity.vm);
     else this.#open.set(identity.vm, change.incident);
+    this.#recentOnes = null;
     const together = this.#recent(point.timeMs).filter(({ host }) => host === identity.host);
     const first = together.every(({ vm, startMs }) => vm === identity.vm || startMs > change.incident.startMs);
     const told = change.incident.explainedBy !== null || this.#storms(point.timeMs);
@@ -114,7 +121,10 @@ export class FleetIncidents {
   }
 
   #recent(atMs: number): Incident[] {
-    return [...this.#open.values()].filter(({ startMs, explainedBy }) => atMs - startMs <= TOGETHER_MS && explainedBy === null);
+    if (this.#recentOnes?.atMs === atMs) return this.#recentOnes.incidents;
+    const incidents = [...this.#open.values()].filter(({ startMs, explainedBy }) => atMs - startMs <= TOGETHER_MS && explainedBy === null);
+    this.#recentOnes = { atMs, incidents };
+    return incidents;
   }
 
   #storms(atMs: number): boolean {

@@ -3,13 +3,17 @@
  * order behind a header that names the format, and refuses bytes of another format, size or content. Little-endian, as every
  * machine Node 24 runs on.
  */
+import { crc32 } from 'node:zlib';
 import { HeadroomError } from '../../../shared/errors.ts';
 
 export type StateArray = Float64Array | Float32Array | Uint16Array | Int32Array;
 
-/** Magic ("HRFM"), checksum, length of the tag; the tag itself follows, padded to 8 bytes. */
+/** Magic, checksum, length of the tag; the tag itself follows, padded to 8 bytes. */
 const HEADER_BYTES = 12;
-const MAGIC = 0x4d465248;
+/** "HRFC": the checksum is CRC-32, which the machine reckons a hundred times as fast as we can. */
+const MAGIC = 0x43465248;
+/** "HRFM": what older programs wrote, with a checksum of their own. */
+const OLDER_MAGIC = 0x4d465248;
 
 /** `tag` names forecaster, format version and everything the layout depends on (step, seasons). */
 export function packState(tag: string, arrays: readonly StateArray[]): Uint8Array {
@@ -25,7 +29,7 @@ export function packState(tag: string, arrays: readonly StateArray[]): Uint8Arra
   const view = new DataView(bytes.buffer);
   view.setUint32(0, MAGIC, true);
   view.setUint32(8, tagBytes.length, true);
-  view.setUint32(4, checksum(bytes.subarray(8)), true);
+  view.setUint32(4, crc32(bytes.subarray(8)), true);
   return bytes;
 }
 
@@ -39,11 +43,13 @@ export function unpackState(tag: string, bytes: Uint8Array, arrays: readonly Sta
   };
   if (bytes.byteLength < HEADER_BYTES) refuse(`only ${bytes.byteLength} bytes`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (view.getUint32(0, true) !== MAGIC) refuse('it is not model state');
+  const magic = view.getUint32(0, true);
+  if (magic !== MAGIC && magic !== OLDER_MAGIC) refuse('it is not model state');
   const tagLength = view.getUint32(8, true);
   const found = new TextDecoder().decode(bytes.subarray(HEADER_BYTES, Math.min(bytes.byteLength, HEADER_BYTES + tagLength)));
   if (found !== tag) refuse(`it was written as "${found.slice(0, 80)}", expected "${tag}"`);
   if (bytes.byteLength !== size) refuse(`${bytes.byteLength} bytes, expected ${size}`);
+  const checksum = magic === MAGIC ? crc32 : olderChecksum;
   if (view.getUint32(4, true) !== checksum(bytes.subarray(8))) refuse('its checksum does not match');
   let at = start;
   for (const array of arrays) {
@@ -59,8 +65,8 @@ export function bytesOf(arrays: readonly StateArray[]): number {
 /** Arrays begin at multiples of eight. */
 export const padded = (bytes: number): number => (bytes + 7) & ~7;
 
-/** FNV-1a over bytes, 32 bits: against truncation and bit rot, not against malice. */
-function checksum(bytes: Uint8Array): number {
+/** FNV-1a over bytes, 32 bits. Like CRC-32 against truncation and bit rot, not against malice. */
+function olderChecksum(bytes: Uint8Array): number {
   let h = 0x811c9dc5;
   for (let i = 0; i < bytes.length; i++) h = Math.imul(h ^ bytes[i]!, 0x01000193);
   return h >>> 0;

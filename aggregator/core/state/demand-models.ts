@@ -38,6 +38,14 @@ interface Model {
   lastMs: number;
 }
 
+interface Outlook {
+  stepMs: number;
+  horizons: readonly number[];
+  quantiles: readonly number[];
+}
+
+const OUTLOOKS = new WeakMap<ResourcePolicy, Outlook>();
+
 export class DemandModels {
   readonly #options: ModelOptions;
   readonly #models: Partial<Record<Resource, Model>> = {};
@@ -87,8 +95,7 @@ export class DemandModels {
     const model = this.#models[resource];
     if (!model) return null;
     const { stepMs } = this.#options;
-    const horizons = horizonsFor(Math.max(policy.leadMs, policy.shrinkHorizonMs), stepMs);
-    const quantiles = [...new Set([...QUANTILES_SHOWN, 1 - policy.violationBudget])].sort((a, b) => a - b);
+    const { horizons, quantiles } = this.#outlook(policy);
     const forecast = model.forecaster.forecast(horizons, quantiles);
     if (forecast === null) return null;
     return {
@@ -101,6 +108,18 @@ export class DemandModels {
       confidence: forecast.confidence,
       explanation: forecast.explanation,
     };
+  }
+
+  /** Which steps and levels a policy asks for: the same lists for as long as it is the same policy. */
+  #outlook(policy: ResourcePolicy): Outlook {
+    const { stepMs } = this.#options;
+    const known = OUTLOOKS.get(policy);
+    if (known?.stepMs === stepMs) return known;
+    const horizons = horizonsFor(Math.max(policy.leadMs, policy.shrinkHorizonMs), stepMs);
+    const quantiles = [...new Set([...QUANTILES_SHOWN, 1 - policy.violationBudget])].sort((a, b) => a - b);
+    const outlook = { stepMs, horizons, quantiles };
+    OUTLOOKS.set(policy, outlook);
+    return outlook;
   }
 
   /** Models that want a fit by now. */
@@ -150,6 +169,7 @@ function isFitting(forecaster: Forecaster): forecaster is Forecaster & Fitting {
 
 /** The forecast with no value above `most`, in its resource's unit. */
 export function atMost(forecast: ForecastView, most: number): ForecastView {
+  if (!forecast.values.some((value) => value > most)) return forecast;
   return { ...forecast, values: forecast.values.map((value) => Math.min(value, most)) };
 }
 

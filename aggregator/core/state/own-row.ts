@@ -8,11 +8,11 @@ import type { Subject, TelemetryBlock } from '../../../shared/telemetry.ts';
 export type NamedValue = [name: string, value: number];
 
 export function ownRow(subject: Subject, timeMs: number, row: readonly NamedValue[]): TelemetryBlock {
-  return {
-    subject,
-    source: 'host',
-    fields: sharedFieldList(row.map(([name]) => name)),
-    timesMs: Float64Array.of(timeMs),
-    values: Float64Array.from(row, ([, value]) => value),
-  };
+  const names: string[] = [];
+  const values = new Float64Array(row.length);
+  for (let i = 0; i < row.length; i++) {
+    names.push(row[i]![0]);
+    values[i] = row[i]![1];
+  }
+  return { subject, source: 'host', fields: sharedFieldList(names), timesMs: Float64Array.of(timeMs), values };
 }

@@ -35,18 +35,21 @@ export function planBlocks(snapshot: FleetSnapshot, policy: FleetPolicy, plan: P
   ];
 }
 
+/** Of each resource: made once, not for every VM at every plan. */
+const BOUNDS = RESOURCES.map((resource) => {
+  const name = `vm_allocation.${amountName(resource)}`;
+  return { resource, floor: `${name}/floor`, ceiling: `${name}/ceiling`, baseline: `${name}/baseline` };
+});
+
 function boundsRow(vm: VmSnapshot, policy: FleetPolicy): Row {
-  return RESOURCES.flatMap((resource): Row => {
+  const row: Row = [];
+  for (const { resource, floor, ceiling, baseline } of BOUNDS) {
     const wishes = policy.resolve(vm, resource);
-    if (wishes.mode === 'off') return [];
+    if (wishes.mode === 'off') continue;
     const bounds = boundsOf(resource, vm, wishes);
-    const name = `vm_allocation.${amountName(resource)}`;
-    return [
-      [`${name}/floor`, bounds?.floor ?? null],
-      [`${name}/ceiling`, bounds?.ceiling ?? null],
-      [`${name}/baseline`, baselineAmount(vm, resource)],
-    ];
-  });
+    row.push([floor, bounds?.floor ?? null], [ceiling, bounds?.ceiling ?? null], [baseline, baselineAmount(vm, resource)]);
+  }
+  return row;
 }
 
 /** Without a limit a VM may use all its vCPUs; network and disk without one have no amount. */

@@ -14,8 +14,6 @@ const UNITS: Readonly<Record<Resource, { name: string; demand: string }>> = {
   network: { name: 'networkBytesPerSecond', demand: 'vm_network.demandBytesPerSecond' },
   disk: { name: 'diskBytesPerSecond', demand: 'vm_disk.demandBytesPerSecond' },
 };
-/** The next step, and one further on: enough to draw a band and to judge it later. */
-const HORIZONS_KEPT = 2;
 
 export interface StepRow {
   vm: string;
@@ -62,15 +60,31 @@ export function stepBlock({ vm, startMs, demand, current, forecasts, foretold, l
 
 function forecastFields(name: string, forecast: ForecastView, level: number | undefined): NamedValue[] {
   const fields: NamedValue[] = [];
-  const kept = [forecast.horizons[0]!, ...forecast.horizons.slice(1).filter((_, i, rest) => i === rest.length - 1)].slice(0, HORIZONS_KEPT);
-  for (const horizon of kept) {
-    const row = forecast.horizons.indexOf(horizon) * forecast.quantiles.length;
-    for (const [j, quantile] of forecast.quantiles.entries()) {
+  const { horizons, quantiles, values } = forecast;
+  const last = horizons.length - 1;
+  // The next step, and one further on: enough to draw a band and to judge it later.
+  for (const index of last === 0 ? [0] : [0, last]) {
+    for (let j = 0; j < quantiles.length; j++) {
+      const quantile = quantiles[j]!;
       if (quantile !== 0.5 && quantile !== level) continue;
-      fields.push([`vm_forecast.${name}/q${Number(quantile.toPrecision(6))}/h${horizon}`, forecast.values[row + j]!]);
+      fields.push([`vm_forecast.${name}/${levelText(quantile)}/h${horizons[index]!}`, values[index * quantiles.length + j]!]);
     }
   }
   return fields;
+}
+
+/** Policies aim at few levels: each is written out once, not for every VM in every step. */
+const LEVELS_MAX = 1024;
+const levelTexts = new Map<number, string>();
+
+function levelText(quantile: number): string {
+  let text = levelTexts.get(quantile);
+  if (text === undefined) {
+    if (levelTexts.size >= LEVELS_MAX) levelTexts.clear();
+    text = `q${Number(quantile.toPrecision(6))}`;
+    levelTexts.set(quantile, text);
+  }
+  return text;
 }
 
 /**

@@ -5,7 +5,7 @@
  */
 import { crc32, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { errorText, HeadroomError } from '../../../shared/errors.ts';
-import { entryProblem, GENESIS_HASH, makeEntry } from '../ledger-chain.ts';
+import { entryProblem, filedUnder, GENESIS_HASH, makeEntry } from '../ledger-chain.ts';
 import type { Allocation, LedgerBody, LedgerEntry, LedgerStore, VerifyResult } from '../ledger-store.ts';
 import { closeQuietly, type Database, openDatabase, pragmaText, type Statement, storeError, transaction } from './database.ts';
 
@@ -83,7 +83,7 @@ export class LedgerCore {
       previousHash,
       hash,
     );
-    for (const vm of vmsOf(body)) this.#run('INSERT INTO entry_vm(vm, number) VALUES (?, ?)', vm, index);
+    for (const vm of filedUnder(body)) this.#run('INSERT INTO entry_vm(vm, number) VALUES (?, ?)', vm, index);
     this.#run('UPDATE head SET entries=?, hash=?', index + 1, hash);
     this.#count = index + 1;
     this.#head = hash;
@@ -128,7 +128,7 @@ export class LedgerCore {
         for (const row of rows) {
           const problem = this.#rowProblem(row, previousHash, index);
           if (problem) return { ok: false, index, problem };
-          vms += vmsOf(JSON.parse(unpack(row[3]))).length;
+          vms += filedUnder(JSON.parse(unpack(row[3]))).length;
           previousHash = row[5];
           index++;
         }
@@ -203,7 +203,7 @@ export class LedgerCore {
     const problem = entryProblem(entry, canonicalBody, previousHash, index);
     if (problem) return problem;
     if (row[2] !== entry.body.kind) return `it is filed as "${row[2]}", but is of kind "${entry.body.kind}"`;
-    for (const vm of vmsOf(entry.body)) {
+    for (const vm of filedUnder(entry.body)) {
       if (this.#all('SELECT 1 FROM entry_vm WHERE vm=? AND number=?', vm, index).length === 0) return `it is not filed under VM ${vm}`;
     }
     return null;
@@ -266,16 +266,6 @@ export class LedgerCore {
 
 function entryOf([index, timeMs, , , previousHash, hash]: EntryRow, canonicalBody: string): LedgerEntry {
   return { index, timeMs, body: JSON.parse(canonicalBody), previousHash, hash };
-}
-
-/** Under which VMs an entry is filed: those it changed, not those it only looked at (every plan looks at all). */
-function vmsOf(body: LedgerBody): string[] {
-  if (body.kind === 'outcome' || body.kind === 'verdict' || body.kind === 'spawn') return [body.vm];
-  if (body.kind === 'event') return body.vm === null ? [] : [body.vm];
-  if (body.kind === 'loan') return [body.loan.lender, body.loan.borrower];
-  if (body.kind !== 'plan') return [];
-  const vms = body.steps.map((step) => (step as { vm?: unknown } | null)?.vm).filter((vm) => typeof vm === 'string');
-  return [...new Set(vms)];
 }
 
 /** Long bodies: CRC-32 (little-endian), then zstd. */
