@@ -92,12 +92,14 @@ export class SuspendPlanner {
     const wish = tuned.rule === rule ? asSaid : wishBy(tuned.rule);
     if (wish === null || this.#desk.busy(vm.id)) return;
     watched.restUntilMs = nowMs + REST_MS;
+    // One that waits ready stays where it does.
+    const to = rule.anyHost && watched.phase !== 'prepared' ? 'any' : null;
     try {
       if (wish.action === 'suspend') this.#desk.suspend(vm.id, wish.reason);
-      else if (wish.action === 'resume') this.#desk.resume(vm.id, wish.reason);
+      else if (wish.action === 'resume') this.#desk.resume(vm.id, wish.reason, to);
       else {
         const { holdMs = 0, bytesPerSecondMax = null, priority = null } = rule.prefetch ?? {};
-        this.#desk.prefetch(vm.id, { holdMs, bytesPerSecondMax, priority, share: tuned.share }, wish.reason);
+        this.#desk.prefetch(vm.id, { holdMs, bytesPerSecondMax, priority, share: tuned.share, to }, wish.reason);
       }
     } catch (error) {
       this.#log.info(`what a policy asks about suspending ${vm.name} is not done`, { vm: vm.id, wish, problem: errorText(error) });

@@ -181,3 +181,19 @@ t.test('freeze windows follow the time zone, over midnight and over the end of t
   t.equal(frozen('2026-07-03T16:00:00Z'), 'weekend', 'Friday 18:00 in Berlin, summer');
   t.equal(frozen('2026-07-03T15:59:00Z'), null);
 });
+
+t.test('suspending: nothing beyond what is asked for; a word on learning turns it on, at prices that can be named', async (t) => {
+  const rules = (suspend: string) => parse(`version: 1\nsuspend:\n  - ${suspend}\n`).policy.suspendRules!;
+  const lead = { leadMs: 1_800_000, probability: 0.5, holdMs: 3_600_000, bytesPerSecondMax: null };
+  t.match(rules('{name: a, match: {}}'), [{ idle: null, schedules: [], prefetch: null, anyHost: false }]);
+  t.match(rules('{name: a, match: {}, prefetch: {}}'), [{ prefetch: { ...lead, priority: null, learn: null } }]);
+  t.match(rules('{name: a, match: {}, to: any, prefetch: {priority: 7, rateMiB: 2, learn: {}}}'), [
+    { anyHost: true, prefetch: { priority: 7, bytesPerSecondMax: 2 * 1024 * 1024, learn: { secondsPerGiB: 0.5, secondsPerGiBHour: 0.7 } } },
+  ]);
+  t.match(rules('{name: a, match: {}, to: own, prefetch: {learn: {secondsPerGiB: 0}}}'), [
+    { anyHost: false, prefetch: { learn: { secondsPerGiB: 0, secondsPerGiBHour: 0.7 } } },
+  ]);
+  for (const wrong of ['{priority: -1}', '{priority: 1.5}', '{learn: {secondsPerGiB: -1}}', '{learn: true}', '{learn: {other: 1}}'])
+    t.throws(() => rules(`{name: a, match: {}, prefetch: ${wrong}}`), wrong);
+  t.throws(() => rules('{name: a, match: {}, to: kvm1}'));
+});

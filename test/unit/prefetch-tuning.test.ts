@@ -203,9 +203,12 @@ t.test('a policy’s own turn: made ready as tuned, so late and so much; without
       probability: probability(withinMs),
     }),
   } as unknown as ResumeCalendar;
-  const turn = (ways: PrefetchTuner, learn: PrefetchPrices | null): object[] => {
+  const turn = (ways: PrefetchTuner, learn: PrefetchPrices | null, anyHost = false): object[] => {
     given.length = 0;
-    const rule = { ...{ name: 'desktops', idle: null, schedules: [], match: {}, matches: () => true }, prefetch: { ...prefetch, learn } };
+    const rule = {
+      ...{ name: 'desktops', idle: null, schedules: [], anyHost, match: {}, matches: () => true },
+      prefetch: { ...prefetch, learn },
+    };
     const vm = { id: VMS[0], name: 'desktop-1', host: 'kvm1', labels: {}, state: 'ready', demand: {} };
     const planner = new SuspendPlanner(
       desk,
@@ -235,6 +238,7 @@ t.test('a policy’s own turn: made ready as tuned, so late and so much; without
   t.match(turn(taught(2), prices), [{ share: 0.6, holdMs: prefetch.holdMs }]);
   t.same(turn(taught(1), prices), [], 'a quarter of an hour ahead: not yet');
   t.same(turn(taught(4), prices), [], 'nothing ahead');
-  t.match(turn(taught(4), null), [{ share: 1 }], 'off, whatever was learnt');
+  t.match(turn(taught(4), null), [{ share: 1, to: null }], 'off, whatever was learnt');
+  t.match(turn(taught(4), null, true), [{ share: 1, to: 'any' }], 'where its rule lets a host be chosen');
   t.end();
 });

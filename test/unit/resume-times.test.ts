@@ -85,6 +85,7 @@ t.test('a prediction says what it rests on', (t) => {
 t.test('what a policy asks, at its time', (t) => {
   const rule: Omit<SuspendRule, 'match' | 'matches'> = {
     name: 'desktops',
+    anyHost: false,
     idle: { forMs: HOUR_MS, cpuCores: 0.05, bytesPerSecond: 4096 },
     schedules: [{ suspendMinuteOfWeek: 4 * 1440 + 18 * 60, resumeMinuteOfWeek: 7 * 60, timeZone: 'Europe/Berlin' }],
     prefetch: { leadMs: 30 * MINUTE_MS, probability: 0.5, holdMs: HOUR_MS, bytesPerSecondMax: null, priority: null, learn: null },

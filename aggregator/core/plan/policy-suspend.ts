@@ -41,6 +41,7 @@ export const suspendSection = <S extends Type.TSchema>(selector: S) =>
           { maxItems: 14, description: 'a list of at most 14 schedules' },
         ),
       ),
+      to: Type.Optional(Type.Enum(['own', 'any'] as const, { description: 'own or any: the host it is brought back on' })),
       prefetch: Type.Optional(
         Type.Object(
           {
@@ -101,7 +102,7 @@ export function suspendRules(sections: readonly SuspendSection[] | undefined): {
   return sections === undefined ? {} : { suspendRules: sections.map(ruleOf) };
 }
 
-function ruleOf({ name, match, idle, schedules = [], prefetch }: SuspendSection): SuspendRule {
+function ruleOf({ name, match, idle, schedules = [], to = 'own', prefetch }: SuspendSection): SuspendRule {
   const { cpuCores, bytesPerSecond } = { ...IDLE_DEFAULTS, ...idle };
   const { lead, probability, hold } = { ...PREFETCH_DEFAULTS, ...prefetch };
   const rate = prefetch?.rateMiB;
@@ -124,6 +125,7 @@ function ruleOf({ name, match, idle, schedules = [], prefetch }: SuspendSection)
             priority: prefetch.priority ?? null,
             learn: prefetch.learn === undefined ? null : { ...LEARN_DEFAULTS, ...prefetch.learn },
           },
+    anyHost: to === 'any',
     match: match ?? {},
     matches: compileSelector(match),
   };

@@ -25,6 +25,8 @@ export interface SuspendRule {
     /** How much and how long ahead is tuned within this, by these prices; null = it is done as said. */
     learn: PrefetchPrices | null;
   } | null;
+  /** Made ready and brought back on the host that is chosen for it, rather than on the one that holds it. */
+  anyHost: boolean;
   /** What it means, as written; `matches` is the same, ready to be asked. */
   match: object;
   matches: (vm: Pick<VmSnapshot, 'id' | 'name' | 'host' | 'labels'>) => boolean;
