@@ -63,7 +63,7 @@ t.test('how grave: within its bounds, never less for more', async (t) => {
     fc.property(fc.constantFrom(...VM_METRICS), amount, amount, amount, (metric, before, a, b) => {
       const of = (away: number): number => gravity(metric, { [metric]: before }, { [metric]: before + away }, { cpu: 4, memory: 4096 });
       const [less, more] = [of(Math.min(a, b)), of(Math.max(a, b))];
-      return less >= 0.1 && more <= 1 && less <= more;
+      return less >= 0.1 && more <= 1 && less <= more && of(-a) <= of(a);
     }),
   );
   t.equal(gravity('cpu', { cpu: 1 }, { cpu: 1.2 }, {}), 1, 'of unknown size: not passed over');

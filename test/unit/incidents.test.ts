@@ -184,6 +184,25 @@ t.test('a known event explains an incident: it is kept, and nobody is woken', as
   t.same(explained, ['our own resize of memory from 4096 to 2048 MiB', null]);
 });
 
+t.test('what is explained at first, and turns out a fault when the explanation is over, is told', async (t) => {
+  const of = (strike: Strike) => {
+    const fleet = new FleetIncidents();
+    const fromMs = START_MS + FAULT_AT * STEP_MS;
+    fleet.addKnownEvent({ vm: 'a', fromMs, toMs: fromMs + STEP_MS, why: 'our own resize of memory' });
+    return pointsOf('a', FAULT_AT + 60, strike).flatMap((point) => fleet.observe({ vm: 'a', host: 'h', sizes }, point) ?? []);
+  };
+  const resized: Strike = (v) => ({ ...v, memory: 0.5 * v.memory });
+  const quiet = of(resized);
+  t.ok(quiet.length > 0);
+  t.ok(
+    quiet.every(({ alert, incident }) => !alert && incident.explainedBy !== null),
+    'the resize alone stays explained',
+  );
+  const told = of((v, i) => ({ ...resized(v, i), cpu: i >= 12 ? Math.min(3.9, v.cpu + 2.3) : v.cpu })).filter(({ alert }) => alert);
+  t.match(told[0], { change: 'updated', news: /told before as/, incident: { kind: 'runaway process', explainedBy: null } });
+  t.ok((told[0]?.incident.startMs ?? 0) < START_MS + (FAULT_AT + 12) * STEP_MS, 'it is the same incident');
+});
+
 function fleetRun(vms: number, hosts: number, hit: (vm: number) => boolean) {
   const fleet = new FleetIncidents();
   const alerts: string[] = [];

@@ -22,10 +22,13 @@ const MUCH_OF_SIZE: Metrics = { cpu: 0.25, memory: 0.125 };
 const MUCH: Metrics = { steal: 0.1, pressure: 0.1, disk: 10e6, network: 1e6 };
 /** A trifle's evidence counts for so much: ten times as odd, it comes first all the same. */
 const GRAVITY_MIN = 0.1;
+/** Of a fall: what a VM lets go of does not run out. */
+const FALL = 0.5;
 
-/** 0.1..1: how far a metric has gone from what is usual, beside what there is of it; 1 where that is not known. */
+/** 0.1..1: how far a metric has gone from what is usual, beside what there is of it, half for a fall; 1 where that is not known. */
 export function gravity(metric: VmMetric, before: Metrics, now: Metrics, sizes: Metrics): number {
   const much = MUCH[metric] ?? (MUCH_OF_SIZE[metric] ?? 0) * (sizes[metric] ?? 0);
-  const share = Math.abs((now[metric] ?? Number.NaN) - (before[metric] ?? Number.NaN)) / much;
-  return Number.isNaN(share) ? 1 : Math.max(GRAVITY_MIN, Math.min(1, share));
+  const away = (now[metric] ?? Number.NaN) - (before[metric] ?? Number.NaN);
+  const share = Math.min(1, Math.abs(away) / much) * (away < 0 ? FALL : 1);
+  return Number.isNaN(share) ? 1 : Math.max(GRAVITY_MIN, share);
 }

@@ -5,7 +5,7 @@
  */
 import type { Contributor } from './detector.ts';
 import { type Feedback, Tuning } from './feedback.ts';
-import { type Incident, type Severity, VM_METRICS, type VmMetric, type VmPoint } from './incident.ts';
+import { type Incident, type IncidentKind, type Severity, VM_METRICS, type VmMetric, type VmPoint } from './incident.ts';
 import { type CourseState, IncidentCourse } from './incident-course.ts';
 import { nameIncident } from './incident-kind.ts';
 import { gravity, isMaterial } from './material.ts';
@@ -22,6 +22,8 @@ const CLOSE_POINTS = 6;
 export const LEARNING_POINTS = 288;
 /** Named in an incident. */
 const CONTRIBUTORS_MAX = 3;
+/** What was taken from a VM, or was announced, is felt for a while in any metric; these come of something else if they come later. */
+const NOT_OUR_DOING: ReadonlySet<IncidentKind> = new Set(['leak', 'runaway process']);
 /** Gain of what is usual before an incident: half a day of five-minute samples. */
 const USUAL_GAIN = 1 / 72;
 
@@ -82,7 +84,7 @@ export class VmIncidents {
     this.#course.memory(this.#newest.memory ?? Number.NaN, point.values.memory ?? Number.NaN);
     for (const [metric, value] of Object.entries(point.values) as [VmMetric, number][])
       if (Number.isFinite(value)) this.#newest[metric] = value;
-    const change = this.#open === null ? this.#maybeOpen(point, weighed, explain) : this.#goOn(point, weighed);
+    const change = this.#open === null ? this.#maybeOpen(point, weighed, explain) : this.#goOn(point, weighed, explain);
 
     if (this.#open === null) this.#learnUsual(point);
     return change;
@@ -160,7 +162,7 @@ export class VmIncidents {
     return contributors.some((one) => saysAll(one) || isMaterial(metricOf(one), this.#usual, this.#newest, sizes));
   }
 
-  #goOn(point: VmPoint, weighed: Weighed): IncidentChange | null {
+  #goOn(point: VmPoint, weighed: Weighed, explain: string | null): IncidentChange | null {
     const open = this.#open!;
     const course = this.#course;
     course.next(weighed.weight < CLOSE_WEIGHT && !weighed.silent);
@@ -176,16 +178,26 @@ export class VmIncidents {
     const reworded = name === 'another' || (name === 'same' && (higher || course.dueWords()));
     if (!higher && !reworded) return null;
     if (reworded) course.worded();
-    const severity = open.explainedBy !== null ? 'info' : open.severity === 'page' ? 'page' : severityOf(weighed);
+    const explainedBy = name === 'another' && NOT_OUR_DOING.has(called.kind) ? this.#why(called.kind, open, explain) : open.explainedBy;
+    const severity = explainedBy !== null ? 'info' : open.severity === 'page' ? 'page' : severityOf(weighed);
     this.#open = {
       ...open,
       ...(reworded ? { ...called, vouched: vouchedBy(weighed, point) } : {}),
       ...(higher ? { peakMs: point.timeMs, likelihood: likelihoodOf(weighed) } : {}),
       severity,
+      explainedBy,
     };
     const formerly = name === 'another' ? course.formerly(this.#open) : null;
-    const news = [formerly === null ? [] : `told before as ${formerly}`, severity === open.severity ? [] : 'worse than it began'].flat();
+    const news = [
+      formerly === null ? [] : `told before as ${formerly}`,
+      severity !== 'page' || open.severity === 'page' ? [] : 'worse than it began',
+    ].flat();
     return { change: 'updated', incident: this.#open, ...(news.length > 0 ? { news: news.join(', ') } : {}) };
+  }
+
+  /** What explained its beginning explains no fault that shows when that is over. */
+  #why(kind: IncidentKind, { explainedBy, startMs }: Incident, explain: string | null): string | null {
+    return explainedBy === null ? null : (explain ?? this.#tuning.expects(kind, startMs));
   }
 
   /** Kind, words and contributors by the evidence as it is now, what matters most first. */
