@@ -180,6 +180,21 @@ t.test('asked through the API, each holds back what it says and lets go again', 
     t.same([shrunk(plan), held(plan, 'cooldown')], [[], ALL]);
     t.match(reasons(plan, 'cooldown'), /changed at \d\d:\d\d:\d\d; it may shrink again after 60 min/);
     await still(t, 'resting');
+    // One of them says that it will want more: growth has a rest of its own.
+    const wants = { type: 'hint', vm: ALL[0]!, resource: 'cpu', amount: 1.9, inMs: 0, forMs: 30_000 } as const;
+    await put({ cpu: ', cooldownGrow: 1h' });
+    world.host.send({ ...wants, hintId: 'growth' });
+    const growing = await next();
+    t.same([shrunk(growing), held(growing, 'cooldown')], [ALL.slice(1), ALL.slice(0, 1)]);
+    t.match(reasons(growing, 'cooldown'), /changed at \d\d:\d\d:\d\d; it may grow again after 60 min/);
+    await put({ cpu: ', cooldownGrow: 0s' });
+    const { steps } = await next();
+    t.match(
+      steps.filter(({ vm }) => vm === ALL[0]),
+      [{ direction: 'grow' }],
+      'and without it grows',
+    );
+    await world.run(30_000);
   });
 
   t.test('kill switch: in the policy; of the fleet, a host, a VM', async (t) => {
