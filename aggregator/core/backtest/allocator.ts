@@ -9,8 +9,8 @@ import { BudgetSizer, SIZER_HORIZONS, SIZER_QUANTILES } from '../plan/budget-siz
 import { DAY_MS } from './score.ts';
 import type { BacktestResource } from './trace.ts';
 
-/** Changes of a VM and day that are aimed at: under one an hour; a balloon moves less often than a quota. */
-const RESIZES_PER_DAY: Readonly<Record<BacktestResource, number>> = { cpu: 21, memory: 14, cpumax: 21 };
+/** Changes of a VM and day that are aimed at: under one an hour; a balloon moves less often than a quota. Of memory 16 instead of 14 left 0.3 points less idle. */
+const RESIZES_PER_DAY: Readonly<Record<BacktestResource, number>> = { cpu: 21, memory: 16, cpumax: 21 };
 /** Floor and least difference that matters, as a share of the size. */
 const FLOOR_SHARE = 0.01;
 const SEASONS_MS = [DAY_MS, 7 * DAY_MS];
