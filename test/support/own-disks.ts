@@ -11,7 +11,9 @@ import { virsh } from './libvirtd.ts';
 import { eventually } from './stack.ts';
 import { type HostName, type TwoHostStage, twoHostStage } from './two-host-stage.ts';
 
+/** Files of 4 MiB. */
 const PARTS = 6;
+const FEW_PARTS = 3;
 const name = 'desktop';
 const MIB = 1024 * 1024;
 /** What the disk holds takes some seconds. */
@@ -24,12 +26,14 @@ const sumOf = (path: string): string => execFileSync('md5sum', [path], { encodin
 class OwnDisks {
   readonly #stage: TwoHostStage;
   readonly #tell: (words: string) => void;
+  readonly #parts: number;
   #sum = '';
   #disk = '';
 
-  constructor(stage: TwoHostStage, tell: (words: string) => void) {
+  constructor(stage: TwoHostStage, tell: (words: string) => void, parts: number) {
     this.#stage = stage;
     this.#tell = tell;
+    this.#parts = parts;
   }
 
   async drive() {
@@ -50,7 +54,7 @@ class OwnDisks {
   async #there() {
     const { images, libvirtds } = this.#stage;
     const original = join(images('alpha'), 'desktop.qcow2');
-    await this.#written(0, PARTS);
+    await this.#written(0, this.#parts);
     await this.#stage.order(`suspend ${name}`);
     await eventually('its disk to be told as taken', () => this.#isTaken());
     const beganMs = performance.now();
@@ -90,7 +94,7 @@ class OwnDisks {
 
   async #cut() {
     const { wire } = this.#stage;
-    await this.#written(0, PARTS);
+    await this.#written(0, this.#parts);
     await this.#stage.order(`suspend ${name}`);
     wire.slow(SLOW_MBIT);
     const ordered = this.#stage.order(`resume ${name} --to beta`);
@@ -158,7 +162,7 @@ class OwnDisks {
   /** The agent that takes the disk, then the one that lays it out, each in the midst of it: begun again, it ends well. */
   async #killed() {
     const { wire } = this.#stage;
-    await this.#written(0, PARTS);
+    await this.#written(0, this.#parts);
     await this.#stage.order(`suspend ${name}`);
     await this.#stage.killAgent('beta');
     await this.#stage.startAgent('beta');
@@ -187,12 +191,12 @@ class OwnDisks {
     await guest.ask(`parts ${first} ${count}`);
     this.#sum = await guest.ask('sum');
     await guest.ask('keep');
-    this.#disk = await guest.ask(`kept ${PARTS}`);
+    this.#disk = await guest.ask(`kept ${this.#parts}`);
     this.#expect('the disk holds what memory does', this.#disk.slice(-32) === this.#sum.slice(-32), [this.#disk, this.#sum]);
   }
 
   async #unharmed(when: string): Promise<void> {
-    const now = [await this.#stage.guest.ask('sum'), await this.#stage.guest.ask(`kept ${PARTS}`)];
+    const now = [await this.#stage.guest.ask('sum'), await this.#stage.guest.ask(`kept ${this.#parts}`)];
     this.#expect(`${when}, its memory and its disk are as they were`, now[0] === this.#sum && now[1] === this.#disk, now);
   }
 
@@ -223,7 +227,7 @@ class OwnDisks {
 
 export async function ownDisks(memoryMiB: number, tell: (words: string) => void, { whole = true } = {}) {
   const stage = await twoHostStage(memoryMiB, { ownDisks: true });
-  const driven = new OwnDisks(stage, tell);
+  const driven = new OwnDisks(stage, tell, whole ? PARTS : FEW_PARTS);
   try {
     return await (whole ? driven.drive() : driven.there());
   } catch (error) {
