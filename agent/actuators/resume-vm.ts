@@ -5,9 +5,10 @@
  * begun is taken away, and the snapshot is as it was.
  */
 import { join } from 'node:path';
-import type { Clock } from '../../shared/clock.ts';
+import { type Clock, sleep } from '../../shared/clock.ts';
 import type { GuestMachine, VmSnapshotter } from '../hypervisor/snapshotter.ts';
 import type { OnFetched } from '../snapshot/chunks-ahead.ts';
+import { mappedSince } from '../snapshot/mapped-by.ts';
 import { type MemoryPlace, placeLazily } from '../snapshot/memory-place.ts';
 import type { OpenSnapshot } from '../snapshot/snapshot-store.ts';
 import { placeWhole } from './place-whole.ts';
@@ -56,18 +57,16 @@ export interface Ahead {
   onProgress?: OnFetched;
 }
 
+/** QEMU opens its memory some tenths of a second before libvirt says that it is there. */
+const MAPPED_POLL_MS = 10;
+
 export async function prepareResume(deps: ResumeDeps, snapshot: OpenSnapshot, ahead: Ahead): Promise<PreparedResume> {
-  const { snapshotter, clock, folder, onStuck, owner } = deps;
-  const user = owner === undefined ? {} : { owner };
+  const { snapshotter, clock } = deps;
   const { vm, machine: suspended } = snapshot.manifest.facts;
   const machine = deps.machine?.(suspended) ?? suspended;
-  // Read, and so verified, before anything is started.
-  const state = await snapshot.state();
-  const own = join(folder, vm);
-  const place = ahead.whole
-    ? await placeWhole(snapshot, own, { ...user, ...(ahead.onProgress ? { onProgress: ahead.onProgress } : {}) })
-    : await placeLazily({ snapshot, folder: own, clock, onStuck, ...user });
+  const { state, place } = await placed(deps, snapshot, ahead);
   deps.onPlaced?.(place);
+  const isMapped = await mappedSince(vm, place.identity);
   let failed = false;
   const stopped = (): boolean => failed || ahead.cancelled?.() === true;
   const orFailed = <T>(work: Promise<T>): Promise<T> =>
@@ -79,7 +78,8 @@ export async function prepareResume(deps: ResumeDeps, snapshot: OpenSnapshot, ah
   const starting = orFailed(snapshotter.prepare(vm, machine, place.path));
   const loading = orFailed(starting.then(() => snapshotter.loadState(vm, state)));
   // After QEMU has opened the file: the kernel drops what it holds of one that is opened.
-  const bringing = Promise.all([warming, starting]).then(() => place.bring(ahead.predicted, stopped));
+  const opened = untilMapped(isMapped, starting, clock);
+  const bringing = Promise.all([warming, opened]).then(() => place.bring(ahead.predicted, stopped));
   const [warmed, started, loaded, brought] = await Promise.allSettled([warming, starting, loading, bringing]);
   const abandon = async (): Promise<void> => {
     if (started.status === 'fulfilled') await snapshotter.end(vm);
@@ -106,6 +106,34 @@ export async function prepareResume(deps: ResumeDeps, snapshot: OpenSnapshot, ah
       return residenceOn(snapshot, place);
     },
   };
+}
+
+/** Its memory can be seen. The devices' state is read, and so verified, before anything is started that runs on it. */
+async function placed(
+  { clock, folder, onStuck, owner }: ResumeDeps,
+  snapshot: OpenSnapshot,
+  { whole, onProgress }: Ahead,
+): Promise<{ state: Buffer; place: MemoryPlace }> {
+  const user = owner === undefined ? {} : { owner };
+  const own = join(folder, snapshot.manifest.facts.vm);
+  const placing = whole
+    ? placeWhole(snapshot, own, { ...user, ...(onProgress ? { onProgress } : {}) })
+    : placeLazily({ snapshot, folder: own, clock, onStuck, ...user });
+  const [state, place] = await Promise.allSettled([snapshot.state(), placing]);
+  if (place.status === 'rejected') throw place.reason;
+  if (state.status === 'fulfilled') return { state: state.value, place: place.value };
+  await place.value.close();
+  throw state.reason;
+}
+
+/** Or until the hypervisor has done, one way or the other. */
+async function untilMapped(isMapped: () => Promise<boolean>, starting: Promise<void>, clock: Clock): Promise<void> {
+  let started = false;
+  const done = (): void => {
+    started = true;
+  };
+  starting.then(done, done);
+  while (!started && !(await isMapped())) await sleep(clock, MAPPED_POLL_MS);
 }
 
 export function residenceOn(snapshot: OpenSnapshot, place: MemoryPlace): Residence {

@@ -11,15 +11,23 @@ interface Stretch {
   count: number;
 }
 
+/** Asked for at once: the reader has its next one when it is done with one. */
+const ASKED_AT_ONCE = 8;
+
 export async function bringIn(file: ShownFile, bytes: number, chunks: readonly number[], cancelled: () => boolean): Promise<Set<number>> {
   const held = new Set<number>();
-  for (const { first, count } of stretchesOf(chunks.filter((chunk) => chunk * CHUNK_BYTES < bytes))) {
-    if (cancelled()) break;
-    const last = first + count - 1;
-    const length = (count - 1) * CHUNK_BYTES + chunkLength(last, bytes);
-    if ((await file.hold(first * CHUNK_BYTES, length)) !== length) break;
-    for (let chunk = first; chunk <= last; chunk++) held.add(chunk);
-  }
+  const rest = stretchesOf(chunks.filter((chunk) => chunk * CHUNK_BYTES < bytes)).values();
+  let short = false;
+  const some = async (): Promise<void> => {
+    for (const { first, count } of rest) {
+      if (short || cancelled()) break;
+      const last = first + count - 1;
+      const length = (count - 1) * CHUNK_BYTES + chunkLength(last, bytes);
+      if ((await file.hold(first * CHUNK_BYTES, length)) !== length) short = true;
+      else for (let chunk = first; chunk <= last; chunk++) held.add(chunk);
+    }
+  };
+  await Promise.all(Array.from({ length: ASKED_AT_ONCE }, some));
   return held;
 }
 

@@ -29,6 +29,8 @@ export function createAhead(snapshot: OpenSnapshot) {
   /** Where the last request ended, and how many began elsewhere. */
   let end = -1;
   let begun = 0;
+  /** What comes next is known: nothing is decoded for what may come. */
+  let exact = false;
   const decodeNext = async (first: number, mine: number): Promise<void> => {
     for (let index = first; index < first + NEXT_CHUNKS && mine === begun; index++) {
       if (isZero(index) || held.has(index) || !snapshot.here(index)) continue;
@@ -51,7 +53,15 @@ export function createAhead(snapshot: OpenSnapshot) {
       end = last + 1;
       if (goesOn || last === first) return;
       const mine = ++begun;
+      if (exact) return;
       setImmediate(() => void decodeNext(last + 1, mine));
+    },
+    /** All that is asked for until this has ended was chosen before. */
+    async exactly<T>(work: () => Promise<T>): Promise<T> {
+      exact = true;
+      return work().finally(() => {
+        exact = false;
+      });
     },
     async fetch(chunks: readonly number[], cancelled: () => boolean, onProgress?: OnFetched): Promise<number> {
       const rest = chunks.values();

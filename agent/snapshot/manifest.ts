@@ -135,7 +135,10 @@ function treeOf(seal: Seal, entries: readonly ChunkEntry[]): Buffer {
   let level: Buffer[] = [];
   for (let from = 0; from < entries.length; from += LEAF_ENTRIES) {
     const block = entries.slice(from, from + LEAF_ENTRIES);
-    level.push(seal.digest(LEAF, ...block.map((entry) => (entry.kind === 'zero' ? NO_DIGEST : Buffer.from(entry.digest, 'hex')))));
+    // In one piece: a call for each digest takes ten times as long as hashing it.
+    const digests = Buffer.alloc(block.length * DIGEST_BYTES);
+    for (const [place, entry] of block.entries()) if (entry.kind !== 'zero') digests.write(entry.digest, place * DIGEST_BYTES, 'hex');
+    level.push(seal.digest(LEAF, digests));
   }
   while (level.length > 1) {
     const above: Buffer[] = [];

@@ -13,6 +13,7 @@ import { type Ahead, createAhead, type OnFetched } from './chunks-ahead.ts';
 import { deviceNumber, type FileIdentity } from './device-number.ts';
 import { oneAtATime } from './fuse-requests.ts';
 import { type NbdServer, serveNbd } from './nbd-server.ts';
+import { emptyOverlay } from './overlay-image.ts';
 import { READ_BYTES_MAX, readShown, type ShownFile } from './shown-file.ts';
 import type { OpenSnapshot } from './snapshot-store.ts';
 import { endDaemons, startDaemon } from './storage-daemon.ts';
@@ -119,7 +120,7 @@ function serveChunks({ snapshot, folder, clock, onStuck }: PlaceOptions, { chunk
 
 async function showFile(folder: string, bytes: number, clock: Clock): Promise<FileIdentity> {
   const [overlay, path, log] = ['overlay', MEMORY, 'words'].map((name) => join(folder, name)) as [string, string, string];
-  await run('qemu-img', ['create', '-q', '-f', 'qcow2', overlay, String(bytes)]);
+  await writeFile(overlay, emptyOverlay(bytes), { mode: 0o600 });
   await writeFile(path, '', { mode: 0o600 });
   const before = await stat(path);
   const nbd = `server.type=unix,server.path=${join(folder, SOCKET)},reconnect-delay=${RECONNECT_SECONDS}`;
@@ -205,8 +206,9 @@ class LazyPlace implements MemoryPlace {
   async bring(chunks: readonly number[], cancelled: () => boolean): Promise<Set<number>> {
     if (chunks.length === 0) return new Set();
     this.#shown ??= readShown(this.path);
+    const shown = this.#shown;
     try {
-      return await bringIn(this.#shown, this.#bytes, chunks, cancelled);
+      return await this.#ahead.exactly(() => bringIn(shown, this.#bytes, chunks, cancelled));
     } finally {
       this.#closeShown();
     }

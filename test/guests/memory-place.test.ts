@@ -1,17 +1,20 @@
 /**
  * Goal: what a guest writes into memory that is shown lazily is what it finds there, however much of it the kernel writes back at once
  * and however long the chunks below take. The guest is QEMU's process alone, paused, with the file as its memory; its pages are written
- * from outside, each with contents of its own.
+ * from outside, each with contents of its own. The image that takes what it writes is one by QEMU's own word; a process that has the file
+ * mapped is told from those that have not.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t from 'tap';
 import { CHUNK_BYTES, PAGE_BYTES } from '../../agent/snapshot/chunk.ts';
 import { openLocalFiles } from '../../agent/snapshot/local-files.ts';
+import { mappedSince } from '../../agent/snapshot/mapped-by.ts';
 import { placeLazily } from '../../agent/snapshot/memory-place.ts';
+import { emptyOverlay } from '../../agent/snapshot/overlay-image.ts';
 import { openSnapshotStore } from '../../agent/snapshot/snapshot-store.ts';
 import { mappingsIn } from '../../agent/snapshot/touched-chunks.ts';
 import { ensurePackages, HYPERVISOR_PACKAGES } from '../../scripts/system-packages.ts';
@@ -71,14 +74,17 @@ t.test('pages written back side by side stay each their own', async (t) => {
     onStuck: (_, problem) => t.fail(`${problem}`),
   });
   const backend = `memory-backend-file,id=m,mem-path=${place.path},size=${CHUNKS * CHUNK_BYTES},share=on`;
+  const isMapped = await mappedSince(VM, place.identity);
+  t.notOk(await isMapped(), 'nobody has it mapped');
   const guest: ChildProcess = spawn(
     'qemu-system-x86_64',
-    ['-S', '-machine', 'none', '-nodefaults', '-display', 'none', '-object', backend],
+    ['-S', '-machine', 'none', '-nodefaults', '-display', 'none', '-uuid', VM, '-object', backend],
     {
       stdio: 'ignore',
     },
   );
   try {
+    await eventually('somebody to have it mapped', async () => (await isMapped()) || undefined);
     const pid = guest.pid as number;
     const [mapping] = await eventually('the guest to have its memory', async () => {
       const found = await mappingsIn(pid, place.identity);
@@ -107,5 +113,15 @@ t.test('pages written back side by side stay each their own', async (t) => {
     await gone;
     await place.close();
     snapshot.close();
+  }
+});
+
+t.test('an empty image is one that QEMU finds nothing wrong with', async (t) => {
+  const path = join(disk, 'overlay');
+  for (const bytes of [CHUNK_BYTES, 161 * 1024 * 1024 + PAGE_BYTES, 2 ** 31, 5 * 2 ** 40]) {
+    writeFileSync(path, emptyOverlay(bytes));
+    const ask = (...args: string[]): string => spawnSync('qemu-img', [...args, path], { encoding: 'utf8' }).stdout;
+    t.match(ask('check', '-f', 'qcow2'), /^No errors were found/, `of ${bytes} bytes`);
+    t.match(JSON.parse(ask('info', '--output=json', '-f', 'qcow2')), { 'virtual-size': bytes, format: 'qcow2' });
   }
 });

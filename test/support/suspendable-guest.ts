@@ -59,31 +59,47 @@ export interface WorldGuest {
   close(): void;
 }
 
-/** @param diskFolder where the snapshot store is to lie */
-export async function suspendWorld(diskFolder: string): Promise<SuspendWorld> {
-  const ram = sharedFolder('/dev/shm', 'headroom-guests-');
-  const daemon = await privateLibvirtd({ seesMounts: true });
-  const files = openLocalFiles(diskFolder);
+export interface SuspendParts {
+  deps: SuspendDeps & ResumeDeps;
+  store: SnapshotStore;
+  stuck: string[];
+  close(): Promise<void>;
+}
+
+/** What suspends and resumes the guests of a libvirtd, as an agent has it. `disk`: where the snapshot store lies; `ram`: a shared folder. */
+export async function openSuspendParts({ socket, ram, disk }: { socket: string; ram: string; disk: string }): Promise<SuspendParts> {
+  const files = openLocalFiles(disk);
   const store = await openSnapshotStore(files, 'tenant', KEY);
   const snapshotter = createLibvirtSnapshotter({
-    uri: `qemu:///system?socket=${daemon.socket}`,
+    uri: `qemu:///system?socket=${socket}`,
     clock: systemClock,
     prng: createPrng(1),
-    socketFolder: ram.path,
+    socketFolder: ram,
   });
   const stuck: string[] = [];
   const onStuck = (chunk: number, problem: unknown): void => void stuck.push(`${chunk} ${problem === null ? 'came' : 'stuck'}`);
   return {
-    daemon,
-    folder: ram.path,
-    deps: { snapshotter, store, clock: systemClock, folder: join(ram.path, 'resumed'), onStuck },
+    deps: { snapshotter, store, clock: systemClock, folder: join(ram, 'resumed'), onStuck },
     store,
     stuck,
-    boot: (options) => bootSuspendable(daemon, ram.path, options),
     async close() {
       await snapshotter.close();
-      await daemon.stop();
       await files.close();
+    },
+  };
+}
+
+/** @param diskFolder where the snapshot store is to lie */
+export async function suspendWorld(diskFolder: string): Promise<SuspendWorld> {
+  const ram = sharedFolder('/dev/shm', 'headroom-guests-');
+  const daemon = await privateLibvirtd({ seesMounts: true });
+  const { deps, store, stuck, close } = await openSuspendParts({ socket: daemon.socket, ram: ram.path, disk: diskFolder });
+  return {
+    ...{ daemon, folder: ram.path, deps, store, stuck },
+    boot: (options) => bootSuspendable(daemon, ram.path, options),
+    async close() {
+      await daemon.stop();
+      await close();
       ram.remove();
     },
   };
