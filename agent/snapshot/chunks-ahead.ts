@@ -10,10 +10,10 @@ const RECENT_CHUNKS = 64;
 /** Chunks fetched ahead of the guest. */
 const FETCHED_AT_ONCE = 8;
 /**
- * Around a page that is not there the kernel reads up to four mebibytes, one after the other since it has one request under way at a time:
- * while one is on its way to the guest the next can be decoded.
+ * Around a page that is not there the kernel reads two mebibytes, by two requests, one after the other since it has one under way at a time:
+ * while the first is on its way to the guest what the second asks for can be decoded. More was wasted: a third of all that was decoded.
  */
-const NEXT_CHUNKS = 32;
+const NEXT_CHUNKS = 16;
 
 /** Told the bytes fetched so far; the next chunk waits for what it answers. */
 export type OnFetched = (doneBytes: number) => unknown;

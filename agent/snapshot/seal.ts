@@ -57,7 +57,9 @@ export function createSeal(tenantKey: Buffer): Seal {
         const plain = decipher.update(sealed.subarray(SEAL_BYTES));
         decipher.final();
         const bytes = plain.subarray(1);
-        return plain[0] === COMPRESSED ? zstdDecompressSync(bytes, { maxOutputLength: bytesMax, chunkSize: OUTPUT_BYTES }) : bytes;
+        // One more than what comes out, so that it is done in one piece; what it is given beyond that is held as long as the answer is.
+        const chunkSize = Math.min(OUTPUT_BYTES, bytesMax + 1);
+        return plain[0] === COMPRESSED ? zstdDecompressSync(bytes, { maxOutputLength: bytesMax, chunkSize }) : bytes;
       } catch {
         return null;
       }
