@@ -49,6 +49,17 @@ t.test('room first; every host is chosen or told why not', (t) => {
   t.end();
 });
 
+t.test('of a VM that was never brought back nothing is said of what it touches first', (t) => {
+  const one = { own: false, barred: null, freeMiB: 500, peakFreeMiB: null, peakFreeCores: null, held: { first: 1, rest: 0.25 } };
+  const placed = chooseResumeHost([{ ...one, host: hostId('kvm1') }], {
+    memoryMiB: 100,
+    cores: null,
+    bytes: { first: 0, rest: 100 * MIB },
+  });
+  t.match(placed?.reason, /never seen, 25 % of all of it is there: 0 MiB move before it runs, 75 after/);
+  t.end();
+});
+
 t.test('more of its chunks, or more room, never makes the chosen host lose', (t) => {
   fc.assert(
     fc.property(fleet, need, fc.integer({ min: 0, max: 2000 }), share, (hosts, asked, moreMiB, moreShare) => {

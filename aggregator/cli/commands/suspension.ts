@@ -9,6 +9,7 @@ import { EXIT } from '../exit-codes.ts';
 import { type Column, printable, table } from '../output.ts';
 import { pause } from '../pause.ts';
 import { utc } from '../words.ts';
+import { DRY_RUN, isDryRun } from './dry-run.ts';
 import { show } from './show.ts';
 
 const LOOK_MS = 250;
@@ -71,7 +72,7 @@ function ended(order: SuspendOrderAnswer): string {
       : `${name} ${typeof value === 'number' ? Math.round(value) : value}`,
   );
   const facts = measured.length === 0 ? '' : ` (${measured.join(', ')})`;
-  return `${order.vmName ?? order.host}: ${order.action} ${order.outcome ?? 'asked for'}${facts}${order.reason === '' ? '' : `: ${printable(order.reason)}`}\n`;
+  return `${order.vmName ?? order.host}: ${order.action} ${order.outcome ?? (order.state === 'tried' ? 'possible, not asked for' : 'asked for')}${facts}${order.reason === '' ? '' : `: ${printable(order.reason)}`}\n`;
 }
 
 /** Why that host, and why not the others. */
@@ -108,12 +109,13 @@ export const resumeVm: ApiCommand = {
     'brought back where it was suspended.',
   options: {
     ...WAIT,
+    ...DRY_RUN,
     to: { type: 'string', value: 'HOST', help: TO_HELP },
   },
   run(context) {
     const { to } = context.values;
-    const query = typeof to === 'string' ? { query: { to } } : {};
-    return carryOut(context, context.api.send('post', '/v1/vms/{id}/resume', { ...vmOf(context), ...query }));
+    const query = { ...(typeof to === 'string' ? { to } : {}), dryRun: isDryRun(context) };
+    return carryOut(context, context.api.send('post', '/v1/vms/{id}/resume', { ...vmOf(context), query }));
   },
 };
 
@@ -225,6 +227,7 @@ export const prefetchStart: ApiCommand = {
   summary: 'fetches what a suspended VM will touch first, and has it wait, paused',
   options: {
     ...WAIT,
+    ...DRY_RUN,
     hold: { type: 'string', value: 'SECONDS', help: 'it waits no longer (default 600)' },
     rate: { type: 'string', value: 'MIB', help: 'at most so many MiB a second' },
     deadline: { type: 'string', value: 'SECONDS', help: 'given up if it is not ready by then' },
@@ -247,7 +250,10 @@ export const prefetchStart: ApiCommand = {
       ...(deadline === undefined ? {} : { deadlineSeconds }),
       ...(typeof to === 'string' ? { to } : {}),
     };
-    return carryOut(context, context.api.send('put', '/v1/vms/{id}/prefetch', { ...vmOf(context), body }));
+    return carryOut(
+      context,
+      context.api.send('put', '/v1/vms/{id}/prefetch', { ...vmOf(context), body, query: { dryRun: isDryRun(context) } }),
+    );
   },
 };
 

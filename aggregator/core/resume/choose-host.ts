@@ -57,7 +57,7 @@ export function chooseResumeHost(candidates: readonly ResumeCandidate[], need: R
   if (best === undefined) return null;
   return {
     host: best.host,
-    reason: `${best.host}: ${best.barred ?? `${roomWords(best, need)}; ${moveWords(best)}`}`,
+    reason: `${best.host}: ${best.barred ?? `${roomWords(best, need)}; ${moveWords(best, need)}`}`,
     others: judged.filter((one) => one !== best).map((one) => ({ host: one.host, reason: whyNot(one, best, need) })),
   };
 }
@@ -96,7 +96,7 @@ function whyNot(one: Judged, best: Judged, need: ResumeNeed): string {
   if (one.barred !== null) return one.barred;
   if (one.fit !== 'now and then' && FITS.indexOf(one.fit) >= FITS.indexOf(best.fit) && one.fit !== best.fit) return roomWords(one, need);
   if (one.fit === 'no') return roomWords(one, need);
-  const words = `${roomWords(one, need)}; ${moveWords(one)}`;
+  const words = `${roomWords(one, need)}; ${moveWords(one, need)}`;
   if (felt(one.before) > felt(best.before)) return `more would have to move before it runs: ${words}`;
   if (best.own && !one.own) return `all of it lies on ${best.host}: ${words}`;
   if (felt(one.after) > felt(best.after)) return `more would have to move after it runs: ${words}`;
@@ -114,11 +114,13 @@ function roomWords({ freeMiB, peakFreeMiB, peakFreeCores, fit }: Judged, { memor
   return peakFreeMiB === null ? `${now}, nothing forecast yet` : `${now}, ${whole(peakFreeMiB)} at the peak forecast for the hour`;
 }
 
-function moveWords({ own, held, before, after }: Judged): string {
+function moveWords({ own, held, before, after }: Judged, { bytes }: ResumeNeed): string {
   if (own) return 'all of its snapshot is there';
   if (held === null) return 'what it holds of it is not known';
-  const share = `${Math.round(held.first * 100)} % of what it touches first is there`;
-  return `${share}: ${mib(before)} MiB move before it runs, ${mib(after)} after`;
+  const moves = `${mib(before)} MiB move before it runs, ${mib(after)} after`;
+  if (bytes !== null && bytes.first === 0)
+    return `what it touches first was never seen, ${Math.round(held.rest * 100)} % of all of it is there: ${moves}`;
+  return `${Math.round(held.first * 100)} % of what it touches first is there: ${moves}`;
 }
 
 const whole = (value: number): number => Math.max(0, Math.floor(value));

@@ -105,6 +105,8 @@ class Elsewhere {
       const seen = await this.#stage.suspension();
       return seen?.host === from && seen.phase === 'suspended';
     });
+    const chosen = await this.#chosen(from, to);
+    this.#tell(`any host: ${chosen}`);
     const own = await this.#stage.order(`prefetch start ${name} --hold 120`);
     this.#expect('it may be made ready where it is', own.host === from && own.outcome === 'applied', own);
     await this.#stage.order(`prefetch stop ${name}`);
@@ -119,6 +121,15 @@ class Elsewhere {
       ...{ movedMiB: mib(first.measured.bytesMoved), againMiB: mib(again.measured.bytesMoved) },
       ...{ orderSeconds, ranMs: Math.round(Number(ranMs)), aliveMs: Math.round(Number(aliveMs)) },
     };
+  }
+
+  /** Tried only: its own host has room, and all of it; of the other it is known what lies there. */
+  async #chosen(own: HostName, other: HostName): Promise<string> {
+    const { placement } = await this.#stage.order(`resume ${name} --to any --dry-run`);
+    const of = (host: HostName): string => placement?.others.find((one) => one.host === host)?.reason ?? '';
+    this.#expect('its own host is chosen', placement?.host === own && /all of its snapshot is there/.test(placement.reason), placement);
+    this.#expect('of the other it is told what lies there', /% of what it touches first is there/.test(of(other)), placement);
+    return `${placement?.reason}; not ${other}: ${of(other)}`;
   }
 
   /** The wire goes as soon as it runs: it waits with a reason, and goes on when the wire is back. */
