@@ -9,16 +9,23 @@ import { join } from 'node:path';
 import type { Soak, SoakAsked } from './soak.ts';
 
 const FILES = ['states', 'anomaly', 'credentials', 'plugged-memory'] as const;
-/** What is kept of a run that failed. */
+/** What is kept of a run that failed: what did not hold, with lines that say why, and its end. */
+const FAILED_LINES = 16;
 const TAIL_CHARACTERS = 4000;
 
 async function held(file: string): Promise<{ ok: boolean; said: string }> {
   const args = ['--disable-warning=ExperimentalWarning', join(import.meta.dirname, 'guests', `${file}.ts`)];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, TAP_TIMEOUT: '600' } });
   let said = '';
-  child.stdout.on('data', (chunk: Buffer) => (said = (said + chunk.toString('utf8')).slice(-TAIL_CHARACTERS)));
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => (said += chunk));
   const [code] = (await once(child, 'close')) as [number | null];
-  return { ok: code === 0, said };
+  return { ok: code === 0, said: `${failuresOf(said)}\n…\n${said.slice(-TAIL_CHARACTERS)}` };
+}
+
+function failuresOf(said: string): string {
+  const lines = said.split('\n');
+  const at = lines.flatMap((line, i) => (/^\s+not ok /.test(line) ? [i] : []));
+  return at.map((i) => lines.slice(i, i + FAILED_LINES).join('\n')).join('\n');
 }
 
 export const guests: Soak = {
