@@ -56,6 +56,9 @@ export class LevelCorrection {
     const determinant = ee * ss - es * es;
     const a = (sums[at + 3]! * ss - sums[at + 4]! * es) / determinant;
     const b = (sums[at + 4]! * ee - sums[at + 3]! * es) / determinant;
-    return a * this.errors[0]! + b * this.errors[1]!;
+    // Where the two were nearly the same, a and b are large and of opposite signs: a sudden error would be multiplied. Errors fade, they do not grow.
+    const [error, smooth] = this.errors as unknown as [number, number];
+    const most = Math.max(Math.abs(error), Math.abs(smooth));
+    return Math.min(most, Math.max(-most, a * error + b * smooth));
   }
 }
