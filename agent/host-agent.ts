@@ -303,6 +303,9 @@ function createService(
       every(lookMs(settings), 'look', parts.everyLook);
       every(options.switchesMs ?? SWITCHES_MS, 'switches', () => readSwitches(context));
       every(settings.settingsMs, 'settings', () => refreshSettings(context, false));
+      every(settings.settingsMs, 'missed looks', async () => {
+        if (hypervisor.connected && (await parts.discovery.missed())) parts.setChannels();
+      });
       every(settings.inventoryMs, 'discovery', () => (hypervisor.connected ? parts.lookAround() : undefined));
     },
     async stop() {

@@ -16,6 +16,7 @@ import { NO_COUNTERS } from '../core/vm-counters.ts';
 import type { PowerState, VmSummary } from '../hypervisor/hypervisor.ts';
 import { type HostContext, tell } from './host-context.ts';
 import { type CounterSource, ratesAt } from './look.ts';
+import { type InTurn, MissedLooks } from './missed-looks.ts';
 import { refreshSetting } from './settings.ts';
 import { askForStatistics } from './stats-period.ts';
 import { takeUp } from './taken-up.ts';
@@ -28,6 +29,8 @@ export interface DiscoveryLoop {
   one(vm: VmId, name: string, power: PowerState): Promise<void>;
   /** Looks at one VM again, after an event that tells nothing of what it does. */
   again(vm: VmId): Promise<void>;
+  /** Looks again at those whose last look failed, ever more seldom at one that goes on failing. Answers whether there were any. */
+  missed(): Promise<boolean>;
   /** The guest restarted within the same process: its balloon begins from boot size. */
   rebooted(vm: VmId): void;
 }
@@ -46,23 +49,25 @@ export function createDiscoveryLoop(context: HostContext, counters: CounterSourc
     return entry;
   };
 
+  const missed = new MissedLooks(context);
+
   const lookNow = async (summary: VmSummary): Promise<void> => {
     const entry = entryOf(summary);
     try {
       await update(context, counters, entry, summary);
+      missed.delete(entry.id);
     } catch (error) {
-      entry.missing.set('definition', errorText(error));
-      context.log.warn('could not look at a VM', { vm: entry.id, error: errorText(error) });
+      const problem = errorText(error);
+      missed.failed(summary);
+      // The same problem again is not told again.
+      if (entry.missing.get('definition') === problem) return;
+      entry.missing.set('definition', problem);
+      context.log.warn('could not look at a VM', { vm: entry.id, error: problem });
     }
   };
 
-  /** Looks at one VM follow each other: two at once would both find it newly started. */
   const looking = new Map<VmId, Promise<void>>();
-  const inTurn = (vm: VmId, run: () => Promise<void> | void): Promise<void> => {
-    const turn = (looking.get(vm) ?? Promise.resolve()).then(run);
-    looking.set(vm, turn);
-    return turn;
-  };
+  const inTurn = turnsOf(looking);
   const look = (summary: VmSummary): Promise<void> => inTurn(summary.id, () => lookNow(summary));
   /** As it is known when its turn comes: what an event tells meanwhile is newer than what was known before. */
   const again = (vm: VmId): Promise<void> =>
@@ -79,6 +84,7 @@ export function createDiscoveryLoop(context: HostContext, counters: CounterSourc
     else context.files.remove(entry.id);
     counters.forget(entry.id, entry.processId);
     table.delete(entry.id);
+    missed.delete(entry.id);
     looking.delete(entry.id);
     heard.delete(entry.id);
     context.changed();
@@ -101,11 +107,21 @@ export function createDiscoveryLoop(context: HostContext, counters: CounterSourc
       return look({ id: vm, name, power });
     },
     again,
+    missed: () => missed.lookAgain(inTurn, lookNow),
     rebooted(vm) {
       const entry = table.get(vm);
       const watch = entry?.watches.memory;
       if (entry && watch) entry.watches.memory = watchReboot(watch, entry.facts?.bootMemoryMiB ?? Number.NaN);
     },
+  };
+}
+
+/** Looks at one VM follow each other: two at once would both find it newly started. */
+function turnsOf(looking: Map<VmId, Promise<void>>): InTurn {
+  return (vm, run) => {
+    const turn = (looking.get(vm) ?? Promise.resolve()).then(run);
+    looking.set(vm, turn);
+    return turn;
   };
 }
 
@@ -212,6 +228,7 @@ function stopped(context: HostContext, counters: CounterSource, entry: VmEntry):
   entry.serves = false;
   entry.stuck = false;
   entry.missing.clear();
+  entry.unread.clear();
 }
 
 async function started(context: HostContext, counters: CounterSource, entry: VmEntry, processId: number | null): Promise<void> {

@@ -3,7 +3,7 @@
  * and resource are left alone for a day (until lifted after the second time), and everyone is told. Input: VMs of the
  * table; output: their `current`, holds, events.
  */
-import { errorText } from '../../shared/errors.ts';
+import { errorText, isHeadroomError } from '../../shared/errors.ts';
 import { RESOURCES, type Resource, type Setting, sameSetting } from '../../shared/resources.ts';
 import { foreignHold } from '../core/foreign-hold.ts';
 import { watchWrite } from '../core/foreign-writer.ts';
@@ -30,10 +30,12 @@ export async function refreshSetting(context: HostContext, entry: VmEntry, resou
       takeOver(context, entry, seen);
     }
     entry.missing.delete(resource);
+    entry.unread.delete(resource);
     return seen;
   } catch (error) {
     delete entry.current[resource];
     entry.missing.set(resource, errorText(error));
+    if (!isHeadroomError(error, 'HYPERVISOR_UNSUPPORTED')) entry.unread.add(resource);
     return null;
   }
 }
@@ -90,13 +92,14 @@ async function adopt(context: HostContext, entry: VmEntry, seen: Setting, inForc
   if (hadEntries) await copyToMetadata(context, entry);
 }
 
-/** One round over all VMs that run: what we have written is read at each, the rest when `all`. */
+/** One round over all VMs that run: what we have written is read at each, and what could not be read last time; the rest when `all`. */
 export async function refreshSettings(context: HostContext, all: boolean): Promise<void> {
   const reads: Promise<unknown>[] = [];
   for (const entry of context.table.values()) {
     if (!entry.managed || !isUp(entry) || entry.stuck) continue;
     for (const resource of RESOURCES) {
-      if (all || entry.record.entries[resource] !== undefined) reads.push(refreshSetting(context, entry, resource));
+      if (all || entry.record.entries[resource] !== undefined || entry.unread.has(resource))
+        reads.push(refreshSetting(context, entry, resource));
     }
   }
   await Promise.all(reads);

@@ -90,6 +90,8 @@ export interface VmEntry {
   readonly fresh: Float64Array;
   /** Last problem per signal, for the inventory's missing signals. */
   missing: Map<string, string>;
+  /** Values in force whose last reading failed, and may not fail again. */
+  readonly unread: Set<Resource>;
 }
 
 /** Results remembered per VM: repeats come within a few plans. */
@@ -153,6 +155,7 @@ export function createVmEntry(
     toMemoryTrend: createMemoryTrend(),
     fresh: unknownVmRow(),
     missing: new Map(),
+    unread: new Set(),
   };
 }
 
