@@ -10,7 +10,7 @@ import type { VmId } from '../../shared/ids.ts';
 import { BROKEN, type DefinedDisk, type HeldDisk, sameStamp } from '../core/held-disk.ts';
 import type { SnapshotOrigin, SuspendRecord } from '../core/suspend-record.ts';
 import type { GuestMachine } from '../hypervisor/snapshotter.ts';
-import { captureDisk, layDisk, type OnBytes, removeLaid, stampOf } from '../snapshot/disk-capture.ts';
+import { captureDisk, clearLeft, layDisk, type OnBytes, removeLaid, stampOf } from '../snapshot/disk-capture.ts';
 import type { OpenSnapshot, SnapshotSource, SnapshotStore } from '../snapshot/snapshot-store.ts';
 import type { SuspendBook } from './suspend-book.ts';
 
@@ -53,6 +53,11 @@ export class LocalDisks {
 
   constructor(options: LocalDisksOptions) {
     this.#options = options;
+  }
+
+  /** Before anything else: what an agent before us left of its work. */
+  async clearLeft(): Promise<void> {
+    for (const folder of this.#options.means?.folders ?? []) await clearLeft(join(folder, OWN));
   }
 
   /** In its own time: nobody waits for it until the VM is to go elsewhere. */

@@ -147,6 +147,7 @@ export class Suspender {
     const known = (vm: string): boolean => !NO_PLACE.has(this.phase(vm as VmId));
     try {
       for (const vm of await clearUnused(this.#options.folder, known)) this.#options.tell(vm as VmId, LEFT_BEHIND);
+      await this.#disks.clearLeft();
       return [];
     } catch (error) {
       return [`what earlier agents left could not be cleared away: ${errorText(error)}`];

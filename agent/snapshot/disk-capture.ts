@@ -4,7 +4,7 @@
  * all that is not zeros. Nothing of the guest's own image changes but its notes; a new image bears its name only once it is whole.
  */
 import { randomUUID } from 'node:crypto';
-import { chmod, chown, mkdir, mkdtemp, open, rename, rm, stat, statfs } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, open, readdir, rename, rm, rmdir, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { HeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
@@ -45,6 +45,10 @@ const GIB = 1024 ** 3;
 /** QEMU's user must come by; the images themselves are for it alone. */
 const FOLDER_MODE = 0o711;
 const IMAGE_MODE = 0o600;
+/** An image that is not whole yet. */
+const PART = '.part';
+/** Folders of sockets on which images are read and written. */
+const SOCKET_FOLDER = '.image-';
 /**
  * The table of its chunks is in the agent's memory while it is taken, lent and collected, of which a host's agent has 256 MiB: 120 bytes for
  * each chunk that holds something, twice at times, and 97 beside that memory for each in all.
@@ -154,6 +158,21 @@ export async function layDisk(
   return { bitmap, stamp };
 }
 
+/** What an agent that was killed left of its work below the folder of its own images: nothing that a VM has for its disk. Nobody works there now. */
+export async function clearLeft(folder: string): Promise<void> {
+  for (const place of [folder, ...(await foldersIn(folder))]) {
+    for (const name of await readdir(place).catch(() => []))
+      if (name.startsWith(SOCKET_FOLDER) || name.endsWith(PART)) await rm(join(place, name), { recursive: true, force: true });
+    // A VM's whose disks came and went.
+    if (place !== folder) await rmdir(place).catch(() => undefined);
+  }
+}
+
+async function foldersIn(folder: string): Promise<string[]> {
+  const found = await readdir(folder, { withFileTypes: true }).catch(() => []);
+  return found.filter((one) => one.isDirectory() && !one.name.startsWith(SOCKET_FOLDER)).map(({ name }) => join(folder, name));
+}
+
 /** Throws STORE_FULL. */
 async function assertRoom({ manifest: { memory, facts } }: OpenSnapshot, folder: string): Promise<void> {
   const neededBytes = memory.filter(({ kind }) => kind !== 'zero').length * CHUNK_BYTES;
@@ -194,7 +213,7 @@ function chunksOf(extents: readonly Extent[], bytes: number): Uint8Array {
 /** The image's socket in a folder of its own, which goes with it. */
 async function inFolder(parent: string, opened: (folder: string) => Promise<OpenImage>): Promise<OpenImage & { done(): Promise<void> }> {
   await mkdir(parent, { recursive: true, mode: FOLDER_MODE });
-  const folder = await mkdtemp(join(parent, '.image-'));
+  const folder = await mkdtemp(join(parent, SOCKET_FOLDER));
   const gone = (): Promise<void> => rm(folder, { recursive: true, force: true });
   try {
     const image = await opened(folder);

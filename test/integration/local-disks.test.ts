@@ -3,7 +3,7 @@
  * is to go elsewhere; one that was written to since goes nowhere; and no image is ever removed but those that were laid out here.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -134,4 +134,17 @@ t.test('a host without a place for disks is told so, not given another file of t
     message: /localDisks/,
   });
   t.same(none.expected(VM, 'ab', []), []);
+});
+
+t.test('what a killed agent left of its work goes, and no image', async (t) => {
+  const { images, path, disks } = await world(t);
+  const own = join(images, 'headroom');
+  const [arrived, gone] = [join(own, VM), join(own, '6f1b0000-0000-4000-8009-0000000000d3')];
+  for (const folder of [arrived, gone, join(own, '.image-x1'), join(arrived, '.image-x2')]) mkdirSync(folder, { recursive: true });
+  const [whole, part] = [join(arrived, 'vda-0123.qcow2'), join(arrived, 'vda-4567.qcow2.part')];
+  for (const file of [whole, part, join(own, '.image-x1', 'socket'), join(gone, 'vda-89ab.qcow2.part')]) writeFileSync(file, 'x');
+  await disks.clearLeft();
+  t.same(readdirSync(own), [VM]);
+  t.same(readdirSync(arrived), ['vda-0123.qcow2']);
+  t.ok(existsSync(path));
 });
