@@ -302,8 +302,8 @@ function createService(
       await connectHypervisor();
       every(lookMs(settings), 'look', parts.everyLook);
       every(options.switchesMs ?? SWITCHES_MS, 'switches', () => readSwitches(context));
-      every(settings.settingsMs, 'settings', () => refreshSettings(context, false));
-      every(settings.settingsMs, 'missed looks', async () => {
+      every(settings.settingsMs, 'settings', async () => {
+        await refreshSettings(context, false);
         if (hypervisor.connected && (await parts.discovery.missed())) parts.setChannels();
       });
       every(settings.inventoryMs, 'discovery', () => (hypervisor.connected ? parts.lookAround() : undefined));

@@ -66,15 +66,23 @@ export interface Room {
 }
 
 /**
- * Growth empties the balloon first, shrinking unplugs first. What a guest refuses to unplug is not taken from the rest of its memory
- * instead: it may give it up any moment, and would then have less than was asked for.
+ * A kernel's own data cannot be in plugged memory. Linux by itself plugs at most three times of what is not (memory_hotplug.auto_movable_ratio,
+ * 301 %); where an administrator has more plugged, the odd MiB of a block may still be taken from what the guest boots with.
  */
-export function partsFor(total: number, now: Parts, room: Room): Parts {
+const leastBeside = (plugged: number, boot: number): number => Math.min(plugged / 3, 0.75 * boot);
+
+/**
+ * Growth empties the balloon first, shrinking unplugs first. What a guest refuses to unplug is not taken from the rest of its memory
+ * instead: it may give it up any moment, and would then have less than was asked for. Null: a shrink that would leave a guest too little
+ * beside what is plugged, of which only whole blocks go.
+ */
+export function partsFor(total: number, now: Parts, room: Room): Parts | null {
   if (total >= now.balloon + now.plugged) {
     const balloon = Math.max(now.balloon, Math.min(room.boot, total - now.plugged));
     const plugged = Math.floor((total - balloon) / room.block) * room.block;
     return { balloon, plugged: Math.max(now.plugged, Math.min(plugged, room.size)) };
   }
   const plugged = Math.min(now.plugged, Math.ceil(Math.max(0, total - now.balloon) / room.block) * room.block);
-  return { balloon: total - plugged, plugged };
+  const balloon = total - plugged;
+  return balloon < now.balloon && balloon < leastBeside(plugged, room.boot) ? null : { balloon, plugged };
 }

@@ -16,7 +16,7 @@ import { NO_COUNTERS } from '../core/vm-counters.ts';
 import type { PowerState, VmSummary } from '../hypervisor/hypervisor.ts';
 import { type HostContext, tell } from './host-context.ts';
 import { type CounterSource, ratesAt } from './look.ts';
-import { type InTurn, MissedLooks } from './missed-looks.ts';
+import { MissedLooks } from './missed-looks.ts';
 import { refreshSetting } from './settings.ts';
 import { askForStatistics } from './stats-period.ts';
 import { takeUp } from './taken-up.ts';
@@ -39,26 +39,18 @@ export function createDiscoveryLoop(context: HostContext, counters: CounterSourc
   const { table, hypervisor } = context;
   const kept = new Map(records.map((record) => [record.vm, record]));
 
-  const entryOf = (summary: VmSummary): VmEntry => {
-    const known = table.get(summary.id);
-    if (known) return known;
-    const managed = matchesAny(summary.name, context.settings.include);
-    const entry = createVmEntry(summary.id, summary.name, managed, kept.get(summary.id), ratesAt(context.settings));
-    table.set(summary.id, entry);
-    context.changed();
-    return entry;
-  };
-
   const missed = new MissedLooks(context);
 
   const lookNow = async (summary: VmSummary): Promise<void> => {
-    const entry = entryOf(summary);
+    const entry = entryOf(context, kept, summary);
     try {
       await update(context, counters, entry, summary);
       missed.delete(entry.id);
     } catch (error) {
       const problem = errorText(error);
-      missed.failed(summary);
+      // One that went meanwhile is not asked for again.
+      if (table.get(entry.id) !== entry) return;
+      missed.failed(entry.id);
       // The same problem again is not told again.
       if (entry.missing.get('definition') === problem) return;
       entry.missing.set('definition', problem);
@@ -107,7 +99,11 @@ export function createDiscoveryLoop(context: HostContext, counters: CounterSourc
       return look({ id: vm, name, power });
     },
     again,
-    missed: () => missed.lookAgain(inTurn, lookNow),
+    async missed() {
+      const due = missed.due();
+      await Promise.all(due.map(again));
+      return due.length > 0;
+    },
     rebooted(vm) {
       const entry = table.get(vm);
       const watch = entry?.watches.memory;
@@ -116,8 +112,18 @@ export function createDiscoveryLoop(context: HostContext, counters: CounterSourc
   };
 }
 
+function entryOf(context: HostContext, kept: ReadonlyMap<VmId, VmRecord>, { id, name }: VmSummary): VmEntry {
+  const { table, settings } = context;
+  const known = table.get(id);
+  if (known) return known;
+  const entry = createVmEntry(id, name, matchesAny(name, settings.include), kept.get(id), ratesAt(settings));
+  table.set(id, entry);
+  context.changed();
+  return entry;
+}
+
 /** Looks at one VM follow each other: two at once would both find it newly started. */
-function turnsOf(looking: Map<VmId, Promise<void>>): InTurn {
+function turnsOf(looking: Map<VmId, Promise<void>>): (vm: VmId, run: () => Promise<void> | void) => Promise<void> {
   return (vm, run) => {
     const turn = (looking.get(vm) ?? Promise.resolve()).then(run);
     looking.set(vm, turn);

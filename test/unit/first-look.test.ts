@@ -60,3 +60,29 @@ t.test('a VM that never answers is looked at more and more seldom', async (t) =>
   t.ok(state.calls >= 6 && state.calls <= 14, `${state.calls} looks in half an hour of rounds every 5 s`);
   t.equal(world.logs.filter((line) => line.includes('could not look at a VM')).length, 1, 'the same problem is told once');
 });
+
+t.test('a VM that went while it was looked at is not looked at again', async (t) => {
+  let calls = 0;
+  const slow = (call: SimulatedCall): SimulatedFault | null => {
+    if (call.method !== 'facts' || call.id !== A) return null;
+    calls++;
+    return calls === 1 ? null : { kind: 'delay', ms: 1500 };
+  };
+  const world = await agentWorld([calmVm(A), calmVm(B)], { inventoryMs: 600_000 }, slow);
+  // Somebody ends it, and takes its definition away before the look at what it does now is over.
+  world.hypervisor.setPower(A, 'shutoff');
+  await world.run(1);
+  world.hypervisor.removeVm(A);
+  await world.run(1);
+  const until = calls;
+  t.ok(until >= 2);
+  await world.run(120);
+  t.equal(calls, until, 'it is gone');
+  t.same(
+    world
+      .of('inventory')
+      .at(-1)
+      ?.vms.map(({ vm }) => vm),
+    [B],
+  );
+});

@@ -56,6 +56,13 @@ export async function writeMemory(tuning: Tuning, memoryMiB: number): Promise<vo
   }
   const room = { boot: bootKib, size: sizeKib, block: guestBlock(blockKib, miBToKib(1)) };
   const parts = partsFor(totalKib, { balloon: plugged.balloonKib, plugged: pluggedKib }, room);
+  if (parts === null) {
+    const blocks = `blocks of ${kibToMiB(room.block)} MiB`;
+    throw new HeadroomError(
+      'HYPERVISOR_REFUSED',
+      `${tuning.domain.name} cannot be given ${memoryMiB} MiB: what is plugged goes in ${blocks}, and its kernel would have too little beside it`,
+    );
+  }
   await setParts(tuning, plugged, parts.balloon, parts.plugged);
 }
 
