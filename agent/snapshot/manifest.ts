@@ -8,7 +8,8 @@ import { canonicalJson } from '../../shared/canonical-json.ts';
 import { HeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import { CHUNK_BYTES, chunkCount } from './chunk.ts';
-import { DIGEST_BYTES, type Seal } from './seal.ts';
+import type { Seal } from './seal.ts';
+import { DIGEST_BYTES } from './sealed-sizes.ts';
 
 /** One chunk: nothing but zeros, a record of its own, or a patch (a record) over another chunk's record. Digests hexadecimal. */
 export type ChunkEntry =

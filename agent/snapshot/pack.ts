@@ -6,7 +6,7 @@
  */
 import { createHash } from 'node:crypto';
 import { parityOf } from './parity.ts';
-import { DIGEST_BYTES } from './seal.ts';
+import { DIGEST_BYTES } from './sealed-sizes.ts';
 
 const MARK = Buffer.from('HRpack02');
 const ENTRY_BYTES = DIGEST_BYTES + 8;

@@ -4,7 +4,7 @@
  * bytes to guard; output: their parity, and any range of them as it must have been. It does not tell what is right: seals do.
  */
 import { CHUNK_BYTES } from './chunk.ts';
-import { SEAL_BYTES } from './seal.ts';
+import { SEAL_BYTES } from './sealed-sizes.ts';
 
 const ROWS = 16;
 const WORD_BYTES = 4;

@@ -7,13 +7,9 @@
 import { createCipheriv, createDecipheriv, createSecretKey, randomBytes } from 'node:crypto';
 import { constants, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { Blake3Hasher } from '@napi-rs/blake-hash';
+import { NONCE_BYTES, SEAL_BYTES } from './sealed-sizes.ts';
 
-export const KEY_BYTES = 32;
-export const DIGEST_BYTES = 32;
 const CIPHER = 'aes-256-gcm';
-const NONCE_BYTES = 12;
-const TAG_BYTES = 16;
-export const SEAL_BYTES = NONCE_BYTES + TAG_BYTES;
 /** The fastest level: a suspend waits for it, and guest memory gains little from more (ratio 1.70 at this one). */
 const ZSTD_LEVEL = { [constants.ZSTD_c_compressionLevel]: 1 };
 /** What comes out at once: a whole chunk, where the default of 16 KiB takes twice the CPU time for five pieces (measured). */

@@ -5,7 +5,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { HeadroomError } from '../../shared/errors.ts';
 import { TENANT_PATTERN } from '../core/tenant-name.ts';
-import { KEY_BYTES } from './seal.ts';
+import { KEY_BYTES } from './sealed-sizes.ts';
 import { isUnfinished, putDurably, readWhole, type StoreFiles } from './store-files.ts';
 
 const FOLDER = 'keys';

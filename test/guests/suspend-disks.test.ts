@@ -10,5 +10,6 @@ t.setTimeout(180_000);
 t.test('there and back', async (t) => {
   const { there, back } = await ownDisks(96, (words) => t.comment(words), { whole: false });
   t.ok(there.movedMiB > 12, `${there.movedMiB} MiB came along`);
-  t.ok(back.movedMiB < there.movedMiB / 2, `${back.movedMiB} MiB went back`);
+  // Two of three files of 4 MiB stay away; memory travels either way, once a little more than the other time.
+  t.ok(back.movedMiB < there.movedMiB - 4, `${back.movedMiB} MiB went back, of ${there.movedMiB}`);
 });

@@ -18,7 +18,11 @@ import { createPrng } from '../../shared/prng.ts';
 const DAY = 48;
 const STEP_MS = 300_000;
 const random = createPrng(2, 'fit-pool');
-const values = Float64Array.from({ length: 4 * DAY }, (_, step) => Math.sin((2 * Math.PI * step) / DAY) + 0.1 * random.next());
+/** It rises day by day, which families of trend tell better than the usual level at a time of day. */
+const values = Float64Array.from(
+  { length: 4 * DAY },
+  (_, step) => Math.sin((2 * Math.PI * step) / DAY) + 0.006 * step + 0.1 * random.next(),
+);
 const request = (family: FitRequest['family']): FitRequest => ({
   family,
   fromStep: 0,
