@@ -16,7 +16,7 @@ import { NO_COUNTERS } from '../core/vm-counters.ts';
 import type { PowerState, VmSummary } from '../hypervisor/hypervisor.ts';
 import { type HostContext, tell } from './host-context.ts';
 import { type CounterSource, ratesAt } from './look.ts';
-import { MissedLooks } from './missed-looks.ts';
+import { type InTurn, MissedLooks } from './missed-looks.ts';
 import { refreshSetting } from './settings.ts';
 import { askForStatistics } from './stats-period.ts';
 import { takeUp } from './taken-up.ts';
@@ -45,12 +45,13 @@ export function createDiscoveryLoop(context: HostContext, counters: CounterSourc
     const entry = entryOf(context, kept, summary);
     try {
       await update(context, counters, entry, summary);
-      missed.delete(entry.id);
+      // What it does may have been told by a look that failed, and by none since.
+      if (entry.power !== 'unknown') missed.delete(entry.id);
     } catch (error) {
       const problem = errorText(error);
       // One that went meanwhile is not asked for again.
       if (table.get(entry.id) !== entry) return;
-      missed.failed(entry.id);
+      missed.failed(summary);
       // The same problem again is not told again.
       if (entry.missing.get('definition') === problem) return;
       entry.missing.set('definition', problem);
@@ -99,11 +100,7 @@ export function createDiscoveryLoop(context: HostContext, counters: CounterSourc
       return look({ id: vm, name, power });
     },
     again,
-    async missed() {
-      const due = missed.due();
-      await Promise.all(due.map(again));
-      return due.length > 0;
-    },
+    missed: () => missed.lookAgain(inTurn, lookNow),
     rebooted(vm) {
       const entry = table.get(vm);
       const watch = entry?.watches.memory;
@@ -123,7 +120,7 @@ function entryOf(context: HostContext, kept: ReadonlyMap<VmId, VmRecord>, { id, 
 }
 
 /** Looks at one VM follow each other: two at once would both find it newly started. */
-function turnsOf(looking: Map<VmId, Promise<void>>): (vm: VmId, run: () => Promise<void> | void) => Promise<void> {
+function turnsOf(looking: Map<VmId, Promise<void>>): InTurn {
   return (vm, run) => {
     const turn = (looking.get(vm) ?? Promise.resolve()).then(run);
     looking.set(vm, turn);
@@ -184,6 +181,8 @@ function originals({ entries }: VmRecord): VmEntry['baseline'] {
 
 /** The power state is taken over last: a start that could not be followed to its end is followed again. */
 async function followPower(context: HostContext, counters: CounterSource, entry: VmEntry, power: PowerState): Promise<void> {
+  // Nobody can tell: what it did last holds, and nothing that we wrote is given up for it.
+  if (power === 'unknown') return;
   const wasHolding = holdsMemory(entry.power);
   if (holdsMemory(power)) {
     // Where the hypervisor is far away no process is known; then a VM counts as the same until it is seen off.

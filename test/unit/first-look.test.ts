@@ -86,3 +86,25 @@ t.test('a VM that went while it was looked at is not looked at again', async (t)
     [B],
   );
 });
+
+t.test('what was written to a VM stays on record while nobody can tell what it does', async (t) => {
+  const { fault, state } = refusing('other');
+  state.refuses = false;
+  const world = await agentWorld([calmVm(A)], { inventoryMs: 20_000 }, fault);
+  world.lease();
+  const id = world.command({ target: { resource: 'cpu', weight: 300, capCores: 1.5 } });
+  await world.run(3);
+  t.match(world.result(id), { outcome: 'applied' });
+  // libvirt knows a domain without a state; a new agent's first look fails before it knows what the VM does.
+  world.hypervisor.setPower(A, 'unknown');
+  await world.run(30);
+  t.ok(world.files.load().records.find(({ vm }) => vm === A)?.entries.cpu, 'not given up');
+  world.hypervisor.setPower(A, 'running');
+  await world.run(30);
+  state.refuses = true;
+  await world.restart();
+  await world.run(1);
+  state.refuses = false;
+  await world.run(60);
+  t.ok(world.files.load().records.find(({ vm }) => vm === A)?.entries.cpu, 'nor by a new agent');
+});
