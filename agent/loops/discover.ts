@@ -263,8 +263,10 @@ async function watchOurs(context: HostContext, entry: VmEntry, processId: number
     // A balloon that came alive is first told at the size its definition had when it left: as after a boot, it is looked at once it rests.
     if (!journalled || (cameAlive && resource === 'memory')) continue;
     const { originalSetting, before, formersMiB = [], intended, written } = journalled;
-    // A write whose end was not recorded may have left what was in force before it, wherever the write before that had got to.
-    entry.watches[resource] = before ? watchUnended(before, intended, formersMiB) : watchWrite(originalSetting, intended, written);
+    // A write whose end was not recorded may have left what was in force before it, wherever the write before that had got to: a
+    // balloon rests anywhere on the way from where it was read then.
+    const ways = written?.resource === 'memory' ? [...formersMiB, written.memoryMiB] : formersMiB;
+    entry.watches[resource] = before ? watchUnended(before, intended, ways) : watchWrite(originalSetting, intended, written);
   }
 }
 

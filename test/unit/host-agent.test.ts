@@ -354,6 +354,41 @@ t.test('a write that went a part of the way, and could not be read back at once,
   await staysOurs(t, world);
 });
 
+t.test('a balloon that rests a part of the way, and a growth that is refused just before the agent dies: it is still ours', async (t) => {
+  let phase: 'well' | 'partly' | 'before' | 'refused' = 'well';
+  const world = await agentWorld([calmVm(A)], {}, ({ method, setting }) => {
+    const writes = method === 'writeSetting' && setting?.resource === 'memory';
+    if (phase === 'partly' && writes) return { kind: 'partial', share: 0.6 };
+    if (phase === 'before' && writes) phase = 'refused';
+    return phase === 'refused' ? { kind: 'error', code: 'HYPERVISOR_REFUSED', message: 'simulated: the hypervisor says no' } : null;
+  });
+  await world.run(200);
+  world.lease({ leaseMs: 3_600_000 });
+  const shrink = world.command({ target: memory(900), floor: 64 });
+  await world.run(20);
+  t.equal(world.result(shrink)?.outcome, 'applied');
+  const sentMiB = world.hypervisor.truth(A).balloonMiB;
+  phase = 'partly';
+  world.command({ target: memory(sentMiB + 50), previous: memory(sentMiB) });
+  await world.run(20);
+  const restsMiB = world.hypervisor.truth(A).balloonMiB;
+  t.ok(restsMiB > sentMiB + 10 && restsMiB < sentMiB + 40, `it rests at ${restsMiB}`);
+  phase = 'before';
+  const back = world.command({ target: memory(1024), previous: memory(restsMiB) });
+  await world.run(3);
+  t.equal(world.result(back)?.outcome, 'failed');
+  await world.restart();
+  phase = 'well';
+  await world.run(120);
+  t.same(
+    world.of('event').filter(({ kind }) => kind === 'foreign-writer'),
+    [],
+  );
+  t.ok((await restore(world.hypervisor, world.files, null)).every(({ ok }) => ok));
+  t.equal(world.hypervisor.truth(A).balloonTargetMiB, 1024);
+  await world.stop();
+});
+
 t.test('what somebody sets right after a write whose answer was lost is theirs', async (t) => {
   let phase: 'well' | 'losing' | 'lost' | 'theirs' = 'well';
   const world = await agentWorld([calmVm(A)], {}, ({ method }) => {
