@@ -4,7 +4,7 @@
  * all that is not zeros. Nothing of the guest's own image changes but its notes; a new image bears its name only once it is whole.
  */
 import { randomUUID } from 'node:crypto';
-import { chmod, chown, mkdir, mkdtemp, open, readdir, rename, rm, rmdir, stat, statfs } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, readdir, rename, rm, rmdir, stat, statfs } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { HeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
@@ -21,6 +21,7 @@ import {
   removeBitmap,
 } from './disk-image.ts';
 import type { OpenSnapshot, SnapshotStore } from './snapshot-store.ts';
+import { synced } from './synced.ts';
 
 export type OnBytes = (doneBytes: number, totalBytes: number) => unknown;
 
@@ -221,14 +222,5 @@ async function inFolder(parent: string, opened: (folder: string) => Promise<Open
   } catch (error) {
     await gone();
     throw error;
-  }
-}
-
-async function synced(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }

@@ -5,6 +5,7 @@
 import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { StoreFiles } from './store-files.ts';
+import { synced } from './synced.ts';
 
 /** A snapshot of gigabytes lies in some dozens of packs. */
 const OPEN_MAX = 64;
@@ -81,15 +82,6 @@ export function openLocalFiles(root: string): LocalFiles {
       await Promise.all([...handles.keys()].map(forget));
     },
   };
-}
-
-async function synced(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 async function orNull<T>(answer: Promise<T>): Promise<T | null> {
