@@ -68,7 +68,13 @@ export class PrefetchTuner {
   async load(): Promise<void> {
     for (const name of await this.#ledger.blobNames(PREFIX)) {
       const bytes = await this.#ledger.getBlob(name);
-      if (bytes !== null) this.#kept.set(name.slice(PREFIX.length) as VmId, JSON.parse(Buffer.from(bytes).toString('utf8')));
+      if (bytes === null) continue;
+      const vm = name.slice(PREFIX.length) as VmId;
+      try {
+        this.#kept.set(vm, JSON.parse(Buffer.from(bytes).toString('utf8')));
+      } catch (error) {
+        this.#log.warn('how a VM is best made ready cannot be read, and is learnt anew', { vm, problem: errorText(error) });
+      }
     }
   }
 
