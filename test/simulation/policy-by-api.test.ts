@@ -6,104 +6,13 @@
  */
 import t from 'tap';
 import { cohortPlace } from '../../aggregator/core/plan/canaries.ts';
-import { createHttpApp } from '../../aggregator/http/app.ts';
-import type { PlanView } from '../../aggregator/http/service.ts';
-import { type AggregatorWorld, aggregatorWorld, CONFIG, DAY_MS } from '../support/aggregator-world.ts';
-import { fakeVm } from '../support/fake-host.ts';
-import { testVmId } from '../support/fleet.ts';
-
-const VMS = 5;
-const ALL = Array.from({ length: VMS }, (_, i) => testVmId(i + 1) as string);
+import { CONFIG } from '../support/aggregator-world.ts';
+import { ALL, explained, held, idleFleet, policyText, reasons, shrunk, VMS } from '../support/idle-fleet.ts';
 
 type Tap = {
   same(found: unknown, wanted: unknown, message: string): unknown;
   equal(found: unknown, wanted: unknown, message: string): unknown;
 };
-
-interface Asked {
-  mode?: string;
-  /** Lines of the section `fleet`, besides a wide blast radius. */
-  fleet?: string;
-  blastRadius?: string;
-  cpu?: string;
-  /** Of what it has, the most that one plan takes. */
-  step?: number;
-}
-
-/** CPU goes down by a fiftieth a plan for as long as anything lets it. */
-const policyText = ({
-  mode = 'auto',
-  fleet = '',
-  blastRadius = '{vmsPerPlan: 100, vmsPerHostPerPlan: 100, vmsPerWindow: 1000, window: 1m}',
-  cpu = '',
-  step = 0.02,
-}: Asked) => `version: 1
-fleet:
-  lease: 25s
-  staleAfter: 15s
-  blastRadius: ${blastRadius}
-${fleet}defaults:
-  cpu: {mode: ${mode}, enforcement: cap-always, lead: 10s, shrinkHorizon: 15s, cooldownShrink: 0s, stepLimitShrinkFraction: ${step}, deadBandFraction: 0.01${cpu}}
-  memory: {mode: off}
-  network: {mode: off}
-  disk: {mode: off}
-`;
-
-interface Api {
-  world: AggregatorWorld;
-  put(asked: Asked): Promise<void>;
-  /** The next plan, as the API tells it. */
-  next(): Promise<PlanView>;
-  ask(method: 'GET' | 'PUT' | 'DELETE', url: string, payload?: object): Promise<unknown>;
-}
-
-/** Idle VMs that the models know by now; nothing was changed yet. */
-async function idleFleet(t: { teardown(end: () => unknown): void }): Promise<Api> {
-  const vms = ALL.map((id, i) => fakeVm(id, `vm-${i + 1}`, () => ({ cores: 0.1, memoryMiB: 200 })));
-  const world = await aggregatorWorld(vms, policyText({ mode: 'recommend' }));
-  const app = await createHttpApp(world.aggregator.service);
-  t.teardown(() => app.close());
-  const headers = { host: '127.0.0.1' };
-  await world.run(2 * DAY_MS);
-  const ask: Api['ask'] = async (method, url, payload) => {
-    const response = await app.inject({ method, url, headers, ...(payload === undefined ? {} : { payload }) });
-    if (response.statusCode !== 200) throw new Error(`${method} ${url}: ${response.statusCode} ${response.body}`);
-    return response.json();
-  };
-  return {
-    world,
-    ask,
-    async put(asked) {
-      const yaml = { ...headers, 'content-type': 'application/yaml' };
-      const response = await app.inject({ method: 'PUT', url: '/v1/policies', headers: yaml, payload: policyText(asked) });
-      if (response.statusCode !== 200) throw new Error(response.body);
-    },
-    async next() {
-      await world.run(CONFIG.planPeriodMs);
-      const { items } = (await ask('GET', '/v1/plans?limit=1')) as { items: { id: string }[] };
-      return (await ask('GET', `/v1/plans/${items[0]!.id}`)) as PlanView;
-    },
-  };
-}
-
-const shrunk = ({ steps }: PlanView): string[] =>
-  steps
-    .filter(({ direction }) => direction === 'shrink')
-    .map(({ vm }) => vm as string)
-    .sort();
-const held = ({ notDone }: PlanView, constraint: string): string[] =>
-  notDone
-    .filter((each) => each.resource === 'cpu' && each.constraint === constraint)
-    .map(({ vm }) => vm as string)
-    .sort();
-const reasons = ({ notDone }: PlanView, constraint: string): string =>
-  notDone
-    .filter((each) => each.resource === 'cpu' && each.constraint === constraint)
-    .map(({ reason }) => reason)
-    .join('\n');
-
-const explained = async (ask: Api['ask']): Promise<string> =>
-  ((await ask('GET', '/v1/vms/vm-1/explain')) as { text: string[] }).text.join('\n');
 
 t.test('asked through the API, each holds back what it says and lets go again', async (t) => {
   const { world, put, next, ask } = await idleFleet(t);

@@ -37,6 +37,8 @@ export class FakeHost {
   /** What guests were to be told of their resources, through agents that pass it on. */
   readonly pools: FrameOf<'pool'>[] = [];
   capabilities: string[] = [];
+  /** Share of the time in which something on it waits for a CPU. */
+  cpuPressureFraction = 0;
   /** Switches that are on, by VM (null = the host's), with their reason. */
   readonly #killed = new Map<string | null, string>();
   /** What becomes of a command: a result, or silence. */
@@ -131,7 +133,7 @@ export class FakeHost {
 
   #sendRows(): void {
     const atMs = this.#clock.wallMs();
-    this.#session?.sendTelemetry('live', ++this.#seq, rowsOf(this.name, this.vms, atMs));
+    this.#session?.sendTelemetry('live', ++this.#seq, rowsOf(this.name, this.vms, atMs, this.cpuPressureFraction));
   }
 }
 
@@ -156,8 +158,8 @@ export function fullInventory(vms: readonly FakeVm[], killed: ReadonlyMap<string
 }
 
 /** One row of the host and of each VM. */
-export function rowsOf(host: string, vms: readonly FakeVm[], atMs: number): TelemetryBlock[] {
-  return [hostBlock(host, atMs), ...vms.map((vm) => vmBlock(vm, atMs))];
+export function rowsOf(host: string, vms: readonly FakeVm[], atMs: number, cpuPressureFraction = 0): TelemetryBlock[] {
+  return [hostBlock(host, atMs, cpuPressureFraction), ...vms.map((vm) => vmBlock(vm, atMs))];
 }
 
 export function fakeVm(id: string, name: string, load: FakeVm['load']): FakeVm {
@@ -228,13 +230,13 @@ function block(kind: 'vm' | 'host', id: string, atMs: number, row: Record<string
   };
 }
 
-function hostBlock(name: string, atMs: number): TelemetryBlock {
+function hostBlock(name: string, atMs: number, cpuPressureFraction: number): TelemetryBlock {
   return block('host', name, atMs, {
     'host_cpu.usageCores': 1,
     'host_memory.availableMiB': 8000,
     'host_memory.swapInMiBPerSecond': 0,
     'host_memory.swapOutMiBPerSecond': 0,
-    'host_pressure.cpuSomeFraction': 0,
+    'host_pressure.cpuSomeFraction': cpuPressureFraction,
   });
 }
 
