@@ -244,7 +244,8 @@ export class Aggregator {
       rest: (workedMs: number) => sleep(clock, RELEARN_RESTS * workedMs),
       monotonicMs: () => clock.monotonicMs(),
     };
-    return new ModelKeeper({ ...{ ledger, state, log, nowMs, keptMs }, ...(ownership === undefined ? {} : successor) });
+    const onForgotten = (vm: VmId): void => this.#parts.suspending.forget(vm);
+    return new ModelKeeper({ ...{ ledger, state, log, nowMs, keptMs, onForgotten }, ...(ownership === undefined ? {} : successor) });
   }
 
   #createPools(): Pools {
@@ -328,8 +329,7 @@ export class Aggregator {
     notifications.recall(recalledNotifications(entries), time.nowMs());
     await anomalies.recall();
     await this.#parts.spawning.recall();
-    await this.#parts.suspending.calendar.load();
-    await this.#parts.suspending.tuner.load();
+    await this.#parts.suspending.load();
     state.loans.restore(newestLoans(await ledger.entries({ limit: LOANS_READ_MAX, kind: 'loan', newestFirst: true })));
   }
 

@@ -29,9 +29,11 @@ export interface SuspendingParts extends Pick<Parts, 'clock' | 'time' | 'state' 
 
 export interface Suspending {
   desk: SuspendDesk;
-  calendar: ResumeCalendar;
-  tuner: PrefetchTuner;
   planner: SuspendPlanner;
+  /** What was learnt before a restart. Rejects when the ledger fails. */
+  load(): Promise<void>;
+  /** It is gone for good. */
+  forget(vm: VmId): void;
 }
 
 /** `onResumed`: a VM runs again. */
@@ -71,7 +73,18 @@ export function createSuspending(parts: SuspendingParts, onResumed: (vm: VmId) =
     newKey: () => randomBytes(KEY_BYTES).toString('hex'),
     ...{ understands, onResumed },
   });
-  return { desk, calendar, tuner, planner: new SuspendPlanner(desk, calendar, tuner, log) };
+  return {
+    desk,
+    planner: new SuspendPlanner(desk, calendar, tuner, log),
+    async load() {
+      await calendar.load();
+      await tuner.load();
+    },
+    forget(vm) {
+      calendar.forget(vm);
+      tuner.forget(vm);
+    },
+  };
 }
 
 /** Of a host of which both are forecast. */

@@ -40,6 +40,8 @@ export interface ModelKeeperOptions {
   nowMs: () => number;
   /** How long models of a VM that is gone are kept, ms. */
   keptMs: number;
+  /** It was gone for so long: whatever else was learnt of it may go, too. */
+  onForgotten?: (vm: VmId) => void;
   bytesPerPeriod?: number;
   /** What each VM wanted since then, as another aggregator wrote it down; null = as far back as is of use. Absent: there is no other. */
   histories?: (vms: readonly { vm: VmId; sinceMs: number | null }[]) => Promise<DemandHistory[]>;
@@ -207,6 +209,7 @@ export class ModelKeeper {
       await ledger.removeBlob(PREFIX + vm);
       kept.delete(vm);
       this.#gone.forget(vm);
+      this.#options.onForgotten?.(vm);
       this.forgotten++;
     }
     if (changed || due.length > 0) await ledger.putBlob(GONE_BLOB, new TextEncoder().encode(this.#gone.text()));

@@ -3,7 +3,6 @@
  * orders as they end, the ledger's store of blobs; output: the way for the suspension under way, within the rule, and words. What is kept
  * lies beside the VM's model, the suspension under way included: after a restart all goes on as it was.
  */
-import { errorText } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { SuspendPhase } from '../../shared/protocol/suspend-frames.ts';
@@ -11,9 +10,8 @@ import type { SuspendRule } from '../core/plan/suspend-rule.ts';
 import { costSeconds, missedOf, type PrefetchPrices } from '../core/resume/prefetch-cost.ts';
 import { type ArmCost, chooseArm, noteCost, PREFETCH_ARMS } from '../core/resume/prefetch-tuning.ts';
 import { type TuningView, tuningView } from '../core/resume/tuning-words.ts';
-import type { LedgerStore } from '../store/ledger-store.ts';
+import { type ShelfBlobs, VmShelf } from './vm-shelf.ts';
 
-const PREFIX = 'prefetch-tuning/';
 /** Of other VMs under the same rule, the newest: what more of them would add is not felt. */
 const OTHERS_COSTS_MAX = 480;
 
@@ -43,8 +41,6 @@ interface Kept {
   open: Open | null;
 }
 
-type Blobs = Pick<LedgerStore, 'blobNames' | 'getBlob' | 'putBlob'>;
-
 /** As the rule says where nothing is tuned. */
 export interface PrefetchWay {
   share: number;
@@ -54,28 +50,23 @@ export interface PrefetchWay {
 type Learnt = { phase: SuspendPhase; resumes: number; hitRate: number | null; wasteRate: number | null };
 
 export class PrefetchTuner {
-  readonly #ledger: Blobs;
-  readonly #log: Pick<Logger, 'warn'>;
-  readonly #kept = new Map<VmId, Kept>();
+  readonly #shelf: VmShelf<Kept>;
+  #kept = new Map<VmId, Kept>();
   /** Those whose rule asks for it now. */
   readonly #asked = new Set<VmId>();
 
-  constructor(ledger: Blobs, log: Pick<Logger, 'warn'>) {
-    this.#ledger = ledger;
-    this.#log = log;
+  constructor(ledger: ShelfBlobs, log: Pick<Logger, 'warn'>) {
+    this.#shelf = new VmShelf({ ledger, log, prefix: 'prefetch-tuning/', what: 'how a VM is best made ready' });
   }
 
   async load(): Promise<void> {
-    for (const name of await this.#ledger.blobNames(PREFIX)) {
-      const bytes = await this.#ledger.getBlob(name);
-      if (bytes === null) continue;
-      const vm = name.slice(PREFIX.length) as VmId;
-      try {
-        this.#kept.set(vm, JSON.parse(Buffer.from(bytes).toString('utf8')));
-      } catch (error) {
-        this.#log.warn('how a VM is best made ready cannot be read, and is learnt anew', { vm, problem: errorText(error) });
-      }
-    }
+    this.#kept = await this.#shelf.load();
+  }
+
+  /** It is gone for good. */
+  forget(vm: VmId): void {
+    this.#asked.delete(vm);
+    if (this.#kept.delete(vm)) this.#shelf.forget(vm);
   }
 
   /** For a VM that is suspended: never more, and never earlier, than its rule says. */
@@ -192,8 +183,6 @@ export class PrefetchTuner {
   }
 
   #keep(vm: VmId, kept: Kept): void {
-    this.#ledger.putBlob(PREFIX + vm, Buffer.from(JSON.stringify(kept))).catch((error: unknown) => {
-      this.#log.warn('how a VM is best made ready could not be kept', { vm, problem: errorText(error) });
-    });
+    this.#shelf.keep(vm, kept);
   }
 }

@@ -20,6 +20,7 @@ interface World {
   /** VMs that hosts report. */
   there: Set<string>;
   restored: string[];
+  forgotten: string[];
   nowMs: number;
   keeper: ModelKeeper;
   restart(): void;
@@ -30,6 +31,7 @@ function world(bytesPerPeriod = 1e9): World {
     ledger: createMemoryLedgerStore(),
     there: new Set(),
     restored: [],
+    forgotten: [],
     nowMs: Date.UTC(2026, 0, 1),
     keeper: undefined as never,
     restart: () => {
@@ -40,6 +42,7 @@ function world(bytesPerPeriod = 1e9): World {
         nowMs: () => made.nowMs,
         keptMs: KEPT_MS,
         bytesPerPeriod,
+        onForgotten: (gone) => void made.forgotten.push(gone),
       });
     },
   };
@@ -99,6 +102,7 @@ t.test('a VM that is gone finds its models again, under its UUID and after resta
   w.nowMs += 2 * HOUR_MS;
   await checkpoint(w);
   t.same(await names(w), [`model/${vm(1)}`], 'it is forgotten');
+  t.same(w.forgotten, [vm(2)], 'and others are told');
   t.equal(w.keeper.forgotten, 1);
   w.restart();
   await checkpoint(w);

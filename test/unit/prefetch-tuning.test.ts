@@ -109,6 +109,7 @@ function blobs() {
     blobNames: async (prefix: string) => [...kept.keys()].filter((name) => name.startsWith(prefix)),
     getBlob: async (name: string) => kept.get(name) ?? null,
     putBlob: async (name: string, bytes: Uint8Array) => void kept.set(name, bytes),
+    removeBlob: async (name: string) => void kept.delete(name),
   };
 }
 
@@ -241,20 +242,4 @@ t.test('a policy’s own turn: made ready as tuned, so late and so much; without
   t.match(turn(taught(4), null), [{ share: 1, to: null }], 'off, whatever was learnt');
   t.match(turn(taught(4), null, true), [{ share: 1, to: 'any' }], 'where its rule lets a host be chosen');
   t.end();
-});
-
-t.test('what was kept of one VM and cannot be read costs neither the others theirs nor anybody a start', async (t) => {
-  const kept = blobs();
-  const before = new PrefetchTuner(kept, { warn: () => undefined });
-  const text = async (vm: VmId): Promise<string> => Buffer.from((await kept.getBlob(`prefetch-tuning/${vm}`)) ?? []).toString();
-  for (const vm of VMS.slice(0, 2)) before.way(vm, RULE);
-  await kept.putBlob(`prefetch-tuning/${VMS[0]!}`, Buffer.from('{"rule":'));
-  const warnings: unknown[] = [];
-  const anew = new PrefetchTuner(kept, { warn: (_, fields) => void warnings.push(fields) });
-  await anew.load();
-  t.match(warnings, [{ vm: VMS[0] }]);
-  const other = await text(VMS[1]!);
-  anew.way(VMS[1]!, RULE);
-  t.equal(await text(VMS[1]!), other, 'its suspension under way goes on');
-  t.equal(anew.way(VMS[0]!, RULE).share, 1, 'the other begins with what the policy says');
 });
