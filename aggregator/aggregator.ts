@@ -281,7 +281,7 @@ export class Aggregator {
     const { clock, config, log } = this.#options;
     const { time } = this.#parts;
     return new Loops({
-      ...{ clock, config, nowMs: () => time.nowMs() },
+      ...{ clock, config, nowMs: () => time.nowMs(), waitMs: (steadyMs: number) => time.waitMs(steadyMs) },
       step: () => this.#step(),
       plan: () => this.#plan(),
       spawnPeriodMs: spawnPeriodMs(config),

@@ -19,7 +19,9 @@ export interface LoopsOptions {
   /** Of the loop that makes VMs and lets them go. */
   spawnPeriodMs: number;
   config: DecisionConfig;
+  /** Time that does not jump, and the monotonic milliseconds until it has gone on by so many of its own. */
   nowMs: () => number;
+  waitMs: (steadyMs: number) => number;
   step: () => Promise<void>;
   plan: () => Promise<void>;
   /** Whether a plan was made since the start. */
@@ -35,18 +37,19 @@ export class Loops {
   readonly plan: Loop;
   readonly all: readonly Loop[];
 
-  constructor({ clock, config, spawnPeriodMs, nowMs, planned, onError, ...work }: LoopsOptions) {
+  constructor({ clock, config, spawnPeriodMs, nowMs, waitMs, planned, onError, ...work }: LoopsOptions) {
     const { stepMs, planPeriodMs, graceMs } = config;
     // Right after the step's forecasts, where plan periods and steps fit: what was just learnt is acted on at once.
     const planAfterMs = graceMs + Math.min(PLAN_AFTER_STEP_MS_MAX, planPeriodMs / 20);
     const planDelayMs = (): number => {
-      const delayMs = untilAfterEnd(nowMs(), planPeriodMs, planAfterMs);
+      const delayMs = waitMs(untilAfterEnd(nowMs(), planPeriodMs, planAfterMs));
       return planned() ? delayMs : Math.min(delayMs, FIRST_PLAN_MS_MAX);
     };
-    const stepDelayMs = (): number => untilAfterEnd(nowMs(), stepMs, graceMs);
+    const stepDelayMs = (): number => waitMs(untilAfterEnd(nowMs(), stepMs, graceMs));
+    const step = onceAStep(work.step, () => Math.floor((nowMs() - graceMs) / stepMs));
     this.plan = new Loop({ name: 'plan', clock, periodMs: planPeriodMs, run: work.plan, onError, nextDelayMs: planDelayMs });
     this.all = [
-      new Loop({ name: 'step', clock, periodMs: stepMs, run: work.step, onError, nextDelayMs: stepDelayMs }),
+      new Loop({ name: 'step', clock, periodMs: stepMs, run: step, onError, nextDelayMs: stepDelayMs }),
       this.plan,
       new Loop({ name: 'maintain', clock, periodMs: config.maintainPeriodMs, run: work.maintain, onError }),
       new Loop({ name: 'checkpoint', clock, periodMs: config.checkpointPeriodMs, run: work.checkpoint, onError }),
@@ -63,4 +66,15 @@ export class Loops {
   async stop(): Promise<void> {
     await Promise.all(this.all.map((loop) => loop.stop()));
   }
+}
+
+/** Who watches step by step must not be shown one twice: a wall that is stepped back while the loop waits wakes it early. */
+function onceAStep(run: () => Promise<void>, stepOver: () => number): () => Promise<void> {
+  let last = Number.NaN;
+  return async () => {
+    const over = stepOver();
+    if (over === last) return;
+    last = over;
+    await run();
+  };
 }

@@ -2,6 +2,7 @@
 import t from 'tap';
 import { AGGREGATOR_HELP, decisionConfig, parseFlags, resolveConfig } from '../../aggregator/config.ts';
 import { Loop } from '../../aggregator/loops/loop.ts';
+import { Loops } from '../../aggregator/loops/loops.ts';
 import { untilAfterEnd } from '../../aggregator/loops/step-loop.ts';
 import { SteadyTime } from '../../aggregator/service/steady-time.ts';
 import { createPrng } from '../../shared/prng.ts';
@@ -159,3 +160,50 @@ t.test('steady time follows the wall slowly and never runs back', async (t) => {
   t.equal(ranBack, false);
   t.ok(Math.abs(steady.asideMs()) <= 1, 'a minute and more is caught up within ten');
 });
+
+t.test('what waits by steady time wakes on time whichever way the wall was stepped', async (t) => {
+  for (const byMs of [-3_600_000, -60_000, -500, 0, 500, 60_000, 3_600_000]) {
+    const { time, clock } = world();
+    const steady = new SteadyTime(clock);
+    await time.runUntil(10_000);
+    clock.stepWall(byMs);
+    for (const wantedMs of [1000, 300_000, 4_000_000]) {
+      const beganMs = steady.nowMs();
+      await time.runUntil(time.nowMs + steady.waitMs(wantedMs));
+      t.ok(Math.abs(steady.nowMs() - beganMs - wantedMs) <= 1, `${steady.nowMs() - beganMs} of ${wantedMs} ms after a step of ${byMs}`);
+    }
+  }
+});
+
+for (const [words, byMs] of [
+  ['back', -3_600_000],
+  ['on', 3_600_000],
+] as const) {
+  t.test(`a wall stepped ${words} by an hour: each step is closed once, each period has one plan`, async (t) => {
+    const { time, clock } = world();
+    const steady = new SteadyTime(clock);
+    const ran: Record<'step' | 'plan', number[]> = { step: [], plan: [] };
+    const config = decisionConfig({});
+    const nothing = async (): Promise<void> => undefined;
+    const loops = new Loops({
+      ...{ clock, config, spawnPeriodMs: 60_000, planned: () => true, onError: (_, error) => t.error(error) },
+      ...{ nowMs: () => steady.nowMs(), waitMs: (steadyMs) => steady.waitMs(steadyMs) },
+      ...{ maintain: nothing, checkpoint: nothing, fit: nothing, spawn: nothing },
+      step: async () => void ran.step.push(steady.nowMs()),
+      plan: async () => void ran.plan.push(steady.nowMs()),
+    });
+    loops.start();
+    // In the middle of a wait, which it wakes from at the wrong time.
+    await time.runUntil(1_000_000);
+    clock.stepWall(byMs);
+    await time.runUntil(8 * 3_600_000);
+    await loops.stop();
+    const { stepMs, planPeriodMs, graceMs } = config;
+    const steps = ran.step.map((atMs) => Math.floor((atMs - graceMs) / stepMs));
+    t.same([...new Set(steps)], steps, 'no step twice');
+    t.equal(steps.at(-1)! - steps[0]! + 1, steps.length, 'and none left out');
+    const periods = ran.plan.map((atMs) => Math.floor((atMs - graceMs) / planPeriodMs));
+    t.ok(periods.length - new Set(periods).size <= 1, `${periods.length} plans in ${new Set(periods).size} periods`);
+    t.equal(periods.at(-1)! - periods[0]! + 1, new Set(periods).size);
+  });
+}
