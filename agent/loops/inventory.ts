@@ -4,7 +4,7 @@
  */
 import type { VmId } from '../../shared/ids.ts';
 import type { FrameOf, VmDevice, VmInventory } from '../../shared/protocol/frames.ts';
-import { RESOURCES, type Setting } from '../../shared/resources.ts';
+import { RESOURCES, type Resource, type Setting } from '../../shared/resources.ts';
 import { sameValue } from '../../shared/same-value.ts';
 import { holdLeftMs } from '../core/foreign-hold.ts';
 import { isolationLeftMs } from '../core/isolation.ts';
@@ -101,17 +101,18 @@ function inventory(context: HostContext): FrameOf<'inventory'> {
 }
 
 /** What was told of a VM last, and what it was made of. */
-const TOLD = new WeakMap<VmEntry, { of: readonly unknown[]; inventory: VmInventory }>();
+const TOLD = new WeakMap<VmEntry, { of: MadeOf; inventory: VmInventory }>();
 
 /** Looked through every few seconds, and mostly as it was: then it is the same object, which needs no comparing. */
 function vmInventory(context: HostContext, entry: VmEntry, slices: readonly FoundSlice[]): VmInventory {
   if (changesByItself(context, entry)) return freshInventory(context, entry, slices);
-  const of = madeOf(context, entry);
   const told = TOLD.get(entry);
-  if (told?.of.every((part, i) => Object.is(part, of[i])) && sameValue(told.inventory.missingSignals, missingSignals(entry)))
+  const state = stateOf(context, entry);
+  const overhead = roundedUp(overheadMiB(entry));
+  if (told !== undefined && isMadeOf(told.of, entry, state, overhead) && missesAsTold(entry, told.inventory.missingSignals))
     return told.inventory;
   const inventory = freshInventory(context, entry, slices);
-  TOLD.set(entry, { of, inventory });
+  TOLD.set(entry, { of: madeOf(entry, state, overhead), inventory });
   return inventory;
 }
 
@@ -123,11 +124,42 @@ function changesByItself({ host }: HostContext, { id, facts, record }: VmEntry):
 }
 
 /** All that the inventory of such a VM is made of beside its missing signals: parts that are replaced when they change, never changed. */
-function madeOf(context: HostContext, entry: VmEntry): readonly unknown[] {
+type MadeOf = Pick<VmEntry, 'name' | 'facts' | 'eligibility' | 'baseline' | 'record' | 'jobActive' | 'guestAgent' | 'guestAgentSeen'> &
+  Record<Resource, Setting | undefined> & { state: VmInventory['state']; overhead: number | null };
+
+function madeOf(entry: VmEntry, state: VmInventory['state'], overhead: number | null): MadeOf {
   const { name, facts, eligibility, baseline, current, record, jobActive, guestAgent, guestAgentSeen } = entry;
   const { cpu, memory, network, disk } = current;
-  const parts = [name, facts, eligibility, baseline, cpu, memory, network, disk, record, jobActive, guestAgent, guestAgentSeen];
-  return [...parts, stateOf(context, entry), roundedUp(overheadMiB(entry))];
+  return {
+    ...{ name, facts, eligibility, baseline, record, jobActive, guestAgent, guestAgentSeen },
+    cpu,
+    memory,
+    network,
+    disk,
+    state,
+    overhead,
+  };
+}
+
+/** Part by part, without a list of them: it is asked of every VM again and again. */
+function isMadeOf(of: MadeOf, entry: VmEntry, state: VmInventory['state'], overhead: number | null): boolean {
+  const { current } = entry;
+  return (
+    of.state === state &&
+    of.overhead === overhead &&
+    of.cpu === current.cpu &&
+    of.memory === current.memory &&
+    of.network === current.network &&
+    of.disk === current.disk &&
+    of.record === entry.record &&
+    of.facts === entry.facts &&
+    of.name === entry.name &&
+    of.eligibility === entry.eligibility &&
+    of.baseline === entry.baseline &&
+    of.jobActive === entry.jobActive &&
+    of.guestAgent === entry.guestAgent &&
+    of.guestAgentSeen === entry.guestAgentSeen
+  );
 }
 
 function stateOf({ clock, settings }: HostContext, entry: VmEntry): VmInventory['state'] {
@@ -185,6 +217,21 @@ function missingSignals(entry: VmEntry): string[] {
   }
   if (!entry.guestAgent) missing.push('guest-agent');
   return missing.slice(0, 64);
+}
+
+/** Without a list of its own, as for the other parts. */
+function missesAsTold(entry: VmEntry, told: readonly string[]): boolean {
+  const { fast } = entry;
+  let at = 0;
+  for (const name of entry.missing.keys()) if (told[at++] !== name) return false;
+  if (fast !== null) {
+    for (let i = 0; i < FAST_SIGNALS.length; i++) {
+      const [name, field] = FAST_SIGNALS[i]!;
+      if (Number.isNaN(fast[field]) && told[at++] !== name) return false;
+    }
+  }
+  if (!entry.guestAgent && told[at++] !== 'guest-agent') return false;
+  return at === told.length;
 }
 
 function settingsOf(map: VmEntry['current']): Setting[] {
