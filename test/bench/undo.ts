@@ -1,6 +1,6 @@
 /**
  * `bench undo`: how fast what Headroom did is stopped and taken back, on a hundred real domains: from the host's kill switch,
- * thrown while a hundred writes are under way, to the last write that reaches a control group; and `restore --all` with no
+ * thrown while each of them is written to without a pause, to the last write that reaches a control group; and `restore --all` with no
  * agent running, from its start to its end, each domain read back from the kernel. An aggregator's end in this process sends
  * the commands. Output: milliseconds, seconds, and how many were written, refused and put back.
  */
@@ -25,10 +25,10 @@ import { haltedName, startHaltedDomains, tellHaltedDomains } from './halted-doma
 const DOMAINS = 100;
 const HOST = hostId('bench-undo');
 const EPOCH = 1;
-/** Two caps, one after the other: the second is under way when the switch is thrown. */
+/** Every domain gets one and the other in turn: nothing but the switch ends that. */
 const CAPS = { first: 0.5, second: 0.6 };
-/** The switch is thrown once so many of the second caps were seen. */
-const UNDER_WAY = 10;
+/** The switch is thrown once so many of those writes were seen: by then they follow each other. */
+const UNDER_WAY = 150;
 const POLL_MS = 5;
 /** After a switch nothing more comes; this long is waited to see it. */
 const QUIET_MS = 5000;
@@ -43,6 +43,8 @@ class End {
   readonly current = new Map<string, CpuSetting>();
   readonly results: FrameOf<'result'>[] = [];
   #generation = 0;
+  /** Each cap that was applied is followed by the other. */
+  #alternating = false;
 
   constructor() {
     const nothing = (): undefined => undefined;
@@ -56,7 +58,9 @@ class End {
         },
         onResult: (_host, result) => {
           this.results.push(result);
-          if (result.readBack?.resource === 'cpu') this.current.set(result.vm, result.readBack);
+          if (result.readBack?.resource !== 'cpu') return;
+          this.current.set(result.vm, result.readBack);
+          if (this.#alternating && result.outcome === 'applied') this.#cap(result.vm, otherCap(result.readBack.capCores));
         },
       },
       epoch: EPOCH,
@@ -66,20 +70,29 @@ class End {
 
   capAll(capCores: number): void {
     this.results.length = 0;
-    this.#generation++;
-    const pair = { epoch: EPOCH, generation: this.#generation };
+    for (const vm of this.current.keys()) this.#cap(vm, capCores);
+  }
+
+  alternate(): void {
+    this.#alternating = true;
+    this.capAll(CAPS.second);
+  }
+
+  #cap(vm: string, capCores: number): void {
+    const previous = this.current.get(vm)!;
+    const pair = { epoch: EPOCH, generation: ++this.#generation };
     const bounds = { floor: 0.2, ceiling: 1, mode: 'auto', leaseMs: LEASE_MS, reason: 'benchmark' } as const;
-    for (const [vm, previous] of this.current) {
-      const commandId = `${capCores}/${vm}`;
-      const target = { ...previous, capCores };
-      this.ingest.send(HOST, { type: 'command', commandId, vm, resource: 'cpu', pair, previous, target, ...bounds });
-    }
+    const commandId = `${pair.generation}/${vm}`;
+    const target = { ...previous, capCores };
+    this.ingest.send(HOST, { type: 'command', commandId, vm, resource: 'cpu', pair, previous, target, ...bounds });
   }
 
   count(outcome: FrameOf<'result'>['outcome']): number {
     return this.results.filter((result) => result.outcome === outcome).length;
   }
 }
+
+const otherCap = (capCores: number | null): number => (capCores === CAPS.first ? CAPS.second : CAPS.first);
 
 function agent(command: string, ...flags: string[]): ChildProcess {
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', join(root, 'agent/main.ts'), command, ...flags], {
@@ -104,7 +117,7 @@ async function stopMs(end: End, files: readonly string[], stateDir: string): Pro
     changed += moved;
     return moved > 0;
   };
-  end.capAll(CAPS.second);
+  end.alternate();
   for (const untilMs = performance.now() + 60_000; changed < UNDER_WAY; await pause(POLL_MS)) {
     look();
     if (performance.now() > untilMs) throw new Error(`only ${changed} caps were written within a minute`);
@@ -140,6 +153,7 @@ export const undo: Benchmark = {
       tell('caps are in force; the kill switch is thrown while others are written');
       const killToLastWriteMs = await stopMs(end, files, join(folder, 'state'));
       const [written, refused] = [end.count('applied'), end.count('refused')];
+      if (refused < DOMAINS) throw new Error(`${refused} of ${DOMAINS} domains had a write refused: it was not the switch that ended them`);
       host.kill('SIGTERM');
       await ended(host);
       tell(`last write ${rounded(killToLastWriteMs)} ms after the switch, ${written} written, ${refused} refused; restore --all`);
