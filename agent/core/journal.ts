@@ -72,6 +72,11 @@ function sentBefore({ intended, before, formersMiB = [] }: JournalEntry): Pick<J
   return { formersMiB: [intended.memoryMiB, ...(before === undefined ? [] : formersMiB)].slice(0, FORMERS_MAX) };
 }
 
+/** What was written last was never read, or what came of it never recorded: which of the values in force are ours is not known then. */
+export function endsUnread(entry: JournalEntry | undefined): boolean {
+  return entry !== undefined && (entry.written === null || entry.before !== undefined);
+}
+
 /** Nothing was written after all: the entry is again what it was before, absent when there was none. */
 export function withoutIntent(record: VmRecord, resource: Resource, before: JournalEntry | undefined): VmRecord {
   const { [resource]: _intended, ...entries } = record.entries;
@@ -143,8 +148,8 @@ export function withoutEntries(record: VmRecord, processId: number | null): VmRe
 }
 
 /**
- * The VM came here alive, and its record with it: what is in force is what was last written there, so it is ours to restore from here.
- * Of its metadata only originals are sure (later writes are not copied into it), so what is in force is told anew. A resource
+ * The VM came here alive, and its record with it, or it stayed and its metadata is all that is left of what this host knew: what is in
+ * force is what was last written, so it is ours to restore from here. Of its metadata only originals are sure (later writes are not copied into it), so what is in force is told anew. A resource
  * whose values are its originals has nothing of ours. `kept`: what is known here of an earlier stay.
  */
 export function arrived(
@@ -156,7 +161,9 @@ export function arrived(
   const entries: VmRecord['entries'] = {};
   for (const [resource, entry] of Object.entries(carried.entries) as [Resource, JournalEntry][]) {
     const now = inForce.get(resource);
-    if (now === undefined || sameJson(now.native.values, entry.original.values)) continue;
+    if (now === undefined) continue;
+    const mayMove = resource === 'memory' && carried.processId === processId;
+    if (!mayMove && sameJson(now.native.values, entry.original.values)) continue;
     const { original, originalSetting } = entry;
     entries[resource] = { original, originalSetting, intended: now.setting, written: now.setting, writtenNative: now.native };
   }

@@ -257,11 +257,12 @@ async function aliveSince({ hypervisor, clock }: HostContext, { id }: VmEntry): 
 
 /** What was written to this process before, by its own record or the one it carries, is watched as ours. */
 async function watchOurs(context: HostContext, entry: VmEntry, processId: number | null): Promise<void> {
-  const cameAlive = await takeUp(context, entry, processId);
+  const takenUp = await takeUp(context, entry, processId);
   for (const resource of RESOURCES) {
     const journalled = entry.record.entries[resource];
-    // A balloon that came alive is first told at the size its definition had when it left: as after a boot, it is looked at once it rests.
-    if (!journalled || (cameAlive && resource === 'memory')) continue;
+    // A balloon that came alive is first told at the size its definition had when it left, and any may still be on its way to where it was
+    // sent last, of which nothing is known here: as after a boot, it is looked at once it rests.
+    if (!journalled || (takenUp && resource === 'memory')) continue;
     const { originalSetting, before, formersMiB = [], intended, written } = journalled;
     // A write whose end was not recorded may have left what was in force before it, wherever the write before that had got to: a
     // balloon rests anywhere on the way from where it was read then.

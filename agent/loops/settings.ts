@@ -6,8 +6,8 @@
 import { errorText, isHeadroomError } from '../../shared/errors.ts';
 import { RESOURCES, type Resource, type Setting, sameSetting } from '../../shared/resources.ts';
 import { foreignHold } from '../core/foreign-hold.ts';
-import { watchWrite } from '../core/foreign-writer.ts';
-import { hasEntries, reversalsWith, withForeign } from '../core/journal.ts';
+import { watchReadBack, watchWrite } from '../core/foreign-writer.ts';
+import { endsUnread, hasEntries, reversalsWith, withForeign, withWritten } from '../core/journal.ts';
 import { clockReading, type HostContext, tell } from './host-context.ts';
 import { isOtherRequest, mayHaveRequest, requestInForceMiB, sizeRequested } from './memory-request.ts';
 import { holdsMemory, isUp, noteInForce, type VmEntry } from './vm-table.ts';
@@ -25,6 +25,7 @@ export async function refreshSetting(context: HostContext, entry: VmEntry, resou
     if (entry.writing.has(resource) || entry.writes !== writes) return null;
     const adopting = noteSeen(context, entry, seen);
     if (adopting !== undefined) await adopting;
+    else if (resource !== 'memory' && endsUnread(entry.record.entries[resource])) await noteUnread(context, entry, seen);
     if (isOtherRequest(entry, requestedMiB)) {
       await adopt(context, entry, sizeRequested(entry, seen, requestedMiB), seen);
       takeOver(context, entry, seen);
@@ -60,6 +61,25 @@ export function noteSeen(context: HostContext, entry: VmEntry, seen: Setting): P
   if (foreign !== null) return adopt(context, entry, foreign).then(() => takeOver(context, entry, seen));
   takeOver(context, entry, seen);
   return;
+}
+
+/**
+ * A write whose end was not recorded is seen to be in force: from now on that is on record. Else, once somebody else changes one of these
+ * values, the others would be taken for theirs, and the originals of those forgotten. A balloon is a body in motion, and one value.
+ */
+async function noteUnread(context: HostContext, entry: VmEntry, seen: Setting): Promise<void> {
+  const { resource } = seen;
+  const { hypervisor, files } = context;
+  const { writes, record } = entry;
+  const native = await hypervisor.readNative(entry.id, resource);
+  // What changed between the two readings is not what was found to be ours.
+  const still: Setting = await hypervisor.readSetting(entry.id, resource);
+  const watch = entry.watches[resource];
+  if (entry.writing.has(resource) || entry.writes !== writes || entry.record !== record) return;
+  if (watch === undefined || !sameSetting(still, seen)) return;
+  entry.watches[resource] = watchReadBack(watch, seen);
+  entry.record = withWritten(record, seen, native);
+  files.save(entry.record);
 }
 
 function takeOver(context: HostContext, entry: VmEntry, seen: Setting): void {

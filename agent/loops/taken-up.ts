@@ -13,20 +13,17 @@ import type { HostContext } from './host-context.ts';
 import type { VmEntry } from './vm-table.ts';
 import { copyToMetadata } from './writer.ts';
 
-/** True: it came here alive. Nothing happens where this host's own record speaks of this very process. */
+/** True: it was taken up, with what is in force as what was written last. Nothing happens where this host's own record speaks of this very process. */
 export async function takeUp(context: HostContext, entry: VmEntry, processId: number | null): Promise<boolean> {
   if (!entry.managed || hasEntries(entry.record)) return false;
   const carried = await carriedRecord(context, entry);
   if (carried === null) return false;
-  if (carried.processId === processId) {
-    entry.record = carried;
-    context.files.save(entry.record);
-    context.log.warn("the journal was recovered from the VM's metadata", { vm: entry.id });
-    return false;
-  }
-  const alive = await context.hypervisor.cameAlive(entry.id).catch(() => false);
-  if (alive) await takeOver(context, entry, carried, processId);
-  return alive;
+  const stayed = carried.processId === processId;
+  if (!stayed && !(await context.hypervisor.cameAlive(entry.id).catch(() => false))) return false;
+  await takeOver(context, entry, carried, processId);
+  if (stayed) context.log.warn("the journal was recovered from the VM's metadata", { vm: entry.id });
+  else context.log.info('a VM came here alive, with the originals from before it was first written to', { vm: entry.id, name: entry.name });
+  return true;
 }
 
 async function takeOver(context: HostContext, entry: VmEntry, carried: VmRecord, processId: number | null): Promise<void> {
@@ -41,7 +38,6 @@ async function takeOver(context: HostContext, entry: VmEntry, carried: VmRecord,
   files.save(entry.record);
   // Of a VM without a persistent definition the live one tells our own values.
   entry.baseline = {};
-  log.info('a VM came here alive, with the originals from before it was first written to', { vm: entry.id, name: entry.name });
   // So that the next one who takes it up knows this process.
   await copyToMetadata(context, entry).catch((error: unknown) =>
     log.warn('the journal could not be copied into the metadata yet', { vm: entry.id, error: errorText(error) }),
