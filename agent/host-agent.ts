@@ -188,7 +188,17 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   };
 
   return {
-    ...createService(options, context, records, { uplink, relay, builds, suspension, discovery, everyLook, lookAround, setChannels }),
+    ...createService(options, context, records, {
+      uplink,
+      relay,
+      builds,
+      suspension,
+      discovery,
+      everyLook,
+      lookAround,
+      setChannels,
+      tellChanges: inventory.tick,
+    }),
     metrics,
     leaseOut: () => context.host.leaseOut,
   };
@@ -262,6 +272,8 @@ interface Parts {
   everyLook: () => void;
   lookAround: () => Promise<void>;
   setChannels: () => void;
+  /** Of the inventory, at once. */
+  tellChanges: () => void;
 }
 
 function createService(
@@ -295,7 +307,7 @@ function createService(
       }
       readSwitches(context);
       hypervisor.onEvent((event) => {
-        handleEvent(context, parts.discovery, event, parts.setChannels);
+        handleEvent(context, parts.discovery, event, { looked: parts.setChannels, gaveBack: parts.tellChanges });
         parts.suspension?.onEvent(event);
       });
       parts.uplink.start();

@@ -1,17 +1,25 @@
 /**
  * The hypervisor's events: what they change in the table. Input: events; output: looks at the VMs they are about, events
- * for the aggregator. `looked` runs after a look, since channels may have come or gone with it.
+ * for the aggregator. `looked` runs after a look, since channels may have come or gone with it; `gaveBack` after one at a VM that
+ * stopped, failed or was paused: what it held is somebody's at once, and not with the next round.
  */
 import { errorText } from '../../shared/errors.ts';
-import type { HypervisorEvent } from '../hypervisor/hypervisor.ts';
+import type { HypervisorEvent, PowerState } from '../hypervisor/hypervisor.ts';
 import type { DiscoveryLoop } from './discover.ts';
 import { type HostContext, tell } from './host-context.ts';
 import { noteSeen, refreshSetting } from './settings.ts';
 
 /** As hypervisors say it of a VM that left alive. */
 const MIGRATED = /migrated away/;
+const GIVES_BACK: ReadonlySet<PowerState> = new Set(['shutoff', 'crashed', 'paused']);
 
-export function handleEvent(context: HostContext, discovery: DiscoveryLoop, event: HypervisorEvent, looked: () => void): void {
+export interface AfterLook {
+  looked(): void;
+  gaveBack(): void;
+}
+
+export function handleEvent(context: HostContext, discovery: DiscoveryLoop, event: HypervisorEvent, after: AfterLook): void {
+  const { looked } = after;
   const failed = (error: unknown): void => context.log.warn('could not follow an event', { event: event.kind, error: errorText(error) });
   const entry = 'id' in event ? context.table.get(event.id) : undefined;
   switch (event.kind) {
@@ -21,7 +29,11 @@ export function handleEvent(context: HostContext, discovery: DiscoveryLoop, even
         tell(context, kind, `${event.name} is ${event.power}${event.detail && ` (${event.detail})`}`, { vm: event.id });
       }
       if (/reboot|reset/i.test(event.detail)) discovery.rebooted(event.id);
-      discovery.one(event.id, event.name, event.power).then(looked, failed);
+      discovery
+        .one(event.id, event.name, event.power)
+        .then(looked)
+        .then(() => GIVES_BACK.has(event.power) && after.gaveBack())
+        .catch(failed);
       return;
     case 'defined':
     case 'channel':

@@ -1893,6 +1893,15 @@ export interface components {
                         /** @description [horizons × quantiles], row-major: quantiles of the maximum demand in that step */
                         values: number[];
                     } | null;
+                    /** @description What its guest says that it will need: a claim of its own, never a command. Absent: it has said nothing that still counts */
+                    hints?: {
+                        amount: number;
+                        countsTo: number | null;
+                        /** @description UTC milliseconds */
+                        fromMs: number;
+                        /** @description UTC milliseconds */
+                        untilMs: number;
+                    }[];
                     holds: {
                         forMs: number | null;
                         reason: string;
@@ -2005,6 +2014,15 @@ export interface components {
                         /** @description [horizons × quantiles], row-major: quantiles of the maximum demand in that step */
                         values: number[];
                     } | null;
+                    /** @description What its guest says that it will need: a claim of its own, never a command. Absent: it has said nothing that still counts */
+                    hints?: {
+                        amount: number;
+                        countsTo: number | null;
+                        /** @description UTC milliseconds */
+                        fromMs: number;
+                        /** @description UTC milliseconds */
+                        untilMs: number;
+                    }[];
                     holds: {
                         forMs: number | null;
                         reason: string;
@@ -2117,6 +2135,15 @@ export interface components {
                         /** @description [horizons × quantiles], row-major: quantiles of the maximum demand in that step */
                         values: number[];
                     } | null;
+                    /** @description What its guest says that it will need: a claim of its own, never a command. Absent: it has said nothing that still counts */
+                    hints?: {
+                        amount: number;
+                        countsTo: number | null;
+                        /** @description UTC milliseconds */
+                        fromMs: number;
+                        /** @description UTC milliseconds */
+                        untilMs: number;
+                    }[];
                     holds: {
                         forMs: number | null;
                         reason: string;
@@ -2229,6 +2256,15 @@ export interface components {
                         /** @description [horizons × quantiles], row-major: quantiles of the maximum demand in that step */
                         values: number[];
                     } | null;
+                    /** @description What its guest says that it will need: a claim of its own, never a command. Absent: it has said nothing that still counts */
+                    hints?: {
+                        amount: number;
+                        countsTo: number | null;
+                        /** @description UTC milliseconds */
+                        fromMs: number;
+                        /** @description UTC milliseconds */
+                        untilMs: number;
+                    }[];
                     holds: {
                         forMs: number | null;
                         reason: string;
@@ -6215,6 +6251,15 @@ export interface operations {
                                     /** @description [horizons × quantiles], row-major: quantiles of the maximum demand in that step */
                                     values: number[];
                                 } | null;
+                                /** @description What its guest says that it will need: a claim of its own, never a command. Absent: it has said nothing that still counts */
+                                hints?: {
+                                    amount: number;
+                                    countsTo: number | null;
+                                    /** @description UTC milliseconds */
+                                    fromMs: number;
+                                    /** @description UTC milliseconds */
+                                    untilMs: number;
+                                }[];
                                 holds: {
                                     forMs: number | null;
                                     reason: string;
@@ -6327,6 +6372,15 @@ export interface operations {
                                     /** @description [horizons × quantiles], row-major: quantiles of the maximum demand in that step */
                                     values: number[];
                                 } | null;
+                                /** @description What its guest says that it will need: a claim of its own, never a command. Absent: it has said nothing that still counts */
+                                hints?: {
+                                    amount: number;
+                                    countsTo: number | null;
+                                    /** @description UTC milliseconds */
+                                    fromMs: number;
+                                    /** @description UTC milliseconds */
+                                    untilMs: number;
+                                }[];
                                 holds: {
                                     forMs: number | null;
                                     reason: string;
@@ -6439,6 +6493,15 @@ export interface operations {
                                     /** @description [horizons × quantiles], row-major: quantiles of the maximum demand in that step */
                                     values: number[];
                                 } | null;
+                                /** @description What its guest says that it will need: a claim of its own, never a command. Absent: it has said nothing that still counts */
+                                hints?: {
+                                    amount: number;
+                                    countsTo: number | null;
+                                    /** @description UTC milliseconds */
+                                    fromMs: number;
+                                    /** @description UTC milliseconds */
+                                    untilMs: number;
+                                }[];
                                 holds: {
                                     forMs: number | null;
                                     reason: string;
@@ -6551,6 +6614,15 @@ export interface operations {
                                     /** @description [horizons × quantiles], row-major: quantiles of the maximum demand in that step */
                                     values: number[];
                                 } | null;
+                                /** @description What its guest says that it will need: a claim of its own, never a command. Absent: it has said nothing that still counts */
+                                hints?: {
+                                    amount: number;
+                                    countsTo: number | null;
+                                    /** @description UTC milliseconds */
+                                    fromMs: number;
+                                    /** @description UTC milliseconds */
+                                    untilMs: number;
+                                }[];
                                 holds: {
                                     forMs: number | null;
                                     reason: string;

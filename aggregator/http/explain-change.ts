@@ -67,7 +67,8 @@ export function wayOut(name: string, { lastDecision: last }: ResourceView): stri
   return words === undefined ? null : `What would change ${name}: ${words}.`;
 }
 
-function timeText(ms: number): string {
+/** In seconds, UTC. */
+export function timeText(ms: number): string {
   return new Date(ms)
     .toISOString()
     .replace('.000Z', 'Z')

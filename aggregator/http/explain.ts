@@ -4,8 +4,8 @@
  */
 import { RESOURCES } from '../../shared/resources.ts';
 import { amountText, spanText } from './amounts.ts';
-import { verdictsOf, wayOut } from './explain-change.ts';
-import type { ResourceView, VmView } from './service.ts';
+import { timeText, verdictsOf, wayOut } from './explain-change.ts';
+import type { GuestHint, ResourceView, VmView } from './service.ts';
 
 /** Below this a score is the noise of any busy machine. */
 const CONTENTION_TOLD_MIN = 0.05;
@@ -61,6 +61,7 @@ function explainResource(name: string, view: ResourceView): string[] {
     sentences.push(`${name} is left alone${hold.forMs === null ? '' : ` for ${spanText(hold.forMs)} more`}: ${hold.reason}.`);
   const expected = expectedOf(name, view);
   if (expected !== null) sentences.push(expected);
+  for (const hint of view.hints ?? []) sentences.push(claimed(name, hint, view));
   const decided = decisionOf(name, view);
   if (decided !== null) sentences.push(decided);
   const way = wayOut(name, view);
@@ -102,6 +103,12 @@ function expectedOf(name: string, { forecast, unit }: ResourceView): string | nu
   const ahead = spanText((forecast.horizons.at(-1) ?? 0) * forecast.stepMs);
   const source = `quantile ${forecast.quantiles[top]} by ${forecast.model}, confidence ${forecast.confidence.toFixed(2)}`;
   return `${name} may need up to ${amountText(Math.max(...highs), unit)} within ${ahead} (${source}): ${forecast.explanation}.`;
+}
+
+function claimed(name: string, { amount, fromMs, untilMs, countsTo }: GuestHint, { mode, unit }: ResourceView): string {
+  const counts = mode === 'observe' ? 'it is only noted' : `it counts up to ${amountText(countsTo, unit)}, the share it is guaranteed`;
+  const span = `from ${timeText(fromMs)} until ${timeText(untilMs)}`;
+  return `${name}: its guest says that it will need ${amountText(amount, unit)} ${span}; a claim and no command: ${counts}.`;
 }
 
 function decisionOf(name: string, { lastDecision: last }: ResourceView): string | null {

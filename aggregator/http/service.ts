@@ -26,6 +26,15 @@ import type { SeriesStore } from '../store/series-store.ts';
 import type { SpawnService } from './spawn-service.ts';
 import type { SuspendService } from './suspend-service.ts';
 
+export interface GuestHint {
+  /** In the resource's unit. */
+  amount: number;
+  fromMs: number;
+  untilMs: number;
+  /** Up to which it counts: the share that the policy guarantees. */
+  countsTo: number | null;
+}
+
 export interface ResourceView {
   mode: Mode;
   rule: string;
@@ -44,6 +53,8 @@ export interface ResourceView {
   ceiling: number | null;
   forecast: ForecastView | null;
   holds: { reason: string; forMs: number | null }[];
+  /** What its guest says that it will need; absent = it has said nothing that still counts. Its own word: it never is a command. */
+  hints?: GuestHint[];
   /** What became of the last change that was judged, null = none was. */
   lastVerdict: {
     changedAtMs: number;

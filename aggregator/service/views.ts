@@ -1,6 +1,6 @@
 /** Live state in the API's words. Snapshot, policy and decisions in; host and VM views out. Decides nothing. */
 import { RESOURCES, type Resource, type Setting } from '../../shared/resources.ts';
-import { boundsOf } from '../core/plan/amounts.ts';
+import { boundsOf, guaranteedAmount } from '../core/plan/amounts.ts';
 import { type FleetSnapshot, headline, type VmSnapshot } from '../core/plan/plan.ts';
 import type { FleetPolicy } from '../core/plan/policy.ts';
 import type { VmRecord } from '../core/state/vm-record.ts';
@@ -49,11 +49,17 @@ function resourceView(vm: VmSnapshot, resource: Resource, policy: FleetPolicy, d
     ceiling: bounds?.ceiling ?? rule.ceiling,
     forecast: demand.forecast,
     holds: vm.holds.filter((hold) => hold.resource === resource).map(({ reason, forMs }) => ({ reason, forMs })),
+    ...hintsOf(vm, resource, bounds === null ? null : guaranteedAmount(bounds, rule)),
     lastVerdict: decisions.lastVerdict(vm.id, resource),
     coolUntilMs: vm.coolUntilMs[resource] ?? null,
     infeasible: vm.infeasible?.[resource] ?? null,
     lastDecision: decisions.last(vm.id, resource),
   };
+}
+
+function hintsOf({ hints = [] }: VmSnapshot, resource: Resource, countsTo: number | null): Pick<ResourceView, 'hints'> {
+  const own = hints.filter((hint) => hint.resource === resource);
+  return own.length === 0 ? {} : { hints: own.map(({ amount, fromMs, untilMs }) => ({ amount, fromMs, untilMs, countsTo })) };
 }
 
 export function hostViews({ hosts, vms }: FleetSnapshot): HostView[] {

@@ -69,6 +69,34 @@ t.test('a hint is heard, as the word of its guest alone; and the guest is told w
   t.ok((caps(world)[0] ?? 9) < 0.8, `over with its time: ${caps(world).join(', ')}`);
 });
 
+t.test('what is said of later is to be seen at once, as a claim, and moves nothing until then', async (t) => {
+  const world = await idleFleet([POOL_CAPABILITY]);
+  const app = await createHttpApp(world.aggregator.service);
+  t.teardown(() => app.close());
+  const headers = { host: '127.0.0.1' };
+  const text = async () => (await app.inject({ url: '/v1/vms/vm-2/explain', headers })).json<{ text: string[] }>().text.join('\n');
+  t.notMatch(await text(), /its guest says/);
+  const [before, sentBefore] = [caps(world), world.host.commands.length];
+  const nowMs = world.time.wallMs;
+  world.host.send({ type: 'hint', hintId: 'h', vm: IDS[1]!, resource: 'cpu', amount: 64, inMs: 600_000, forMs: 60_000 });
+  await world.run(3 * CONFIG.planPeriodMs);
+  t.match(
+    await text(),
+    /CPU: its guest says that it will need 64\.00 cores from 2026-.*Z until 2026-.*Z; a claim and no command: it counts up to 1\.40 cores, the share it is guaranteed\./,
+  );
+  const { resources } = (await app.inject({ url: '/v1/vms/vm-2', headers })).json<{
+    resources: { cpu: { hints?: { fromMs: number }[] } };
+  }>();
+  t.match(resources.cpu.hints, [{ amount: 64, countsTo: GUARANTEED_CORES }]);
+  t.ok(Math.abs(resources.cpu.hints![0]!.fromMs - nowMs - 600_000) < 1000);
+  const other = (await app.inject({ url: '/v1/vms/vm-1', headers })).json<typeof resources & { resources: typeof resources }>();
+  t.equal(other.resources.cpu.hints, undefined, 'nobody else said so');
+  t.same(caps(world), before);
+  t.equal(world.host.commands.length, sentBefore, 'no command follows from it');
+  await world.run(670_000);
+  t.notMatch(await text(), /its guest says/, 'over with its time');
+});
+
 t.test('an agent that cannot pass it on is sent nothing; hints are heard all the same', async (t) => {
   const world = await idleFleet([]);
   world.host.send({ type: 'hint', hintId: 'h', vm: IDS[1]!, resource: 'cpu', amount: 1.2, inMs: 0, forMs: 60_000 });

@@ -730,3 +730,15 @@ t.test('VMs outside the patterns: not reported, not touched, but counted', async
   t.match(world.result(command), { outcome: 'refused' });
   await world.stop();
 });
+
+t.test('a VM that stops, fails or is paused is told at once, not with the next look', async (t) => {
+  for (const power of ['shutoff', 'crashed', 'paused'] as const) {
+    const world = await agentWorld([calmVm(A)], { sampleMs: 10_000, guardMs: 10_000 });
+    await world.run(61);
+    t.equal(world.inventory(A)?.state, 'ready');
+    world.hypervisor.setPower(A, power);
+    await world.run(0.2);
+    t.equal(world.inventory(A)?.state, power === 'shutoff' ? 'stopped' : power === 'crashed' ? 'error' : 'paused', power);
+    await world.stop();
+  }
+});

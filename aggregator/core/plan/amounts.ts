@@ -20,6 +20,11 @@ export interface Bounds {
   ceiling: number;
 }
 
+/** What a guest's own word may raise it to. */
+export function guaranteedAmount({ floor, ceiling }: Bounds, { guaranteedFraction }: Pick<ResourcePolicy, 'guaranteedFraction'>): number {
+  return Math.max(floor, guaranteedFraction * ceiling);
+}
+
 /** How CPU is enforced for this VM at this moment: by weight alone, or by a cap too. */
 export type CpuForm = 'weight' | 'cap';
 

@@ -2,7 +2,9 @@
  * What a VM will need, as a chain of decorators over the forecast: each adds one consideration. Input: one subject and the
  * moment; output: a need, or null when nothing is known.
  */
+
 import type { Resource } from '../../../shared/resources.ts';
+import { guaranteedAmount } from './amounts.ts';
 import { withSharpGrowth } from './incident-response.ts';
 import type { ForecastView } from './plan.ts';
 import type { Need, PlanContext, Refusal, Subject } from './planning.ts';
@@ -159,7 +161,7 @@ export function withHints(inner: Estimator): Estimator {
     const { vm, resource, policy, bounds } = subject;
     if (need === null || vm.hints === undefined) return need;
     const { nowMs } = context.snapshot;
-    const most = Math.max(bounds.floor, policy.guaranteedFraction * bounds.ceiling);
+    const most = guaranteedAmount(bounds, policy);
     const within = (aheadMs: number): number => {
       const counting = vm.hints!.filter((hint) => hint.resource === resource && hint.fromMs <= nowMs + aheadMs && hint.untilMs > nowMs);
       return Math.min(most, Math.max(0, ...counting.map(({ amount }) => amount)));

@@ -2,7 +2,7 @@
  * What may be made of a need: a chain of small processors between demand and a proposal, each one rule. Input: a proposal;
  * output: the proposal, changed or not, or the reason why nothing is done. None looks at other VMs; that is allot.ts.
  */
-import { amountOf } from './amounts.ts';
+import { amountOf, guaranteedAmount } from './amounts.ts';
 import { spokenDuration } from './durations.ts';
 import { demandScale } from './estimators.ts';
 import { incidentFreeze } from './incident-response.ts';
@@ -100,7 +100,7 @@ export const claimed: Processor = (proposal) => {
   const { subject, target, direction } = proposal;
   if (subject.vm.demand[subject.resource].vouched) return proposal;
   if (direction === 'shrink') return TAKES_ON_CLAIM;
-  const guaranteed = Math.max(guaranteedAmount(subject), subject.amount);
+  const guaranteed = Math.max(guaranteedAmount(subject.bounds, subject.policy), subject.amount);
   if (target <= guaranteed) return proposal;
   return limited(
     proposal,
@@ -109,10 +109,6 @@ export const claimed: Processor = (proposal) => {
     `only the guest says so: not above its guaranteed ${amountWords(subject.resource, guaranteed)}`,
   );
 };
-
-function guaranteedAmount({ bounds: { ceiling, floor }, policy }: Subject): number {
-  return Math.max(floor, policy.guaranteedFraction * ceiling);
-}
 
 /** Where nothing may be taken: class, state, thin forecast, a host in need. */
 export const growOnly: Processor = (proposal, { policy }) => {

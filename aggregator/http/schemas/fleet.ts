@@ -50,6 +50,20 @@ const ResourceState = Type.Object({
   ceiling: Nullable(Type.Number()),
   forecast: Nullable(Forecast),
   holds: Type.Array(Type.Object({ reason: Type.String(), forMs: Nullable(Type.Number()) })),
+  hints: Type.Optional(
+    Type.Array(
+      Type.Object({
+        amount: Type.Number(),
+        fromMs: UtcMs,
+        untilMs: UtcMs,
+        countsTo: Nullable(Type.Number({ description: 'The share that the policy guarantees: it is never given more for its word' })),
+      }),
+      {
+        description:
+          'What its guest says that it will need: a claim of its own, never a command. Absent: it has said nothing that still counts',
+      },
+    ),
+  ),
   lastVerdict: Nullable(
     Type.Object(
       {
