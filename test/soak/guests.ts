@@ -1,5 +1,5 @@
 /**
- * `npm run soak -- guests`: what VM states, anomalies, logins and plugged memory do on real guests under emulation, which takes minutes and a machine with
+ * `npm run soak -- guests`: what VM states, anomalies, logins, guests' own hints and plugged memory do on real guests under emulation, which takes minutes and a machine with
  * nothing else to do: guests that share their cores with others boot late and are killed where real ones would not be. Input: rounds;
  * output: rounds that held, by file.
  */
@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import type { Soak, SoakAsked } from './soak.ts';
 
-const FILES = ['states', 'anomaly', 'credentials', 'plugged-memory'] as const;
+const FILES = ['states', 'anomaly', 'credentials', 'hint', 'plugged-memory'] as const;
 /** What is kept of a run that failed: what did not hold, with lines that say why, and its end. */
 const FAILED_LINES = 16;
 const TAIL_CHARACTERS = 4000;
@@ -29,7 +29,7 @@ function failuresOf(said: string): string {
 }
 
 export const guests: Soak = {
-  about: 'VM states, loans, anomalies, logins and plugged memory on real guests under emulation, again and again (--rounds)',
+  about: 'VM states, loans, anomalies, logins, hints and plugged memory on real guests under emulation, again and again (--rounds)',
   options: { rounds: '1' },
   async run({ numbers, tell }: SoakAsked) {
     const rounds = numbers.rounds!;
