@@ -8,6 +8,7 @@ import type { HypervisorEvent, PowerState } from '../hypervisor/hypervisor.ts';
 import type { DiscoveryLoop } from './discover.ts';
 import { type HostContext, tell } from './host-context.ts';
 import { noteSeen, refreshSetting } from './settings.ts';
+import { holdsMemory } from './vm-table.ts';
 
 /** As hypervisors say it of a VM that left alive. */
 const MIGRATED = /migrated away/;
@@ -23,18 +24,21 @@ export function handleEvent(context: HostContext, discovery: DiscoveryLoop, even
   const failed = (error: unknown): void => context.log.warn('could not follow an event', { event: event.kind, error: errorText(error) });
   const entry = 'id' in event ? context.table.get(event.id) : undefined;
   switch (event.kind) {
-    case 'lifecycle':
+    case 'lifecycle': {
       if (entry?.managed) {
         const kind = MIGRATED.test(event.detail) ? 'migrated' : 'lifecycle';
         tell(context, kind, `${event.name} is ${event.power}${event.detail && ` (${event.detail})`}`, { vm: event.id });
       }
+      // What is only defined, or somebody else's, gives nothing back.
+      const gaveBack = entry?.managed === true && holdsMemory(entry.power) && entry.power !== event.power && GIVES_BACK.has(event.power);
       if (/reboot|reset/i.test(event.detail)) discovery.rebooted(event.id);
       discovery
         .one(event.id, event.name, event.power)
         .then(looked)
-        .then(() => GIVES_BACK.has(event.power) && after.gaveBack())
+        .then(() => gaveBack && after.gaveBack())
         .catch(failed);
       return;
+    }
     case 'defined':
     case 'channel':
       // A definition may change while the VM runs; of one not known yet the power is not known either.
