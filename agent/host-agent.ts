@@ -186,19 +186,9 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
     await suspension?.recover();
     await lookAtAll(options, context, discovery).then(setChannels);
   };
-
+  const parts = { uplink, relay, builds, suspension, discovery, everyLook, lookAround, setChannels, tellChanges: inventory.tick };
   return {
-    ...createService(options, context, records, {
-      uplink,
-      relay,
-      builds,
-      suspension,
-      discovery,
-      everyLook,
-      lookAround,
-      setChannels,
-      tellChanges: inventory.tick,
-    }),
+    ...createService(options, context, records, parts),
     metrics,
     leaseOut: () => context.host.leaseOut,
   };

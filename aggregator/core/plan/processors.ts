@@ -6,7 +6,7 @@ import { amountOf, guaranteedAmount } from './amounts.ts';
 import { spokenDuration } from './durations.ts';
 import { demandScale } from './estimators.ts';
 import { incidentFreeze } from './incident-response.ts';
-import type { PlanContext, Proposal, Refusal, Subject } from './planning.ts';
+import type { PlanContext, Proposal, Refusal } from './planning.ts';
 import { lentOut } from './repayment.ts';
 import { settingOf } from './steps.ts';
 import { amountWords, percentWords, timeWords } from './words.ts';
