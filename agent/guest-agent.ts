@@ -8,15 +8,17 @@ import type { VmId } from '../shared/ids.ts';
 import type { Logger } from '../shared/log.ts';
 import type { Connect } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
-import { CREDENTIAL_CAPABILITY, type FrameOf, POOL_CAPABILITY } from '../shared/protocol/frames.ts';
+import { CPUS_RESTORE_CAPABILITY, CREDENTIAL_CAPABILITY, type FrameOf, POOL_CAPABILITY } from '../shared/protocol/frames.ts';
 import { PROTOCOL_VERSIONS } from '../shared/protocol/versions.ts';
 import { VM_GUEST_FIELDS } from '../shared/telemetry.ts';
 import { type Collector, runCollectors } from './collectors/collector.ts';
 import type { Spill } from './core/backlog.ts';
 import { ExtraRows } from './core/extra-rows.ts';
 import { GUEST_BUFFER_LIMITS, SampleBuffer } from './core/sample-buffer.ts';
+import type { GuestCpus } from './guest-cpus.ts';
 import type { GuestFiles } from './guest-files.ts';
 import { CollectorReports, roundHealth } from './loops/collector-reports.ts';
+import { createCpuKeeper } from './loops/cpu-keeper.ts';
 import type { CredentialMaker, Stalls } from './loops/credential-desk.ts';
 import { GuestCommands } from './loops/guest-commands.ts';
 import { createGuestLink } from './loops/guest-link.ts';
@@ -36,8 +38,8 @@ export interface GuestAgentOptions {
   /** Run every `slowMs`. */
   slowCollectors?: readonly Collector[];
   slowMs?: number;
-  /** Brings so many vCPUs online and says how many are; throws when the kernel refuses. */
-  setCpusOnline: (vcpus: number) => number;
+  /** The guest's vCPUs; null = this agent may take none of them offline. */
+  cpus: GuestCpus | null;
   /** How logins may be made, null or absent = not at all; what the guest waited for meanwhile. */
   credentials?: CredentialMaker | null;
   stalls?: Stalls;
@@ -72,6 +74,8 @@ export function createGuestAgent(options: GuestAgentOptions): GuestAgent {
   let timer: Timer | undefined;
   const sharing = createGuestSharing(options.shared, vm, options.bootId, log);
 
+  const keeper = createCpuKeeper(clock, options.cpus, log);
+
   const link = createGuestLink({
     connect: options.connect,
     clock,
@@ -83,8 +87,14 @@ export function createGuestAgent(options: GuestAgentOptions): GuestAgent {
     ...(options.prover ? { prover: options.prover } : {}),
     onGuestCommand: (command) => commands.receive(command),
     onPool: sharing.onPool,
-    onWelcome: () => log.info('connected'),
-    onDisconnected: (error) => log.warn('not connected', { error: error?.message }),
+    onWelcome: () => {
+      keeper.connected();
+      log.info('connected');
+    },
+    onDisconnected: (error) => {
+      keeper.disconnected();
+      log.warn('not connected', { error: error?.message });
+    },
   });
 
   const commands = new GuestCommands({ ...options, send: (frame) => link.send(frame) });
@@ -119,6 +129,7 @@ export function createGuestAgent(options: GuestAgentOptions): GuestAgent {
     },
     async stop() {
       timer?.cancel();
+      keeper.stop();
       await link.stop();
     },
     metrics: () => ({ ...link.metrics(), ...reports.metrics() }),
@@ -129,7 +140,7 @@ function finiteOrUnknown(value: number | undefined): number {
   return value !== undefined && Number.isFinite(value) ? value : Number.NaN;
 }
 
-function hello({ clock, vm, bootId, version, shared }: GuestAgentOptions): FrameOf<'hello'> {
+function hello({ clock, vm, bootId, version, shared, cpus }: GuestAgentOptions): FrameOf<'hello'> {
   return {
     type: 'hello',
     versions: [...PROTOCOL_VERSIONS],
@@ -138,7 +149,11 @@ function hello({ clock, vm, bootId, version, shared }: GuestAgentOptions): Frame
     vm,
     bootId,
     agentVersion: version,
-    capabilities: ['cpus-online', CREDENTIAL_CAPABILITY, ...(shared ? [POOL_CAPABILITY] : [])],
+    capabilities: [
+      ...(cpus ? ['cpus-online', CPUS_RESTORE_CAPABILITY] : []),
+      CREDENTIAL_CAPABILITY,
+      ...(shared ? [POOL_CAPABILITY] : []),
+    ],
     wallMs: clock.wallMs(),
     monotonicMs: clock.monotonicMs(),
     highestPairs: [],

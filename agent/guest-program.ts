@@ -10,7 +10,6 @@ import type { Connect } from '../shared/net/transport.ts';
 import { VirtioPort } from '../shared/net/virtio-port.ts';
 import { createPrng } from '../shared/prng.ts';
 import { GUEST_FRAME_BYTES_MAX } from '../shared/protocol/frames.ts';
-import { setCpusOnline } from './actuators/cpus-online.ts';
 import type { CredentialOptions } from './actuators/credential.ts';
 import type { AppSources } from './app-sources.ts';
 import { type KernelFiles, openKernelFiles } from './collectors/files.ts';
@@ -21,6 +20,7 @@ import { stalls } from './collectors/pressure.ts';
 import type { Spill } from './core/backlog.ts';
 import { GUEST_BUFFER_LIMITS, type SampleBufferLimits } from './core/sample-buffer.ts';
 import { createGuestAgent } from './guest-agent.ts';
+import { openGuestCpus } from './guest-cpus.ts';
 import { GUEST_DIRECTORY, openGuestFiles } from './guest-files.ts';
 import { GUEST_OPTIONS } from './guest-options.ts';
 import type { CredentialMaker } from './loops/credential-desk.ts';
@@ -86,7 +86,7 @@ export async function runGuest(args: readonly string[], parts: GuestParts | null
       ...createSlowGuestCollectors(files, { gapMsMax: SLOW_GAP_MS_MAX, wallMs: systemClock.wallMs, askNvidia }),
       ...apps.slowCollectors,
     ],
-    setCpusOnline: (vcpus) => setCpusOnline('/', vcpus),
+    cpus: openGuestCpus('/', GUEST_DIRECTORY),
     credentials: await credentialMaker(config, parts),
     stalls: () => stalls(files),
     shared: openGuestFiles(GUEST_DIRECTORY),

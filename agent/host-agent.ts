@@ -10,6 +10,7 @@ import type { Connect, Transport } from '../shared/net/transport.ts';
 import type { Prng } from '../shared/prng.ts';
 import { BUILD_CAPABILITY, BUILD_SUSPEND_CAPABILITY, HAND_OVER_CAPABILITY, PROBE_CAPABILITY } from '../shared/protocol/build-frames.ts';
 import {
+  CPUS_RESTORE_CAPABILITY,
   CREDENTIAL_CAPABILITY,
   type FrameOf,
   MOVES_ON_CAPABILITY,
@@ -53,6 +54,7 @@ import type { StateFiles } from './loops/state-files.ts';
 import { createStatisticsLoop } from './loops/statistics.ts';
 import { createStatsPeriodLoop } from './loops/stats-period.ts';
 import { createUplink, type Prover, type Uplink } from './loops/uplink.ts';
+import { createVcpuLoop, type VcpuLoop } from './loops/vcpu-loop.ts';
 import { createVmActionLoop } from './loops/vm-actions.ts';
 
 export interface HostAgentOptions {
@@ -125,13 +127,14 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   const failSafe = createFailSafeLoop(context);
   const commands = createCommandLoop(context);
   const vmActions = createVmActionLoop(context);
-  const ticking = [...loopsOfLooks(context), failSafe, vmActions];
+  const vcpus = createVcpuLoop(context, (command) => relay.send(command));
+  const ticking = [...loopsOfLooks(context), failSafe, vcpus, vmActions];
   let epoch = 0;
   const owner = ownerLog(log, options.addresses);
   const line = { epoch: () => epoch, uplink: () => uplink };
   const suspension = options.suspend && createSuspension(options.suspend, context, line);
   const builds = options.build && createBuildDesk(options.build, context, () => epoch, suspension?.rest ?? null);
-  const relay = createRelay(options, context, buffer, line);
+  const relay = createRelay(options, context, buffer, { ...line, vcpus });
 
   const uplink = createUplink({
     role: 'host',
@@ -155,7 +158,8 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
         failSafe.begin(command.pair.epoch, command.leaseMs);
         commands.receive(command);
       },
-      onGuestCommand: (command) => commands.receiveForGuest(command, (frame) => relay.send(frame)),
+      onGuestCommand: (command) =>
+        commands.receiveForGuest(command, (frame) => (frame.action.kind === 'cpus-online' ? vcpus.pass(frame) : relay.send(frame))),
       onLease: (lease) => {
         owner.leased(lease.epoch);
         failSafe.renew(lease);
@@ -221,19 +225,28 @@ interface Line {
   uplink: () => Uplink;
 }
 
+interface GuestLine extends Line {
+  vcpus: VcpuLoop;
+}
+
 /** Guest agents' channels; what they say goes up with everything else. */
-function createRelay(options: HostAgentOptions, context: HostContext, buffer: SampleBuffer, { epoch, uplink }: Line): GuestRelay {
+function createRelay(options: HostAgentOptions, context: HostContext, buffer: SampleBuffer, { epoch, uplink, vcpus }: GuestLine): GuestRelay {
   const { clock } = context;
   return new GuestRelay({
     clock,
     buffer,
     openChannel: options.openChannel,
     epoch,
-    onResult: (result) => uplink().send(result),
+    onResult: (result) => {
+      if (!vcpus.result(result)) uplink().send(result);
+    },
     // A hint is about now; what became of a login waits for one who understands it.
     passOn: (frame) => (frame.type === 'credential' || uplink().understands(frame.type)) && uplink().send(frame, frame.type),
     onReadiness: (vm, ready) => noteReadiness(context, vm, ready),
-    onGuest: (event) => noteGuest(context, event.vm, event.connected, event.connected ? event.agentVersion : (event.error?.message ?? '')),
+    onGuest: (event) => {
+      noteGuest(context, event.vm, event.connected, event.connected ? event.agentVersion : (event.error?.message ?? ''));
+      vcpus.guest(event.vm, event.connected && event.capabilities.includes(CPUS_RESTORE_CAPABILITY));
+    },
   });
 }
 

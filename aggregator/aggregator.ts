@@ -16,6 +16,7 @@ import { forecasterFactory } from './core/forecast/registry.ts';
 import { budgetShare } from './core/ownership/budget-share.ts';
 import { FleetState } from './core/state/fleet-state.ts';
 import { Executor } from './execute/executor.ts';
+import { VcpuOrders } from './execute/vcpu-orders.ts';
 import type { FleetDesk, FleetPeers } from './http/fleet-service.ts';
 import type { AggregatorService } from './http/service.ts';
 import { createIngest, type DownFrame, type Ingest, type IngestOptions } from './ingest/ingest.ts';
@@ -146,6 +147,7 @@ export class Aggregator {
     const line = { ...this.#line(), epochOf };
     const anomalies = createAnomalies({ ...{ config, clock, epochOf, time, state, events, queue, notifications, ledger, log }, ...line });
     const executor = this.#createExecutor({ state, anomalies, decisions, reporter }, nowMs);
+    const vcpus = this.#createVcpuOrders({ state, decisions, reporter }, nowMs);
     this.#killSwitches = new KillSwitchDesk({
       ...{ kills, state, executor, reporter, time },
       hosts: () => this.ingest.hosts(),
@@ -168,7 +170,7 @@ export class Aggregator {
       launched,
     );
     this.#fromHosts = new FromHosts(
-      { clock, time, state, executor, reporter, decisions, anomalies, queue, models, credentials, spawning, suspending },
+      { clock, time, state, executor, vcpus, reporter, decisions, anomalies, queue, models, credentials, spawning, suspending },
       this.#killSwitches,
       { launch: launched, unguarded: () => this.#extraPlan.in(UNGUARDED_PLAN_MS), left: (host) => hosts.left(host) },
     );
@@ -183,7 +185,7 @@ export class Aggregator {
       ...(options.ownership ? hosts.door() : {}),
     });
     this.#parts = {
-      ...{ clock, prng, log, version, epoch, time, series, ledger, state, executor, ingest, policies, kills, ownership, hosts },
+      ...{ clock, prng, log, version, epoch, time, series, ledger, state, executor, vcpus, ingest, policies, kills, ownership, hosts },
       ...{ events, decisions, notifications, anomalies, queue, models, reporter, credentials },
       ...{ spawning, suspending, shortages: new ShortageWatch() },
       capacity: new CapacityWatch({ state, ledger, log, ...config }),
@@ -224,6 +226,24 @@ export class Aggregator {
         if (outcome.step.loan !== undefined) state.loans.outcome(outcome.step.loan, outcome.outcome, outcome.reason);
         anomalies.noteOutcome(outcome.step, outcome.result === null ? null : outcome.outcome === 'applied', nowMs());
         reporter.outcome(outcome);
+      },
+    });
+  }
+
+  #createVcpuOrders(
+    { state, decisions, reporter }: { state: FleetState; decisions: DecisionLog; reporter: Reporter },
+    nowMs: () => number,
+  ): VcpuOrders {
+    const { clock, config } = this.#options;
+    return new VcpuOrders({
+      clock,
+      deadlineMs: config.commandDeadlineMs,
+      send: (host, frame) => this.ingest.send(host, frame),
+      onSent: ({ vm, host }) => state.noteChange(vm, host, nowMs()),
+      onOutcome: (ended) => {
+        if (ended.outcome !== 'applied') state.vm(ended.step.vm)?.vcpusFailed(clock.monotonicMs());
+        decisions.addVcpuOutcome(ended, nowMs());
+        reporter.vcpus(ended);
       },
     });
   }
@@ -378,6 +398,7 @@ export class Aggregator {
     await this.#planRows.end();
     this.#parts.hosts.stop();
     this.executor.stop();
+    this.#parts.vcpus.stop();
     this.#parts.anomalies.stop();
     this.#parts.credentials.stop();
     this.#parts.spawning.stop();
@@ -416,10 +437,10 @@ export class Aggregator {
   }
 
   async #plan(): Promise<void> {
-    const { clock, prng, ledger, time, epoch, version, state, executor, ingest, decisions, reporter, ownership } = this.#parts;
+    const { clock, prng, ledger, time, epoch, version, state, executor, vcpus, ingest, decisions, reporter, ownership } = this.#parts;
     await runPlan({
       ...(this.#options.deciders ?? DECIDERS),
-      ...{ prng, epoch, state, executor, ledger },
+      ...{ prng, epoch, state, executor, vcpus, ledger },
       epochOf: (host) => ownership.epochOf(host),
       share: (policy) => budgetShare(policy, ownership.members().length),
       nowMs: () => time.nowMs(),

@@ -67,7 +67,7 @@ export class GuestNode {
       relayed: true,
       vm,
       collectors: [this.#collector()],
-      setCpusOnline: (vcpus) => vcpus,
+      cpus: null,
       sampleMs,
       flushMs,
       log,

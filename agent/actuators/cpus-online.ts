@@ -1,15 +1,20 @@
 /**
- * vCPUs online, inside the guest: /sys/devices/system/cpu/cpuN/online. Input: how many; output: how many are online
+ * vCPUs online, inside the guest: /sys/devices/system/cpu/cpuN/online. Input: how many, of which; output: how many are online
  * afterwards. CPU 0 stays; the lowest numbers are brought up and the highest taken down. Live-only: a reboot undoes it.
  */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorText, HeadroomError } from '../../shared/errors.ts';
 
-/** `root` is `/` in a guest. Throws ENVIRONMENT when the kernel refuses, after reading back what it left. */
-export function setCpusOnline(root: string, vcpus: number): number {
-  const directory = join(root, 'sys/devices/system/cpu');
-  const all = presentCpus(directory);
+const DIRECTORY = 'sys/devices/system/cpu';
+
+/**
+ * `root` is `/` in a guest; `of` = the CPUs to choose from, all others are left as they are (absent: every one there is).
+ * Throws USAGE on a number there cannot be, ENVIRONMENT when the kernel refuses.
+ */
+export function setCpusOnline(root: string, vcpus: number, of?: readonly number[]): number {
+  const directory = join(root, DIRECTORY);
+  const all = of ?? presentCpus(directory);
   if (vcpus < 1 || vcpus > all.length) {
     throw new HeadroomError('USAGE', `${vcpus} vCPUs online were asked for; this guest has ${all.length}`);
   }
@@ -23,7 +28,26 @@ export function setCpusOnline(root: string, vcpus: number): number {
       throw new HeadroomError('ENVIRONMENT', `the kernel refused to set ${file} to ${wanted}: ${errorText(error)}`, { cause: error });
     }
   }
-  return all.filter((cpu) => isOnline(directory, cpu)).length;
+  return onlineCpus(root).length;
+}
+
+/** Which CPUs are online now, ascending. */
+export function onlineCpus(root: string): number[] {
+  const directory = join(root, DIRECTORY);
+  return presentCpus(directory).filter((cpu) => isOnline(directory, cpu));
+}
+
+/** Is there a CPU that this process may take down? */
+export function mayTakeCpusOffline(root: string): boolean {
+  const directory = join(root, DIRECTORY);
+  return presentCpus(directory).some((cpu) => {
+    try {
+      accessSync(join(directory, `cpu${cpu}`, 'online'), constants.W_OK);
+      return cpu > 0;
+    } catch {
+      return false;
+    }
+  });
 }
 
 function presentCpus(directory: string): number[] {

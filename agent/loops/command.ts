@@ -7,10 +7,10 @@ import type { VmId } from '../../shared/ids.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
 import { comparePairs, type Outcome, type Pair, type Setting } from '../../shared/resources.ts';
 import { type Command, guardCommand } from '../core/command-guard.ts';
-import { mayChangeVcpus } from '../core/eligibility.ts';
 import { withPair } from '../core/journal.ts';
 import { guardedHost, type HostContext, killReason, statsAgeMsMax } from './host-context.ts';
 import { refreshSetting } from './settings.ts';
+import { vcpuRefusal } from './vcpu-loop.ts';
 import { guardedVm, isUp, rememberResult, type VmEntry } from './vm-table.ts';
 import { carryOut } from './writer.ts';
 
@@ -21,6 +21,7 @@ export interface CommandLoop {
 }
 
 type GuestCommand = FrameOf<'guest-command'>;
+type CpusOnline = Extract<GuestCommand['action'], { kind: 'cpus-online' }>;
 
 export function createCommandLoop(context: HostContext): CommandLoop {
   const { clock, queues, table } = context;
@@ -128,10 +129,16 @@ function guestCommandRefusal(context: HostContext, command: GuestCommand): strin
   const killed = killReason(context, entry.id);
   if (killed !== null) return `kill switch: ${killed}`;
   if (command.action.kind === 'credential') return isUp(entry) ? null : 'the VM is not running';
-  if (!mayChangeVcpus(entry.facts)) return 'the number of its vCPUs is left alone: the VM is not labelled vcpus=allow';
-  if (!isUp(entry)) return 'the VM is not running';
-  const hold = entry.record.holds.cpu;
-  return hold === undefined ? null : `hands off: ${hold.reason}`;
+  return vcpuRefusal(entry) ?? vcpusRefused(context, entry, command.action);
+}
+
+function vcpusRefused({ host }: HostContext, entry: VmEntry, { vcpus, original }: CpusOnline): string | null {
+  if (original === true) return null;
+  const all = entry.facts?.vcpusOnline ?? 0;
+  if (vcpus > all) return `${vcpus} vCPUs online were asked for; it has ${all}`;
+  if (!entry.vcpuHold.able) return 'no guest agent is connected that puts vCPUs back by itself';
+  if (entry.jobActive) return 'a job (migration, backup or save) is under way';
+  return host.leaseOut ? 'the lease has run out' : null;
 }
 
 /** The guard judges on what is true now: the value in force, and whether a job runs. */

@@ -67,7 +67,7 @@ function guardVm(context: HostContext, entry: VmEntry, allowance: Allowance): Gu
     vm: entry.id,
     capCores: cpuOurs ? cpu.capCores : null,
     usageCores: known(entry.fast?.usageCores ?? Number.NaN),
-    throttledFraction: known(entry.fast?.throttledFraction ?? Number.NaN),
+    throttledFraction: known((entry.fast?.throttledFraction ?? Number.NaN) * idleVcpus(entry)),
     cpuCeilingCores: allowance.cpuCeilingCores,
     balloonMiB: memoryOurs ? memory.balloonMiB : null,
     targetMiB: memory.targetMiB ?? memory.balloonMiB,
@@ -78,6 +78,11 @@ function guardVm(context: HostContext, entry: VmEntry, allowance: Allowance): Gu
     swapInMiBPerSecond: memory.availableMiB === null ? null : known(entry.slow.swapInMiBPerSecond),
     memoryCeilingMiB: allowance.memoryCeilingMiB,
   };
+}
+
+/** Throttled time is told as a mean over all vCPUs; those that are offline are never throttled. */
+function idleVcpus({ vcpuHold, facts }: VmEntry): number {
+  return vcpuHold.online === null || facts === null ? 1 : Math.max(1, facts.vcpusOnline / vcpuHold.online);
 }
 
 /** Takes the growth out of the reserve at once, and gives back what was not used. */

@@ -35,7 +35,7 @@ export interface GuestRelayOptions {
   /** The application of a guest said whether it is ready. */
   onReadiness?: (vm: VmId, ready: boolean) => void;
   onGuest?: (
-    event: { vm: VmId; connected: true; agentVersion: string } | { vm: VmId; connected: false; error: HeadroomError | null },
+    event: { vm: VmId; connected: true; agentVersion: string; capabilities: readonly string[] } | { vm: VmId; connected: false; error: HeadroomError | null },
   ) => void;
 }
 
@@ -169,7 +169,7 @@ export class GuestRelay {
       onReadiness: (ready) => this.#options.onReadiness?.(vm, ready),
       onReady: (hello) => {
         ready = true;
-        onGuest?.({ vm, connected: true, agentVersion: hello.agentVersion });
+        onGuest?.({ vm, connected: true, agentVersion: hello.agentVersion, capabilities: hello.capabilities });
       },
       onClose: (error) => {
         if (guest.session === session) guest.session = undefined;

@@ -15,6 +15,7 @@ import { type FoundSlice, lentMiB, sliceKindOf, sliceWords } from '../core/slice
 import type { VmFacts } from '../core/vm-facts.ts';
 import { vmState } from '../core/vm-state.ts';
 import { clockReading, type HostContext } from './host-context.ts';
+import { vcpusTold } from './vcpu-loop.ts';
 import { exposureMiB, overheadMiB, type VmEntry } from './vm-table.ts';
 
 export interface InventoryLoop {
@@ -124,14 +125,14 @@ function changesByItself({ host }: HostContext, { id, facts, record }: VmEntry):
 }
 
 /** All that the inventory of such a VM is made of beside its missing signals: parts that are replaced when they change, never changed. */
-type MadeOf = Pick<VmEntry, 'name' | 'facts' | 'eligibility' | 'baseline' | 'record' | 'jobActive' | 'guestAgent' | 'guestAgentSeen'> &
+type MadeOf = Pick<VmEntry, 'name' | 'facts' | 'eligibility' | 'baseline' | 'record' | 'jobActive' | 'guestAgent' | 'guestAgentSeen' | 'vcpuHold'> &
   Record<Resource, Setting | undefined> & { state: VmInventory['state']; overhead: number | null };
 
 function madeOf(entry: VmEntry, state: VmInventory['state'], overhead: number | null): MadeOf {
-  const { name, facts, eligibility, baseline, current, record, jobActive, guestAgent, guestAgentSeen } = entry;
+  const { name, facts, eligibility, baseline, current, record, jobActive, guestAgent, guestAgentSeen, vcpuHold } = entry;
   const { cpu, memory, network, disk } = current;
   return {
-    ...{ name, facts, eligibility, baseline, record, jobActive, guestAgent, guestAgentSeen },
+    ...{ name, facts, eligibility, baseline, record, jobActive, guestAgent, guestAgentSeen, vcpuHold },
     cpu,
     memory,
     network,
@@ -158,7 +159,8 @@ function isMadeOf(of: MadeOf, entry: VmEntry, state: VmInventory['state'], overh
     of.baseline === entry.baseline &&
     of.jobActive === entry.jobActive &&
     of.guestAgent === entry.guestAgent &&
-    of.guestAgentSeen === entry.guestAgentSeen
+    of.guestAgentSeen === entry.guestAgentSeen &&
+    of.vcpuHold === entry.vcpuHold
   );
 }
 
@@ -175,6 +177,7 @@ function stateOf({ clock, settings }: HostContext, entry: VmEntry): VmInventory[
 
 function freshInventory(context: HostContext, entry: VmEntry, slices: readonly FoundSlice[]): VmInventory {
   const { facts } = entry;
+  const vcpusOnline = vcpusTold(entry);
   return {
     vm: entry.id,
     name: entry.name.slice(0, 256),
@@ -194,6 +197,7 @@ function freshInventory(context: HostContext, entry: VmEntry, slices: readonly F
     jobActive: entry.jobActive,
     ...isolationOf(context, entry),
     guestAgent: entry.guestAgent,
+    ...(vcpusOnline === null ? {} : { vcpusOnline }),
     ...(facts === null ? {} : { devices: devicesOf(context, entry.id, facts, slices) }),
     missingSignals: missingSignals(entry),
   };

@@ -14,6 +14,7 @@ import type { VouchedMemory } from '../core/memory-guard.ts';
 import { createMemoryTrend } from '../core/memory-trend.ts';
 import { memoryMiBMax, memoryMiBToCome } from '../core/plugged-memory.ts';
 import type { Probe } from '../core/readiness.ts';
+import { NO_HOLD, type VcpuHold } from '../core/vcpu-hold.ts';
 import { unknownVmRow } from '../core/vm-columns.ts';
 import { NO_COUNTERS, type VmCounters, type VmFastSample } from '../core/vm-counters.ts';
 import type { PowerState, VmFacts } from '../hypervisor/hypervisor.ts';
@@ -69,6 +70,8 @@ export interface VmEntry {
   /** Since when the guest lives, by our monotonic clock: before we were there, or minus infinity where it came here alive. */
   aliveSinceMs: number;
   guestAgent: boolean;
+  /** What of its vCPUs its guest agent holds offline for us. */
+  vcpuHold: VcpuHold;
   /** A guest agent spoke since it was started: Headroom's runs on Linux only. */
   guestAgentSeen: boolean;
   /** The application's newest word since the guest was started. */
@@ -143,6 +146,7 @@ export function createVmEntry(
     runningSinceMs: Number.NaN,
     aliveSinceMs: Number.NaN,
     guestAgent: false,
+    vcpuHold: NO_HOLD,
     guestAgentSeen: false,
     applicationReady: null,
     serves: false,

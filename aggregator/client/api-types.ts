@@ -1379,6 +1379,7 @@ export interface components {
                 message: string;
                 rule: string;
                 step: number | null;
+                vcpuStep?: number;
             }[];
             notDone: {
                 constraint: string;
@@ -1474,6 +1475,22 @@ export interface components {
                     /** @enum {string} */
                     resource: "disk";
                 };
+                vm: string;
+                vmName: string;
+            }[];
+            /** @description vCPUs that guests take on or offline; absent = none */
+            vcpuSteps?: {
+                constraint: string;
+                /** @description vCPUs online before */
+                from: number;
+                host: string;
+                /** @enum {unknown} */
+                mode: "off" | "observe" | "recommend" | "auto";
+                /** @description vCPUs of its definition */
+                of: number;
+                predictedDemand: number;
+                reason: string;
+                to: number;
                 vm: string;
                 vmName: string;
             }[];
@@ -2332,6 +2349,16 @@ export interface components {
             };
             /** @enum {unknown} */
             state: "launching" | "ready" | "paused" | "stopped" | "error" | "unknown";
+            vcpus?: {
+                /** @description Of its definition */
+                defined: number;
+                lastChange: {
+                    /** @description UTC milliseconds */
+                    atMs: number;
+                    reason: string;
+                } | null;
+                online: number | null;
+            };
             /** @description Which kind of work the VM does, from its name and labels, its processes, and how it uses what it has */
             workload: {
                 class: ("web" | "database" | "application" | "batch" | "idle" | "desktop") | null;
@@ -4582,6 +4609,7 @@ export interface operations {
                             message: string;
                             rule: string;
                             step: number | null;
+                            vcpuStep?: number;
                         }[];
                         notDone: {
                             constraint: string;
@@ -4677,6 +4705,22 @@ export interface operations {
                                 /** @enum {string} */
                                 resource: "disk";
                             };
+                            vm: string;
+                            vmName: string;
+                        }[];
+                        /** @description vCPUs that guests take on or offline; absent = none */
+                        vcpuSteps?: {
+                            constraint: string;
+                            /** @description vCPUs online before */
+                            from: number;
+                            host: string;
+                            /** @enum {unknown} */
+                            mode: "off" | "observe" | "recommend" | "auto";
+                            /** @description vCPUs of its definition */
+                            of: number;
+                            predictedDemand: number;
+                            reason: string;
+                            to: number;
                             vm: string;
                             vmName: string;
                         }[];
@@ -6690,6 +6734,16 @@ export interface operations {
                         };
                         /** @enum {unknown} */
                         state: "launching" | "ready" | "paused" | "stopped" | "error" | "unknown";
+                        vcpus?: {
+                            /** @description Of its definition */
+                            defined: number;
+                            lastChange: {
+                                /** @description UTC milliseconds */
+                                atMs: number;
+                                reason: string;
+                            } | null;
+                            online: number | null;
+                        };
                         /** @description Which kind of work the VM does, from its name and labels, its processes, and how it uses what it has */
                         workload: {
                             class: ("web" | "database" | "application" | "batch" | "idle" | "desktop") | null;

@@ -26,6 +26,7 @@ export function explain(vm: VmView): string[] {
   const work = workOf(vm);
   if (work !== null) sentences.push(work);
   for (const resource of RESOURCES) sentences.push(...explainResource(NAMES[resource], vm.resources[resource]));
+  sentences.push(...(vm.vcpus === undefined ? [] : explainVcpus(vm.vcpus)));
   if (vm.contention !== null && vm.contention.score >= CONTENTION_TOLD_MIN) {
     const parts = Object.entries(vm.contention.parts).filter(([, share]) => (share ?? 0) >= CONTENTION_TOLD_MIN / 2);
     const words = parts.map(([part, share]) => `${PART_WORDS[part as keyof typeof PART_WORDS]} ${((share ?? 0) * 100).toFixed(0)} %`);
@@ -33,6 +34,15 @@ export function explain(vm: VmView): string[] {
   }
   if (vm.missingSignals.length > 0) sentences.push(`Signals it lacks: ${vm.missingSignals.join('; ')}.`);
   return sentences;
+}
+
+function explainVcpus({ defined, online, lastChange }: NonNullable<VmView['vcpus']>): string[] {
+  if (online === null) return [];
+  const now =
+    online < defined
+      ? `${online} of its ${defined} vCPUs are online, by its guest agent's word: more come back as soon as they are needed.`
+      : `All of its ${defined} vCPUs are online; its label vcpus=allow lets some be taken offline while they are not needed.`;
+  return lastChange === null ? [now] : [now, `Last of its vCPUs: ${lastChange.reason}.`];
 }
 
 const WORK = {

@@ -78,6 +78,8 @@ export interface VmView {
   state: VmState;
   labels: Record<string, string>;
   guestAgent: boolean;
+  /** `online`: in the guest, as far as Headroom changes that, by the guest's word; null = it does not. Absent: another aggregator did not tell. */
+  vcpus?: { defined: number; online: number | null; lastChange: { atMs: number; reason: string } | null };
   missingSignals: string[];
   /** What of its host stands behind its resources; absent = not told. */
   devices?: VmDevice[];

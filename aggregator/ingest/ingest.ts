@@ -110,9 +110,12 @@ export class Ingest implements ConnectionOwner {
     this.#connections.add(connection);
   }
 
-  /** False: not connected, or its queue is full. A guest-command reaches a guest's own connection where it has one. */
+  /**
+   * False: not connected, or its queue is full. Who asks for a login reaches a guest's own connection where it has one; orders
+   * about vCPUs go by way of the host, which guards them and puts right what they did.
+   */
   send(host: HostId, frame: DownFrame): boolean {
-    const direct = frame.type === 'guest-command' ? this.#peers.get(`guest/${frame.vm}`)?.connection : undefined;
+    const direct = frame.type === 'guest-command' && frame.action.kind === 'credential' ? this.#peers.get(`guest/${frame.vm}`)?.connection : undefined;
     const connection = direct ?? this.#peers.get(`host/${host}`)?.connection;
     // A switch that stops things is anybody's to throw.
     const may = this.options.mayCommand?.(host) !== false || (frame.type === 'kill-switch' && frame.engaged);

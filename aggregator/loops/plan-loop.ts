@@ -17,6 +17,7 @@ import { ownedPart } from '../core/state/owned-part.ts';
 import { planBlocks } from '../core/state/plan-rows.ts';
 import { decisionBlock } from '../core/state/series-rows.ts';
 import type { Executor } from '../execute/executor.ts';
+import type { VcpuOrders } from '../execute/vcpu-orders.ts';
 import type { LedgerBody, LedgerStore } from '../store/ledger-store.ts';
 
 /** Who decides and who checks: two pure functions of one snapshot. */
@@ -40,6 +41,7 @@ export interface PlanLoopOptions extends Deciders {
   share: (policy: FleetPolicy) => FleetPolicy;
   state: FleetState;
   executor: Executor;
+  vcpus: VcpuOrders;
   ledger: LedgerStore;
   send: (host: HostId, frame: FrameOf<'lease'>) => boolean;
   entryOf: (plan: Plan, findings: readonly LintFinding[], snapshot: FleetSnapshot) => LedgerBody | null;
@@ -74,6 +76,7 @@ export async function runPlan(options: PlanLoopOptions): Promise<void> {
   await grantLeases(options, carriedOut.grants, snapshot);
   // Either may have changed while the ledger wrote and others had their turn.
   if (!state.killSwitch && state.policy === inForce) {
+    options.vcpus.execute(carriedOut, (host) => (options.epochOf(host) === holds.get(host) ? (holds.get(host) ?? null) : null));
     executor.execute(carriedOut, {
       ownEpoch: options.epoch,
       highest: (vm, resource) => state.vm(vm)?.pairs[resource],

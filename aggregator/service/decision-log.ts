@@ -7,6 +7,7 @@ import type { Resource } from '../../shared/resources.ts';
 import type { LintFinding, Plan } from '../core/plan/plan.ts';
 import type { VmVerdict } from '../core/state/fleet-state.ts';
 import type { StepOutcome } from '../execute/executor.ts';
+import type { VcpuOutcome } from '../execute/vcpu-orders.ts';
 import type { PlanView, ResourceView } from '../http/service.ts';
 
 const PLANS_MAX = 200;
@@ -18,6 +19,7 @@ type Decision = NonNullable<ResourceView['lastDecision']>;
 export class DecisionLog {
   #plans: PlanView[] = [];
   readonly #last = new Map<string, Decision>();
+  readonly #vcpus = new Map<VmId, { atMs: number; reason: string }>();
   readonly #verdicts = new Map<string, NonNullable<ResourceView['lastVerdict']>>();
 
   /** `plan`: as the planner made it, for its steps' numbers; `carriedOut`: what the lint left of it. */
@@ -46,6 +48,16 @@ export class DecisionLog {
     if (step >= 0) plan?.verdicts.push({ step, verdict, reason });
   }
 
+  addVcpuOutcome({ step, outcome, reason }: VcpuOutcome, atMs: number): void {
+    const words = outcome === 'applied' ? step.reason : `${step.reason} (${outcome}: ${reason})`;
+    this.#vcpus.set(step.vm, { atMs, reason: words });
+  }
+
+  /** The last thing done about how many of its vCPUs are online. */
+  lastVcpus(vm: VmId): { atMs: number; reason: string } | null {
+    return this.#vcpus.get(vm) ?? null;
+  }
+
   lastVerdict(vm: VmId, resource: Resource): ResourceView['lastVerdict'] {
     return this.#verdicts.get(`${vm}/${resource}`) ?? null;
   }
@@ -55,6 +67,7 @@ export class DecisionLog {
   }
 
   forget(vm: VmId, resources: readonly Resource[]): void {
+    this.#vcpus.delete(vm);
     for (const resource of resources) {
       this.#last.delete(`${vm}/${resource}`);
       this.#verdicts.delete(`${vm}/${resource}`);

@@ -17,6 +17,7 @@ type SinkParts = Pick<
   | 'time'
   | 'state'
   | 'executor'
+  | 'vcpus'
   | 'reporter'
   | 'decisions'
   | 'anomalies'
@@ -102,7 +103,8 @@ export class FromHosts implements IngestSink {
   }
 
   onResult(_host: HostId, result: FrameOf<'result'>): void {
-    const { state, time, executor } = this.#parts;
+    const { state, time, executor, vcpus } = this.#parts;
+    if (vcpus.onResult(result)) return;
     const known = executor.onResult(result);
     const change = known ? { from: known.step.from, to: known.step.to, direction: known.step.direction, planId: known.planId } : null;
     // A loan is no guess at what a VM needs: whether it did harm is not asked, only that it was a change.

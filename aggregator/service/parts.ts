@@ -5,6 +5,7 @@ import type { Prng } from '../../shared/prng.ts';
 import type { FleetSnapshot } from '../core/plan/plan.ts';
 import type { FleetState } from '../core/state/fleet-state.ts';
 import type { Executor } from '../execute/executor.ts';
+import type { VcpuOrders } from '../execute/vcpu-orders.ts';
 import type { Ingest } from '../ingest/ingest.ts';
 import type { PlanMade } from '../loops/plan-loop.ts';
 import type { Ownership } from '../ownership/ownership.ts';
@@ -41,6 +42,7 @@ export interface Parts {
   readonly ledger: LedgerStore;
   readonly state: FleetState;
   readonly executor: Executor;
+  readonly vcpus: VcpuOrders;
   readonly ingest: Ingest;
   readonly policies: PolicyKeeper;
   readonly kills: KillSwitches;

@@ -29,7 +29,8 @@ const NOT_DONE_KEPT_MAX = 500;
 /** Null: nothing was decided that is worth an entry. */
 export function planEntry(plan: Plan, findings: readonly LintFinding[], snapshot: FleetSnapshot, by: Decider): LedgerBody | null {
   const held = plan.notDone.filter(({ wouldBe }) => wouldBe !== null);
-  if (plan.steps.length === 0 && findings.length === 0 && held.length === 0) return null;
+  const vcpus = plan.vcpuSteps ?? [];
+  if (plan.steps.length === 0 && vcpus.length === 0 && findings.length === 0 && held.length === 0) return null;
   const changed = new Set(plan.steps.map(({ vm }) => vm));
   const vms = new Map(snapshot.vms.filter(({ id }) => changed.has(id)).map((vm) => [vm.id, vm]));
   const steps = plan.steps.map((step) => {
@@ -37,7 +38,7 @@ export function planEntry(plan: Plan, findings: readonly LintFinding[], snapshot
     return { ...step, grounds: forecast === null ? null : groundsOf(step, forecast, by.version) };
   });
   const { id: planId, inputsDigest } = plan;
-  return { kind: 'plan', planId, by, inputsDigest, steps, notDone: held.slice(0, NOT_DONE_KEPT_MAX), lintRejections: [...findings] };
+  return { kind: 'plan', planId, by, inputsDigest, steps: [...steps, ...vcpus], notDone: held.slice(0, NOT_DONE_KEPT_MAX), lintRejections: [...findings] };
 }
 
 /** The step of the forecast that the decision was made for; where it is for now, the next one. */

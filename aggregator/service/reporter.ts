@@ -8,6 +8,7 @@ import { type Loan, loanWords } from '../core/plan/loan.ts';
 import type { LintFinding, Plan } from '../core/plan/plan.ts';
 import type { News, VmVerdict } from '../core/state/fleet-state.ts';
 import type { StepOutcome } from '../execute/executor.ts';
+import type { VcpuOutcome } from '../execute/vcpu-orders.ts';
 import type { FleetEvent } from '../http/service.ts';
 import type { NotificationKind } from '../notify/notifier.ts';
 import type { ReportTo } from './report-to.ts';
@@ -96,6 +97,21 @@ export class Reporter {
     });
     if (outcome === 'applied') this.#to.events.add(nowMs, { kind: 'notification', vm, host, message, data: { planId, resource } });
     else this.#to.log.info(message, { plan: planId, vm, host });
+  }
+
+  /** Of vCPUs on and offline: the guest's own answer, which its owner hears of like of any change. */
+  vcpus({ planId, commandId, step, outcome, reason, online }: VcpuOutcome): void {
+    const nowMs = this.#to.nowMs();
+    const { vm, host, vmName, from, to, of } = step;
+    const applied = outcome === 'applied';
+    const words = applied ? step.reason : `number of vCPUs not changed (${outcome}): ${reason}`;
+    const data = { event: 'vcpus-online', planId, commandId, outcome, reason, before: from, target: to, after: online, of };
+    const message = `${vmName}: ${words}`;
+    const told = `${message} (${outcome}; ${from} to ${to} of ${of} vCPUs${online === null ? '' : `, ${online} online by the guest's word`})`;
+    this.#to.queue.append(nowMs, { kind: 'event', event: 'vcpus-online', vm, host, resource: 'cpu', message: told, after: null });
+    this.#to.events.add(nowMs, { kind: 'outcome', vm, host, message, data });
+    this.#to.notifications.add({ timeMs: nowMs, vm, resource: 'cpu', kind: applied ? 'change' : 'not-changed', message: words, data });
+    if (!applied) this.#to.log.info(message, { plan: planId, vm, host });
   }
 
   /** A loan changed its state: both VMs' owners hear of it, the ledger keeps it whole. */

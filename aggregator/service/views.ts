@@ -18,6 +18,7 @@ export function vmView(vm: VmSnapshot, record: VmRecord, policy: FleetPolicy, de
     state: vm.state,
     labels: { ...vm.labels },
     guestAgent: record.inventory.guestAgent,
+    vcpus: { defined: record.inventory.vcpus, online: record.vcpusOnline, lastChange: decisions.lastVcpus(record.id) },
     missingSignals: [...record.inventory.missingSignals, ...(record.inventory.guestAgent ? record.guestSignals.missing() : [])],
     ...(record.inventory.devices === undefined ? {} : { devices: [...record.inventory.devices] }),
     contention: record.contention(nowMs),

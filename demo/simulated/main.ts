@@ -82,7 +82,7 @@ const guests: GuestAgent[] = SIMULATED_GUESTS.map((guest) =>
     relayed: true,
     vm: guest.id,
     collectors: [guestCollector(guest, hypervisor, clock, offered)],
-    setCpusOnline: (vcpus) => vcpus,
+    cpus: null,
     sampleMs: 1000,
     log,
     bootId: randomUUID(),

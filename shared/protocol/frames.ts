@@ -149,6 +149,11 @@ export const VmInventory = Type.Object({
   /** Its network is cut off by us, and for how much longer; absent = it is not. */
   isolation: Type.Optional(Type.Object({ reason: text(256), forMs: Type.Number({ minimum: 0 }) })),
   guestAgent: Type.Boolean(),
+  /**
+   * How many of its vCPUs are online in the guest as far as Headroom changed that. Absent: their number is not to be changed
+   * (no label, no guest agent that can put it back). Older ends do not look at it.
+   */
+  vcpusOnline: Type.Optional(Type.Integer({ minimum: 1, maximum: 4096 })),
   devices: Type.Optional(Type.Array(VmDevice, { maxItems: 32 })),
   missingSignals: Type.Array(text(128), { maxItems: 64 }),
 });
@@ -235,7 +240,12 @@ export const GuestCommandFrame = Type.Object({
   vm: uuid,
   pair: PairSchema,
   action: Type.Union([
-    Type.Object({ kind: Type.Literal('cpus-online'), vcpus: Type.Integer({ minimum: 1, maximum: 4096 }) }),
+    /** `original`: whatever the number says, all that were online before the first such command; older guests go by the number. */
+    Type.Object({
+      kind: Type.Literal('cpus-online'),
+      vcpus: Type.Integer({ minimum: 1, maximum: 4096 }),
+      original: Type.Optional(Type.Boolean()),
+    }),
     Type.Object({ kind: Type.Literal('credential'), publicKey: PublicKeySchema }),
   ]),
 });
@@ -279,6 +289,8 @@ export const ResultFrame = Type.Object({
   reason: text(1024),
   /** Value in force after the command, null when it could not be read. */
   readBack: Type.Union([SettingSchema, Type.Null()]),
+  /** Of guests that were told how many vCPUs to have online: how many are. Older ends do not look at it. */
+  vcpusOnline: Type.Optional(Type.Integer({ minimum: 1, maximum: 4096 })),
   wallMs: Type.Number(),
 });
 
@@ -306,6 +318,8 @@ export const KillSwitchFrame = Type.Object({
 export const POOL_CAPABILITY = 'pool';
 export const HINT_CAPABILITY = 'hint';
 export const CREDENTIAL_CAPABILITY = 'credential';
+/** Of guest agents: vCPUs that were taken offline are put back by `original`, at the agent's end, and when its host stays silent. */
+export const CPUS_RESTORE_CAPABILITY = 'cpus-restore';
 export const REDIRECT_CAPABILITY = 'redirect';
 /** Of host agents: sent on without an address, it tells the next in `unreachable` who could not look after it. */
 export const MOVES_ON_CAPABILITY = 'moves-on';

@@ -430,10 +430,13 @@ t.test('a newer connection of a host replaces the older; a guest on this machine
     commandId: 'g1',
     vm,
     pair: { epoch: 1, generation: 1 },
-    action: { kind: 'cpus-online', vcpus: 1 },
+    action: { kind: 'credential', publicKey: { kty: 'OKP', crv: 'X25519', x: 'A'.repeat(43) } },
   } as const;
   t.ok(ingest.send('host-a' as never, command));
   await until(() => guest.frames.some((frame) => frame.type === 'guest-command'), 'the command');
+  t.ok(ingest.send('host-a' as never, { ...command, commandId: 'g2', action: { kind: 'cpus-online', vcpus: 1 } }));
+  await until(() => second.frames.some((frame) => frame.type === 'guest-command'), 'an order about vCPUs, by way of its host');
+  t.equal(guest.frames.filter((frame) => frame.type === 'guest-command').length, 1);
   guest.send(inventoryFrame([]));
   await until(() => guest.closed !== undefined, 'the guest to go');
   t.equal(guest.error()?.code, 'FRAME_INVALID', 'a guest has no inventory');

@@ -94,7 +94,7 @@ async function world() {
         sampleMs: 1000,
         log,
       },
-      ...{ bootId: 'guest', version: 'test', setCpusOnline: (vcpus: number) => vcpus },
+      ...{ bootId: 'guest', version: 'test', cpus: null },
       credentials: guest.allowed ? makerOf(clock, guest.workMs) : null,
       stalls: () => ({ cpu: 0, memory: guest.waits * clock.monotonicMs(), io: 0 }),
     }).start();

@@ -22,6 +22,7 @@ async function planned(turn: number, change: (state: { policy: object; killSwitc
       if (++turns === turn) change(state);
     },
     executor: { execute: () => did.push('carried out') },
+    vcpus: { execute: () => undefined },
     ledger: { append: async () => did.push('written') },
     send: () => true,
     entryOf: () => ({ kind: 'plan' }),

@@ -47,6 +47,9 @@ function text(plan: PlanAnswer, names: ReadonlyMap<string, string>): string {
     `plan ${plan.id} at ${utc(plan.nowMs)}`,
     plan.steps.length === 0 ? 'steps: none' : 'steps',
     ...stepLines(plan),
+    ...(plan.vcpuSteps ?? []).map(
+      ({ vmName, host, from, to, of: all, reason }) => `  ${vmName} on ${host}: vCPUs online ${from} → ${to} of ${all}: ${reason}`,
+    ),
     plan.notDone.length === 0 ? 'not done: nothing' : 'not done',
     ...plan.notDone.map(({ vm, resource, constraint, reason, wouldBe }) => {
       const would = wouldBe === null ? '' : ` (would be ${settingWords(wouldBe)})`;

@@ -37,11 +37,17 @@ function resourceLines(name: Resource, state: ResourceAnswer): string[] {
   return lines;
 }
 
+function vcpuLine({ defined, online, lastChange }: NonNullable<VmAnswer['vcpus']>): string {
+  const now = online === null ? `vCPUs: ${defined}` : `vCPUs: ${online} of ${defined} online`;
+  return lastChange === null ? now : `${now}; ${lastChange.reason} (${utc(lastChange.atMs)})`;
+}
+
 export function vmText(vm: VmAnswer): string {
   const labels = Object.entries(vm.labels).map(([key, value]) => `${key}=${value}`);
   const lines = [
     `${vm.name} (${vm.id}) on ${vm.host}: ${vm.state}`,
     `labels: ${labels.join(', ') || 'none'}; guest agent: ${vm.guestAgent ? 'connected' : 'none'}`,
+    ...(vm.vcpus === undefined ? [] : [vcpuLine(vm.vcpus)]),
     ...(vm.contention === null ? [] : [`contention score: ${vm.contention.score.toFixed(2)} of 1`]),
     ...vm.missingSignals.map((signal) => `missing: ${signal}`),
     ...RESOURCES.flatMap((name) => resourceLines(name, vm.resources[name])),

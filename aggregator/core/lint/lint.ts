@@ -14,6 +14,7 @@ import { blastRadius, cooledDown, oneStepEach, outsideFreeze, stepLimit } from '
 import * as standing from './standing-rules.ts';
 import { cpuOfHost, guardGrants, memoryOfHost, memoryOfNumaNode } from './sum-rules.ts';
 import * as values from './value-rules.ts';
+import { lintVcpus } from './vcpu-rules.ts';
 
 /** By name, as findings and the audit tell them. */
 export const STEP_RULES: Readonly<Record<string, StepRule>> = {
@@ -30,6 +31,7 @@ export const STEP_RULES: Readonly<Record<string, StepRule>> = {
   'from-current': standing.startsFromCurrent,
   direction: standing.saysWhatItDoes,
   'cap-minimum': values.capNotTooLow,
+  'cap-vcpus': values.capSuitsVcpus,
   'cap-asked': values.capAsked,
   weight: values.weightPositive,
   bounds: values.withinBounds,
@@ -93,6 +95,7 @@ export function lintPlan(plan: Plan, snapshot: FleetSnapshot, policy: FleetPolic
       if (message !== null) findings.push({ rule, message, step: index });
     }
   }
+  findings.push(...lintVcpus(context, known));
   for (const [rule, check] of Object.entries(PLAN_RULES)) {
     for (const { step, message } of check(known, context)) findings.push({ rule, message, step });
   }
@@ -102,7 +105,7 @@ export function lintPlan(plan: Plan, snapshot: FleetSnapshot, policy: FleetPolic
 /** What may be carried out: the plan without struck steps, which move to `notDone`. A finding on the whole leaves nothing. */
 export function withoutFindings(plan: Plan, findings: readonly LintFinding[]): Plan {
   if (findings.length === 0) return plan;
-  const whole = findings.find(({ step }) => step === null);
+  const whole = findings.find(({ step, vcpuStep }) => step === null && vcpuStep === undefined);
   const struck = new Map<number, LintFinding>();
   for (const [index] of plan.steps.entries()) {
     const finding = whole ?? findings.find(({ step }) => step === index);
@@ -112,8 +115,11 @@ export function withoutFindings(plan: Plan, findings: readonly LintFinding[]): P
     const step = plan.steps[index]!;
     return { vm: step.vm, resource: step.resource, constraint: 'lint', reason: `struck by the ${rule} rule: ${message}`, wouldBe: step.to };
   });
+  const { vcpuSteps, ...rest } = plan;
+  const left = whole ? [] : (vcpuSteps ?? []).filter((_, index) => findings.every(({ vcpuStep }) => vcpuStep !== index));
   return {
-    ...plan,
+    ...rest,
+    ...(left.length === 0 ? {} : { vcpuSteps: left }),
     steps: plan.steps.filter((_, index) => !struck.has(index)),
     notDone: [...plan.notDone, ...notDone],
     // Leases are renewed all the same (renewal shrinks nothing), with nothing for the guards to hand out.

@@ -15,6 +15,20 @@ export const capNotTooLow: StepRule = ({ step, vm }) => {
   return cap !== null && cap < least - 1e-9 ? `a cap of ${cap} cores is below ${least} for ${vm.vcpus} vCPUs` : null;
 };
 
+/** A cap is a quota of each vCPU: those online must be able to run what it wants now before others' part goes. */
+export const capSuitsVcpus: StepRule = ({ step, vm }) => {
+  const cap = settingOf(step.to, 'cpu')?.capCores ?? null;
+  const { now, vouched } = vm.demand.cpu;
+  if (vm.vcpusOnline === undefined || cap === null || now === null || !vouched || step.loan !== undefined) return null;
+  // Held below what it wants for want of CPU on its host: that is said, and meant.
+  if (!takes(step.from, step.to) || step.constraint === 'throttle') return null;
+  const runs = (cap * vm.vcpusOnline.online) / vm.vcpus;
+  const least = Math.min(now, vm.vcpusOnline.online, (Math.min(step.ceiling, vm.vcpus) * vm.vcpusOnline.online) / vm.vcpus);
+  return runs < least - ROUNDING.cores
+    ? `a cap of ${cap} cores leaves ${runs.toFixed(2)} to its ${vm.vcpusOnline.online} vCPUs online, which want ${now.toFixed(2)}`
+    : null;
+};
+
 /** A cap other than the baseline's needs a policy that asks for caps. */
 export const capAsked: StepRule = ({ step, vm, policy }) => {
   const [from, to] = [settingOf(step.from, 'cpu'), settingOf(step.to, 'cpu')];

@@ -31,7 +31,8 @@ export interface Allotment {
   steps: PlanStep[];
   notDone: NotDone[];
   rooms: Map<string, HostRooms>;
-  vmsChanged: number;
+  /** VMs changed so far. */
+  blast: BlastRadius;
   /** Opened for those that found no room. */
   loans: Loan[];
   shortages: Shortage[];
@@ -44,7 +45,7 @@ export function allot(proposals: readonly Proposal[], rooms: Map<string, HostRoo
   const { snapshot, policy } = context;
   const blast = new BlastRadius(snapshot, policy.blastRadius);
   const freeze = freezeAt(snapshot.nowMs, policy.freezeWindows);
-  const allotment: Allotment = { steps: [], notDone: [], rooms, vmsChanged: 0, loans: [], shortages: [] };
+  const allotment: Allotment = { steps: [], notDone: [], rooms, blast, loans: [], shortages: [] };
   const short: Short[] = [];
   for (const wanted of ordered(throttle(proposals, rooms, context), context, prng)) {
     const { vm, resource } = wanted.subject;
@@ -80,7 +81,6 @@ export function allot(proposals: readonly Proposal[], rooms: Map<string, HostRoo
     allotment.steps.push(stepOf(fitted, context));
   }
   if (freeze === null) relieve(short, { steps: allotment.steps, loans: allotment.loans, blast }, allotment, context);
-  allotment.vmsChanged = blast.vms;
   // Shrinks first: what they free is there for the plan after this one.
   allotment.steps.sort((a, b) => (a.direction === b.direction ? 0 : a.direction === 'shrink' ? -1 : 1));
   return allotment;

@@ -51,6 +51,11 @@ export function amountOf(setting: Setting, vm: VmSnapshot, form: CpuForm): numbe
   return headline(setting, Number.POSITIVE_INFINITY);
 }
 
+/** A cap is a quota of each vCPU: with some offline, the same cores need so many times the cap. */
+export function spreadOf(vm: VmSnapshot): number {
+  return vm.vcpusOnline === undefined || !vm.demand.cpu.vouched ? 1 : vm.vcpus / vm.vcpusOnline.online;
+}
+
 /** Least and most the policy and the safety rules allow; null = nothing sensible can be derived. */
 export function boundsOf(resource: Resource, vm: VmSnapshot, policy: ResourcePolicy): Bounds | null {
   const baseline = vm.baseline[resource];
@@ -71,11 +76,21 @@ export function boundsOf(resource: Resource, vm: VmSnapshot, policy: ResourcePol
   return { floor: Math.min(policy.floor ?? RATE_FLOOR_SHARE * ceiling, ceiling), ceiling };
 }
 
-/** The setting that allocates an amount, in steps that hypervisors can express, rounded up. */
-export function settingFor(amount: number, current: Setting, vm: VmSnapshot, form: CpuForm, withWeight: boolean): Setting {
+/**
+ * The setting that allocates an amount, in steps that hypervisors can express, rounded up. `spread`: so many times the cores it
+ * stands for is a cap of which vCPUs offline leave their part unused; the weight stands for the cores themselves.
+ */
+export function settingFor(
+  amount: number,
+  current: Setting,
+  vm: VmSnapshot,
+  form: CpuForm,
+  withWeight: boolean,
+  spread = 1,
+): Setting {
   switch (current.resource) {
     case 'cpu':
-      return cpuSetting(amount, current, vm, form, withWeight);
+      return cpuSetting(amount, amount / spread, current, vm, form, withWeight);
     case 'memory':
       return { resource: 'memory', memoryMiB: Math.ceil(amount) };
     case 'network': {
@@ -87,8 +102,15 @@ export function settingFor(amount: number, current: Setting, vm: VmSnapshot, for
   }
 }
 
-function cpuSetting(amount: number, current: CpuSetting, vm: VmSnapshot, form: CpuForm, withWeight: boolean): SettingOf<'cpu'> {
-  const weight = withWeight ? Math.max(1, Math.ceil(amount * weightBase(vm))) : current.weight;
+function cpuSetting(
+  amount: number,
+  cores: number,
+  current: CpuSetting,
+  vm: VmSnapshot,
+  form: CpuForm,
+  withWeight: boolean,
+): SettingOf<'cpu'> {
+  const weight = withWeight ? Math.max(1, Math.ceil(cores * weightBase(vm))) : current.weight;
   if (form === 'weight') return { resource: 'cpu', weight, capCores: restingCap(current, vm) };
   // Hundredths, rounded up; the epsilon keeps 0.6 from becoming 0.61.
   const capCores = Number((Math.ceil(amount / CAP_STEP_CORES - 1e-6) * CAP_STEP_CORES).toFixed(2));

@@ -9,6 +9,7 @@ import { withSharpGrowth } from './incident-response.ts';
 import type { ForecastView } from './plan.ts';
 import type { Need, PlanContext, Refusal, Subject } from './planning.ts';
 import { withRepayment } from './repayment.ts';
+import { withVcpusOnline } from './vcpus-online.ts';
 import { amountWords, percentWords, timeWords } from './words.ts';
 
 export type Estimator = (subject: Subject, context: PlanContext) => Need | null;
@@ -234,5 +235,5 @@ function rollbackAmount(subject: Subject): number | null {
 
 /** The chain that decides, outermost last. */
 export const needOf: Estimator = withRollback(
-  withRepayment(withSharpGrowth(withStartupBoost(withSuppression(withHints(withMargin(forecastEstimator)))))),
+  withRepayment(withSharpGrowth(withStartupBoost(withVcpusOnline(withSuppression(withHints(withMargin(forecastEstimator))))))),
 );

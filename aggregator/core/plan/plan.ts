@@ -62,6 +62,8 @@ export interface VmSnapshot {
   state: VmState;
   labels: Readonly<Record<string, string>>;
   vcpus: number;
+  /** How many of them are online in the guest as far as we changed that, and since when; absent = their number is not to be changed. */
+  vcpusOnline?: { online: number; sinceMs: number };
   bootMemoryMiB: number;
   overheadMiB: number | null;
   /** The NUMA node that holds all its memory, null = not bound to one, or not told. */
@@ -204,6 +206,21 @@ export interface PlanStep {
   approvedBy?: string;
 }
 
+/** So many of a VM's vCPUs online in its guest, carried out by its guest agent. */
+export interface VcpuStep {
+  vm: VmId;
+  vmName: string;
+  host: HostId;
+  from: number;
+  to: number;
+  /** Of its definition. As many again means: whatever was online before we changed it. */
+  of: number;
+  mode: Mode;
+  constraint: Constraint;
+  reason: string;
+  predictedDemand: number;
+}
+
 /** A change that would have been made, or was looked for, and why it was not. */
 export interface NotDone {
   vm: VmId;
@@ -227,6 +244,8 @@ export interface Plan {
   nowMs: number;
   /** Shrinks first. Every step is safe on its own and in any order with the others. */
   steps: PlanStep[];
+  /** Absent = none. Sent before the steps: what grows is there when its cap rises. */
+  vcpuSteps?: VcpuStep[];
   notDone: NotDone[];
   grants: HostGrant[];
   /** Digest of snapshot and policies, for the audit. */
@@ -242,6 +261,8 @@ export interface LintFinding {
   message: string;
   /** Index into `steps`; null = the plan as a whole, which is then not executed at all. */
   step: number | null;
+  /** Index into `vcpuSteps`, with `step` null: that one is struck, nothing else. */
+  vcpuStep?: number;
 }
 
 /** The allocation of a setting in its headline unit: cores, MiB, bytes/s; `uncapped` stands in where there is no limit. */

@@ -19,6 +19,7 @@ import type { PlanContext, Proposal } from './planning.ts';
 import type { FleetPolicy } from './policy.ts';
 import { propose } from './propose.ts';
 import { owedNow } from './repayment.ts';
+import { vcpuStepsOf } from './vcpu-steps.ts';
 
 export interface PlanOptions {
   /** Goes into the plan's name, so that two aggregators' plans never share one. */
@@ -58,19 +59,21 @@ export function plan(snapshot: FleetSnapshot, policy: FleetPolicy, options: Plan
     }
   }
   const allotment = allot(proposals, rooms, context, prng);
+  const vcpuSteps = vcpuStepsOf(context, allotment);
   const inputsDigest = digestOf(snapshot, policy);
   const notDone = [...allotment.notDone, ...refused];
   const made: Plan = {
     id: planId(snapshot.nowMs, options.epoch, inputsDigest),
     nowMs: snapshot.nowMs,
     steps: allotment.steps,
+    ...(vcpuSteps.length === 0 ? {} : { vcpuSteps }),
     notDone,
     grants: grantsOf(context, byHost, rooms),
     inputsDigest,
     ...(allotment.loans.length === 0 ? {} : { loans: allotment.loans }),
     ...(allotment.shortages.length === 0 ? {} : { shortages: allotment.shortages }),
   };
-  return { plan: made, report: reportOf(context, proposals.length, allotment.vmsChanged, notDone, rooms) };
+  return { plan: made, report: reportOf(context, proposals.length, allotment.blast.vms, notDone, rooms) };
 }
 
 function roomsOf(snapshot: FleetSnapshot, policy: FleetPolicy, byHost: ReadonlyMap<string, VmSnapshot[]>): Map<string, HostRooms> {
@@ -104,7 +107,18 @@ function contextOf(
   const hosts = new Map(snapshot.hosts.map((host) => [host.id, host]));
   const due = loans.open.some(({ state }) => state === 'due');
   const free = due ? roomsOf({ ...snapshot, hosts: snapshot.hosts.map(withoutGuard) }, policy, byHost) : rooms;
-  return { snapshot, policy, hosts, contended, canaryCooling, loans, owed: owedNow(loans, free) };
+  const spreadRoom = spreadRoomOf(byHost, rooms);
+  return { snapshot, policy, hosts, contended, canaryCooling, spreadRoom, loans, owed: owedNow(loans, free) };
+}
+
+/** In equal parts: what one of them does not use is there for it in the next plan. */
+function spreadRoomOf(byHost: ReadonlyMap<string, readonly VmSnapshot[]>, rooms: ReadonlyMap<string, HostRooms>): Map<string, number> {
+  const room = new Map<string, number>();
+  for (const [host, vms] of byHost) {
+    const sharing = vms.filter((vm) => vm.vcpusOnline !== undefined).length;
+    if (sharing > 0) room.set(host, (rooms.get(host)?.cpu.leftCores ?? 0) / sharing);
+  }
+  return room;
 }
 
 /** Of everything the decision rests on: the snapshot, and the policy as it resolves for each VM. */

@@ -15,6 +15,8 @@ export interface PlanContext {
   contended: ReadonlyMap<string, string>;
   /** Resources in which a canary cools down after a harmful shrink, and its name. */
   canaryCooling: ReadonlyMap<Resource, string>;
+  /** By host: cores that caps may still grow by, for each VM with vCPUs offline. */
+  spreadRoom: ReadonlyMap<string, number>;
   /** What VMs lend each other. */
   loans: Loans;
   /** What borrowers are to give back in this plan. */
@@ -56,6 +58,8 @@ export interface Need {
   holdBecause: string;
   /** Why it may only grow, null = it may shrink. */
   growOnly: Refusal | null;
+  /** CPU of a VM whose vCPUs may go on and offline: how many it is to have online, and by how much its cap is higher than `lead` would be. */
+  vcpus?: { online: number; spread: number };
   /** The host sees that it is short now: growth is exempt from step limits and cooldowns. */
   urgent: boolean;
   constraint: Constraint;

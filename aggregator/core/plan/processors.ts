@@ -2,7 +2,7 @@
  * What may be made of a need: a chain of small processors between demand and a proposal, each one rule. Input: a proposal;
  * output: the proposal, changed or not, or the reason why nothing is done. None looks at other VMs; that is allot.ts.
  */
-import { amountOf, guaranteedAmount } from './amounts.ts';
+import { amountOf, guaranteedAmount, spreadOf } from './amounts.ts';
 import { spokenDuration } from './durations.ts';
 import { demandScale } from './estimators.ts';
 import { incidentFreeze } from './incident-response.ts';
@@ -69,7 +69,8 @@ export const inUse: Processor = (proposal) => {
   const { vm, resource, policy, amount } = subject;
   const { now } = vm.demand[resource];
   if (resource === 'memory' || direction === 'grow' || constraint === 'lent' || now === null) return proposal;
-  const kept = Math.min(amount, now * demandScale(resource) * (1 + policy.marginFraction));
+  const spread = resource === 'cpu' && subject.form === 'cap' ? spreadOf(vm) : 1;
+  const kept = Math.min(amount, now * demandScale(resource) * (1 + policy.marginFraction) * spread);
   if (target >= kept) return proposal;
   return limited(proposal, kept, 'in-use', `not below the ${amountWords(resource, now)} that it wants now and the margin`);
 };

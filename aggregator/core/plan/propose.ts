@@ -3,7 +3,7 @@
  * Looks at nothing but this VM, its host and the policy; what VMs have to share is allotted afterwards.
  */
 import type { Resource } from '../../../shared/resources.ts';
-import { amountOf, boundsOf, type CpuForm, restingCap } from './amounts.ts';
+import { amountOf, type Bounds, boundsOf, type CpuForm, restingCap, spreadOf } from './amounts.ts';
 import { needOf } from './estimators.ts';
 import { gate } from './gates.ts';
 import type { VmSnapshot } from './plan.ts';
@@ -38,7 +38,8 @@ export function proposeLoan(vm: VmSnapshot, resource: Resource, amount: number, 
   return process({ subject, need: lending, direction: 'shrink', target, constraint: 'lent', notes: [] }, context);
 }
 
-function look(vm: VmSnapshot, resource: Resource, context: PlanContext): { subject: Subject; need: Need } | Outcome | null {
+/** What it needs, whatever follows from that; a refusal where nothing may be changed, null = the policy's mode is off. */
+export function look(vm: VmSnapshot, resource: Resource, context: PlanContext): { subject: Subject; need: Need } | Outcome | null {
   const policy = context.policy.resolve(vm, resource);
   if (policy.mode === 'off') return null;
   const refusal = gate(vm, resource, policy, context);
@@ -62,8 +63,14 @@ function subjectOf(vm: VmSnapshot, resource: Resource, policy: ResourcePolicy & 
   const host = context.hosts.get(vm.host);
   if (bounds === null || current === undefined || host === undefined) return null;
   const form = cpuForm(policy, context.contended.has(vm.host));
+  const spread = form === 'cap' ? spreadOf(vm) : 1;
   const capToLift = current.resource === 'cpu' && form === 'weight' && current.capCores !== restingCap(current, vm);
-  return { vm, host, resource, policy, current, amount: amountOf(current, vm, form), bounds, form, capToLift };
+  return { vm, host, resource, policy, current, amount: amountOf(current, vm, form), bounds: spreadBounds(bounds, spread), form, capToLift };
+}
+
+/** What a cap is at least counts for the vCPUs that run under it. */
+function spreadBounds({ floor, ceiling }: Bounds, spread: number): Bounds {
+  return { floor: Math.min(ceiling, floor * spread), ceiling };
 }
 
 function cpuForm(policy: ResourcePolicy, contended: boolean): CpuForm {

@@ -7,9 +7,9 @@ import type { PlanContext, Proposal } from './planning.ts';
 import { reasonFor } from './reasons.ts';
 
 /** What a proposal would write. */
-export function settingOf({ subject, target }: Proposal): Setting {
+export function settingOf({ subject, need, target }: Proposal): Setting {
   const { current, vm, form, policy } = subject;
-  return settingFor(target, current, vm, form, policy.cpuEnforcement !== 'cap-always');
+  return settingFor(target, current, vm, form, policy.cpuEnforcement !== 'cap-always', need.vcpus?.spread ?? 1);
 }
 
 export function stepOf(proposal: Proposal, { snapshot }: PlanContext): PlanStep {

@@ -25,12 +25,17 @@ export interface CpuWindow {
   guestRunQueue: number;
   /** Claimed signals never raise the estimate beyond this. */
   guaranteedCores: number;
+  /** So many of them online by our order; NaN = all. */
+  vcpusOnline?: number;
 }
 
 /** Below this share, throttling is the edge of a 100 ms period and not a lack (the fast guard uses the same figure). */
 export const THROTTLED_FRACTION_MIN = 0.05;
 /** Usage this close to a limit, with no throttling signal to tell more: the limit is what is seen, not the demand. */
 const AT_LIMIT_SHARE = 0.95;
+/** Usage this close to what the vCPUs left online can run, and not beyond: those that are offline are missed. */
+const AT_ONLINE_SHARE = 0.9;
+const BEYOND_ONLINE_SHARE = 1.1;
 /** Where only "at the limit" is known: a quarter more doubles the estimate in three windows while the limit follows it. */
 const AT_LIMIT_GROWTH = 1.25;
 /** Least share of a vCPU's time that is taken as not held up; keeps the division finite. */
@@ -55,6 +60,13 @@ export function cpuDemand(window: CpuWindow): Estimate {
   let value = Math.min(vcpus, unheldCores(usageCores, held, window.capCores, vcpus));
   let suppressed = throttled >= THROTTLED_FRACTION_MIN;
   if (Number.isNaN(window.throttledFraction) && usageCores >= AT_LIMIT_SHARE * window.capCores) {
+    value = Math.min(vcpus, Math.max(value, usageCores * AT_LIMIT_GROWTH));
+    suppressed = true;
+  }
+  // Those that are offline are never held: what the rest tells is told of fewer.
+  const online = window.vcpusOnline ?? Number.NaN;
+  if (throttled * Math.max(1, vcpus / online) >= THROTTLED_FRACTION_MIN) suppressed = true;
+  if (usageCores >= AT_ONLINE_SHARE * online && usageCores <= BEYOND_ONLINE_SHARE * online) {
     value = Math.min(vcpus, Math.max(value, usageCores * AT_LIMIT_GROWTH));
     suppressed = true;
   }

@@ -25,6 +25,7 @@ export function factsOf(
     const amount = setting ? headline(setting, Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY;
     return Number.isFinite(amount) ? amount * share : null;
   };
+  const { vcpusOnline } = inventory;
   return {
     vcpus: inventory.vcpus,
     guaranteedCores: granted('cpu', inventory.vcpus),
@@ -32,5 +33,6 @@ export function factsOf(
     // A network limit is two, one per direction; one direction at its limit is held down already.
     networkLimitBytesPerSecond: limit(current.network, 0.5),
     diskLimitBytesPerSecond: limit(current.disk, 1),
+    ...(vcpusOnline === undefined || vcpusOnline >= inventory.vcpus ? {} : { vcpusOnline }),
   };
 }

@@ -26,6 +26,8 @@ export interface DemandFacts {
   guaranteedMiB: number | null;
   networkLimitBytesPerSecond: number | null;
   diskLimitBytesPerSecond: number | null;
+  /** vCPUs online where some are offline by our order; absent = none are. */
+  vcpusOnline?: number;
 }
 
 export interface DemandPoint {
@@ -84,6 +86,8 @@ interface OpenStep {
   /** It was short at the newest reading: how much more it wanted, the step does not tell. */
   endsShort: boolean;
   memoryClaimed: boolean;
+  /** Fewest vCPUs that were online by our order; NaN = none were offline. */
+  vcpusOnline: number;
 }
 
 /** Scratch: an object for each row would be the collector's work, and one for each VM misses in the cache. */
@@ -126,6 +130,8 @@ export class DemandAccumulator {
     this.#options = options;
     this.#windows = Math.max(1, Math.round(options.stepMs / options.windowMs));
     this.#facts = facts;
+    // A step in which more came online was held down before.
+    for (const step of this.#open) step.vcpusOnline = minKnown(step.vcpusOnline, facts.vcpusOnline ?? Number.NaN);
   }
 
   setFacts(facts: DemandFacts): void {
@@ -211,7 +217,7 @@ export class DemandAccumulator {
     }
     const sums = new Float64Array(this.#windows * WIDTH);
     const memory = { workingSetMiB: Number.NaN, memorySuppressed: false, memoryMiB: Number.NaN, memoryTimeMs: Number.NEGATIVE_INFINITY };
-    const step = { startMs, sums, ...memory, endsShort: false, memoryClaimed: false };
+    const step = { startMs, sums, ...memory, endsShort: false, memoryClaimed: false, vcpusOnline: this.#facts.vcpusOnline ?? Number.NaN };
     this.#open.push(step);
     this.#open.sort((a, b) => a.startMs - b.startMs);
     return step;
@@ -427,6 +433,7 @@ export class DemandAccumulator {
       guestStealFraction: claims ? mean(SIGNAL.steal) : Number.NaN,
       guestRunQueue: mean(SIGNAL.runQueue),
       guaranteedCores: this.#facts.guaranteedCores ?? Number.NaN,
+      vcpusOnline: step.vcpusOnline,
     });
   }
 }
@@ -435,6 +442,10 @@ const UNKNOWN: DemandPoint = { value: null, usage: null, suppressed: false };
 
 function nullable(value: number): number | null {
   return Number.isNaN(value) ? null : value;
+}
+
+function minKnown(a: number, b: number): number {
+  return Number.isNaN(a) ? b : Number.isNaN(b) ? a : Math.min(a, b);
 }
 
 function maxKnown(a: number, b: number): number {

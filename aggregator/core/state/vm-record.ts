@@ -91,6 +91,8 @@ export class VmRecord {
   readonly #told = new LastTold();
   readonly #forecasts: Partial<Record<Resource, ForecastView>> = {};
   #holds: HeldUntil[] = [];
+  /** vCPUs online by its host's word, and since when, by our monotonic clock; null = not to be changed. */
+  #vcpus: { online: number; sinceMonoMs: number } | null = null;
   #point: DemandStep | null = null;
   /** Labels as the policy remembers them: the same object for as long as they are equal. */
   #labels: Readonly<Record<string, string>> = {};
@@ -122,11 +124,27 @@ export class VmRecord {
     for (const resource of RESOURCES) delete this.current[resource];
     for (const setting of inventory.current) this.current[setting.resource] = setting;
     for (const { resource, pair } of inventory.pairs) this.raisePair(resource, pair);
+    this.#noteVcpus(inventory.vcpusOnline ?? null, nowMonoMs);
     this.#holds = inventory.holds.map(({ resource, reason, forMs }) => ({
       resource,
       reason,
       untilMonoMs: forMs === null ? null : nowMonoMs + forMs,
     }));
+  }
+
+  /** First seen counts as changed: whoever decided before may just have done so. */
+  #noteVcpus(online: number | null, nowMonoMs: number): void {
+    if (online === null) this.#vcpus = null;
+    else if (this.#vcpus?.online !== online) this.#vcpus = { online, sinceMonoMs: nowMonoMs };
+  }
+
+  /** An order about them failed: as long a rest as after one that did not. */
+  vcpusFailed(nowMonoMs: number): void {
+    if (this.#vcpus !== null) this.#vcpus.sinceMonoMs = nowMonoMs;
+  }
+
+  get vcpusOnline(): number | null {
+    return this.#vcpus?.online ?? null;
   }
 
   get labels(): Readonly<Record<string, string>> {
@@ -335,6 +353,10 @@ export class VmRecord {
       coolUntilMs: { ...this.verdicts.coolUntilMs },
       rollback: { ...this.verdicts.rollback },
     };
+    if (this.#vcpus !== null) {
+      const { online, sinceMonoMs } = this.#vcpus;
+      snapshot.vcpusOnline = { online, sinceMs: nowMs - (nowMonoMs - sinceMonoMs) };
+    }
     if (Object.keys(infeasible).length > 0) snapshot.infeasible = { ...infeasible };
     if (hints.length > 0) snapshot.hints = hints;
     if (this.incident !== null) snapshot.incident = this.incident;

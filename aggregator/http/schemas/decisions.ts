@@ -22,6 +22,14 @@ const Step = Type.Object({
   model: Type.String(),
 });
 
+const VcpuStep = Type.Object({
+  ...{ vm: Type.String(), vmName: Type.String(), host: Type.String() },
+  from: Type.Integer({ description: 'vCPUs online before' }),
+  to: Type.Integer(),
+  of: Type.Integer({ description: 'vCPUs of its definition' }),
+  ...{ mode: ModeName, constraint: Type.String(), reason: Type.String(), predictedDemand: Type.Number() },
+});
+
 const NotDone = Type.Object({
   vm: Type.String(),
   resource: ResourceName,
@@ -35,6 +43,7 @@ export const Plan = Type.Object(
     id: Type.String(),
     nowMs: UtcMs,
     steps: Type.Array(Step),
+    vcpuSteps: Type.Optional(Type.Array(VcpuStep, { description: 'vCPUs that guests take on or offline; absent = none' })),
     notDone: Type.Array(NotDone),
     grants: Type.Array(
       Type.Object({
@@ -47,7 +56,12 @@ export const Plan = Type.Object(
       }),
     ),
     inputsDigest: Type.String(),
-    lint: Type.Array(Type.Object({ rule: Type.String(), message: Type.String(), step: Nullable(Type.Integer()) })),
+    lint: Type.Array(
+      Type.Object({
+        ...{ rule: Type.String(), message: Type.String(), step: Nullable(Type.Integer()) },
+        vcpuStep: Type.Optional(Type.Integer()),
+      }),
+    ),
     verdicts: Type.Array(Type.Object({ step: Type.Integer(), verdict: Type.Enum(VERDICTS), reason: Type.String() }), {
       description: 'Did it help? On steps that were applied, once their window is over',
     }),

@@ -146,6 +146,13 @@ export const Vm = Type.Object(
     state: VmStateName,
     labels: Type.Record(Type.String(), Type.String()),
     guestAgent: Type.Boolean(),
+    vcpus: Type.Optional(
+      Type.Object({
+        defined: Type.Number({ description: 'Of its definition' }),
+        online: Nullable(Type.Integer({ description: 'Online in the guest as far as Headroom changes that; null = it does not' })),
+        lastChange: Nullable(Type.Object({ atMs: UtcMs, reason: Type.String() })),
+      }),
+    ),
     missingSignals: Type.Array(Type.String()),
     contention: Nullable(Contention),
     workload: Workload,

@@ -1,0 +1,191 @@
+/**
+ * vCPUs that a guest takes offline for us: orders passed on to it, its answers noted, and all of them brought back when they
+ * are needed at once, or when nobody may hold them any more (kill switch, lease, label, foreign writer). Input: orders,
+ * results, looks; output: guest commands, events, and what the inventory tells.
+ */
+import type { VmId } from '../../shared/ids.ts';
+import type { FrameOf } from '../../shared/protocol/frames.ts';
+import { mayChangeVcpus } from '../core/eligibility.ts';
+import { NO_HOLD, outgrown } from '../core/vcpu-hold.ts';
+import { type HostContext, tell } from './host-context.ts';
+import { isUp, type VmEntry } from './vm-table.ts';
+
+type GuestCommand = FrameOf<'guest-command'>;
+
+export interface VcpuLoop {
+  /** A guest agent came (and says whether it can put back what it takes down) or went. */
+  guest(vm: VmId, able: boolean): void;
+  /** False: there is nobody to tell. */
+  pass(command: GuestCommand): boolean;
+  /** True: it answers an order of our own, of which the aggregator knows nothing. */
+  result(result: FrameOf<'result'>): boolean;
+  /** With each look. */
+  tick(): void;
+}
+
+/** Commands that this host gives by itself. */
+const OWN = 'host/';
+/** A guest that did not answer is asked again. */
+const RETRY_MS = 5000;
+/** As long must its vCPUs be saturated: a burst of a second is what they are there for. */
+const SATURATED_MS = 2000;
+
+interface Watched {
+  /** Orders of the aggregator not answered yet, and how many they mean. */
+  asked: Map<string, number>;
+  /** Since when its vCPUs have all been busy, by our monotonic clock; null = they are not. */
+  busySinceMs: number | null;
+  askedAtMs: number;
+  /** Why all are being brought back; null = it is only made certain at a session's beginning. */
+  why: string | null;
+}
+
+export function createVcpuLoop(context: HostContext, send: (command: GuestCommand) => boolean): VcpuLoop {
+  const { clock, table } = context;
+  const watched = new Map<VmId, Watched>();
+  let orders = 0;
+
+  const watch = (vm: VmId): Watched => {
+    let found = watched.get(vm);
+    if (found === undefined) {
+      found = { asked: new Map(), busySinceMs: null, askedAtMs: Number.NEGATIVE_INFINITY, why: null };
+      watched.set(vm, found);
+    }
+    return found;
+  };
+
+  /** Whatever their number is, all come back. */
+  const bringBack = (entry: VmEntry, why: string | null): void => {
+    const state = watch(entry.id);
+    state.askedAtMs = clock.monotonicMs();
+    state.busySinceMs = null;
+    state.why = why ?? state.why;
+    const commandId = `${OWN}${entry.id}/${++orders}`;
+    entry.vcpuHold = { ...entry.vcpuHold, restoring: commandId };
+    context.changed();
+    // An older answer on its way says nothing of what is true after this one.
+    state.asked.clear();
+    send({
+      type: 'guest-command',
+      commandId,
+      vm: entry.id,
+      pair: { epoch: context.host.lease?.epoch ?? 0, generation: 0 },
+      action: { kind: 'cpus-online', vcpus: Math.max(1, entry.facts?.vcpusOnline ?? 1), original: true },
+    });
+  };
+
+  const noteOwn = (entry: VmEntry, { commandId, outcome, reason }: FrameOf<'result'>): void => {
+    const state = watch(entry.id);
+    if (entry.vcpuHold.restoring !== commandId) return;
+    if (outcome !== 'applied') {
+      context.log.warn('vCPUs are not all back yet', { vm: entry.id, reason });
+      return;
+    }
+    if (state.why !== null)
+      tell(context, 'restored', `${entry.name}: all its vCPUs are online again: ${state.why}`, { vm: entry.id, resource: 'cpu' });
+    state.why = null;
+    entry.vcpuHold = { ...entry.vcpuHold, online: null, restoring: null };
+    context.changed();
+  };
+
+  const noteAsked = (entry: VmEntry, { commandId, outcome, vcpusOnline }: FrameOf<'result'>): void => {
+    const state = watch(entry.id);
+    const asked = state.asked.get(commandId);
+    if (asked === undefined || !state.asked.delete(commandId)) return;
+    if (outcome === 'refused') return;
+    const all = entry.facts?.vcpusOnline ?? 0;
+    if (outcome !== 'applied') {
+      bringBack(entry, 'an order about them failed half-way');
+      return;
+    }
+    const online = Math.max(1, vcpusOnline ?? asked);
+    entry.vcpuHold = { ...entry.vcpuHold, online: asked >= all || online >= all ? null : online };
+    state.busySinceMs = null;
+    context.changed();
+  };
+
+  const look = (entry: VmEntry): void => {
+    const { able, online, restoring } = entry.vcpuHold;
+    if (!able) return;
+    const state = watch(entry.id);
+    if (restoring !== null) {
+      if (clock.monotonicMs() - state.askedAtMs >= RETRY_MS) bringBack(entry, null);
+      return;
+    }
+    if (online === null) return;
+    const why = mustEnd(context, entry) ?? needed(entry, online, state);
+    if (why !== null) bringBack(entry, why);
+  };
+
+  const needed = (entry: VmEntry, online: number, state: Watched): string | null => {
+    const cpu = entry.current.cpu;
+    const use = {
+      usageCores: entry.fast?.usageCores ?? Number.NaN,
+      capCores: cpu?.resource === 'cpu' ? cpu.capCores : null,
+      vcpus: Math.max(1, entry.facts?.vcpusOnline ?? 1),
+      online,
+    };
+    const found = outgrown(use);
+    const nowMs = clock.monotonicMs();
+    if (found === null) {
+      state.busySinceMs = null;
+      return null;
+    }
+    state.busySinceMs ??= nowMs;
+    if (nowMs - state.busySinceMs < SATURATED_MS) return null;
+    const cores = `it uses ${use.usageCores.toFixed(2)} cores`;
+    return found === 'beyond' ? `${cores}, more than the ${online} it says are online` : `${cores} of the ${online} that were online`;
+  };
+
+  return {
+    guest(vm, able) {
+      const entry = table.get(vm);
+      watched.delete(vm);
+      if (entry === undefined) return;
+      entry.vcpuHold = { ...NO_HOLD, able };
+      context.changed();
+      // It may still hold what an agent before this one had asked for.
+      if (able) bringBack(entry, null);
+    },
+    pass(command) {
+      const entry = table.get(command.vm as VmId);
+      if (entry === undefined || command.action.kind !== 'cpus-online' || !send(command)) return false;
+      watch(entry.id).asked.set(command.commandId, command.action.vcpus);
+      return true;
+    },
+    result(result) {
+      const entry = table.get(result.vm as VmId);
+      const own = result.commandId.startsWith(OWN);
+      if (entry !== undefined) (own ? noteOwn : noteAsked)(entry, result);
+      return own;
+    },
+    tick() {
+      for (const entry of table.values()) look(entry);
+    },
+  };
+}
+
+/** Why nobody may keep vCPUs of this VM offline any more; null = it is as it should be. */
+function mustEnd({ host }: HostContext, entry: VmEntry): string | null {
+  const killed = host.killed.host ?? host.killed.vms.get(entry.id);
+  if (killed !== undefined && killed !== null) return `kill switch: ${killed}`;
+  if (host.leaseOut) return 'no aggregator renewed the lease';
+  return vcpuRefusal(entry);
+}
+
+/** Why the number of its vCPUs is left alone; null = it may be changed. */
+export function vcpuRefusal(entry: VmEntry): string | null {
+  if (entry.facts === null || !mayChangeVcpus(entry.facts))
+    return 'the number of its vCPUs is left alone: the VM is not labelled vcpus=allow';
+  if (!isUp(entry)) return 'the VM is not running';
+  if (!entry.eligibility.cpu.allowed) return `its CPU is never changed: ${entry.eligibility.cpu.reason}`;
+  const hold = entry.record.holds.cpu;
+  return hold === undefined ? null : `hands off: ${hold.reason}`;
+}
+
+/** How many are online, for the aggregator; null = nobody is to change it now. */
+export function vcpusTold(entry: VmEntry): number | null {
+  const { able, online, restoring } = entry.vcpuHold;
+  if (!able || restoring !== null || !entry.guestAgent || entry.facts === null) return null;
+  return mayChangeVcpus(entry.facts) && isUp(entry) && entry.facts.vcpusOnline > 1 ? (online ?? entry.facts.vcpusOnline) : null;
+}

@@ -1,0 +1,75 @@
+/**
+ * How many vCPUs guests are to have online, once caps are allotted. Input: context and allotment; output: steps for guest
+ * agents. What was taken is put back where the policy no longer allows it; nothing else is done without the policy's "auto".
+ */
+import type { Allotment } from './allot.ts';
+import { isCanary, trialEndsMs } from './canaries.ts';
+import { solveCpu, vcpusUnder } from './cpu-solve.ts';
+import { freezeAt } from './freeze.ts';
+import type { VcpuStep, VmSnapshot } from './plan.ts';
+import type { Need, PlanContext, Subject } from './planning.ts';
+import { look } from './propose.ts';
+import { problemOf } from './vcpus-online.ts';
+import { amountWords, timeWords } from './words.ts';
+
+export function vcpuStepsOf(context: PlanContext, allotment: Pick<Allotment, 'steps' | 'blast'>): VcpuStep[] {
+  const { snapshot, policy } = context;
+  const frozen = freezeAt(snapshot.nowMs, policy.freezeWindows) !== null;
+  const caps = new Map(allotment.steps.flatMap(({ vm, to }) => (to.resource === 'cpu' ? [[vm, to.capCores] as const] : [])));
+  const steps: VcpuStep[] = [];
+  for (const vm of snapshot.vms) {
+    if (vm.vcpusOnline === undefined) continue;
+    const step = givenUp(vm, context) ?? (frozen ? null : wanted(vm, context, caps.get(vm.id)));
+    if (step === null || allotment.blast.refusal(vm) !== null) continue;
+    allotment.blast.take(vm);
+    steps.push(step);
+  }
+  return steps;
+}
+
+/** The policy no longer has it changed by us: everything comes back. */
+function givenUp(vm: VmSnapshot, { policy, hosts }: PlanContext): VcpuStep | null {
+  const own = policy.resolve(vm, 'cpu');
+  const { online } = vm.vcpusOnline!;
+  const host = hosts.get(vm.host);
+  if (own.mode === 'auto' || online >= vm.vcpus || host?.connected !== true || host.ageMs > policy.staleAfterMs) return null;
+  const reason = `all ${vm.vcpus} vCPUs are brought online again because the policy's mode is ${own.mode}`;
+  return { ...about(vm, vm.vcpus), mode: own.mode, constraint: 'mode', reason, predictedDemand: vm.demand.cpu.now ?? 0 };
+}
+
+function wanted(vm: VmSnapshot, context: PlanContext, planned: number | null | undefined): VcpuStep | null {
+  const looked = look(vm, 'cpu', context);
+  if (looked === null || 'kind' in looked || looked.subject.policy.mode !== 'auto') return null;
+  const { subject, need } = looked;
+  const to = targetOf(subject, need, context, planned);
+  const { online } = vm.vcpusOnline!;
+  if (to === online || (to < online && onTrial(subject, context))) return null;
+  return { ...about(vm, to), mode: 'auto', constraint: need.constraint, reason: words(subject, need, context, to), predictedDemand: need.demand };
+}
+
+/** What is taken must fit the cap in force and the one the plan writes; growth comes with the latter. */
+function targetOf(subject: Subject, need: Need, context: PlanContext, planned: number | null | undefined): number {
+  const { online } = subject.vm.vcpusOnline!;
+  const goal = need.vcpus?.online ?? online;
+  const problem = problemOf(subject, { ...need, lead: need.lead / (need.vcpus?.spread ?? 1) }, context);
+  const caps = [problem.capCores, planned === undefined ? problem.capCores : planned];
+  if (goal < online) return Math.min(online, Math.max(goal, ...caps.map((cap) => vcpusUnder(problem, cap))));
+  return solveCpu({ ...problem, capCores: caps[1] ?? null, caps: false, mayTake: false }).vcpus;
+}
+
+function onTrial({ vm, policy: own }: Subject, { policy, snapshot, canaryCooling }: PlanContext): boolean {
+  if (isCanary(vm.id, own, policy)) return false;
+  return trialEndsMs(policy, snapshot.nowMs) !== null || canaryCooling.has('cpu');
+}
+
+function about(vm: VmSnapshot, to: number): Pick<VcpuStep, 'vm' | 'vmName' | 'host' | 'from' | 'to' | 'of'> {
+  return { vm: vm.id, vmName: vm.name, host: vm.host, from: vm.vcpusOnline!.online, to, of: vm.vcpus };
+}
+
+function words({ vm }: Subject, need: Need, { snapshot }: PlanContext, to: number): string {
+  const { online } = vm.vcpusOnline!;
+  const at = timeWords(snapshot.nowMs);
+  if (to > online) return `${to - online} of ${vm.vcpus} vCPUs brought online again at ${at} because ${need.because}`;
+  const why = need.holdBecause === '' ? `no more than ${amountWords('cpu', need.demand)} is expected to be wanted` : need.holdBecause;
+  return `${online - to} of ${vm.vcpus} vCPUs taken offline at ${at} because ${why}`;
+}
