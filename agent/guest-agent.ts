@@ -149,11 +149,7 @@ function hello({ clock, vm, bootId, version, shared, cpus }: GuestAgentOptions):
     vm,
     bootId,
     agentVersion: version,
-    capabilities: [
-      ...(cpus ? ['cpus-online', CPUS_RESTORE_CAPABILITY] : []),
-      CREDENTIAL_CAPABILITY,
-      ...(shared ? [POOL_CAPABILITY] : []),
-    ],
+    capabilities: [...(cpus ? ['cpus-online', CPUS_RESTORE_CAPABILITY] : []), CREDENTIAL_CAPABILITY, ...(shared ? [POOL_CAPABILITY] : [])],
     wallMs: clock.wallMs(),
     monotonicMs: clock.monotonicMs(),
     highestPairs: [],

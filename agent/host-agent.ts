@@ -230,7 +230,12 @@ interface GuestLine extends Line {
 }
 
 /** Guest agents' channels; what they say goes up with everything else. */
-function createRelay(options: HostAgentOptions, context: HostContext, buffer: SampleBuffer, { epoch, uplink, vcpus }: GuestLine): GuestRelay {
+function createRelay(
+  options: HostAgentOptions,
+  context: HostContext,
+  buffer: SampleBuffer,
+  { epoch, uplink, vcpus }: GuestLine,
+): GuestRelay {
   const { clock } = context;
   return new GuestRelay({
     clock,

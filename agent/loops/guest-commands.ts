@@ -47,7 +47,17 @@ export class GuestCommands {
   #cpusOnline({ commandId, vm: meant, pair }: FrameOf<'guest-command'>, vcpus: number | null): FrameOf<'result'> {
     const { clock, vm, log, cpus } = this.#options;
     const answer = (outcome: 'applied' | 'refused' | 'failed', reason: string, online?: number): FrameOf<'result'> => {
-      const frame = { type: 'result', commandId, vm, resource: 'cpu', pair, outcome, reason, readBack: null, wallMs: clock.wallMs() } as const;
+      const frame = {
+        type: 'result',
+        commandId,
+        vm,
+        resource: 'cpu',
+        pair,
+        outcome,
+        reason,
+        readBack: null,
+        wallMs: clock.wallMs(),
+      } as const;
       return online === undefined ? frame : { ...frame, vcpusOnline: online };
     };
     if (meant !== vm) return answer('refused', `this guest is ${vm}, not ${meant}`);

@@ -35,7 +35,9 @@ export interface GuestRelayOptions {
   /** The application of a guest said whether it is ready. */
   onReadiness?: (vm: VmId, ready: boolean) => void;
   onGuest?: (
-    event: { vm: VmId; connected: true; agentVersion: string; capabilities: readonly string[] } | { vm: VmId; connected: false; error: HeadroomError | null },
+    event:
+      | { vm: VmId; connected: true; agentVersion: string; capabilities: readonly string[] }
+      | { vm: VmId; connected: false; error: HeadroomError | null },
   ) => void;
 }
 

@@ -115,7 +115,8 @@ export class Ingest implements ConnectionOwner {
    * about vCPUs go by way of the host, which guards them and puts right what they did.
    */
   send(host: HostId, frame: DownFrame): boolean {
-    const direct = frame.type === 'guest-command' && frame.action.kind === 'credential' ? this.#peers.get(`guest/${frame.vm}`)?.connection : undefined;
+    const direct =
+      frame.type === 'guest-command' && frame.action.kind === 'credential' ? this.#peers.get(`guest/${frame.vm}`)?.connection : undefined;
     const connection = direct ?? this.#peers.get(`host/${host}`)?.connection;
     // A switch that stops things is anybody's to throw.
     const may = this.options.mayCommand?.(host) !== false || (frame.type === 'kill-switch' && frame.engaged);

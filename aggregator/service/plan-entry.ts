@@ -38,7 +38,15 @@ export function planEntry(plan: Plan, findings: readonly LintFinding[], snapshot
     return { ...step, grounds: forecast === null ? null : groundsOf(step, forecast, by.version) };
   });
   const { id: planId, inputsDigest } = plan;
-  return { kind: 'plan', planId, by, inputsDigest, steps: [...steps, ...vcpus], notDone: held.slice(0, NOT_DONE_KEPT_MAX), lintRejections: [...findings] };
+  return {
+    kind: 'plan',
+    planId,
+    by,
+    inputsDigest,
+    steps: [...steps, ...vcpus],
+    notDone: held.slice(0, NOT_DONE_KEPT_MAX),
+    lintRejections: [...findings],
+  };
 }
 
 /** The step of the forecast that the decision was made for; where it is for now, the next one. */

@@ -120,6 +120,7 @@ const TRUTHS: Readonly<Record<string, Truth>> = {
   })),
   direction: slip((step) => ({ ...step, direction: step.direction === 'grow' ? 'shrink' : 'grow' })),
   'cap-minimum': vms((vm) => ({ vcpus: vm.vcpus * 4 })),
+  'cap-vcpus': vms((vm) => ({ vcpusOnline: { online: 1, sinceMs: 0 }, ...demands(vm, () => ({ now: 1 })) })),
   'cap-asked': resource(() => ({ cpuEnforcement: 'weight' })),
   weight: slip((step) => (step.to.resource === 'cpu' ? { ...step, to: { ...step.to, weight: 20_000 } } : step)),
   bounds: resource(() => ({ ceiling: 0.5 })),

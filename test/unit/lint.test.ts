@@ -124,6 +124,17 @@ const BREAK: Record<string, [rule: string, change: (c: Case) => void][]> = {
       },
     ],
   ],
+  'cap-vcpus': [
+    [
+      'cap-vcpus',
+      (c) => {
+        const vm = c.snapshot.vms[0]!;
+        vm.vcpusOnline = { online: 1, sinceMs: 0 };
+        vm.demand.cpu.now = 0.5;
+        c.plan.steps[1] = cpuStep(vm, 0.8);
+      },
+    ],
+  ],
   'cap-asked': [['cap-asked', (c) => (c.resources.cpu.cpuEnforcement = 'weight' as never)]],
   weight: [['weight', (c) => (c.plan.steps[1]!.to = { resource: 'cpu', weight: 0, capCores: 1.5 })]],
   bounds: [

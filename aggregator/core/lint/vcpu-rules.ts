@@ -3,13 +3,13 @@
  * many cores, and against rules of its own. Input: plan, snapshot, policy; output: findings. Knows nothing of the planner.
  */
 import type { LintFinding, PlanStep, VcpuStep, VmSnapshot } from '../plan/plan.ts';
+import { forecastReaches } from './care-rules.ts';
 import { notTakenDuringIncident } from './incident-rules.ts';
 import { type LintContext, type LintedStep, type StepRule, settingOf } from './lint-rule.ts';
 import { guaranteeKept, outsideMaintenance, trialOver } from './policy-rules.ts';
 import { blastRadius, outsideFreeze } from './rate-rules.ts';
 import * as standing from './standing-rules.ts';
 import * as values from './value-rules.ts';
-import { forecastReaches } from './care-rules.ts';
 
 interface LintedVcpus {
   step: VcpuStep;
@@ -28,8 +28,7 @@ const RESTS = 12;
 const SHARE_PER_VCPU_MIN = 0.2;
 const EPSILON = 1e-6;
 
-const labelled: VcpuRule = ({ vm }) =>
-  vm.labels[LABEL] === LABEL_ALLOWS ? null : `${vm.name} is not labelled ${LABEL}=${LABEL_ALLOWS}`;
+const labelled: VcpuRule = ({ vm }) => (vm.labels[LABEL] === LABEL_ALLOWS ? null : `${vm.name} is not labelled ${LABEL}=${LABEL_ALLOWS}`);
 
 const known: VcpuRule = ({ step, vm }) => {
   if (vm.vcpusOnline === undefined) return `no guest agent of ${vm.name} can put vCPUs back`;

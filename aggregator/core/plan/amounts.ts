@@ -80,14 +80,7 @@ export function boundsOf(resource: Resource, vm: VmSnapshot, policy: ResourcePol
  * The setting that allocates an amount, in steps that hypervisors can express, rounded up. `spread`: so many times the cores it
  * stands for is a cap of which vCPUs offline leave their part unused; the weight stands for the cores themselves.
  */
-export function settingFor(
-  amount: number,
-  current: Setting,
-  vm: VmSnapshot,
-  form: CpuForm,
-  withWeight: boolean,
-  spread = 1,
-): Setting {
+export function settingFor(amount: number, current: Setting, vm: VmSnapshot, form: CpuForm, withWeight: boolean, spread = 1): Setting {
   switch (current.resource) {
     case 'cpu':
       return cpuSetting(amount, amount / spread, current, vm, form, withWeight);

@@ -45,12 +45,12 @@ export function solveCpu(problem: CpuProblem): CpuSolution {
   const aim = aimOf(problem);
   const inForce = problem.capCores ?? vcpus;
   const most = Math.min(problem.ceilingCores, inForce + problem.roomCores);
-  if (!caps) return { capCores: null, vcpus: Math.max(aim, vcpusUnder(problem, problem.capCores)) };
+  if (!caps) return { capCores: null, vcpus: vcpusFor(problem, aim, [problem.capCores]) };
   // A higher cap comes before vCPUs go; where the host has no room for it, they stay.
   const base = aim < online && capFor(cores, vcpus, aim) > Math.max(inForce, most) + ROUNDING ? online : aim;
   const wanted = capFor(cores, vcpus, Math.min(base, online));
   const capCores = wanted > inForce ? Math.max(Math.min(cores, vcpus), Math.min(wanted, Math.max(most, inForce))) : wanted;
-  return { capCores, vcpus: Math.max(base, vcpusUnder(problem, Math.min(inForce, capCores))) };
+  return { capCores, vcpus: vcpusFor(problem, base, [Math.min(inForce, capCores)]) };
 }
 
 /** What demand alone asks for: more at once, less only by enough to be worth it. */
@@ -63,12 +63,12 @@ function aimOf({ vcpus, online, cores, sustainedCores, floorCores, ceilingCores,
   return Math.max(needed, Math.ceil(online * (1 - TAKEN_SHARE_MAX)));
 }
 
-/** The fewest whose quotas add up to what is wanted. */
-export function vcpusUnder(
-  { vcpus, cores, sustainedCores }: Pick<CpuProblem, 'vcpus' | 'cores' | 'sustainedCores'>,
-  capCores: number | null,
-): number {
-  return capCores === null ? 1 : whole((Math.max(cores, sustainedCores) * vcpus) / Math.max(capCores, ROUNDING), vcpus);
+/** So many, and as many more as these caps ask for: a cap is a quota of each vCPU. What is left to take must still be worth it. */
+export function vcpusFor({ vcpus, online, cores, sustainedCores }: CpuProblem, aim: number, caps: readonly (number | null)[]): number {
+  const most = Math.max(cores, sustainedCores);
+  const under = caps.map((cap) => (cap === null ? 1 : whole((most * vcpus) / Math.max(cap, ROUNDING), vcpus)));
+  const needed = Math.max(aim, ...under);
+  return needed < online && needed > online * (1 - TAKEN_SHARE_MIN) ? online : needed;
 }
 
 /** The cap with which so many of its vCPUs can run `cores`. */

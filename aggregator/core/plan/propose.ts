@@ -65,12 +65,22 @@ function subjectOf(vm: VmSnapshot, resource: Resource, policy: ResourcePolicy & 
   const form = cpuForm(policy, context.contended.has(vm.host));
   const spread = form === 'cap' ? spreadOf(vm) : 1;
   const capToLift = current.resource === 'cpu' && form === 'weight' && current.capCores !== restingCap(current, vm);
-  return { vm, host, resource, policy, current, amount: amountOf(current, vm, form), bounds: spreadBounds(bounds, spread), form, capToLift };
+  return {
+    vm,
+    host,
+    resource,
+    policy,
+    current,
+    amount: amountOf(current, vm, form),
+    bounds: spreadBounds(bounds, policy.floor ?? 0, spread),
+    form,
+    capToLift,
+  };
 }
 
-/** What a cap is at least counts for the vCPUs that run under it. */
-function spreadBounds({ floor, ceiling }: Bounds, spread: number): Bounds {
-  return { floor: Math.min(ceiling, floor * spread), ceiling };
+/** What the policy grants at least is for the vCPUs that run; what every vCPU must have, each has by itself. */
+function spreadBounds({ floor, ceiling }: Bounds, asked: number, spread: number): Bounds {
+  return spread === 1 ? { floor, ceiling } : { floor: Math.min(ceiling, Math.max(floor, asked * spread)), ceiling };
 }
 
 function cpuForm(policy: ResourcePolicy, contended: boolean): CpuForm {

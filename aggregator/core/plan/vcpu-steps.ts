@@ -4,7 +4,7 @@
  */
 import type { Allotment } from './allot.ts';
 import { isCanary, trialEndsMs } from './canaries.ts';
-import { solveCpu, vcpusUnder } from './cpu-solve.ts';
+import { solveCpu, vcpusFor } from './cpu-solve.ts';
 import { freezeAt } from './freeze.ts';
 import type { VcpuStep, VmSnapshot } from './plan.ts';
 import type { Need, PlanContext, Subject } from './planning.ts';
@@ -44,7 +44,13 @@ function wanted(vm: VmSnapshot, context: PlanContext, planned: number | null | u
   const to = targetOf(subject, need, context, planned);
   const { online } = vm.vcpusOnline!;
   if (to === online || (to < online && onTrial(subject, context))) return null;
-  return { ...about(vm, to), mode: 'auto', constraint: need.constraint, reason: words(subject, need, context, to), predictedDemand: need.demand };
+  return {
+    ...about(vm, to),
+    mode: 'auto',
+    constraint: need.constraint,
+    reason: words(subject, need, context, to),
+    predictedDemand: need.demand,
+  };
 }
 
 /** What is taken must fit the cap in force and the one the plan writes; growth comes with the latter. */
@@ -53,7 +59,7 @@ function targetOf(subject: Subject, need: Need, context: PlanContext, planned: n
   const goal = need.vcpus?.online ?? online;
   const problem = problemOf(subject, { ...need, lead: need.lead / (need.vcpus?.spread ?? 1) }, context);
   const caps = [problem.capCores, planned === undefined ? problem.capCores : planned];
-  if (goal < online) return Math.min(online, Math.max(goal, ...caps.map((cap) => vcpusUnder(problem, cap))));
+  if (goal < online) return Math.min(online, vcpusFor(problem, goal, caps));
   return solveCpu({ ...problem, capCores: caps[1] ?? null, caps: false, mayTake: false }).vcpus;
 }
 

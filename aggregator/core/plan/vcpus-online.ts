@@ -2,7 +2,7 @@
  * How many vCPUs a VM needs online, and what that makes of its cap: one more consideration around its need. Input: subject and
  * need; output: the same need, with the number and a cap that suits it. VMs whose number is not to be changed pass untouched.
  */
-import { spreadOf } from './amounts.ts';
+import { CPU_SHARE_PER_VCPU_MIN } from './amounts.ts';
 import { type CpuProblem, solveCpu } from './cpu-solve.ts';
 import { type Estimator, valueAtLevel } from './estimators.ts';
 import type { VmSnapshot } from './plan.ts';
@@ -34,13 +34,12 @@ export function withVcpusOnline(inner: Estimator): Estimator {
 export function problemOf(subject: Subject, need: Pick<Need, 'lead' | 'growOnly'>, context: PlanContext): CpuProblem {
   const { vm, policy, bounds, current, form } = subject;
   const { online } = vm.vcpusOnline!;
-  const floor = form === 'cap' ? bounds.floor / spreadOf(vm) : bounds.floor;
   return {
     vcpus: vm.vcpus,
     online,
     cores: need.lead,
     sustainedCores: highestExpected(vm, policy) * (1 + policy.marginFraction),
-    floorCores: Math.max(floor, (1 - policy.oversubscribedFraction) * bounds.ceiling),
+    floorCores: Math.max(policy.floor ?? 0, CPU_SHARE_PER_VCPU_MIN * vm.vcpus, (1 - policy.oversubscribedFraction) * bounds.ceiling),
     ceilingCores: bounds.ceiling,
     capCores: current.resource === 'cpu' ? current.capCores : null,
     caps: form === 'cap',
