@@ -54,7 +54,7 @@ import type { StateFiles } from './loops/state-files.ts';
 import { createStatisticsLoop } from './loops/statistics.ts';
 import { createStatsPeriodLoop } from './loops/stats-period.ts';
 import { createUplink, type Prover, type Uplink } from './loops/uplink.ts';
-import { createVcpuLoop, type VcpuLoop } from './loops/vcpu-loop.ts';
+import { VcpuLoop } from './loops/vcpu-loop.ts';
 import { createVmActionLoop } from './loops/vm-actions.ts';
 
 export interface HostAgentOptions {
@@ -118,16 +118,14 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
   for (const problem of problems) log.error(problem);
   const buffer = new SampleBuffer(HOST_BUFFER_LIMITS, options.spill ?? null);
   const context = createContext(options, {
-    send: (frame) => {
-      if (frame.type !== 'inventory') uplink.send(frame);
-    },
+    send: (frame) => void (frame.type === 'inventory' || uplink.send(frame)),
     changed: () => inventory.changed(),
   });
   const discovery = createDiscoveryLoop(context, options.counters, records);
   const failSafe = createFailSafeLoop(context);
   const commands = createCommandLoop(context);
   const vmActions = createVmActionLoop(context);
-  const vcpus = createVcpuLoop(context, (command) => relay.send(command));
+  const vcpus = new VcpuLoop(context, (command) => relay.send(command));
   const ticking = [...loopsOfLooks(context), failSafe, vcpus, vmActions];
   let epoch = 0;
   const owner = ownerLog(log, options.addresses);
@@ -158,8 +156,7 @@ export function createHostAgent(options: HostAgentOptions): HostAgent {
         failSafe.begin(command.pair.epoch, command.leaseMs);
         commands.receive(command);
       },
-      onGuestCommand: (command) =>
-        commands.receiveForGuest(command, (frame) => (frame.action.kind === 'cpus-online' ? vcpus.pass(frame) : relay.send(frame))),
+      onGuestCommand: (command) => commands.receiveForGuest(command, (frame) => vcpus.pass(frame)),
       onLease: (lease) => {
         owner.leased(lease.epoch);
         failSafe.renew(lease);

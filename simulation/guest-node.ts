@@ -4,7 +4,8 @@
  * agent's relay needs to open the channel, and handles for faults.
  */
 import { type Collector, reading } from '../agent/collectors/collector.ts';
-import { createGuestAgent } from '../agent/guest-agent.ts';
+import { createGuestAgent, type GuestAgent } from '../agent/guest-agent.ts';
+import type { GuestCpus } from '../agent/guest-cpus.ts';
 import type { SimulatedVm } from '../agent/hypervisor/simulated-vm.ts';
 import type { VmId } from '../shared/ids.ts';
 import type { Logger } from '../shared/log.ts';
@@ -24,6 +25,8 @@ export interface GuestNodeOptions {
   sampleMs: number;
   flushMs: number;
   truth: () => Readonly<SimulatedVm>;
+  /** Its vCPUs; absent = its agent may take none offline. */
+  cpus?: GuestCpus;
   log: Logger;
 }
 
@@ -31,6 +34,7 @@ export class GuestNode {
   readonly #options: GuestNodeOptions;
   readonly #network: SimulatedNetwork;
   #clock: NodeClock | null = null;
+  #agent: GuestAgent | null = null;
   #wallStepMs = 0;
   #starts = 0;
 
@@ -60,20 +64,26 @@ export class GuestNode {
     clock.stepWall(this.#wallStepMs);
     this.#clock = clock;
     this.#starts++;
-    createGuestAgent({
+    this.#agent = createGuestAgent({
       clock,
       prng: prng.stream(`guest/${this.#starts}`),
       connect: this.#network.connect,
       relayed: true,
       vm,
       collectors: [this.#collector()],
-      cpus: null,
+      cpus: this.#options.cpus ?? null,
       sampleMs,
       flushMs,
       log,
       bootId: `${vm.slice(0, 13)}-${this.#starts}`,
       version: 'simulation',
-    }).start();
+    });
+    this.#agent.start();
+  }
+
+  /** Its agent is told to end. */
+  async stop(): Promise<void> {
+    await this.#agent?.stop();
   }
 
   /** The guest's wall clock jumps for good. */

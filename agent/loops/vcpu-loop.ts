@@ -12,17 +12,6 @@ import { isUp, type VmEntry } from './vm-table.ts';
 
 type GuestCommand = FrameOf<'guest-command'>;
 
-export interface VcpuLoop {
-  /** A guest agent came (and says whether it can put back what it takes down) or went. */
-  guest(vm: VmId, able: boolean): void;
-  /** False: there is nobody to tell. */
-  pass(command: GuestCommand): boolean;
-  /** True: it answers an order of our own, of which the aggregator knows nothing. */
-  result(result: FrameOf<'result'>): boolean;
-  /** With each look. */
-  tick(): void;
-}
-
 /** Commands that this host gives by itself. */
 const OWN = 'host/';
 /** A guest that did not answer is asked again. */
@@ -40,85 +29,124 @@ interface Watched {
   why: string | null;
 }
 
-export function createVcpuLoop(context: HostContext, send: (command: GuestCommand) => boolean): VcpuLoop {
-  const { clock, table } = context;
-  const watched = new Map<VmId, Watched>();
-  let orders = 0;
+export class VcpuLoop {
+  readonly #context: HostContext;
+  readonly #send: (command: GuestCommand) => boolean;
+  readonly #watched = new Map<VmId, Watched>();
+  #orders = 0;
 
-  const watch = (vm: VmId): Watched => {
-    let found = watched.get(vm);
+  constructor(context: HostContext, send: (command: GuestCommand) => boolean) {
+    this.#context = context;
+    this.#send = send;
+  }
+
+  /** A guest agent came (and says whether it can put back what it takes down) or went. */
+  guest(vm: VmId, able: boolean): void {
+    const entry = this.#context.table.get(vm);
+    this.#watched.delete(vm);
+    if (entry === undefined) return;
+    entry.vcpuHold = { ...NO_HOLD, able };
+    this.#context.changed();
+    // It may still hold what an agent before this one had asked for.
+    if (able) this.#bringBack(entry, null);
+  }
+
+  /** False: there is nobody to tell. */
+  pass(command: GuestCommand): boolean {
+    if (!this.#send(command)) return false;
+    const { vm, commandId, action } = command;
+    if (action.kind === 'cpus-online') this.#watch(vm as VmId).asked.set(commandId, action.vcpus);
+    return true;
+  }
+
+  /** True: it answers an order of our own, of which the aggregator knows nothing. */
+  result(result: FrameOf<'result'>): boolean {
+    const entry = this.#context.table.get(result.vm as VmId);
+    const own = result.commandId.startsWith(OWN);
+    if (entry !== undefined && own) this.#noteOwn(entry, result);
+    else if (entry !== undefined) this.#noteAsked(entry, result);
+    return own;
+  }
+
+  /** With each look. */
+  tick(): void {
+    for (const entry of this.#context.table.values()) this.#look(entry);
+  }
+
+  #watch(vm: VmId): Watched {
+    let found = this.#watched.get(vm);
     if (found === undefined) {
       found = { asked: new Map(), busySinceMs: null, askedAtMs: Number.NEGATIVE_INFINITY, why: null };
-      watched.set(vm, found);
+      this.#watched.set(vm, found);
     }
     return found;
-  };
+  }
 
   /** Whatever their number is, all come back. */
-  const bringBack = (entry: VmEntry, why: string | null): void => {
-    const state = watch(entry.id);
+  #bringBack(entry: VmEntry, why: string | null): void {
+    const { clock, host, changed } = this.#context;
+    const state = this.#watch(entry.id);
     state.askedAtMs = clock.monotonicMs();
     state.busySinceMs = null;
     state.why = why ?? state.why;
-    const commandId = `${OWN}${entry.id}/${++orders}`;
+    const commandId = `${OWN}${entry.id}/${++this.#orders}`;
     entry.vcpuHold = { ...entry.vcpuHold, restoring: commandId };
-    context.changed();
+    changed();
     // An older answer on its way says nothing of what is true after this one.
     state.asked.clear();
-    send({
+    this.#send({
       type: 'guest-command',
       commandId,
       vm: entry.id,
-      pair: { epoch: context.host.lease?.epoch ?? 0, generation: 0 },
+      pair: { epoch: host.lease?.epoch ?? 0, generation: 0 },
       action: { kind: 'cpus-online', vcpus: Math.max(1, entry.facts?.vcpusOnline ?? 1), original: true },
     });
-  };
+  }
 
-  const noteOwn = (entry: VmEntry, { commandId, outcome, reason }: FrameOf<'result'>): void => {
-    const state = watch(entry.id);
+  #noteOwn(entry: VmEntry, { commandId, outcome, reason }: FrameOf<'result'>): void {
+    const state = this.#watch(entry.id);
     if (entry.vcpuHold.restoring !== commandId) return;
     if (outcome !== 'applied') {
-      context.log.warn('vCPUs are not all back yet', { vm: entry.id, reason });
+      this.#context.log.warn('vCPUs are not all back yet', { vm: entry.id, reason });
       return;
     }
-    if (state.why !== null)
-      tell(context, 'restored', `${entry.name}: all its vCPUs are online again: ${state.why}`, { vm: entry.id, resource: 'cpu' });
-    state.why = null;
     entry.vcpuHold = { ...entry.vcpuHold, online: null, restoring: null };
-    context.changed();
-  };
+    this.#context.changed();
+    if (state.why === null) return;
+    tell(this.#context, 'restored', `${entry.name}: all its vCPUs are online again: ${state.why}`, { vm: entry.id, resource: 'cpu' });
+    state.why = null;
+  }
 
-  const noteAsked = (entry: VmEntry, { commandId, outcome, vcpusOnline }: FrameOf<'result'>): void => {
-    const state = watch(entry.id);
+  #noteAsked(entry: VmEntry, { commandId, outcome, vcpusOnline }: FrameOf<'result'>): void {
+    const state = this.#watch(entry.id);
     const asked = state.asked.get(commandId);
-    if (asked === undefined || !state.asked.delete(commandId)) return;
-    if (outcome === 'refused') return;
-    const all = entry.facts?.vcpusOnline ?? 0;
+    if (asked === undefined || !state.asked.delete(commandId) || outcome === 'refused') return;
     if (outcome !== 'applied') {
-      bringBack(entry, 'an order about them failed half-way');
+      this.#bringBack(entry, 'an order about them failed half-way');
       return;
     }
+    const all = entry.facts?.vcpusOnline ?? 0;
     const online = Math.max(1, vcpusOnline ?? asked);
     entry.vcpuHold = { ...entry.vcpuHold, online: asked >= all || online >= all ? null : online };
     state.busySinceMs = null;
-    context.changed();
-  };
+    this.#context.changed();
+  }
 
-  const look = (entry: VmEntry): void => {
+  #look(entry: VmEntry): void {
     const { able, online, restoring } = entry.vcpuHold;
     if (!able) return;
-    const state = watch(entry.id);
+    const state = this.#watch(entry.id);
     if (restoring !== null) {
-      if (clock.monotonicMs() - state.askedAtMs >= RETRY_MS) bringBack(entry, null);
+      if (this.#context.clock.monotonicMs() - state.askedAtMs >= RETRY_MS) this.#bringBack(entry, null);
       return;
     }
     if (online === null) return;
-    const why = mustEnd(context, entry) ?? needed(entry, online, state);
-    if (why !== null) bringBack(entry, why);
-  };
+    const why = mustEnd(this.#context, entry) ?? this.#needed(entry, online, state);
+    if (why !== null) this.#bringBack(entry, why);
+  }
 
-  const needed = (entry: VmEntry, online: number, state: Watched): string | null => {
-    const cpu = entry.current.cpu;
+  #needed(entry: VmEntry, online: number, state: Watched): string | null {
+    const { cpu } = entry.current;
     const use = {
       usageCores: entry.fast?.usageCores ?? Number.NaN,
       capCores: cpu?.resource === 'cpu' ? cpu.capCores : null,
@@ -126,43 +154,16 @@ export function createVcpuLoop(context: HostContext, send: (command: GuestComman
       online,
     };
     const found = outgrown(use);
-    const nowMs = clock.monotonicMs();
     if (found === null) {
       state.busySinceMs = null;
       return null;
     }
+    const nowMs = this.#context.clock.monotonicMs();
     state.busySinceMs ??= nowMs;
     if (nowMs - state.busySinceMs < SATURATED_MS) return null;
     const cores = `it uses ${use.usageCores.toFixed(2)} cores`;
     return found === 'beyond' ? `${cores}, more than the ${online} it says are online` : `${cores} of the ${online} that were online`;
-  };
-
-  return {
-    guest(vm, able) {
-      const entry = table.get(vm);
-      watched.delete(vm);
-      if (entry === undefined) return;
-      entry.vcpuHold = { ...NO_HOLD, able };
-      context.changed();
-      // It may still hold what an agent before this one had asked for.
-      if (able) bringBack(entry, null);
-    },
-    pass(command) {
-      const entry = table.get(command.vm as VmId);
-      if (entry === undefined || command.action.kind !== 'cpus-online' || !send(command)) return false;
-      watch(entry.id).asked.set(command.commandId, command.action.vcpus);
-      return true;
-    },
-    result(result) {
-      const entry = table.get(result.vm as VmId);
-      const own = result.commandId.startsWith(OWN);
-      if (entry !== undefined) (own ? noteOwn : noteAsked)(entry, result);
-      return own;
-    },
-    tick() {
-      for (const entry of table.values()) look(entry);
-    },
-  };
+  }
 }
 
 /** Why nobody may keep vCPUs of this VM offline any more; null = it is as it should be. */

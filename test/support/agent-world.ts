@@ -6,7 +6,7 @@
 import { type Collector, reading } from '../../agent/collectors/collector.ts';
 import type { Spill } from '../../agent/core/backlog.ts';
 import type { FoundSlice } from '../../agent/core/slice-state.ts';
-import { createHostAgent, type HostAgent } from '../../agent/host-agent.ts';
+import { createHostAgent, type HostAgent, type HostAgentOptions } from '../../agent/host-agent.ts';
 import { createSimulatedHypervisor, type SimulatedHypervisor, type SimulatedOptions } from '../../agent/hypervisor/simulated.ts';
 import type { SimulatedVmOptions } from '../../agent/hypervisor/simulated-vm.ts';
 import type { HostAgentSettings } from '../../agent/loops/host-context.ts';
@@ -91,13 +91,17 @@ export const SETTINGS: HostAgentSettings = {
   startupLeaseMs: 60_000,
 };
 
+/** How the agent opens its guests' channels; absent: nobody is there. */
+export type OpenChannel = (time: SimulatedTime) => HostAgentOptions['openChannel'];
+
 export async function agentWorld(
   vms: readonly SimulatedVmOptions[],
   settings: Partial<HostAgentSettings> = {},
   fault?: SimulatedOptions['fault'],
   spill: () => Spill | null = () => null,
+  openChannel: OpenChannel = () => () => ({ close: () => {} }),
 ): Promise<AgentWorld> {
-  const world = new World(vms, { ...SETTINGS, ...settings }, fault, spill);
+  const world = new World(vms, { ...SETTINGS, ...settings }, fault, spill, openChannel);
   await world.startAgent();
   return world;
 }
@@ -124,15 +128,18 @@ class World implements AgentWorld {
 
   /** Opens the agent's disk ring, anew for each process. */
   readonly #spill: () => Spill | null;
+  readonly #openChannel: OpenChannel;
 
   constructor(
     vms: readonly SimulatedVmOptions[],
     settings: HostAgentSettings,
     fault: SimulatedOptions['fault'],
     spill: () => Spill | null,
+    openChannel: OpenChannel,
   ) {
     this.#settings = settings;
     this.#spill = spill;
+    this.#openChannel = openChannel;
     const clock = new NodeClock(this.time);
     this.hypervisor = createSimulatedHypervisor({
       clock,
@@ -171,7 +178,7 @@ class World implements AgentWorld {
       clock: this.#clock,
       prng: createPrng(2),
       connect: this.#network.connect,
-      openChannel: () => ({ close: () => {} }),
+      openChannel: this.#openChannel(this.time),
       channelName: 'org.headroom.agent.0',
       collectors: [host],
       counters: { read: (vm) => hypervisor.counters(vm), forget: () => {} },

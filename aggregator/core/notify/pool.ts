@@ -5,7 +5,7 @@
  */
 import { RESOURCES, type Resource } from '../../../shared/resources.ts';
 import { baselineCap, boundsOf } from '../plan/amounts.ts';
-import { valueAtLevel } from '../plan/estimators.ts';
+import { valueAtLevel } from '../plan/forecast-level.ts';
 import { headline, type VmSnapshot } from '../plan/plan.ts';
 import type { FleetPolicy, ResourcePolicy } from '../plan/policy.ts';
 

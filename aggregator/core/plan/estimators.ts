@@ -5,6 +5,7 @@
 
 import type { Resource } from '../../../shared/resources.ts';
 import { guaranteedAmount } from './amounts.ts';
+import { valueAtLevel } from './forecast-level.ts';
 import { withSharpGrowth } from './incident-response.ts';
 import type { ForecastView } from './plan.ts';
 import type { Need, PlanContext, Refusal, Subject } from './planning.ts';
@@ -108,18 +109,6 @@ export function highestWithin(
     }
   }
   return covered && Number.isFinite(value) ? { value: Math.max(0, value), byMs } : null;
-}
-
-/** Value at a quantile level, linear between the levels there are, held beyond the ends. */
-export function valueAtLevel({ quantiles, values }: ForecastView, horizonIndex: number, level: number): number {
-  const row = horizonIndex * quantiles.length;
-  let upper = quantiles.findIndex((q) => q >= level - 1e-12);
-  if (upper < 0) upper = quantiles.length - 1;
-  const high = values[row + upper]!;
-  if (upper === 0 || quantiles[upper]! <= level) return high;
-  const share = (level - quantiles[upper - 1]!) / (quantiles[upper]! - quantiles[upper - 1]!);
-  const low = values[row + upper - 1]!;
-  return low + share * (high - low);
 }
 
 export function withMargin(inner: Estimator): Estimator {

@@ -4,7 +4,8 @@
  */
 import { CPU_SHARE_PER_VCPU_MIN } from './amounts.ts';
 import { type CpuProblem, solveCpu } from './cpu-solve.ts';
-import { type Estimator, valueAtLevel } from './estimators.ts';
+import type { Estimator } from './estimators.ts';
+import { valueAtLevel } from './forecast-level.ts';
 import type { VmSnapshot } from './plan.ts';
 import type { Need, PlanContext, Subject } from './planning.ts';
 import type { ResourcePolicy } from './policy.ts';
