@@ -3,6 +3,7 @@
  * has the values it had before, except where somebody else has changed them since. Input: hosts, the service; output:
  * differences, in words.
  */
+import { SILENT_HOST_MS } from '../agent/loops/cpu-keeper.ts';
 import { restore } from '../agent/restore.ts';
 import type { AggregatorService } from '../aggregator/http/service.ts';
 import type { VmId } from '../shared/ids.ts';
@@ -30,6 +31,9 @@ export function differencesFrom(service: AggregatorService, hosts: readonly Host
   return differences;
 }
 
+/** Longer than a guest waits for a host that has fallen silent, and its link for a word. */
+const GUESTS_NOTICE_MS = SILENT_HOST_MS + 60_000;
+
 /** `restore --all` on every host at once, nobody else running. Reports what is not as it was. */
 export async function restoreAll(
   hosts: readonly HostNode[],
@@ -47,8 +51,15 @@ export async function restoreAll(
   for (const lines of await Promise.all(runs)) {
     for (const { ok, name, what, detail } of lines) if (!ok) broken(`${name} ${what}: ${detail}`);
   }
+  // Nobody is there to tell guests: each puts its own vCPUs back.
+  if (hosts.some((host) => host.vmIds.some((id) => hasVcpusOffline(host, id)))) await time.runUntil(time.nowMs + GUESTS_NOTICE_MS);
   for (const host of hosts) for (const id of host.vmIds) for (const difference of notAsBefore(host, id, invariants)) broken(difference);
   return restored;
+}
+
+function hasVcpusOffline(host: HostNode, id: VmId): boolean {
+  const { vcpusOnline, options, power } = host.hypervisor.truth(id);
+  return power === 'running' && vcpusOnline < options.vcpus;
 }
 
 function notAsBefore(host: HostNode, id: VmId, invariants: Invariants): string[] {
@@ -57,6 +68,7 @@ function notAsBefore(host: HostNode, id: VmId, invariants: Invariants): string[]
     cpu: { resource: 'cpu', weight: 100, capCores: null },
     memory: options.baseline?.find(({ resource }) => resource === 'memory') as Setting,
   };
+  if (hasVcpusOffline(host, id)) return [`${options.name}: not all its vCPUs are online`];
   const now: Setting[] = [cpu, { resource: 'memory', memoryMiB: balloonTargetMiB }];
   return now.flatMap((setting) => {
     const expected = invariants.foreignOf(id, setting.resource) ?? baseline[setting.resource]!;

@@ -19,6 +19,8 @@ export interface DrawnVm extends SimulatedVmOptions {
   lies: boolean;
   /** Runs the guest agent too. */
   guestAgent: boolean;
+  /** What its kernel does when its agent takes vCPUs offline; absent = it may take none. */
+  takesOffline?: 'obeys' | 'pretends' | 'refuses';
 }
 
 export interface DrawnHost {
@@ -60,6 +62,8 @@ function drawVm(host: number, index: number, random: Prng, paces: Paces, liars: 
   const lies = liars && random.next() < LIARS_SHARE;
   // One guest a host runs the agent: hosts must do without, and with. In large fleets not every host has one.
   const guestAgent = index === 0 && host % paces.hostsPerGuestAgent === 0;
+  // Nothing is drawn for it: every VM stays as it was.
+  const vcpusLabelled = guestAgent && vcpus > 1;
   return {
     id,
     name: `vm-${host}-${index}`,
@@ -71,12 +75,14 @@ function drawVm(host: number, index: number, random: Prng, paces: Paces, liars: 
     baseline: [{ resource: 'memory', memoryMiB: Math.round(BASELINE_SHARE * bootMemoryMiB) }],
     facts: {
       ...(paces.devices ? {} : { interfaces: [], disks: [] }),
+      ...(vcpusLabelled ? { labels: { vcpus: 'allow' } } : {}),
       ...(guestAgent ? { channels: [{ name: CHANNEL_NAME, path: id, connected: true }] } : {}),
     },
     // It says that it needs nothing and has given everything back.
     ...(lies ? { lie: (told) => ({ ...told, usableMiB: told.actualMiB ?? 0, unusedMiB: told.actualMiB ?? 0 }) } : {}),
     lies,
     guestAgent,
+    ...(vcpusLabelled ? { takesOffline: lies ? 'pretends' : (host / paces.hostsPerGuestAgent) % 4 === 2 ? 'refuses' : 'obeys' } : {}),
   };
 }
 

@@ -4,6 +4,7 @@
  * faults and checkers.
  */
 import { type Collector, noData, reading } from '../agent/collectors/collector.ts';
+import type { GuestCpus } from '../agent/guest-cpus.ts';
 import { createHostAgent, type HostAgent } from '../agent/host-agent.ts';
 import { createSimulatedHypervisor, type SimulatedFault, type SimulatedHypervisor } from '../agent/hypervisor/simulated.ts';
 import type { HostAgentSettings } from '../agent/loops/host-context.ts';
@@ -197,13 +198,46 @@ export class HostNode {
     this.#agentClock?.stepWall(byMs);
   }
 
-  #guest({ id, lies }: DrawnVm): GuestNode {
+  #guest(drawn: DrawnVm): GuestNode {
+    const { id, lies } = drawn;
     const { time, prng, paces, log } = this.#options;
     const { sampleMs, flushMs } = paces;
     const truth = () => this.hypervisor.truth(id);
-    const guest = new GuestNode({ time, prng: prng.stream(`guest/${id}`), vm: id, lies, sampleMs, flushMs, truth, log });
+    const guest = new GuestNode({
+      time,
+      prng: prng.stream(`guest/${id}`),
+      vm: id,
+      lies,
+      sampleMs,
+      flushMs,
+      truth,
+      log,
+      ...this.#cpus(drawn),
+    });
     guest.boot();
     return guest;
+  }
+
+  /** Of a labelled VM: its kernel does as it is told, says so and does not, or refuses. */
+  #cpus({ id, vcpus, takesOffline }: DrawnVm): { cpus?: GuestCpus } {
+    if (takesOffline === undefined) return {};
+    const { hypervisor } = this;
+    return {
+      cpus: {
+        get held() {
+          return hypervisor.ids().includes(id) && hypervisor.truth(id).vcpusOnline < vcpus;
+        },
+        set: (online) => {
+          if (takesOffline === 'refuses') throw new Error('the kernel refused');
+          if (takesOffline === 'obeys') hypervisor.setVcpusOnline(id, Math.min(vcpus, online));
+          return online;
+        },
+        restore: () => {
+          hypervisor.setVcpusOnline(id, vcpus);
+          return vcpus;
+        },
+      },
+    };
   }
 
   #counters(vm: Parameters<SimulatedHypervisor['counters']>[0]) {

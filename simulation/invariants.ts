@@ -19,6 +19,10 @@ const CAP_PER_VCPU_MIN = 0.2;
 const NOTICE_MS = 90_000;
 /** A balloon that the agent never sent anywhere may still be on its way from the guest's boot for so long after it starts, or is first seen. */
 const BALLOON_SETTLES_MS = 240_000;
+/** A guest whose host is silent puts its vCPUs back after three minutes; its link may take some time to notice. */
+const VCPUS_BACK_MS = 300_000;
+/** Busy on all that are online, it gets the rest: at once from its host, or at the latest when that one is found silent. */
+const BUSY_SHARE = 0.95;
 /** Broken invariants beyond this many say nothing new. */
 const BROKEN_MAX = 50;
 
@@ -39,6 +43,7 @@ export class Invariants {
   readonly #foreign = new Map<VmId, ForeignWrites>();
   readonly #noLease = new Set<string>();
   readonly #targets = new Map<VmId, number>();
+  readonly #vcpusDueMs = new Map<VmId, number>();
   readonly #hostOoms = new Map<string, number>();
   readonly #liars: ReadonlySet<VmId>;
   readonly #guestOoms = new Map<VmId, number>();
@@ -86,6 +91,7 @@ export class Invariants {
         // Leased, and dead again, between two looks.
         const leased = host.leasedWriteMs(id) > sinceMs;
         this.#nothingShrinksWithoutLease(id, vm, noLease && hadNone && !leased, nowMs);
+        this.#vcpusBack(id, vm, noLease, nowMs);
         const foreign = this.#foreign.get(id);
         this.#caps(id, vm, foreign, nowMs);
         if (foreign) this.#foreignKept(host, id, vm, foreign, nowMs);
@@ -117,6 +123,19 @@ export class Invariants {
     if (cpu.capCores === null || cpu.capCores >= CAP_PER_VCPU_MIN * options.vcpus - 1e-6) return;
     if (foreign?.cpu && sameSetting(foreign.cpu.setting, cpu)) return;
     this.#report('cap-minimum', nowMs, `${options.name} has a cap of ${cpu.capCores} cores over ${options.vcpus} vCPUs`, id);
+  }
+
+  /** vCPUs stay offline neither with nobody to hold them so, nor from a guest that needs them. */
+  #vcpusBack(id: VmId, { vcpusOnline, usageCores, options }: Truth, noLease: boolean, nowMs: number): void {
+    const needed = noLease || usageCores >= BUSY_SHARE * vcpusOnline;
+    if (vcpusOnline >= options.vcpus || !needed) {
+      this.#vcpusDueMs.delete(id);
+      return;
+    }
+    const dueMs = this.#vcpusDueMs.get(id) ?? nowMs + VCPUS_BACK_MS;
+    this.#vcpusDueMs.set(id, dueMs);
+    const why = noLease ? 'without a lease' : `though it uses ${usageCores.toFixed(2)} cores`;
+    if (nowMs > dueMs) this.#report('vcpus', nowMs, `${options.name} has ${vcpusOnline} of ${options.vcpus} vCPUs online, ${why}`, id);
   }
 
   #foreignKept(host: HostNode, id: VmId, vm: Truth, foreign: ForeignWrites, nowMs: number): void {

@@ -4,7 +4,7 @@
  * the oracles (was the host ever out of memory?). VMs and time in; their new state out.
  */
 import { BYTES_PER_MIB } from '../../shared/units.ts';
-import { bookCpu, bookIo, bookMemory, demandOf, freshCores, holdsMemory, type SimulatedVm } from './simulated-vm.ts';
+import { bookCpu, bookIo, bookMemory, capped, demandOf, freshCores, holdsMemory, type SimulatedVm } from './simulated-vm.ts';
 
 export interface HostMemory {
   totalMiB: number;
@@ -58,20 +58,24 @@ export function shareCores(cores: number, wants: readonly number[], weights: rea
 export function tick(vms: readonly SimulatedVm[], cores: number, wallMs: number, nowMs: number, tickMs: number): void {
   const fresh: number[] = [];
   const demands: number[] = [];
-  const capped: number[] = [];
+  const limits: ReturnType<typeof capped>[] = [];
   const weights: number[] = [];
   for (const vm of vms) {
     const wanted = freshCores(vm, wallMs);
     const demand = demandOf(vm, wanted, tickMs);
     fresh.push(wanted);
     demands.push(demand);
-    capped.push(Math.min(demand, vm.cpu.capCores ?? Number.POSITIVE_INFINITY));
+    limits.push(capped(vm, demand));
     weights.push(vm.cpu.weight);
   }
-  const granted = shareCores(cores, capped, weights);
+  const granted = shareCores(
+    cores,
+    limits.map((limit) => limit.capped),
+    weights,
+  );
   for (let i = 0; i < vms.length; i++) {
     const vm = vms[i]!;
-    bookCpu(vm, { fresh: fresh[i]!, demand: demands[i]!, capped: capped[i]!, granted: granted[i]! }, tickMs);
+    bookCpu(vm, { fresh: fresh[i]!, demand: demands[i]!, ...limits[i]!, granted: granted[i]! }, tickMs);
     bookMemory(vm, wallMs, nowMs, tickMs);
     bookIo(vm, wallMs, tickMs);
   }

@@ -45,6 +45,8 @@ export interface SimulatedVmOptions {
 export interface SimulatedVm {
   readonly options: SimulatedVmOptions;
   power: PowerState;
+  /** Of its vCPUs, online in the guest. */
+  vcpusOnline: number;
   cpu: CpuSetting;
   network: NetworkSetting;
   disk: DiskSetting;
@@ -128,6 +130,7 @@ export function createSimulatedVm(options: SimulatedVmOptions, processId: number
   return {
     options,
     power,
+    vcpusOnline: options.vcpus,
     cpu,
     network,
     disk,
@@ -172,6 +175,7 @@ export const holdsMemory = (vm: SimulatedVm): boolean => vm.power !== 'shutoff' 
 export function boot(vm: SimulatedVm, nowMs: number): void {
   vm.power = 'running';
   vm.cameAlive = false;
+  vm.vcpusOnline = vm.options.vcpus;
   vm.balloonMiB = vm.options.bootMemoryMiB;
   vm.touchedMiB = Math.max(vm.touchedMiB, vm.options.bootMemoryMiB * BOOT_TOUCHED_SHARE);
   vm.driverLoadsAtMs = nowMs + (vm.options.bootMs ?? BOOT_MS);
@@ -194,16 +198,23 @@ export const freshCores = (vm: SimulatedVm, wallMs: number): number => (executes
 export const demandOf = (vm: SimulatedVm, fresh: number, tickMs: number): number =>
   executes(vm) ? Math.min(vm.options.vcpus, fresh + vm.backlogCoreMs / tickMs) : 0;
 
-/** Cores over a tick: what began, what was wanted, what of it the VM's own cap lets through, what it got. */
+/** What its vCPUs can run of it; a cap is a quota of each, and of those online alone. */
+export function capped({ vcpusOnline, options, cpu }: SimulatedVm, demand: number): { runnable: number; capped: number } {
+  const runnable = Math.min(demand, vcpusOnline);
+  return { runnable, capped: cpu.capCores === null ? runnable : Math.min(runnable, (cpu.capCores * vcpusOnline) / options.vcpus) };
+}
+
+/** Cores over a tick: what began, what was wanted, what vCPUs could run, what of it the VM's own cap lets through, what it got. */
 export interface CpuTick {
   fresh: number;
   demand: number;
+  runnable: number;
   capped: number;
   granted: number;
 }
 
 /** Books a tick of CPU. */
-export function bookCpu(vm: SimulatedVm, { fresh, demand, capped, granted }: CpuTick, tickMs: number): void {
+export function bookCpu(vm: SimulatedVm, { fresh, demand, runnable, capped, granted }: CpuTick, tickMs: number): void {
   const ns = tickMs * NS_PER_MS;
   const { counters, options } = vm;
   vm.demandCores = demand;
@@ -211,7 +222,7 @@ export function bookCpu(vm: SimulatedVm, { fresh, demand, capped, granted }: Cpu
   vm.cpuTimeNs += granted * ns * 1.02;
   counters.usageNs += granted * ns;
   counters.overheadNs += granted * ns * 0.02;
-  if (demand > capped) counters.throttledNs += options.vcpus * (1 - capped / demand) * ns;
+  if (runnable > capped) counters.throttledNs += vm.vcpusOnline * (1 - capped / runnable) * ns;
   counters.waitNs += (capped - granted) * ns;
   if (capped > granted) counters.cpuSomeUs += Math.min(1, capped - granted) * tickMs * US_PER_MS;
   const left = Math.max(0, vm.backlogCoreMs + (fresh - granted) * tickMs);

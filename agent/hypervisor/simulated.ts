@@ -90,6 +90,8 @@ export interface SimulatedHypervisor extends Hypervisor {
   oracle(): HostOracle;
   /** The truth of one VM, for checkers: live settings and target apart from what is reported. */
   truth(id: VmId): Readonly<SimulatedVm>;
+  /** The guest takes vCPUs on or offline. */
+  setVcpusOnline(id: VmId, vcpus: number): void;
   /** VMs defined here now. */
   ids(): VmId[];
   /** Memory that guests share with one another by merged pages; at 0 nothing is shared any more. */
@@ -347,6 +349,11 @@ class SimulatedLibrary implements SimulatedHypervisor {
     return this.#vm(id);
   }
 
+  setVcpusOnline(id: VmId, vcpus: number): void {
+    this.#advance();
+    this.#vm(id).vcpusOnline = vcpus;
+  }
+
   ids(): VmId[] {
     return [...this.#vms.keys()];
   }
@@ -369,7 +376,9 @@ class SimulatedLibrary implements SimulatedHypervisor {
     const { id, name } = guest.options;
     const processId = this.#nextProcessId++;
     const processSinceMs = this.#clock.monotonicMs();
-    this.#vms.set(id, { ...guest, counters: { ...guest.counters }, processId, processSinceMs, cameAlive: true, job: false });
+    // Its simulated guest agent does not come along: what that one holds, ends with it.
+    const anew = { processId, processSinceMs, cameAlive: true, job: false, vcpusOnline: guest.options.vcpus };
+    this.#vms.set(id, { ...guest, counters: { ...guest.counters }, ...anew });
     this.#untold = true;
     this.#emit({ kind: 'lifecycle', id, name, power: guest.power, detail: 'resumed: migrated' });
   }
