@@ -55,6 +55,11 @@ export class GuestNode {
     return { close: () => this.#network.setPartitioned(true) };
   }
 
+  /** Its host's agent has died, and its end of the channel with it. */
+  hostAway(): void {
+    this.#network.setPartitioned(true);
+  }
+
   /** At power-on, and again after each reboot: what ran before is gone. */
   boot(): void {
     const { time, prng, vm, sampleMs, flushMs, log } = this.#options;

@@ -189,6 +189,7 @@ export class HostNode {
     this.#agentClock?.kill();
     this.#agentClock = null;
     this.#agent = null;
+    for (const guest of this.#guests.values()) guest.hostAway();
   }
 
   /** The host's wall clock jumps for good. */

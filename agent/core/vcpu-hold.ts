@@ -18,6 +18,8 @@ export const NO_HOLD: VcpuHold = { able: false, online: null, restoring: null };
 
 export interface VcpuUse {
   usageCores: number;
+  /** Of all its vCPUs together: cores they had work for and did not get, from a cap or from a busy host; NaN = not known. */
+  waitingCores: number;
   /** Over all vCPUs of the definition, null = none. */
   capCores: number | null;
   /** Of the definition. */
@@ -27,13 +29,13 @@ export interface VcpuUse {
 }
 
 /** This close to all that its vCPUs can run: what it wants is not seen any more. */
-export const SATURATED_SHARE = 0.9;
+const SATURATED_SHARE = 0.9;
 /** More than this beyond what its vCPUs can run: rates of one look are off by a few per cent. */
 const BEYOND_SHARE = 1.25;
 const BEYOND_CORES = 0.25;
 
 /** A cap is a quota of each vCPU: those that are offline leave theirs unused. */
-export function runnableCores({ capCores, vcpus, online }: Omit<VcpuUse, 'usageCores'>): number {
+function runnableCores({ capCores, vcpus, online }: Pick<VcpuUse, 'capCores' | 'vcpus' | 'online'>): number {
   return capCores === null ? online : Math.min(online, (capCores * online) / vcpus);
 }
 
@@ -41,5 +43,7 @@ export function runnableCores({ capCores, vcpus, online }: Omit<VcpuUse, 'usageC
 export function outgrown(use: VcpuUse): 'saturated' | 'beyond' | null {
   const most = runnableCores(use);
   if (use.usageCores > Math.max(BEYOND_SHARE * most, most + BEYOND_CORES)) return 'beyond';
-  return use.usageCores >= SATURATED_SHARE * most ? 'saturated' : null;
+  // On a busy host even a vCPU that always has work gets little: what it waits for tells.
+  const wanted = use.usageCores + (Number.isNaN(use.waitingCores) ? 0 : use.waitingCores);
+  return use.usageCores >= SATURATED_SHARE * most || wanted >= SATURATED_SHARE * use.online ? 'saturated' : null;
 }

@@ -147,10 +147,12 @@ export class VcpuLoop {
 
   #needed(entry: VmEntry, online: number, state: Watched): string | null {
     const { cpu } = entry.current;
+    const vcpus = Math.max(1, entry.facts?.vcpusOnline ?? 1);
     const use = {
       usageCores: entry.fast?.usageCores ?? Number.NaN,
       capCores: cpu?.resource === 'cpu' ? cpu.capCores : null,
-      vcpus: Math.max(1, entry.facts?.vcpusOnline ?? 1),
+      waitingCores: (entry.fast?.waitFraction ?? Number.NaN) * vcpus,
+      vcpus,
       online,
     };
     const found = outgrown(use);
@@ -162,7 +164,9 @@ export class VcpuLoop {
     state.busySinceMs ??= nowMs;
     if (nowMs - state.busySinceMs < SATURATED_MS) return null;
     const cores = `it uses ${use.usageCores.toFixed(2)} cores`;
-    return found === 'beyond' ? `${cores}, more than the ${online} it says are online` : `${cores} of the ${online} that were online`;
+    if (found === 'beyond') return `${cores}, more than the ${online} it says are online`;
+    const waits = use.waitingCores > 0 ? ` and waits for ${use.waitingCores.toFixed(2)}` : '';
+    return `${cores}${waits} of the ${online} that were online`;
   }
 }
 

@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import type { Soak, SoakAsked } from './soak.ts';
 
-const FILES = ['states', 'anomaly', 'credentials', 'hint', 'plugged-memory'] as const;
+const FILES = ['states', 'anomaly', 'credentials', 'hint', 'plugged-memory', 'vcpus'] as const;
 /** What is kept of a run that failed: what did not hold, with lines that say why, and its end. */
 const FAILED_LINES = 16;
 const TAIL_CHARACTERS = 4000;

@@ -360,3 +360,37 @@ t.test("what a guest claims is not in what groups add up: neither CPU nor memory
   t.equal(seen?.memoryClaimed, false);
   t.end();
 });
+
+t.test('a VM on few vCPUs does not teach that it needs few', (t) => {
+  const on = (usageCores: number, vcpusOnline: number, throttledFraction = 0, capCores = Number.NaN) =>
+    cpuDemand({
+      ...{ usageCores, throttledFraction, waitFraction: Number.NaN, capCores, vcpus: 8, vcpusOnline },
+      ...{ guestStealFraction: Number.NaN, guestRunQueue: Number.NaN, guaranteedCores: Number.NaN },
+    });
+  t.match(on(1.95, 2), { value: 1.95 * 1.25, suppressed: true }, 'busy on all that are online');
+  const waits = { waitFraction: 0.2, vcpusOnline: 2, usageCores: 0.4, vcpus: 8, throttledFraction: 0, capCores: Number.NaN };
+  const claims = { guestStealFraction: Number.NaN, guestRunQueue: Number.NaN, guaranteedCores: Number.NaN };
+  t.match(cpuDemand({ ...waits, ...claims }), { value: 2.5, suppressed: true }, 'two that always have work, on a busy host');
+  t.match(on(1.5, 2), { value: 1.5, suppressed: false });
+  t.match(on(1.95, Number.NaN), { value: 1.95, suppressed: false }, 'all are online');
+  t.match(on(6, 2), { value: 6, suppressed: false }, 'more than two can run: they are not what holds it');
+  t.match(on(7.9, 8), { value: 8, suppressed: true }, 'never more than it has');
+  // Two of eight throttled for a tenth of the time: told as a fortieth of all.
+  t.equal(on(0.5, 2, 0.025, 2.4).suppressed, true);
+  t.equal(on(0.5, 8, 0.025, 2.4).suppressed, false);
+  t.end();
+});
+
+t.test('a step in which more came online was held down before', (t) => {
+  const demand = new DemandAccumulator({ stepMs: 10_000, windowMs: 5000, graceMs: 0 }, { ...FACTS, vcpus: 8, vcpusOnline: 2 });
+  const second = (s: number, usageCores: number) =>
+    demand.add(block('host', [{ timeMs: START + s * 1000, values: { 'vm_cpu.usageCores': usageCores, 'vm_cpu.throttledFraction': 0 } }]));
+  for (let s = 0; s <= 5; s++) second(s, 1.98);
+  demand.setFacts({ ...FACTS, vcpus: 8 });
+  for (let s = 6; s <= 10; s++) second(s, 1);
+  for (let s = 11; s <= 20; s++) second(s, 1.98);
+  const steps = new Map([...demand.closeUntil(START + 21_000)].map((step) => [step.startMs, step.points.cpu]));
+  t.match(steps.get(START), { suppressed: true });
+  t.match(steps.get(START + 10_000), { suppressed: false }, 'two cores of eight are what it wants now');
+  t.end();
+});

@@ -66,8 +66,10 @@ export function cpuDemand(window: CpuWindow): Estimate {
   // Those that are offline are never held: what the rest tells is told of fewer.
   const online = window.vcpusOnline ?? Number.NaN;
   if (throttled * Math.max(1, vcpus / online) >= THROTTLED_FRACTION_MIN) suppressed = true;
-  if (usageCores >= AT_ONLINE_SHARE * online && usageCores <= BEYOND_ONLINE_SHARE * online) {
-    value = Math.min(vcpus, Math.max(value, usageCores * AT_LIMIT_GROWTH));
+  // On a busy host a vCPU that always has work may get little: what it was held from counts as well.
+  const busy = Math.min(value, online);
+  if (busy >= AT_ONLINE_SHARE * online && usageCores <= BEYOND_ONLINE_SHARE * online) {
+    value = Math.min(vcpus, Math.max(value, busy * AT_LIMIT_GROWTH));
     suppressed = true;
   }
   return { value: Math.max(value, claimedCores(window), usageCores), suppressed };
