@@ -108,7 +108,10 @@ const few = async (): Promise<boolean> => (await online()) === '0';
 t.test('while it idles, plans take vCPUs offline, one plan after the other', async (t) => {
   t.equal(await online(), '0-3');
   await eventually('one vCPU to be left', few, 240_000);
-  const { vcpus } = await vm();
+  const { vcpus } = await eventually('the aggregator to know', async () => {
+    const now = await vm();
+    return now.vcpus?.online === 1 ? now : null;
+  });
   t.match(vcpus, { defined: 4, online: 1, lastChange: { reason: /vCPUs taken offline at .* because/ } });
   const before = vcpuTimes();
   await new Promise((resolve) => setTimeout(resolve, 3000));
