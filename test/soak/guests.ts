@@ -1,5 +1,5 @@
 /**
- * `npm run soak -- guests`: what VM states, anomalies, logins, guests' own hints and plugged memory do on real guests under emulation, which takes minutes and a machine with
+ * `npm run soak -- guests`: what VM states, anomalies, logins, guests' own hints, plugged memory and vCPUs do on real guests under emulation, which takes minutes and a machine with
  * nothing else to do: guests that share their cores with others boot late and are killed where real ones would not be. Input: rounds;
  * output: rounds that held, by file.
  */
@@ -29,7 +29,7 @@ function failuresOf(said: string): string {
 }
 
 export const guests: Soak = {
-  about: 'VM states, loans, anomalies, logins, hints and plugged memory on real guests under emulation, again and again (--rounds)',
+  about: 'VM states, loans, anomalies, logins, hints, plugged memory and vCPUs on real guests under emulation, again and again (--rounds)',
   options: { rounds: '1' },
   async run({ numbers, tell }: SoakAsked) {
     const rounds = numbers.rounds!;
