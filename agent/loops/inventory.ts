@@ -125,7 +125,10 @@ function changesByItself({ host }: HostContext, { id, facts, record }: VmEntry):
 }
 
 /** All that the inventory of such a VM is made of beside its missing signals: parts that are replaced when they change, never changed. */
-type MadeOf = Pick<VmEntry, 'name' | 'facts' | 'eligibility' | 'baseline' | 'record' | 'jobActive' | 'guestAgent' | 'guestAgentSeen' | 'vcpuHold'> &
+type MadeOf = Pick<
+  VmEntry,
+  'name' | 'facts' | 'eligibility' | 'baseline' | 'record' | 'jobActive' | 'guestAgent' | 'guestAgentSeen' | 'vcpuHold'
+> &
   Record<Resource, Setting | undefined> & { state: VmInventory['state']; overhead: number | null };
 
 function madeOf(entry: VmEntry, state: VmInventory['state'], overhead: number | null): MadeOf {
