@@ -742,3 +742,18 @@ t.test('a VM that stops, fails or is paused is told at once, not with the next l
     await world.stop();
   }
 });
+
+t.test('a signal that goes missing, or comes back, is told between whole inventories', async (t) => {
+  let silent = false;
+  const world = await agentWorld([calmVm(A, { lie: (told) => (silent ? {} : told) })], { inventoryMs: 600_000 });
+  const missing = (): readonly string[] => world.inventory(A)?.missingSignals ?? [];
+  await world.run(30);
+  t.notOk(missing().includes('balloon-statistics'), missing().join());
+  silent = true;
+  await world.run(15);
+  t.ok(missing().includes('balloon-statistics'), missing().join());
+  silent = false;
+  await world.run(15);
+  t.notOk(missing().includes('balloon-statistics'), missing().join());
+  await world.stop();
+});
