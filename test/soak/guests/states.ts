@@ -165,7 +165,7 @@ async function boot(): Promise<{ seconds: number; capCores: number | null; ready
 
 /** From when its host has heard of its end. */
 async function withinOneLoop(t: Tap, { uuid }: { uuid: string }, sinceMs: number, releasedAtMs: number): Promise<void> {
-  const heard = await eventually('the host to tell what it heard', () => eventAtMs(uuid, /^\S+ is (shutoff|crashed)/, sinceMs));
+  const heard = await eventually('the host to tell what it heard', () => eventAtMs(uuid, /^lifecycle: \S+ is (shutoff|crashed)/, sinceMs));
   t.ok(releasedAtMs - heard < STEP_MS, `released ${releasedAtMs - heard} ms after its host heard of it`);
   t.comment(`released ${releasedAtMs - heard} ms after its host heard of it, ${releasedAtMs - sinceMs} ms after it was ended`);
 }
