@@ -127,6 +127,12 @@ export const HOST_OPTIONS = {
     value: 'DIR',
     help: "VMs' disks below it are seen by this host alone: they are taken into the snapshots of suspended VMs, so that another host may bring those back, and those of VMs that come from elsewhere go into the first; may be given several times (default: every host sees every disk)",
   },
+  localDisksLazily: {
+    kind: truth,
+    default: false,
+    value: '',
+    help: 'a VM that comes from elsewhere runs before all of its --local-disks has come: until then it depends on the host it came from (default: they come whole first)',
+  },
   snapshotRamDir: { kind: text, default: '/run/headroom-resumed', value: 'DIR', help: 'in RAM: what resumed guests write goes there' },
   tenantLabel: {
     kind: text,

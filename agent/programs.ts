@@ -27,6 +27,7 @@ import type { BuildMeans } from './loops/build-desk.ts';
 import type { SuspendMeans } from './loops/create-suspension.ts';
 import type { HostAgentSettings } from './loops/host-context.ts';
 import type { DiskMeans } from './loops/local-disks.ts';
+import type { ServedMeans } from './loops/served-disks.ts';
 import { type Options, parseOptions, type Values } from './options.ts';
 import { newUuid, randomSeed, readText, secondsToMs, selfUsage, stdoutLogger, untilStopped } from './service.ts';
 import { findSlices } from './slice/state-files.ts';
@@ -40,6 +41,7 @@ const parts = {
   builder: () => import('./hypervisor/libvirt/builder.ts'),
   snapshotter: () => import('./hypervisor/libvirt/snapshotter.ts'),
   diskXml: () => import('./hypervisor/libvirt/disk-xml.ts'),
+  diskFiller: () => import('./hypervisor/libvirt/disk-filler.ts'),
   suspendMeans: () => import('./suspend-means.ts'),
   buildPlaces: () => import('./actuators/build-places.ts'),
   readyProbe: () => import('./actuators/ready-probe.ts'),
@@ -196,12 +198,13 @@ function withoutNativePackage(error: unknown): never {
 }
 
 /** Null: no folder is named whose disks this host alone sees. */
-async function diskMeans(folders: readonly string[]): Promise<DiskMeans | null> {
+async function diskMeans(folders: readonly string[], means: Pick<ServedMeans, 'lazily' | 'sockets' | 'filler'>): Promise<DiskMeans | null> {
   const wrong = folders.find((folder) => !folder.startsWith('/'));
   if (wrong !== undefined) throw new HeadroomError('CONFIG_INVALID', `localDisks: "${wrong}" is not an absolute path`);
   if (folders.length === 0) return null;
-  const { fileDisksOf, withDisks } = await parts.diskXml();
-  return { folders, disksOf: fileDisksOf, withDisks };
+  const { fileDisksOf, withDisks, withServedDisk, withWholeDisk, policiesOf } = await parts.diskXml();
+  const served = { ...means, policiesOf, withServed: withServedDisk, withWhole: withWholeDisk };
+  return { folders, disksOf: fileDisksOf, withDisks, served };
 }
 
 /** Only where a folder for snapshots is named. */
@@ -211,6 +214,8 @@ async function suspendMeans(config: Values<typeof HOST_OPTIONS>, prng: Prng): Pr
   const [{ openSuspendMeans }, { createLibvirtSnapshotter }] = await Promise.all([parts.suspendMeans(), parts.snapshotter()]).catch(
     withoutNativePackage,
   );
+  const { createDiskFiller } = await parts.diskFiller();
+  const filler = createDiskFiller({ uri, clock: systemClock, prng: prng.stream('disk-filler') });
   const times = { learnMs: secondsToMs(config.resumeLearnSeconds), aliveMs: secondsToMs(config.resumeAliveSeconds) };
   const places = {
     stateDir,
@@ -220,7 +225,7 @@ async function suspendMeans(config: Values<typeof HOST_OPTIONS>, prng: Prng): Pr
     ramDir,
     tenantLabel,
     listen: config.snapshotListen,
-    disks: await diskMeans(config.localDisks),
+    disks: await diskMeans(config.localDisks, { lazily: config.localDisksLazily, sockets: join(ramDir, 'disks'), filler }),
     ...times,
   };
   const snapshotter = createLibvirtSnapshotter({ uri, clock: systemClock, prng: prng.stream('snapshotter'), socketFolder: ramDir });

@@ -25,8 +25,22 @@ export interface HeldDisk {
   of: string;
   /** Since then the image notes itself under this name what is written to it; null = it does not. */
   bitmap: string | null;
-  /** Null: it comes from another host, and its file is not whole yet. */
+  /** Null: it comes from another host, and its file is not there yet. */
   stamp: FileStamp | null;
+  /** Its file does not hold all of it yet, and reads the rest from here; absent = it stands alone. */
+  served?: ServedDisk;
+}
+
+/** What becomes of its guest when it cannot be written or read, as the definition has it; null = that does not say. */
+export interface DiskPolicies {
+  errorPolicy: string | null;
+  readErrorPolicy: string | null;
+}
+
+export interface ServedDisk extends DiskPolicies {
+  socket: string;
+  /** Who began to make it whole, in words that nobody else has: the boot of the host, the run of its VM; null = nobody did. */
+  filledBy: string | null;
 }
 
 /** What the store has of it is not all as it was written: it goes with no memory. */
@@ -47,7 +61,7 @@ export const sameStamp = (a: FileStamp, b: FileStamp): boolean =>
   a.dev === b.dev && a.ino === b.ino && a.size === b.size && a.modifiedMs === b.modifiedMs;
 
 /** `snapshot`: of the memory that the VM is suspended into. */
-export function diskState({ of, stamp }: HeldDisk, snapshot: string | null): DiskState {
-  if (stamp === null) return 'arriving';
+export function diskState({ of, stamp, served }: HeldDisk, snapshot: string | null): DiskState {
+  if (stamp === null || served !== undefined) return 'arriving';
   return of === snapshot ? 'taken' : 'due';
 }

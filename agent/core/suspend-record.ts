@@ -39,6 +39,8 @@ export interface SuspendRecord {
   from: SnapshotOrigin | null;
   /** Disks that this host alone sees, as they were taken into the store last, or as they come from `from`. */
   disks: HeldDisk[];
+  /** What it touches first of its disks that came from other hosts, by target; absent = nothing is known. */
+  diskTouches?: Record<string, TouchState>;
 }
 
 export interface SnapshotOrigin {

@@ -61,13 +61,14 @@ export class Arrivals {
       book.begin(vm, about.name, tenant);
       const { snapshot, memoryBytes, filledBytes, ownMemory, touches } = about;
       const from = { ...origin, defined, asked: false, settled: false };
-      const held = disks.expected(vm, snapshot, about.disks ?? []);
+      const held = disks.expected(vm, snapshot, about.disks ?? [], about.definition);
       if (held.length > 0 && !defined)
         throw new HeadroomError(
           'CONFLICT',
           `${about.name}: it is defined on this host already, with disks that only host ${origin.host} has as they are now`,
         );
-      book.note(vm, { phase: 'suspended', snapshot, memoryBytes, filledBytes, ownMemory, touches, from, disks: held });
+      const diskTouches = about.diskTouches ?? {};
+      book.note(vm, { phase: 'suspended', snapshot, memoryBytes, filledBytes, ownMemory, touches, from, disks: held, diskTouches });
       const placed = disks.placed(book.find(vm) as SuspendRecord, about.definition);
       if (defined) await snapshotter.define(vm, placed);
     } catch (error) {
@@ -96,11 +97,17 @@ export class Arrivals {
     return JSON.parse((await this.#holder(vm, origin).ask('about', DISKS_TOO)).toString('utf8')) as AboutLent;
   }
 
-  /** Its disks are whole on this host once this resolves. */
+  /** Its disks are whole on this host, or can be read, once this resolves. */
   async disks(vm: VmId, cancelled: () => boolean, onBytes: OnBytes): Promise<void> {
     const from = this.#options.book.find(vm)?.from;
     if (from == null) return;
     await this.#options.disks.lay(vm, this.#holder(vm, from), cancelled, onBytes);
+  }
+
+  /** Before anything else is done with one whose disks have not all come: its guest may wait for them. */
+  async serveDisks(vm: VmId): Promise<void> {
+    const from = this.#options.book.find(vm)?.from;
+    if (from != null) await this.#options.disks.serve(vm, this.#holder(vm, from));
   }
 
   async open({ vm, tenant, snapshot, from }: SuspendRecord): Promise<OpenSnapshot> {
@@ -138,7 +145,7 @@ export class Arrivals {
     book.erase(vm);
   }
 
-  /** All of its snapshot is here once this resolves. */
+  /** All of its snapshot is here once this resolves, and all of its disks. */
   async complete(vm: VmId, onProgress?: (doneBytes: number, totalBytes: number) => unknown): Promise<void> {
     const { book } = this.#options;
     const from = book.find(vm)?.from;
@@ -146,8 +153,14 @@ export class Arrivals {
     const arriving = this.#arriving.get(vm);
     if (arriving === undefined) throw new HeadroomError('INVARIANT_BROKEN', `VM ${vm} lives on a snapshot that is not open`);
     await arriving.complete(() => this.#stopped || book.find(vm)?.phase === null, onProgress);
+    await this.#disksWhole(vm, onProgress);
     const now = book.find(vm);
     if (now?.from != null) book.note(vm, { from: { ...now.from, settled: true } });
+  }
+
+  async #disksWhole(vm: VmId, onProgress?: OnBytes): Promise<void> {
+    await this.serveDisks(vm);
+    await this.#options.disks.served.complete(vm, () => this.#stopped, onProgress);
   }
 
   /** In its own time: the rest is fetched, and the holder told that nothing more is needed. */
@@ -170,18 +183,20 @@ export class Arrivals {
       if (record === undefined || record.from === null) return;
       try {
         if (record.phase !== null) await this.complete(vm);
+        // Its images are its own whatever became of what it was suspended into.
+        else await this.#disksWhole(vm);
         await this.#holder(vm, record.from).ask('done');
         this.#letGo(vm);
         if (book.find(vm)?.phase === null) book.erase(vm);
         else {
           book.note(vm, { from: null });
-          tell(vm, `all of its memory has come from host ${record.from.host}, which it does not need any more`);
+          tell(vm, `all of it has come from host ${record.from.host}, which it does not need any more`);
         }
         changed();
         return;
       } catch (error) {
         const words = errorText(error);
-        if (words !== told && !this.#stopped) tell(vm, `the rest of its memory does not come, and is asked for until it does: ${words}`);
+        if (words !== told && !this.#stopped) tell(vm, `the rest of it does not come, and is asked for until it does: ${words}`);
         told = words;
         await sleep(clock, RETRY_MS);
       }

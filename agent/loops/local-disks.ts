@@ -5,6 +5,7 @@
  * but by the word of the host that has what it holds now.
  */
 import { join, normalize } from 'node:path';
+import type { Clock } from '../../shared/clock.ts';
 import { errorText, HeadroomError, isHeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import { BROKEN, type DefinedDisk, type HeldDisk, sameStamp } from '../core/held-disk.ts';
@@ -12,6 +13,7 @@ import type { SnapshotOrigin, SuspendRecord } from '../core/suspend-record.ts';
 import type { GuestMachine } from '../hypervisor/snapshotter.ts';
 import { captureDisk, clearLeft, layDisk, type OnBytes, removeLaid, stampOf } from '../snapshot/disk-capture.ts';
 import type { OpenSnapshot, SnapshotSource, SnapshotStore } from '../snapshot/snapshot-store.ts';
+import { ServedDisks, type ServedDisksOptions, type ServedMeans } from './served-disks.ts';
 import type { SuspendBook } from './suspend-book.ts';
 
 /** Where an administrator says that disks are this host's alone. */
@@ -21,11 +23,15 @@ export interface DiskMeans {
   disksOf(domainXml: string): DefinedDisk[];
   /** The same definition with these images (by target) in the place of others. */
   withDisks(domainXml: string, places: ReadonlyMap<string, string>): string;
+  /** Absent: they come whole before their VM runs. */
+  served?: ServedMeans;
 }
 
 export interface LocalDisksOptions {
   means: DiskMeans | null;
   book: SuspendBook;
+  snapshotter: ServedDisksOptions['snapshotter'];
+  clock: Clock;
   store(tenant: string): Promise<SnapshotStore>;
   /** Whom QEMU runs as, if not as whom we run. */
   owner?: { uid: number; gid: number };
@@ -50,9 +56,12 @@ interface Capture {
 export class LocalDisks {
   readonly #options: LocalDisksOptions;
   readonly #captures = new Map<VmId, Capture>();
+  /** Of VMs that run before all of their disks is here. */
+  readonly served: ServedDisks;
 
   constructor(options: LocalDisksOptions) {
     this.#options = options;
+    this.served = new ServedDisks({ ...options, means: options.means?.served ?? null });
   }
 
   /** Before anything else: what an agent before us left of its work. */
@@ -75,6 +84,7 @@ export class LocalDisks {
 
   async stopAll(): Promise<void> {
     for (const vm of [...this.#captures.keys()]) await this.stop(vm);
+    await this.served.closeAll();
   }
 
   get busy(): boolean {
@@ -117,9 +127,9 @@ export class LocalDisks {
   }
 
   /** Of a VM that comes from another host: where its disks will lie. Throws CONFLICT where there is no place for them. */
-  expected(vm: VmId, snapshot: string, lent: readonly LentDisk[]): HeldDisk[] {
+  expected(vm: VmId, snapshot: string, lent: readonly LentDisk[], definition = ''): HeldDisk[] {
     if (lent.length === 0) return [];
-    const [folder] = this.#options.means?.folders ?? [];
+    const { folders: [folder] = [], served: means } = this.#options.means ?? {};
     if (folder === undefined)
       throw new HeadroomError(
         'CONFLICT',
@@ -129,15 +139,22 @@ export class LocalDisks {
       if (!/^[A-Za-z0-9]{1,32}$/.test(target) || !/^[0-9a-f]{64}$/.test(id))
         throw new HeadroomError('STORE_CORRUPT', `VM ${vm} has no disk that could be called "${target}"`);
       const path = join(folder, OWN, vm, `${target}-${id.slice(0, 16)}.qcow2`);
-      return { target, path, format: 'qcow2', bytes, snapshot: id, of: snapshot, bitmap: null, stamp: null };
+      const held: HeldDisk = { target, path, format: 'qcow2', bytes, snapshot: id, of: snapshot, bitmap: null, stamp: null };
+      if (means?.lazily !== true) return held;
+      const served = { socket: join(means.sockets, `${vm}-${target}`), ...means.policiesOf(definition, target), filledBy: null };
+      return { ...held, served };
     });
   }
 
-  /** Fetches and verifies what is not here yet, and lays it out. All of its disks are whole once this resolves. */
+  /**
+   * Fetches and verifies what is not here yet, and lays it out. All of its disks are whole once this resolves, or can be read: then what its
+   * guest will touch first is here.
+   */
   async lay(vm: VmId, source: SnapshotSource, cancelled: () => boolean, onBytes: OnBytes): Promise<void> {
     const { book, owner } = this.#options;
     for (const disk of book.find(vm)?.disks.filter(({ stamp }) => stamp === null) ?? []) {
       const { tenant } = book.find(vm) as SuspendRecord;
+      if (disk.served !== undefined) continue;
       const snapshot = await (await this.#options.store(tenant)).adopt(disk.snapshot, source);
       try {
         fits(vm, disk, snapshot);
@@ -146,6 +163,27 @@ export class LocalDisks {
         this.#note(vm, { ...disk, ...laid });
       } finally {
         snapshot.close();
+      }
+    }
+    await this.serve(vm, source);
+    for (const { target, served } of book.find(vm)?.disks ?? [])
+      if (served !== undefined) await this.served.first(vm, target, cancelled, onBytes);
+  }
+
+  /** Those of its disks that have not all come yet can be read; where they are already nothing happens. */
+  async serve(vm: VmId, source: SnapshotSource): Promise<void> {
+    const { tenant = '', disks = [] } = this.#options.book.find(vm) ?? {};
+    for (const disk of disks) {
+      const { served } = disk;
+      if (served === undefined) continue;
+      const snapshot = await (await this.#options.store(tenant)).adopt(disk.snapshot, source);
+      try {
+        fits(vm, disk, snapshot);
+        const laid = await this.served.serve(vm, { ...disk, served }, snapshot);
+        if (laid.stamp !== disk.stamp) this.#note(vm, laid);
+      } catch (error) {
+        snapshot.close();
+        throw error;
       }
     }
   }
@@ -158,7 +196,13 @@ export class LocalDisks {
     if (now.length === 0 || (means === null && from === null)) return domainXml;
     if (means === null)
       throw new HeadroomError('CONFIG_INVALID', 'its disks came to this host, which has no place for them any more (localDisks)');
-    return means.withDisks(domainXml, new Map(now.map((one) => [one.target, one.path])));
+    const placed = means.withDisks(domainXml, new Map(now.map((one) => [one.target, one.path])));
+    return now.reduce((xml, { target, served }) => {
+      if (served === undefined) return xml;
+      if (means.served === undefined)
+        throw new HeadroomError('CONFIG_INVALID', `disk ${target} has not all come, and cannot be served here`);
+      return means.served.withServed(xml, target, served.socket);
+    }, placed);
   }
 
   adapted(record: SuspendRecord, machine: GuestMachine): GuestMachine {
@@ -167,6 +211,7 @@ export class LocalDisks {
 
   /** The VM never ran on what was laid out for it. */
   async discard({ vm, tenant, disks }: Pick<SuspendRecord, 'vm' | 'tenant' | 'disks'>): Promise<void> {
+    await this.served.close(vm);
     for (const disk of disks) {
       if (this.#isOwn(vm, disk.path)) await removeLaid(disk.path);
       await (await this.#options.store(tenant)).remove(disk.snapshot);

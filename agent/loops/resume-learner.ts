@@ -26,6 +26,8 @@ export interface ResumeLearnerOptions {
   clock: Clock;
   learnMs: number;
   liveOf(vm: VmId): Live | undefined;
+  /** The same of its disks. */
+  learnDisks(vm: VmId): void;
   tell(vm: VmId, words: string): void;
   changed(): void;
 }
@@ -57,7 +59,8 @@ export class ResumeLearner {
 
   async learn(vm: VmId): Promise<void> {
     this.#due.delete(vm);
-    const { book, liveOf, changed } = this.#options;
+    const { book, liveOf, changed, learnDisks } = this.#options;
+    learnDisks(vm);
     const live = liveOf(vm);
     const place = live?.residence?.place;
     const record = book.find(vm);

@@ -27,6 +27,8 @@ export interface AboutLent {
   definition: string;
   /** Those that the holder alone sees. Absent: it knows no such thing, and there are none. */
   disks?: LentDisk[];
+  /** What it touches first of them, by target. */
+  diskTouches?: Record<string, TouchState>;
 }
 
 export interface LendingParts {
@@ -47,11 +49,12 @@ export async function lendingOf({ suspender, store, keyOf, definition, inTurn }:
   const about = async (asked: string): Promise<Buffer> => {
     if (disks.length > 0 && asked !== DISKS_TOO)
       throw new HeadroomError('CONFLICT', 'its disks lie on this host alone, and the agent of the other is too old to bring them along');
-    const { name, memoryBytes, filledBytes, ownMemory, touches } = lent(suspender, vm);
+    const { name, memoryBytes, filledBytes, ownMemory, touches, diskTouches = {} } = lent(suspender, vm);
     const xml = await definition(vm);
     if (xml === null) throw new HeadroomError('NOT_FOUND', `${name} is not defined here any more`);
     const tenantKey = (await keyOf(tenant)).toString('hex');
-    const told: AboutLent = { name, tenant, tenantKey, snapshot: id, memoryBytes, filledBytes, ownMemory, touches, definition: xml, disks };
+    const what = { name, tenant, tenantKey, snapshot: id, memoryBytes, filledBytes, ownMemory };
+    const told: AboutLent = { ...what, touches, definition: xml, disks, diskTouches };
     return Buffer.from(JSON.stringify(told));
   };
   const answers: Record<QuestionKind, (name: string) => Promise<Buffer>> = {

@@ -67,8 +67,13 @@ export class SuspendBook {
   /** It is neither suspended nor on a snapshot; what was learnt of it stays, and the host that holds its snapshot must still be told. */
   forget(vm: VmId): void {
     const record = this.#records.get(vm);
-    if (record === undefined || (record.touches === null && record.from === null)) this.erase(vm);
-    else this.note(vm, { phase: null, snapshot: null, older: [], ownMemory: null, file: null, problems: [], lentTo: null, disks: [] });
+    if (record === undefined || (record.touches === null && record.from === null)) {
+      this.erase(vm);
+      return;
+    }
+    // Its images outlive what it was suspended into, and lack what they still read from here.
+    const disks = record.disks.filter(({ served }) => served !== undefined);
+    this.note(vm, { phase: null, snapshot: null, older: [], ownMemory: null, file: null, problems: [], lentTo: null, disks });
   }
 
   /** As if it had never been here. */

@@ -10,13 +10,14 @@ import type { Logger } from '../../shared/log.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
 import { PREFETCH_PRIORITY } from '../../shared/protocol/suspend-frames.ts';
 import type { Outcome } from '../../shared/resources.ts';
-import { diskState } from '../core/held-disk.ts';
+import { diskState, type HeldDisk } from '../core/held-disk.ts';
 import type { Urgency } from '../core/prefetch-urgency.ts';
 import { refusalOfSuspend, type SuspendAsked, type SuspendGround, type SuspendResult } from '../core/suspend-guard.ts';
 import type { SuspendRecord } from '../core/suspend-record.ts';
 import { createTouchModel, PREDICTED_CHUNKS_MAX } from '../core/touch-model.ts';
 import type { ChunkAnswer, ChunkQuestion } from './chunk-questions.ts';
 import { PrefetchLine, type PrefetchPlace } from './prefetch-line.ts';
+import type { DiskRest } from './served-disks.ts';
 import type { Done, OnProgress, Suspender } from './suspender.ts';
 
 export interface SuspendDeskOptions {
@@ -116,7 +117,7 @@ export class SuspendDesk {
   /** All there is: for a new connection, and after changes. */
   tellAll(): void {
     const { suspender, send, storedBytes, tiers } = this.#options;
-    const vms = suspender.records().flatMap((record) => viewOf(record) ?? []);
+    const vms = suspender.records().flatMap((record) => viewOf(record, (target) => suspender.diskRest(record.vm, target)) ?? []);
     const places = tiers() ?? null;
     send({ type: 'suspended', vms, storedBytes: storedBytes(), ...(places === null ? {} : { tiers: places }) });
   }
@@ -321,7 +322,10 @@ const applied = (done: Done): Ended => ({ outcome: 'applied', ...done });
 const failed = (error: unknown): Ended => ({ outcome: 'failed', reason: errorText(error), measured: {} });
 const vmOf = ({ order }: SuspendAsked): VmId | null => ('vm' in order ? (order.vm as VmId) : null);
 
-export function viewOf(record: SuspendRecord): FrameOf<'suspended'>['vms'][number] | null {
+export function viewOf(
+  record: SuspendRecord,
+  restOf: (target: string) => DiskRest | null = () => null,
+): FrameOf<'suspended'>['vms'][number] | null {
   const { vm, name, phase, recipe, reason, snapshot, sinceMs, memoryBytes, filledBytes, touches, score, problems, from, lentTo, disks } =
     record;
   if (phase === null) return null;
@@ -332,10 +336,13 @@ export function viewOf(record: SuspendRecord): FrameOf<'suspended'>['vms'][numbe
     ...{ hitRate: score?.hitRate ?? null, wasteRate: score?.wasteRate ?? null },
     ...(from === null ? {} : { from: from.host }),
     ...(lentTo === null ? {} : { lentTo: lentTo.host }),
-    ...(disks.length === 0
-      ? {}
-      : { disks: disks.map((disk) => ({ target: disk.target, bytes: disk.bytes, state: diskState(disk, snapshot) })) }),
+    ...(disks.length === 0 ? {} : { disks: disks.map((disk) => ownDisk(disk, snapshot, restOf(disk.target))) }),
   };
+}
+
+function ownDisk(disk: HeldDisk, snapshot: string | null, rest: DiskRest | null) {
+  const left = rest === null ? {} : { leftBytes: rest.leftBytes, ...(rest.restMs === null ? {} : { restMs: rest.restMs }) };
+  return { target: disk.target, bytes: disk.bytes, state: diskState(disk, snapshot), ...left };
 }
 
 /** After each chunk: no more bytes a second than that, and no further while a more urgent one fetches. */

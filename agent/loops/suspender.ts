@@ -24,6 +24,7 @@ import { Arrivals, type Origin } from './arrivals.ts';
 import { setGuestClock } from './guest-clock.ts';
 import { type DiskMeans, LocalDisks } from './local-disks.ts';
 import { type Live, ResumeLearner } from './resume-learner.ts';
+import type { DiskRest } from './served-disks.ts';
 import { signOfLife } from './sign-of-life.ts';
 import { SuspendBook } from './suspend-book.ts';
 import { SuspendRecovery } from './suspend-recovery.ts';
@@ -96,8 +97,11 @@ export class Suspender {
     const { clock, journal, learnMs, tell, changed } = options;
     this.#options = options;
     this.#book = new SuspendBook(journal, clock);
-    this.#learner = new ResumeLearner({ book: this.#book, clock, learnMs, tell, changed, liveOf: (vm) => this.#live.get(vm) });
     this.#disks = new LocalDisks({ ...options, book: this.#book, means: options.disks ?? null });
+    this.#learner = new ResumeLearner({
+      ...{ book: this.#book, clock, learnMs, tell, changed, liveOf: (vm) => this.#live.get(vm) },
+      learnDisks: (vm) => this.#disks.served.learn(vm),
+    });
     this.#arrivals = new Arrivals({ ...options, book: this.#book, disks: this.#disks });
     this.#recovery = new SuspendRecovery({
       ...options,
@@ -129,6 +133,7 @@ export class Suspender {
     }
     for (const vm of this.#left) {
       try {
+        await this.#arrivals.serveDisks(vm);
         if (!this.#live.has(vm)) await this.#recovery.recover(vm);
         this.#left.delete(vm);
         this.#settle(vm);
@@ -340,6 +345,11 @@ export class Suspender {
     tell(vm, `host ${record.lentTo.host} has all of it now: it is not defined here any more`);
     this.#book.erase(vm);
     changed();
+  }
+
+  /** Of a disk that has not all come yet; null = not known. */
+  diskRest(vm: VmId, target: string): DiskRest | null {
+    return this.#disks.served.rest(vm, target);
   }
 
   /** A chunk of what the store has of its disks could not be lent. */

@@ -45,7 +45,7 @@ export interface CapturedDisk {
 const GIB = 1024 ** 3;
 /** QEMU's user must come by; the images themselves are for it alone. */
 const FOLDER_MODE = 0o711;
-const IMAGE_MODE = 0o600;
+export const IMAGE_MODE = 0o600;
 /** An image that is not whole yet. */
 const PART = '.part';
 /** Folders of sockets on which images are read and written. */
@@ -175,7 +175,7 @@ async function foldersIn(folder: string): Promise<string[]> {
 }
 
 /** Throws STORE_FULL. */
-async function assertRoom({ manifest: { memory, facts } }: OpenSnapshot, folder: string): Promise<void> {
+export async function assertRoom({ manifest: { memory, facts } }: OpenSnapshot, folder: string): Promise<void> {
   const neededBytes = memory.filter(({ kind }) => kind !== 'zero').length * CHUNK_BYTES;
   const { bavail, bsize } = await statfs(folder);
   if (bavail * bsize >= neededBytes + SPARE_BYTES) return;
@@ -192,7 +192,7 @@ export async function removeLaid(path: string): Promise<void> {
   await rm(path, { force: true });
 }
 
-const partOf = (path: string): string => `${path}.part`;
+export const partOf = (path: string): string => `${path}.part`;
 
 async function fill(image: OpenImage, snapshot: OpenSnapshot, cancelled: () => boolean, onBytes: OnBytes = () => undefined): Promise<void> {
   const { memory, facts } = snapshot.manifest;

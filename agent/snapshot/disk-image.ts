@@ -55,6 +55,7 @@ interface ImageInfo {
   encrypted?: boolean;
   snapshots?: unknown[];
   'dirty-flag'?: boolean;
+  'backing-filename'?: string;
   'format-specific'?: {
     data?: { compat?: string; 'data-file'?: string; corrupt?: boolean; bitmaps?: { name: string; flags: string[]; granularity: number }[] };
   };
@@ -100,6 +101,29 @@ export async function removeBitmap(path: string, name: string): Promise<void> {
 export async function createImage(path: string, bytes: number): Promise<void> {
   await run(IMG, ['create', '-q', '-f', 'qcow2', path, String(bytes)]);
 }
+
+/** An image that reads what was not written to it from a socket, where the bytes are served: it cannot be opened where nobody serves. */
+export async function createOverlay(path: string, bytes: number, socket: string): Promise<void> {
+  await run(IMG, ['create', '-q', '-f', 'qcow2', '-u', '-F', 'raw', '-b', servedAt(socket), path, String(bytes)]);
+}
+
+/** Below which it has another; null = it stands alone. */
+export async function backingOf(path: string): Promise<string | null> {
+  const info = JSON.parse(await run(IMG, ['info', '--output=json', '--force-share', '-f', 'qcow2', path])) as ImageInfo;
+  return info['backing-filename'] ?? null;
+}
+
+/** Reads what it lacks from below it, and stands alone then. Nobody may have it open. */
+export async function standAlone(path: string): Promise<void> {
+  await run(IMG, ['rebase', '-f', 'qcow2', '-b', '', path]);
+}
+
+/** It is said to stand alone, and may lack what it was given last: that is read from the socket again. Nobody may have it open. */
+export async function backOnto(path: string, socket: string): Promise<void> {
+  await run(IMG, ['rebase', '-f', 'qcow2', '-u', '-F', 'raw', '-b', servedAt(socket), path]);
+}
+
+const servedAt = (socket: string): string => `nbd+unix:///?socket=${encodeURIComponent(socket).replaceAll('%2F', '/')}`;
 
 /** @param folder where its socket may be made, for this image alone */
 export async function openImage(

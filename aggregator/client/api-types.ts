@@ -1737,6 +1737,10 @@ export interface components {
             /** @description That its host alone sees: in the snapshot, to be taken (anew), or on its way from another host; absent = none is known */
             disks?: {
                 bytes: number;
+                /** @description Of one that arrives while its VM runs: still to come */
+                leftBytes?: number;
+                /** @description How long that takes at the pace so far */
+                restMs?: number;
                 /** @enum {unknown} */
                 state: "taken" | "due" | "arriving";
                 target: string;

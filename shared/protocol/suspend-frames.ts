@@ -161,6 +161,15 @@ export const SuspendResultFrame = Type.Object({
 export const DISK_STATES = ['taken', 'due', 'arriving'] as const;
 export type DiskState = (typeof DISK_STATES)[number];
 
+const OwnDisk = Type.Object({
+  target: text(64),
+  bytes,
+  state: Type.Enum(DISK_STATES),
+  /** Of one that arrives while its VM runs: what is still to come, and how long that takes at the pace so far; absent = not known. */
+  leftBytes: Type.Optional(bytes),
+  restMs: Type.Optional(ms),
+});
+
 export const SuspendedVm = Type.Object({
   vm,
   name: text(256),
@@ -183,7 +192,7 @@ export const SuspendedVm = Type.Object({
   /** The host its chunks still come from, and the one it may be brought back on or runs on; absent = there is none. */
   from: Type.Optional(text(128)),
   lentTo: Type.Optional(text(128)),
-  disks: Type.Optional(Type.Array(Type.Object({ target: text(64), bytes, state: Type.Enum(DISK_STATES) }), { maxItems: 256 })),
+  disks: Type.Optional(Type.Array(OwnDisk, { maxItems: 256 })),
   /** What a verification found, and what it waits for; empty = nothing, or nobody looked. */
   problems: Type.Array(text(512), { maxItems: 16 }),
 });

@@ -18,6 +18,8 @@ import { vmId } from '../../shared/ids.ts';
 
 const VM = vmId('6f1b0000-0000-4000-8009-0000000000d2');
 const MIB = 1024 * 1024;
+const never = (): Promise<never> => Promise.reject(new Error('nobody asks the hypervisor'));
+const NOBODY = { definition: never, define: never, goOn: never };
 const write = (path: string, what: string): string =>
   execFileSync('qemu-io', ['-f', 'qcow2', '-c', `write ${what}`, path], { encoding: 'utf8' });
 
@@ -46,7 +48,8 @@ async function world(t: Test, { more = '', dataMiB = 2 } = {}) {
   };
   const told: string[] = [];
   const disks = new LocalDisks({
-    ...{ book, store: async () => store, tell: (_vm, words) => void told.push(words), changed: () => undefined },
+    ...{ book, snapshotter: NOBODY, clock: systemClock },
+    ...{ store: async () => store, tell: (_vm, words) => void told.push(words), changed: () => undefined },
     means: { folders: [images], disksOf: fileDisksOf, withDisks },
   });
   t.teardown(async () => {
@@ -128,7 +131,10 @@ t.test('no image is removed but those laid out here', async (t) => {
 
 t.test('a host without a place for disks is told so, not given another file of the same path', async (t) => {
   const { book, store } = await world(t);
-  const none = new LocalDisks({ means: null, book, store: async () => store, tell: () => undefined, changed: () => undefined });
+  const none = new LocalDisks({
+    ...{ means: null, book, snapshotter: NOBODY, clock: systemClock, store: async () => store },
+    ...{ tell: () => undefined, changed: () => undefined },
+  });
   t.throws(() => none.expected(VM, 'ab', [{ target: 'vda', bytes: MIB, snapshot: 'ab'.repeat(32) }]), {
     code: 'CONFLICT',
     message: /localDisks/,

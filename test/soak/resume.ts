@@ -1,7 +1,7 @@
 /**
  * `npm run soak -- resume`: suspension as people have it. A real guest along the whole road by the command line (`--memory` MiB), a
  * flipped bit in each kind of file of its snapshot, then its agent and its QEMU killed at random moments (`--kills` cycles); then the same
- * machinery killed at any step, over a hypervisor small enough for a thousand cycles (`--cycles`). With `--hosts 2`: brought back on another host instead, with `--disks 1` bringing along a disk that no other sees. Output: what was measured, damage met, cycles and what befell them.
+ * machinery killed at any step, over a hypervisor small enough for a thousand cycles (`--cycles`). With `--hosts 2`: brought back on another host instead, with `--disks 1` bringing along a disk that no other sees (`--lazily 1`: after its guest). Output: what was measured, damage met, cycles and what befell them.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { ensurePackages, HYPERVISOR_PACKAGES } from '../../scripts/system-packages.ts';
 import { createPrng } from '../../shared/prng.ts';
 import { type KilledSuspensions, killedSuspensions } from '../support/killed-suspensions.ts';
+import { lazyDisks } from '../support/lazy-disks.ts';
 import { ownDisks } from '../support/own-disks.ts';
 import { suspendStage } from '../support/suspend-stage.ts';
 import { damage } from './resume/damage.ts';
@@ -55,13 +56,14 @@ async function killed(cycles: number, { seed, tell }: SoakAsked): Promise<Killed
 export const resume: Soak = {
   about:
     'a real guest suspended and resumed by the command line, with damage; then killed at any step (--memory MiB, 0 = without, --kills, --cycles); ' +
-    'or, with --hosts 2, resumed on another host over a wire that is cut; with --disks 1 as well, a disk that only one of them sees comes along',
-  options: { memory: '192', kills: '10', cycles: '1000', hosts: '1', disks: '0' },
+    'or, with --hosts 2, resumed on another host over a wire that is cut; with --disks 1 as well, a disk that only one of them sees comes along, with --lazily 1 after its guest',
+  options: { memory: '192', kills: '10', cycles: '1000', hosts: '1', disks: '0', lazily: '0' },
   async run(asked) {
-    const { memory, kills, cycles, hosts, disks } = asked.numbers;
+    const { memory, kills, cycles, hosts, disks, lazily } = asked.numbers;
     if (hosts === 2) {
       ensurePackages(HYPERVISOR_PACKAGES, asked.tell);
-      return disks === 0 ? elsewhere(memory!, asked.tell) : ownDisks(memory!, asked.tell);
+      if (disks === 0) return elsewhere(memory!, asked.tell);
+      return lazily === 0 ? ownDisks(memory!, asked.tell) : lazyDisks(memory!, asked.tell);
     }
     const road = memory === 0 ? {} : await wholeRoad(memory!, kills!, asked);
     const all = await killed(cycles!, asked);

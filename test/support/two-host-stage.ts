@@ -51,8 +51,11 @@ const OWN_DISK_MIB = 256;
 const ownDisk = (path: string): string =>
   `<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='${path}'/><target dev='vdb' bus='virtio'/><serial>headroom-storage</serial></disk>`;
 
-/** @param ownDisks the guest has a second disk, which the host it is on alone sees */
-export async function twoHostStage(memoryMiB: number, { ownDisks = false } = {}): Promise<TwoHostStage> {
+/**
+ * @param ownDisks the guest has a second disk, which the host it is on alone sees
+ * @param lazily it runs elsewhere before all of that has come
+ */
+export async function twoHostStage(memoryMiB: number, { ownDisks = false, lazily = false } = {}): Promise<TwoHostStage> {
   const folder = mkdtempSync(join(tmpdir(), 'headroom-two-hosts-'));
   const ram = sharedFolder('/dev/shm', 'headroom-guests-');
   const wire = await twoHosts();
@@ -96,6 +99,7 @@ export async function twoHostStage(memoryMiB: number, { ownDisks = false } = {})
       ...['--snapshot-dir', join(folder, host, 'snapshots'), '--snapshot-ram-dir', ramOf(host), '--resume-learn-seconds', '2'],
       ...['--snapshot-listen', `${wire.address[PLACES[host]]}:${LEND_PORT}`],
       ...(ownDisks ? ['--local-disks', images(host)] : []),
+      ...(lazily ? ['--local-disks-lazily'] : []),
     ];
     agents.set(host, spawn(program!, args, { stdio: ['ignore', output, output] }));
     closeSync(output);

@@ -1,6 +1,6 @@
 /** Goal: disks that lie in files are found in a definition, with what stands in the way of taking them along, and moved, they alone. */
 import t from 'tap';
-import { fileDisksOf, withDisks } from '../../agent/hypervisor/libvirt/disk-xml.ts';
+import { fileDisksOf, policiesOf, withDisks, withServedDisk, withWholeDisk } from '../../agent/hypervisor/libvirt/disk-xml.ts';
 import { parseXml } from '../../agent/hypervisor/libvirt/xml-tree.ts';
 
 const disk = (inner: string, attributes = "type='file' device='disk'"): string => `<disk ${attributes}>${inner}</disk>`;
@@ -46,4 +46,28 @@ t.test('moved, with the chain below it gone and nothing else touched', async (t)
   t.ok(parseXml(moved));
   t.equal(withDisks(domain(plain), new Map([['vda', '/d/a.qcow2']])), domain(plain), 'one that lies there already keeps its chain');
   t.equal(withDisks(domain(plain), new Map([['vdz', '/d/z']])), domain(plain));
+});
+
+t.test('one that has not all come reads the rest from a socket and stands still when it cannot; whole, it is as it was', async (t) => {
+  const own = plain.replace("cache='none'", "cache='none' error_policy='enospace'");
+  for (const first of [plain, own]) {
+    const before = domain(first, disk("<driver type='raw'/><source file='/d/b'/><target dev='vdb'/>"));
+    const policies = policiesOf(before, 'vda');
+    t.same(policies, { errorPolicy: first === own ? 'enospace' : null, readErrorPolicy: null });
+    const served = withServedDisk(before, 'vda', '/run/x/s-vda');
+    t.match(served, "<host transport='unix' socket='/run/x/s-vda'/>");
+    t.match(served, "cache='none' error_policy='stop' rerror_policy='stop'/>");
+    t.equal(served.match(/error_policy=/g)?.length, 2, 'the other disk is as it was');
+    t.equal(fileDisksOf(served)[0]?.path, '/d/a.qcow2');
+    t.equal(withServedDisk(served, 'vda', '/run/x/s-vda'), served, 'once is enough');
+    t.ok(parseXml(served));
+    t.equal(withWholeDisk(served, 'vda', policies), before);
+  }
+  const empty = domain(
+    disk("<driver name='qemu' type='qcow2'></driver><source file='/d/a'><seclabel/></source><backingStore/><target dev='vda'/>"),
+  );
+  const served = withServedDisk(empty, 'vda', '/s');
+  t.match(served, "<driver name='qemu' type='qcow2' error_policy='stop' rerror_policy='stop'></driver>");
+  t.match(served, "<source file='/d/a'><seclabel/></source><backingStore type='network'>");
+  t.equal(served.match(/<backingStore/g)?.length, 2);
 });

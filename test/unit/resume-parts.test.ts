@@ -157,6 +157,27 @@ t.test('the export: chunks in any range, waited for, never written', async (t) =
   client.close();
 });
 
+t.test('an export whose reader is told of an error rather than left waiting, and answered once it can be', async (t) => {
+  const path = join(folder, 'nbd-in-time');
+  let broken = true;
+  const server = await serveNbd({
+    ...{ path, bytes: 2 * CHUNK_BYTES, clock: systemClock, answerMsMax: 50, onStuck: () => undefined },
+    async chunk(index) {
+      if (index === 1 && broken) throw new Error('not yet');
+      return Buffer.alloc(CHUNK_BYTES, index + 1);
+    },
+  });
+  t.teardown(() => server.close());
+  const client = await nbdClient(path);
+  t.equal((await client.request(0, 0, 10)).data[0], 1);
+  t.equal((await client.request(0, CHUNK_BYTES, 10)).error, 5);
+  t.equal(server.stuck, 1, 'it is tried on');
+  broken = false;
+  while (server.stuck > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  t.equal((await client.request(0, CHUNK_BYTES, 10)).data[0], 2, 'on the same connection');
+  client.close();
+});
+
 /** Greets as QEMU does: an option the server does not know, then `go`. */
 async function nbdClient(path: string) {
   const socket = connect(path);

@@ -1,7 +1,7 @@
 /**
  * Disks that lie in files, in a domain's XML. Pure: XML text in, facts or XML text out. Only the disks' own elements are touched.
  */
-import { type DefinedDisk, DISK_FORMATS, type DiskFormat } from '../../core/held-disk.ts';
+import { type DefinedDisk, DISK_FORMATS, type DiskFormat, type DiskPolicies } from '../../core/held-disk.ts';
 import { xmlText } from './xml-text.ts';
 import { at, attribute, childrenOf, parseXml, type XmlElement } from './xml-tree.ts';
 
@@ -43,5 +43,38 @@ export function withDisks(domainXml: string, places: ReadonlyMap<string, string>
       .replace(BACKING, '')
       .replace(SOURCE, () => source)
       .replace(DRIVER_TYPE, (_all, before: string) => `${before}'qcow2'`);
+  });
+}
+
+const POLICY = /\s(?:error_policy|rerror_policy)=(?:'[^']*'|"[^"]*")/g;
+const DRIVER = /<driver\b[^>]*?(?=\s*\/?>)/;
+
+export function policiesOf(domainXml: string, target: string): DiskPolicies {
+  const disk = childrenOf(at(parseXml(domainXml), 'devices'), 'disk').find((one) => attribute(at(one, 'target'), 'dev') === target);
+  const driver = disk === undefined ? undefined : at(disk, 'driver');
+  return { errorPolicy: attribute(driver, 'error_policy') ?? null, readErrorPolicy: attribute(driver, 'rerror_policy') ?? null };
+}
+
+/** The same machine whose disk reads what its image lacks from a socket, and which stands still when it cannot. */
+export function withServedDisk(domainXml: string, target: string, socket: string): string {
+  const host = `<host transport='unix' socket='${xmlText(socket)}'/>`;
+  const below = `<backingStore type='network'><format type='raw'/><source protocol='nbd'>${host}</source><backingStore/></backingStore>`;
+  return withDisk(domainXml, target, { errorPolicy: 'stop', readErrorPolicy: 'stop' }, below);
+}
+
+/** The same machine whose disk's image stands alone. */
+export function withWholeDisk(domainXml: string, target: string, policies: DiskPolicies): string {
+  return withDisk(domainXml, target, policies, '');
+}
+
+function withDisk(domainXml: string, target: string, { errorPolicy, readErrorPolicy }: DiskPolicies, below: string): string {
+  return domainXml.replace(DISK, (text) => {
+    if (attribute(at(parseXml(text), 'target'), 'dev') !== target) return text;
+    const write = errorPolicy === null ? '' : ` error_policy='${xmlText(errorPolicy)}'`;
+    const read = readErrorPolicy === null ? '' : ` rerror_policy='${xmlText(readErrorPolicy)}'`;
+    return text
+      .replace(BACKING, '')
+      .replace(DRIVER, (driver) => `${driver.replaceAll(POLICY, '')}${write}${read}`)
+      .replace(SOURCE, (source) => `${source}${below}`);
   });
 }

@@ -18,6 +18,8 @@ const PROCEDURE = {
   domainCreateWithFlags: 196,
   domainUndefineFlags: 231,
   domainDestroyFlags: 234,
+  domainGetBlockJobInfo: 238,
+  domainBlockPull: 240,
   domainSetTime: 338,
   domainManagedSaveGetXml: 388,
   domainManagedSaveDefineXml: 389,
@@ -82,6 +84,13 @@ export function createSnapshotApi(connection: RpcConnection, deadlineMs: number)
     /** Starts it as it is defined; what libvirt saved of it is restored. */
     async start(domain: DomainRef): Promise<void> {
       await call(PROCEDURE.domainCreateWithFlags, ofDomain(domain).u32(0), SAVE_DEADLINE_MS);
+    },
+    /** Begins to copy into a disk's image all that it reads from those below it; once it has, it stands alone. */
+    async blockPull(domain: DomainRef, target: string): Promise<void> {
+      await call(PROCEDURE.domainBlockPull, ofDomain(domain).string(target).u64(0).u32(0));
+    },
+    async blockJobActive(domain: DomainRef, target: string): Promise<boolean> {
+      return (await call(PROCEDURE.domainGetBlockJobInfo, ofDomain(domain).string(target).u32(0))).i32() !== 0;
     },
     /** By the guest's own agent (QEMU's), which has to be there. */
     async setTime(domain: DomainRef, wallMs: number): Promise<void> {

@@ -119,6 +119,14 @@ export const resumeVm: ApiCommand = {
   },
 };
 
+type OwnDisk = NonNullable<SuspensionAnswer['disks']>[number];
+
+function ownDisk({ target, state, leftBytes, restMs }: OwnDisk): string {
+  const left =
+    leftBytes === undefined ? '' : ` (${mib(leftBytes)} MiB left${restMs === undefined ? '' : `, ${Math.ceil(restMs / 1000)} s`})`;
+  return `${target} ${state}${left}`;
+}
+
 const COLUMNS: readonly Column<SuspensionAnswer>[] = [
   { title: 'VM', text: ({ name }) => name },
   { title: 'HOST', text: ({ host }) => host },
@@ -132,7 +140,7 @@ const COLUMNS: readonly Column<SuspensionAnswer>[] = [
   { title: 'PROBLEMS', text: ({ problems }) => problems.join('; ') },
   { title: 'NEXT WANTED', text: ({ prediction }) => (prediction?.likeliestAtMs == null ? '?' : utc(prediction.likeliestAtMs)) },
   { title: 'MADE READY', wide: true, text: ({ tuning }) => tuning?.text ?? '' },
-  { title: 'OWN DISKS', wide: true, text: ({ disks = [] }) => disks.map(({ target, state }) => `${target} ${state}`).join(', ') },
+  { title: 'OWN DISKS', wide: true, text: ({ disks = [] }) => disks.map(ownDisk).join(', ') },
   { title: 'SNAPSHOT', wide: true, text: ({ snapshot }) => snapshot ?? '' },
   { title: 'WHY', wide: true, text: ({ reason }) => reason },
 ];

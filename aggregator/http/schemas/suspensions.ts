@@ -24,10 +24,17 @@ export const Suspension = Type.Object(
     from: Type.Optional(Type.String({ description: 'The host its chunks still come from; absent = all are here' })),
     lentTo: Type.Optional(Type.String({ description: 'The host that may bring it back; absent = this one alone' })),
     disks: Type.Optional(
-      Type.Array(Type.Object({ target: Type.String(), bytes: Type.Integer(), state: Type.Enum(DISK_STATES) }), {
-        description:
-          'That its host alone sees: in the snapshot, to be taken (anew), or on its way from another host; absent = none is known',
-      }),
+      Type.Array(
+        Type.Object({
+          ...{ target: Type.String(), bytes: Type.Integer(), state: Type.Enum(DISK_STATES) },
+          leftBytes: Type.Optional(Type.Integer({ description: 'Of one that arrives while its VM runs: still to come' })),
+          restMs: Type.Optional(Type.Number({ description: 'How long that takes at the pace so far' })),
+        }),
+        {
+          description:
+            'That its host alone sees: in the snapshot, to be taken (anew), or on its way from another host; absent = none is known',
+        },
+      ),
     ),
     prediction: Nullable(
       Type.Object({

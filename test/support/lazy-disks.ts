@@ -1,0 +1,184 @@
+/**
+ * One VM with a disk that only its host sees, brought back on another host before all of that disk has come: the wire is cut and the agent
+ * that serves it killed while it runs. Input: the guest's memory; output: what had moved when it ran, and how the rest came. Throws with
+ * what did not hold.
+ */
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { virsh } from './libvirtd.ts';
+import { eventually } from './stack.ts';
+import { type HostName, type TwoHostStage, twoHostStage } from './two-host-stage.ts';
+
+const name = 'desktop';
+const TARGET = 'vdb';
+const MIB = 1024 * 1024;
+/** Files of 4 MiB. */
+const PARTS = 6;
+const FEW_PARTS = 4;
+/** The disk takes seconds. */
+const SLOW_MBIT = 50;
+const WAIT_MS_MAX = 90_000;
+
+const mib = (bytes: unknown): number => Math.round((Number(bytes) / MIB) * 10) / 10;
+
+class LazyDisks {
+  readonly #stage: TwoHostStage;
+  readonly #tell: (words: string) => void;
+  readonly #parts: number;
+  #sum = '';
+  #disk = '';
+
+  constructor(stage: TwoHostStage, tell: (words: string) => void, parts: number) {
+    this.#stage = stage;
+    this.#tell = tell;
+    this.#parts = parts;
+  }
+
+  async there() {
+    const { wire, guest } = this.#stage;
+    await this.#written(0, this.#parts);
+    await this.#stage.order(`suspend ${name}`);
+    await eventually('its disk to be told as taken', async () => (await this.#ownDisk())?.state === 'taken');
+    wire.slow(SLOW_MBIT);
+    const order = await this.#stage.order(`resume ${name} --to beta`);
+    this.#expect('it runs on beta', order.host === 'beta' && order.outcome === 'applied', order);
+    const movedMiB = mib(order.measured.bytesMoved);
+    this.#expect('before its disk has come', movedMiB < this.#parts * 4, order.measured);
+    await eventually(
+      'its memory to have come, and some of its disk',
+      async () => ((await this.#ownDisk())?.leftBytes ?? 0) > 0,
+      WAIT_MS_MAX,
+    );
+    wire.wire(false);
+    const left = await this.#ownDisk();
+    const answer = guest.ask(`kept ${this.#parts}`);
+    await eventually('the guest to stand still', () => /paused.*I\/O/.test(this.#power('beta')), WAIT_MS_MAX);
+    await eventually('the reason to be told', async () => /waits for what disk vdb/.test(await this.#problems()), WAIT_MS_MAX);
+    this.#tell(`cut with ${mib(left?.leftBytes)} MiB left: ${this.#power('beta')}; ${await this.#problems()}`);
+    await this.#stage.killAgent('beta');
+    wire.wire(true);
+    await this.#stage.startAgent('beta');
+    const disk = await answer;
+    this.#expect('its disk is as it was', disk === this.#disk, [disk, this.#disk]);
+    await this.#settled('beta');
+    this.#standsAlone('beta');
+    await this.#unharmed('on beta');
+    return { movedMiB, leftMiB: mib(left?.leftBytes) };
+  }
+
+  /** What it wrote there travels, and no more. */
+  async back() {
+    await this.#written(1, 1);
+    await this.#stage.order(`suspend ${name}`);
+    const order = await this.#stage.order(`resume ${name} --to alpha`);
+    this.#expect('it runs on alpha', order.host === 'alpha' && order.outcome === 'applied', order);
+    await this.#unharmed('back on alpha');
+    await this.#settled('alpha');
+    this.#standsAlone('alpha');
+    await this.#unharmed('with all of it there');
+    return { movedMiB: mib(order.measured.bytesMoved) };
+  }
+
+  /** Its guest ends before all has come: its image is made whole all the same. */
+  async ended() {
+    const { wire, libvirtds } = this.#stage;
+    await this.#written(0, this.#parts);
+    await this.#stage.order(`suspend ${name}`);
+    await this.#stage.order(`resume ${name} --to beta`);
+    await eventually(
+      'its memory to have come, and some of its disk',
+      async () => ((await this.#ownDisk())?.leftBytes ?? 0) > 0,
+      WAIT_MS_MAX,
+    );
+    wire.wire(false);
+    virsh(libvirtds.beta.socket, 'destroy', name);
+    wire.wire(true);
+    const image = this.#image('beta');
+    await eventually('its image to stand alone', () => this.#backing(image) === undefined, WAIT_MS_MAX);
+    const raw = `${image}.raw`;
+    execFileSync('qemu-img', ['convert', '-U', '-f', 'qcow2', '-O', 'raw', image, raw]);
+    const held = execFileSync('sh', ['-c', `head -c ${this.#parts * 4 * MIB} ${raw} | md5sum`], { encoding: 'utf8' });
+    this.#expect('its disk is as it was', held.slice(0, 32) === this.#disk.slice(-32), [held, this.#disk]);
+    return {};
+  }
+
+  async #written(first: number, count: number): Promise<void> {
+    const { guest } = this.#stage;
+    await guest.ask(`parts ${first} ${count}`);
+    this.#sum = await guest.ask('sum');
+    await guest.ask('keep');
+    this.#disk = await guest.ask(`kept ${this.#parts}`);
+    this.#expect('the disk holds what memory does', this.#disk.slice(-32) === this.#sum.slice(-32), [this.#disk, this.#sum]);
+  }
+
+  async #unharmed(when: string): Promise<void> {
+    const now = [await this.#stage.guest.ask('sum'), await this.#stage.guest.ask(`kept ${this.#parts}`)];
+    this.#expect(`${when}, its memory and its disk are as they were`, now[0] === this.#sum && now[1] === this.#disk, now);
+  }
+
+  #standsAlone(host: HostName): void {
+    const image = this.#image(host);
+    this.#expect('its image stands alone', this.#backing(image) === undefined, this.#backing(image));
+    for (const inactive of [[], ['--inactive']]) {
+      const xml = virsh(this.#stage.libvirtds[host].socket, 'dumpxml', ...inactive, name);
+      this.#expect('nothing names a socket any more', !xml.includes("protocol='nbd'"), xml);
+      if (inactive.length > 0) this.#expect('and its policies are its own again', !xml.includes('error_policy'), xml);
+    }
+  }
+
+  #backing(image: string): string | undefined {
+    const info = execFileSync('qemu-img', ['info', '-U', '--output=json', image], { encoding: 'utf8' });
+    return (JSON.parse(info) as { 'backing-filename'?: string })['backing-filename'];
+  }
+
+  #image(host: HostName): string {
+    const list = virsh(this.#stage.libvirtds[host].socket, 'domblklist', name);
+    const path = /vdb\s+(\S+)/.exec(list)?.[1] ?? list;
+    this.#expect('its disk is of that host', path.startsWith(join(this.#stage.images(host), 'headroom')), path);
+    return path;
+  }
+
+  #power(host: HostName): string {
+    return virsh(this.#stage.libvirtds[host].socket, 'domstate', '--reason', name).trim();
+  }
+
+  async #ownDisk() {
+    return (await this.#stage.suspension())?.disks?.find(({ target }) => target === TARGET);
+  }
+
+  async #problems(): Promise<string> {
+    return (await this.#stage.suspension())?.problems.join('; ') ?? '';
+  }
+
+  async #settled(host: HostName): Promise<void> {
+    const here = async (): Promise<boolean> => {
+      const suspension = await this.#stage.suspension();
+      return suspension?.host === host && suspension.from === undefined;
+    };
+    await eventually(`all of it to be on ${host}`, here, WAIT_MS_MAX);
+  }
+
+  #expect(what: string, holds: boolean, found: unknown): void {
+    if (!holds) throw new Error(`${what}: ${JSON.stringify(found)}`);
+  }
+}
+
+export async function lazyDisks(memoryMiB: number, tell: (words: string) => void, { whole = true } = {}) {
+  const stage = await twoHostStage(memoryMiB, { ownDisks: true, lazily: true });
+  const driven = new LazyDisks(stage, tell, whole ? PARTS : FEW_PARTS);
+  try {
+    const there = await driven.there();
+    tell(`there: ${JSON.stringify(there)}`);
+    if (!whole) return { there };
+    const back = await driven.back();
+    tell(`back: ${JSON.stringify(back)}`);
+    await driven.ended();
+    return { there, back };
+  } catch (error) {
+    tell(`as it was told last: ${JSON.stringify(await stage.suspension().catch(String))}`);
+    for (const host of ['alpha', 'beta'] as const) tell(`${host}: ${stage.log(host).slice(-5000)}`);
+    throw error;
+  } finally {
+    await stage.stop();
+  }
+}
