@@ -3,6 +3,7 @@
  * room for its boot memory, and started there; what fits nowhere stays off until its host is back. Input: the world; output:
  * VMs on other hosts, and home again.
  */
+import { mostMiB } from '../agent/hypervisor/simulated-plugged.ts';
 import type { SimulatedVmOptions } from '../agent/hypervisor/simulated-vm.ts';
 import type { HostNode } from './host-node.ts';
 import type { Invariants } from './invariants.ts';
@@ -19,7 +20,7 @@ const ROOM_SHARE = 0.1;
 export function evacuate(world: Evacuable, from: HostNode): void {
   for (const vm of from.vmIds) {
     const { options } = from.hypervisor.truth(vm);
-    const to = world.hosts.find((host) => host !== from && roomMiB(host) > options.bootMemoryMiB);
+    const to = world.hosts.find((host) => host !== from && roomMiB(host) > mostMiB(options));
     if (to) move(world, options, from, to);
     else {
       from.hypervisor.setPower(vm, 'shutoff');
@@ -58,7 +59,7 @@ function roomMiB(host: HostNode): number {
   const { totalMiB } = host.hypervisor.memory();
   const held = host.vmIds.reduce((sum, vm) => {
     const { options, balloonMiB, balloonTargetMiB } = host.hypervisor.truth(vm);
-    return sum + Math.max(balloonMiB, balloonTargetMiB, options.bootMemoryMiB);
+    return sum + Math.max(balloonMiB, balloonTargetMiB, mostMiB(options));
   }, 0);
   return (1 - ROOM_SHARE) * totalMiB - held;
 }

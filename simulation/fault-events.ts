@@ -1,5 +1,6 @@
 /** Carries scheduled faults out in a world, and ends them again. Each is counted when it really happened. */
 
+import { mostMiB } from '../agent/hypervisor/simulated-plugged.ts';
 import type { SimulatedNetwork } from '../shared/net/simulated.ts';
 import { type Setting, sameSetting } from '../shared/resources.ts';
 import type { AggregatorNode } from './aggregator-node.ts';
@@ -26,6 +27,8 @@ export interface FaultyWorld {
 const HOUR_MS = 3_600_000;
 /** As many as the policy's `rebootTogether` reckons with. */
 const STORM_VMS = 2;
+/** Guests that keep memory: so many keep all, the others a part. */
+const REFUSES_SHARE = 0.4;
 
 export function carryOut(world: FaultyWorld, fault: ScheduledFault): void {
   if (world.faults.healed) return;
@@ -35,7 +38,7 @@ export function carryOut(world: FaultyWorld, fault: ScheduledFault): void {
   // An evacuated host has nothing that could go wrong, and a VM that is off has no live values to be changed.
   if (vm === undefined || host.hypervisor.truth(vm).power !== 'running') return;
   const later = (run: () => void): void => void world.time.schedule(() => world.faults.healed || run(), fault.forMs);
-  world.faults.count(fault.kind);
+  if (fault.kind !== 'keptMemory') world.faults.count(fault.kind);
   switch (fault.kind) {
     case 'partition':
       world.networks[h]!.setPartitioned(true);
@@ -64,6 +67,9 @@ export function carryOut(world: FaultyWorld, fault: ScheduledFault): void {
     case 'evacuation':
       evacuate(world, host);
       later(() => bringHome(world));
+      break;
+    case 'keptMemory':
+      keepMemory(world, fault, later);
       break;
     case 'ksmUnshare':
       host.hypervisor.setSharedMiB(0);
@@ -97,6 +103,19 @@ function restart(world: FaultyWorld, h: number, fault: ScheduledFault, later: (r
   later(() => world.startAgent(host));
 }
 
+/** A guest gives up nothing, or only a part, of what it has plugged; the most obstinate plugs nothing either. */
+function keepMemory(world: FaultyWorld, { kind, whom, what }: ScheduledFault, later: (run: () => void) => void): void {
+  const plugged = world.hosts.flatMap((host) =>
+    host.vmIds.flatMap((vm) => (host.hypervisor.truth(vm).options.plugged ? [{ host, vm }] : [])),
+  );
+  const chosen = plugged[Math.floor(whom * plugged.length)];
+  if (chosen === undefined) return;
+  const { host, vm } = chosen;
+  world.faults.count(kind);
+  host.hypervisor.setKept(vm, what < REFUSES_SHARE ? 1 : what);
+  later(() => host.has(vm) && host.hypervisor.setKept(vm, 0));
+}
+
 /** Somebody gives a VM more, as an administrator at night would: never so little that they harm it themselves. */
 function foreignWrite(world: FaultyWorld, h: number, fault: ScheduledFault): void {
   const host = world.hosts[h]!;
@@ -106,9 +125,11 @@ function foreignWrite(world: FaultyWorld, h: number, fault: ScheduledFault): voi
   if (!forCpu && driverLoadsAtMs > world.time.nowMs) return;
   const setting: Setting = forCpu
     ? { resource: 'cpu', weight: cpu.weight, capCores: options.vcpus * 0.9 }
-    : { resource: 'memory', memoryMiB: Math.round(Math.max(balloonTargetMiB + 16, 0.8 * options.bootMemoryMiB + 16)) };
+    : { resource: 'memory', memoryMiB: Math.round(Math.max(balloonTargetMiB + 16, 0.8 * mostMiB(options) + 16)) };
   // The same value once more changes nothing that anybody could see.
   if (sameSetting(setting, forCpu ? cpu : { resource: 'memory', memoryMiB: balloonTargetMiB })) return;
   host.hypervisor.foreignWrite(id, setting);
-  world.invariants.foreignWritten(id, setting, world.time.nowMs, FOREIGN_HOLD_MS);
+  // What is plugged comes in blocks.
+  const written: Setting = forCpu ? setting : { resource: 'memory', memoryMiB: host.hypervisor.truth(id).balloonTargetMiB };
+  world.invariants.foreignWritten(id, written, world.time.nowMs, FOREIGN_HOLD_MS);
 }

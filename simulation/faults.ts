@@ -22,6 +22,7 @@ export const FAULT_KINDS = [
   'job',
   'evacuation',
   'ksmUnshare',
+  'keptMemory',
 ] as const;
 export type FaultKind = (typeof FAULT_KINDS)[number];
 
@@ -45,6 +46,7 @@ export const EVENT_FAULTS = [
   'job',
   'evacuation',
   'ksmUnshare',
+  'keptMemory',
 ] as const;
 export type EventFault = (typeof EVENT_FAULTS)[number];
 
@@ -70,6 +72,7 @@ const EVERY_MS: Readonly<Record<EventFault, number>> = {
   job: 60 * 60_000,
   evacuation: 4 * 3_600_000,
   ksmUnshare: 2 * 3_600_000,
+  keptMemory: 60 * 60_000,
 };
 const LASTS_MS_MIN = 20_000;
 const LASTS_MS_MAX = 15 * 60_000;

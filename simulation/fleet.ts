@@ -2,6 +2,7 @@
  * The fleet of a simulated world: hosts and VMs drawn from the seed. VMs of a host boot with more than fits if all took all:
  * their baseline is a part of it, so that sums matter. Input: sizes, paces, the generator; output: options of hosts and VMs.
  */
+import { mostMiB } from '../agent/hypervisor/simulated-plugged.ts';
 import type { SimulatedVmOptions } from '../agent/hypervisor/simulated-vm.ts';
 import type { HostAgentSettings } from '../agent/loops/host-context.ts';
 import { type VmId, vmId } from '../shared/ids.ts';
@@ -41,12 +42,17 @@ const HOST_CORES_MIN = 16;
 const BASELINE_SHARE = 0.8;
 const HOST_RESERVE_MIB = 2048;
 const LIARS_SHARE = 0.1;
+/** On every other host one VM has a memory device: this one, of whose memory so much is there at boot. What it needs at most just about fits in that. */
+const PLUGGED_INDEX = 2;
+const PLUGGED_HOSTS = 2;
+const BOOT_SHARE = 0.625;
+const PLUGGED_BLOCK_MIB = 8;
 
 export function drawHost(index: number, size: FleetSize, paces: Paces, liars: boolean, random: Prng): DrawnHost {
   const share = Math.floor(size.vms / size.hosts) + (index < size.vms % size.hosts ? 1 : 0);
   const vms = Array.from({ length: share }, (_, v) => drawVm(index, v, random.stream(`vm/${v}`), paces, liars));
-  const bootMiB = vms.reduce((sum, vm) => sum + vm.bootMemoryMiB, 0);
-  const largestMiB = Math.max(...vms.map((vm) => vm.bootMemoryMiB));
+  const bootMiB = vms.reduce((sum, vm) => sum + mostMiB(vm), 0);
+  const largestMiB = Math.max(...vms.map(mostMiB));
   return {
     cpuCores: Math.max(HOST_CORES_MIN, Math.ceil(share / VMS_PER_CORE)),
     memoryMiB: Math.ceil(BASELINE_SHARE * bootMiB) + 2 * largestMiB + HOST_RESERVE_MIB,
@@ -57,8 +63,8 @@ export function drawHost(index: number, size: FleetSize, paces: Paces, liars: bo
 function drawVm(host: number, index: number, random: Prng, paces: Paces, liars: boolean): DrawnVm {
   const id: VmId = vmId(`5151${String(host).padStart(4, '0')}-0000-4000-8000-${String(index).padStart(12, '0')}`);
   const vcpus = VCPUS[random.below(VCPUS.length)]!;
-  const bootMemoryMiB = MEMORY_MIB[random.below(MEMORY_MIB.length)]!;
-  const workload = createWorkload(random, { vcpus, memoryMiB: bootMemoryMiB, dayMs: paces.dayMs });
+  const memoryMiB = MEMORY_MIB[random.below(MEMORY_MIB.length)]!;
+  const workload = createWorkload(random, { vcpus, memoryMiB, dayMs: paces.dayMs });
   const lies = liars && random.next() < LIARS_SHARE;
   // One guest a host runs the agent: hosts must do without, and with. In large fleets not every host has one.
   const guestAgent = index === 0 && host % paces.hostsPerGuestAgent === 0;
@@ -68,11 +74,10 @@ function drawVm(host: number, index: number, random: Prng, paces: Paces, liars: 
     id,
     name: `vm-${host}-${index}`,
     vcpus,
-    bootMemoryMiB,
+    ...memoryOf(memoryMiB, index === PLUGGED_INDEX && host % PLUGGED_HOSTS === 0),
     cpuDemandCores: (wallMs) => workload.cpuCores(wallMs),
     workingSetMiB: (wallMs) => workload.workingSetMiB(wallMs),
     statsPeriodSeconds: paces.guardMs / 1000,
-    baseline: [{ resource: 'memory', memoryMiB: Math.round(BASELINE_SHARE * bootMemoryMiB) }],
     facts: {
       ...(paces.devices ? {} : { interfaces: [], disks: [] }),
       ...(vcpusLabelled ? { labels: { vcpus: 'allow' } } : {}),
@@ -83,6 +88,19 @@ function drawVm(host: number, index: number, random: Prng, paces: Paces, liars: 
     lies,
     guestAgent,
     ...(vcpusLabelled ? { takesOffline: lies ? 'pretends' : (host / paces.hostsPerGuestAgent) % 4 === 2 ? 'refuses' : 'obeys' } : {}),
+  };
+}
+
+/** What it boots with and what is granted: of one with a memory device a part is plugged, in whole blocks. */
+function memoryOf(memoryMiB: number, hasDevice: boolean): Pick<SimulatedVmOptions, 'bootMemoryMiB' | 'baseline' | 'plugged'> {
+  const grantedMiB = Math.round(BASELINE_SHARE * memoryMiB);
+  if (!hasDevice) return { bootMemoryMiB: memoryMiB, baseline: [{ resource: 'memory', memoryMiB: grantedMiB }] };
+  const bootMemoryMiB = BOOT_SHARE * memoryMiB;
+  const requestedMiB = Math.floor((grantedMiB - bootMemoryMiB) / PLUGGED_BLOCK_MIB) * PLUGGED_BLOCK_MIB;
+  return {
+    bootMemoryMiB,
+    plugged: { sizeMiB: memoryMiB - bootMemoryMiB, blockMiB: PLUGGED_BLOCK_MIB, requestedMiB },
+    baseline: [{ resource: 'memory', memoryMiB: bootMemoryMiB + requestedMiB }],
   };
 }
 

@@ -7,6 +7,7 @@ import { type Collector, noData, reading } from '../agent/collectors/collector.t
 import type { GuestCpus } from '../agent/guest-cpus.ts';
 import { createHostAgent, type HostAgent } from '../agent/host-agent.ts';
 import { createSimulatedHypervisor, type SimulatedFault, type SimulatedHypervisor } from '../agent/hypervisor/simulated.ts';
+import { mostMiB } from '../agent/hypervisor/simulated-plugged.ts';
 import type { HostAgentSettings } from '../agent/loops/host-context.ts';
 import { type HostId, hostId, type VmId } from '../shared/ids.ts';
 import type { Logger } from '../shared/log.ts';
@@ -135,7 +136,7 @@ export class HostNode {
 
   /** Guests' equal pages are merged: a part of what they boot with is held once for all. */
   share(): void {
-    this.hypervisor.setSharedMiB(SHARED_SHARE * this.#options.vms.reduce((sum, vm) => sum + vm.bootMemoryMiB, 0));
+    this.hypervisor.setSharedMiB(SHARED_SHARE * this.#options.vms.reduce((sum, vm) => sum + mostMiB(vm), 0));
   }
 
   get agentRuns(): boolean {

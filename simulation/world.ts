@@ -200,6 +200,7 @@ export class World implements FaultyWorld {
       for (const vm of host.vmIds) {
         host.hypervisor.setStuck(vm, false);
         host.hypervisor.setJob(vm, false);
+        host.hypervisor.setKept(vm, 0);
       }
       if (!host.agentRuns) this.startAgent(host);
     }

@@ -12,7 +12,7 @@ export function settingIn<R extends Resource>(vm: SimulatedVm, resource: R): Set
 }
 
 export function simulatedFacts(vm: SimulatedVm): VmFacts {
-  const { id, name, vcpus, bootMemoryMiB, facts } = vm.options;
+  const { id, name, vcpus, bootMemoryMiB, facts, plugged } = vm.options;
   return {
     id,
     name,
@@ -42,6 +42,7 @@ export function simulatedFacts(vm: SimulatedVm): VmFacts {
     disks: [{ target: 'vda', source: null }],
     channels: [],
     labels: {},
+    ...(plugged === undefined ? {} : { memoryDevices: 1, plugged: { ...plugged, requestedMiB: vm.requestedMiB } }),
     ...facts,
   };
 }

@@ -2,16 +2,18 @@
  * One simulated VM: what it wants (functions of time), what it is granted, what it therefore uses, and the counters a host
  * would see. Pure state and arithmetic; the host's tick moves it. Models: a cap throttles as the kernel's bandwidth control
  * does (a vCPU that wants share u of its time with quota share q is held back for 1 − q/u of each period); a balloon moves
- * at a finite speed, only once its driver is loaded, and not below the working set; memory once touched stays resident
- * until a balloon takes it.
+ * at a finite speed, only once its driver is loaded, and not below the working set, and so does plugged memory
+ * (simulated-plugged.ts); memory once touched stays resident until a balloon takes it.
  */
 import type { VmId } from '../../shared/ids.ts';
 import type { CpuSetting, DiskSetting, NetworkSetting, Setting } from '../../shared/resources.ts';
 import { NS_PER_MS } from '../../shared/units.ts';
 import { type Link, QUARANTINE } from '../core/isolation.ts';
+import type { PluggedMemory } from '../core/plugged-memory.ts';
 import type { VmCounters } from '../core/vm-counters.ts';
 import type { VmFacts } from '../core/vm-facts.ts';
 import type { PowerState, VmStats } from './hypervisor.ts';
+import { mostMiB, movePlugged } from './simulated-plugged.ts';
 
 /** Demand as a function of the clock's wall time, so that a day of it has a time of day. */
 export type Demand = (wallMs: number) => number;
@@ -31,6 +33,8 @@ export interface SimulatedVmOptions {
   /** What the persistent definition grants beside its defaults. */
   baseline?: readonly Setting[];
   facts?: Partial<VmFacts>;
+  /** Its memory device as it is defined: what it boots with is `bootMemoryMiB`, what its baseline grants is both together. */
+  plugged?: PluggedMemory;
   power?: PowerState;
   /** What the hypervisor process takes beside guest memory. */
   overheadMiB?: number;
@@ -50,8 +54,15 @@ export interface SimulatedVm {
   cpu: CpuSetting;
   network: NetworkSetting;
   disk: DiskSetting;
+  /** Where both the balloon and the memory device were sent, together. */
   balloonTargetMiB: number;
+  /** All memory the guest has, what is plugged included. */
   balloonMiB: number;
+  /** Of its memory device: asked for, and plugged. */
+  requestedMiB: number;
+  pluggedMiB: number;
+  /** Share of the device that the guest cannot give up now; at 1 it follows no request at all. */
+  keptShare: number;
   /** Guest pages that are resident on the host. */
   touchedMiB: number;
   workingSetMiB: number;
@@ -136,6 +147,9 @@ export function createSimulatedVm(options: SimulatedVmOptions, processId: number
     disk,
     balloonTargetMiB: memory.memoryMiB,
     balloonMiB: memory.memoryMiB,
+    requestedMiB: options.plugged?.requestedMiB ?? 0,
+    pluggedMiB: options.plugged?.requestedMiB ?? 0,
+    keptShare: 0,
     touchedMiB: 0,
     workingSetMiB: 0,
     // A VM that already runs when the simulation starts has booted before.
@@ -177,6 +191,7 @@ export function boot(vm: SimulatedVm, nowMs: number): void {
   vm.cameAlive = false;
   vm.vcpusOnline = vm.options.vcpus;
   vm.balloonMiB = vm.options.bootMemoryMiB;
+  vm.pluggedMiB = 0;
   vm.touchedMiB = Math.max(vm.touchedMiB, vm.options.bootMemoryMiB * BOOT_TOUCHED_SHARE);
   vm.driverLoadsAtMs = nowMs + (vm.options.bootMs ?? BOOT_MS);
   vm.told = {};
@@ -187,6 +202,7 @@ export function boot(vm: SimulatedVm, nowMs: number): void {
 export function powerOff(vm: SimulatedVm, power: PowerState): void {
   const [cpu, memory, network, disk] = baselineOf(vm.options);
   Object.assign(vm, { power, cpu, network, disk, balloonTargetMiB: memory.memoryMiB, touchedMiB: 0, backlogCoreMs: 0, metadata: null });
+  vm.requestedMiB = vm.options.plugged?.requestedMiB ?? 0;
   vm.links = LINKS;
   vm.statsPeriodSeconds = vm.options.statsPeriodSeconds ?? 0;
 }
@@ -237,7 +253,7 @@ export function bookMemory(vm: SimulatedVm, wallMs: number, nowMs: number, tickM
     return;
   }
   const seconds = tickMs / 1000;
-  vm.workingSetMiB = Math.min(vm.options.bootMemoryMiB, Math.max(0, vm.options.workingSetMiB(wallMs)));
+  vm.workingSetMiB = Math.min(mostMiB(vm.options), Math.max(0, vm.options.workingSetMiB(wallMs)));
   if (nowMs >= vm.driverLoadsAtMs) moveBalloon(vm, (vm.options.balloonMiBPerSecond ?? BALLOON_MIB_PER_SECOND) * seconds);
   const cached = vm.touchedMiB + CACHE_MIB_PER_SECOND * seconds;
   vm.touchedMiB = Math.min(vm.balloonMiB, Math.max(cached, vm.workingSetMiB));
@@ -261,10 +277,13 @@ export function beginToMove(vm: SimulatedVm, nowMs: number): void {
 }
 
 function moveBalloon(vm: SimulatedVm, stepMiB: number): void {
-  if (vm.balloonTargetMiB > vm.balloonMiB) vm.balloonMiB = Math.min(vm.balloonTargetMiB, vm.balloonMiB + stepMiB);
-  else if (vm.balloonTargetMiB < vm.balloonMiB) {
+  movePlugged(vm, stepMiB);
+  // What the balloon leaves the guest has beside what is plugged.
+  const targetMiB = vm.balloonTargetMiB - vm.requestedMiB + vm.pluggedMiB;
+  if (targetMiB > vm.balloonMiB) vm.balloonMiB = Math.min(targetMiB, vm.balloonMiB + stepMiB);
+  else if (targetMiB < vm.balloonMiB) {
     // The driver gets no pages that the guest is using.
-    const least = Math.max(vm.balloonTargetMiB, vm.workingSetMiB);
+    const least = Math.max(targetMiB, vm.workingSetMiB);
     if (least < vm.balloonMiB) vm.balloonMiB = Math.max(least, vm.balloonMiB - stepMiB);
   }
 }

@@ -10,7 +10,7 @@ import { type ErrorCode, HeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import { type Resource, type Setting, type SettingOf, sameSetting } from '../../shared/resources.ts';
 import type { InterfaceFilter, Link } from '../core/isolation.ts';
-import { memoryMiBMax } from '../core/plugged-memory.ts';
+import { memoryMiBMax, type Parts } from '../core/plugged-memory.ts';
 import type { VmCounters } from '../core/vm-counters.ts';
 import type { VmFacts } from '../core/vm-facts.ts';
 import type {
@@ -24,6 +24,7 @@ import type {
   VmSummary,
 } from './hypervisor.ts';
 import { type HostMemory, type HostOracle, hostMemory, tick } from './simulated-host.ts';
+import { sendParts, sendTo, sentParts } from './simulated-plugged.ts';
 import { settingIn, simulatedFacts, simulatedStats } from './simulated-views.ts';
 import {
   baselineOf,
@@ -108,6 +109,8 @@ export interface SimulatedHypervisor extends Hypervisor {
   foreignWrite(id: VmId, setting: Setting): void;
   setStuck(id: VmId, stuck: boolean): void;
   setJob(id: VmId, active: boolean): void;
+  /** The guest cannot give up this share of its memory device; with 1 it does not follow what is requested at all. */
+  setKept(id: VmId, share: number): void;
   /** Somebody else changes its definition. */
   redefine(id: VmId): void;
   /** The daemon goes away, or comes back. */
@@ -243,22 +246,25 @@ class SimulatedLibrary implements SimulatedHypervisor {
   readNative(id: VmId, resource: Resource): Promise<NativeSettings> {
     return this.#call({ method: 'readNative', id, setting: null }, (vm) => ({
       adapter: 'simulated',
-      values: { setting: settingIn(vm, resource) },
+      values: { setting: settingIn(vm, resource), ...(resource === 'memory' && vm.options.plugged ? { parts: sentParts(vm) } : {}) },
     }));
   }
 
   async writeNative(id: VmId, resource: Resource, native: NativeSettings): Promise<void> {
     const setting = native.values.setting as Setting | undefined;
+    const parts = native.values.parts as Parts | undefined;
     if (native.adapter !== 'simulated' || setting?.resource !== resource)
       throw refused(`values of adapter "${native.adapter}" are not ours`);
     await this.#call({ method: 'writeNative', id, setting }, (vm, share) => {
       needsRunning(vm);
-      this.#apply(vm, share === 1 ? setting : partOf(vm, setting, share));
+      if (parts !== undefined && share === 1) sendParts(vm, parts);
+      else this.#apply(vm, share === 1 ? setting : partOf(vm, setting, share));
     });
     const vm = this.#vm(id);
     // As on a real host, a balloon takes its time; what it was told counts here.
     const inForce = resource === 'memory' ? { resource, memoryMiB: vm.balloonTargetMiB } : settingIn(vm, resource);
-    if (!sameSetting(inForce as Setting, setting)) throw refused(`${vm.options.name}: ${resource} was not restored`);
+    const wanted = parts === undefined ? setting : { resource, memoryMiB: parts.balloon + parts.plugged };
+    if (!sameSetting(inForce as Setting, wanted as Setting)) throw refused(`${vm.options.name}: ${resource} was not restored`);
   }
 
   readLinks(id: VmId): Promise<Link[]> {
@@ -427,6 +433,10 @@ class SimulatedLibrary implements SimulatedHypervisor {
     this.#vm(id).job = active;
   }
 
+  setKept(id: VmId, share: number): void {
+    this.#vm(id).keptShare = share;
+  }
+
   setConnected(connected: boolean, reason: string): void {
     this.#reachable = connected;
     if (connected === this.#connected) return;
@@ -500,10 +510,10 @@ class SimulatedLibrary implements SimulatedHypervisor {
         this.#emit({ kind: 'tunable', id, values: { weight: setting.weight, capCores: setting.capCores ?? -1 } });
         return;
       case 'memory':
-        if (setting.memoryMiB > memoryMiBMax({ bootMemoryMiB, ...vm.options.facts })) {
+        if (setting.memoryMiB > memoryMiBMax(simulatedFacts(vm))) {
           throw refused(`${name} has ${bootMemoryMiB} MiB, it cannot be given ${setting.memoryMiB}`);
         }
-        vm.balloonTargetMiB = setting.memoryMiB;
+        if (!sendTo(vm, setting.memoryMiB)) throw refused(`${name} cannot be given ${setting.memoryMiB}: its kernel would have too little`);
         return;
       case 'network':
         vm.network = { ...setting };
