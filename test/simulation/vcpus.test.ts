@@ -19,6 +19,8 @@ interface Guest {
   cpus: GuestCpus & { online: number; obeys: boolean; fails: boolean };
   /** Cores that its programs want. */
   wants: number;
+  /** Of its definition; told of when it is defined anew. */
+  labels: Record<string, string>;
   /** The result of an order for so many. */
   order(vcpus: number, over?: Partial<FrameOf<'guest-command'>>): Promise<FrameOf<'result'>>;
   told(): number | undefined;
@@ -39,8 +41,8 @@ async function guestWorld(labels: Record<string, string> = { vcpus: 'allow' }): 
     },
   };
   let node: GuestNode | undefined;
-  const guest = { wants: 0.5, cpus } as Guest;
-  const facts = { osFamily: 'linux' as const, labels, channels: [{ name: CHANNEL_NAME, path: '/guest', connected: true }] };
+  const guest = { wants: 0.5, cpus, labels: { ...labels } } as Guest;
+  const facts = { osFamily: 'linux' as const, labels: guest.labels, channels: [{ name: CHANNEL_NAME, path: '/guest', connected: true }] };
   const cpuDemandCores = (): number => Math.min(guest.wants, cpus.online);
   guest.world = await agentWorld(
     [calmVm(A, { vcpus: VCPUS, cpuDemandCores, facts })],
@@ -132,6 +134,18 @@ t.test('a guest that says so and does not: found out by what the host measures',
   await guest.world.run(8);
   t.match(restored(guest), [/it uses 5\.\d\d cores, more than the 2 it says are online/]);
   t.equal(guest.told(), VCPUS);
+  await guest.world.stop();
+});
+
+t.test("the label is taken away while it holds some: all come back, and their number is nobody's business any more", async (t) => {
+  const guest = await guestWorld();
+  await guest.order(2);
+  delete guest.labels.vcpus;
+  guest.world.hypervisor.redefine(A);
+  await guest.world.run(10);
+  t.same([guest.cpus.online, guest.told()], [VCPUS, undefined]);
+  t.match(restored(guest), [/not labelled vcpus=allow/]);
+  t.match(await guest.order(2), { outcome: 'refused', reason: /not labelled/ });
   await guest.world.stop();
 });
 

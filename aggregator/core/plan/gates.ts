@@ -96,9 +96,16 @@ const GATES: readonly Gate[] = [
   pending,
 ];
 
-export function gate(vm: VmSnapshot, resource: Resource, policy: ResourcePolicy, context: PlanContext): Refusal | null {
-  for (const check of GATES) {
-    const refusal = check(vm, resource, policy, context);
+/** Shut even for what only puts back what was there before, whatever the policy says of it now. */
+const GATES_OF_RETURN: readonly Gate[] = [killSwitch, state, hostHere, holds, job];
+
+export const gate: Gate = (...about) => firstShut(GATES, about);
+
+export const gateOfReturn: Gate = (...about) => firstShut(GATES_OF_RETURN, about);
+
+function firstShut(gates: readonly Gate[], about: Parameters<Gate>): Refusal | null {
+  for (const check of gates) {
+    const refusal = check(...about);
     if (refusal !== null) return refusal;
   }
   return null;

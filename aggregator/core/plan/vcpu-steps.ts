@@ -6,6 +6,7 @@ import type { Allotment } from './allot.ts';
 import { isCanary, trialEndsMs } from './canaries.ts';
 import { solveCpu, vcpusFor } from './cpu-solve.ts';
 import { freezeAt } from './freeze.ts';
+import { gateOfReturn } from './gates.ts';
 import type { VcpuStep, VmSnapshot } from './plan.ts';
 import type { Need, PlanContext, Subject } from './planning.ts';
 import { look } from './propose.ts';
@@ -28,11 +29,10 @@ export function vcpuStepsOf(context: PlanContext, allotment: Pick<Allotment, 'st
 }
 
 /** The policy no longer has it changed by us: everything comes back. */
-function givenUp(vm: VmSnapshot, { policy, hosts }: PlanContext): VcpuStep | null {
-  const own = policy.resolve(vm, 'cpu');
+function givenUp(vm: VmSnapshot, context: PlanContext): VcpuStep | null {
+  const own = context.policy.resolve(vm, 'cpu');
   const { online } = vm.vcpusOnline!;
-  const host = hosts.get(vm.host);
-  if (own.mode === 'auto' || online >= vm.vcpus || host?.connected !== true || host.ageMs > policy.staleAfterMs) return null;
+  if (own.mode === 'auto' || online >= vm.vcpus || gateOfReturn(vm, 'cpu', own, context) !== null) return null;
   const reason = `all ${vm.vcpus} vCPUs are brought online again because the policy's mode is ${own.mode}`;
   return { ...about(vm, vm.vcpus), mode: own.mode, constraint: 'mode', reason, predictedDemand: vm.demand.cpu.now ?? 0 };
 }
