@@ -123,21 +123,19 @@ function assertNotTooLarge(target: string, bytes: number, bytesMax: number, how:
     );
 }
 
+export interface LaidImage {
+  bitmap: string;
+  stamp: FileStamp;
+}
+
 /** Throws STORE_CORRUPT when a chunk is not what was written; there is no image then. */
-export async function layDisk(
+export function layDisk(
   snapshot: OpenSnapshot,
   path: string,
   { owner, cancelled, onBytes }: { owner?: { uid: number; gid: number }; cancelled(): boolean; onBytes?: OnBytes },
-): Promise<{ bitmap: string; stamp: FileStamp }> {
-  const { memoryBytes } = snapshot.manifest.facts;
-  const part = partOf(path);
-  await mkdir(dirname(path), { recursive: true, mode: FOLDER_MODE });
-  await rm(part, { force: true });
-  await assertRoom(snapshot, dirname(path));
-  await createImage(part, memoryBytes);
-  await chmod(part, IMAGE_MODE);
-  const bitmap = `${BITMAP_PREFIX}${randomUUID()}`;
-  try {
+): Promise<LaidImage> {
+  const create = (part: string): Promise<void> => createImage(part, snapshot.manifest.facts.memoryBytes);
+  return layImage(snapshot, path, owner, create, async (part) => {
     const image = await inFolder(dirname(path), (own) => openImage({ path: part, format: 'qcow2', folder: own }, { writable: true }));
     try {
       await fill(image, snapshot, cancelled, onBytes);
@@ -145,6 +143,29 @@ export async function layDisk(
     } finally {
       await image.done();
     }
+  });
+}
+
+/**
+ * An image that is made beside the path, given what it is to hold when nobody else may read it, and a bitmap of ours: at the path, on the disk
+ * itself, or nowhere. Throws STORE_FULL when all of the disk would not find room there.
+ */
+export async function layImage(
+  snapshot: OpenSnapshot,
+  path: string,
+  owner: { uid: number; gid: number } | undefined,
+  create: (part: string) => Promise<void>,
+  hold: (part: string) => Promise<void> = async () => undefined,
+): Promise<LaidImage> {
+  const part = partOf(path);
+  await mkdir(dirname(path), { recursive: true, mode: FOLDER_MODE });
+  await rm(part, { force: true });
+  await assertRoom(snapshot, dirname(path));
+  const bitmap = `${BITMAP_PREFIX}${randomUUID()}`;
+  try {
+    await create(part);
+    await chmod(part, IMAGE_MODE);
+    await hold(part);
     await addBitmap(part, bitmap);
     if (owner !== undefined) await chown(part, owner.uid, owner.gid);
     await synced(part);
@@ -175,7 +196,7 @@ async function foldersIn(folder: string): Promise<string[]> {
 }
 
 /** Throws STORE_FULL. */
-export async function assertRoom({ manifest: { memory, facts } }: OpenSnapshot, folder: string): Promise<void> {
+async function assertRoom({ manifest: { memory, facts } }: OpenSnapshot, folder: string): Promise<void> {
   const neededBytes = memory.filter(({ kind }) => kind !== 'zero').length * CHUNK_BYTES;
   const { bavail, bsize } = await statfs(folder);
   if (bavail * bsize >= neededBytes + SPARE_BYTES) return;
@@ -192,7 +213,7 @@ export async function removeLaid(path: string): Promise<void> {
   await rm(path, { force: true });
 }
 
-export const partOf = (path: string): string => `${path}.part`;
+const partOf = (path: string): string => `${path}.part`;
 
 async function fill(image: OpenImage, snapshot: OpenSnapshot, cancelled: () => boolean, onBytes: OnBytes = () => undefined): Promise<void> {
   const { memory, facts } = snapshot.manifest;

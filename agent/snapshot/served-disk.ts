@@ -3,20 +3,15 @@
  * come from another host as they are asked for. Input: the snapshot, paths; output: the image, and a server of what lies below it. A reader
  * that waits too long is told of an error: QEMU stops its guest then, rather than hang with it, and asks again when it goes on.
  */
-
-import { randomUUID } from 'node:crypto';
-import { chmod, chown, mkdir, rename, rm } from 'node:fs/promises';
+import { chmod, chown, mkdir, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Clock } from '../../shared/clock.ts';
-import { HeadroomError } from '../../shared/errors.ts';
-import type { FileStamp } from '../core/held-disk.ts';
 import { createAhead } from './chunks-ahead.ts';
-import { assertRoom, IMAGE_MODE, partOf, stampOf } from './disk-capture.ts';
-import { addBitmap, BITMAP_PREFIX, createOverlay } from './disk-image.ts';
+import { IMAGE_MODE, type LaidImage, layImage } from './disk-capture.ts';
+import { createOverlay } from './disk-image.ts';
 import { FOLDER_MODE } from './memory-place.ts';
 import { type NbdServer, serveNbd } from './nbd-server.ts';
 import type { OpenSnapshot } from './snapshot-store.ts';
-import { synced } from './synced.ts';
 
 /** QEMU's monitor waits as long, when its guest is to be paused meanwhile; disks that are not virtio's are given up by guests after 30 s. */
 const ANSWER_MS_MAX = 5000;
@@ -47,31 +42,7 @@ export async function serveDisk({ snapshot, socket, clock, owner, onStuck }: Ser
 }
 
 /** The image, with nothing in it yet. The socket must be served. Throws STORE_FULL when all of the disk would not find room there. */
-export async function layOverlay(
-  snapshot: OpenSnapshot,
-  path: string,
-  socket: string,
-  owner?: { uid: number; gid: number },
-): Promise<{ bitmap: string; stamp: FileStamp }> {
-  const part = partOf(path);
-  await mkdir(dirname(path), { recursive: true, mode: FOLDER_MODE });
-  await rm(part, { force: true });
-  await assertRoom(snapshot, dirname(path));
-  const bitmap = `${BITMAP_PREFIX}${randomUUID()}`;
-  try {
-    await createOverlay(part, snapshot.manifest.facts.memoryBytes, socket);
-    await chmod(part, IMAGE_MODE);
-    // What is copied up from below is no change of the guest's, and QEMU does not note it.
-    await addBitmap(part, bitmap);
-    if (owner !== undefined) await chown(part, owner.uid, owner.gid);
-    await synced(part);
-    await rename(part, path);
-    await synced(dirname(path));
-  } catch (error) {
-    await rm(part, { force: true });
-    throw error;
-  }
-  const stamp = await stampOf(path);
-  if (stamp === null) throw new HeadroomError('ENVIRONMENT', `${path} was written, and is not there`);
-  return { bitmap, stamp };
+export function layOverlay(snapshot: OpenSnapshot, path: string, socket: string, owner?: { uid: number; gid: number }): Promise<LaidImage> {
+  // What is copied up from below is no change of the guest's: QEMU does not note it in the bitmap.
+  return layImage(snapshot, path, owner, (part) => createOverlay(part, snapshot.manifest.facts.memoryBytes, socket));
 }

@@ -4,7 +4,7 @@
  * taken, and one broken chunk leaves no image behind.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -46,7 +46,10 @@ async function world(t: Test, format: 'qcow2' | 'raw' = 'qcow2') {
   const isWhole = async (held: HeldDisk): Promise<boolean> => {
     const snapshot = await store.open(held.snapshot);
     const laid = join(folder, 'laid', 'a.qcow2');
-    await layDisk(snapshot, laid, { cancelled: never });
+    const modes = new Set<number>();
+    const onBytes = (): void => void modes.add(statSync(`${laid}.part`).mode & 0o777);
+    await layDisk(snapshot, laid, { cancelled: never, onBytes });
+    t.same([...modes, statSync(laid).mode & 0o777], [0o600, 0o600], 'nobody else may read it, from its first byte on');
     snapshot.close();
     return /identical/.test(img('compare', '-f', format, '-F', 'qcow2', path, laid));
   };

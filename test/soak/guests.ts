@@ -1,6 +1,6 @@
 /**
- * `npm run soak -- guests`: what VM states, anomalies, logins, guests' own hints, plugged memory and vCPUs do on real guests under emulation, which takes minutes and a machine with
- * nothing else to do: guests that share their cores with others boot late and are killed where real ones would not be. Input: rounds;
+ * `npm run soak -- guests`: what VM states, anomalies, logins, guests' own hints, plugged memory and vCPUs do on real guests under
+ * emulation, which takes twenty minutes and a machine with nothing else to do: guests that share their cores with others boot late and are killed where real ones would not be. Input: rounds;
  * output: rounds that held, by file.
  */
 import { spawn } from 'node:child_process';

@@ -2,7 +2,6 @@
  * What a VM will need, as a chain of decorators over the forecast: each adds one consideration. Input: one subject and the
  * moment; output: a need, or null when nothing is known.
  */
-
 import type { Resource } from '../../../shared/resources.ts';
 import { guaranteedAmount } from './amounts.ts';
 import { valueAtLevel } from './forecast-level.ts';
