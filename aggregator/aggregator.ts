@@ -241,7 +241,8 @@ export class Aggregator {
       send: (host, frame) => this.ingest.send(host, frame),
       onSent: ({ vm, host }) => state.noteChange(vm, host, nowMs()),
       onOutcome: (ended) => {
-        if (ended.outcome !== 'applied') state.vm(ended.step.vm)?.vcpusFailed(clock.monotonicMs());
+        const { vm, from, to } = ended.step;
+        state.applyVcpus(vm, { ...ended, from, to }, nowMs(), clock.monotonicMs());
         decisions.addVcpuOutcome(ended, nowMs());
         reporter.vcpus(ended);
       },

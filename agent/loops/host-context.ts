@@ -144,7 +144,7 @@ export function tell(
   context: HostContext,
   kind: FrameOf<'event'>['kind'],
   message: string,
-  about: { vm?: VmId; resource?: Resource; setting?: Setting; pair?: Pair } = {},
+  about: { vm?: VmId; resource?: Resource; setting?: Setting; pair?: Pair; vcpus?: FrameOf<'event'>['vcpus'] } = {},
 ): void {
   context.log.info(message, { event: kind, vm: about.vm, resource: about.resource });
   context.send({
@@ -156,5 +156,6 @@ export function tell(
     message: message.slice(0, 1024),
     setting: about.setting ?? null,
     pair: about.pair ?? null,
+    ...(about.vcpus === undefined ? {} : { vcpus: about.vcpus }),
   });
 }

@@ -27,6 +27,8 @@ interface Watched {
   askedAtMs: number;
   /** Why all are being brought back; null = it is only made certain at a session's beginning. */
   why: string | null;
+  /** They come back because the guest needs them, and not because nobody may hold them any more. */
+  needed: boolean;
 }
 
 export class VcpuLoop {
@@ -76,7 +78,7 @@ export class VcpuLoop {
   #watch(vm: VmId): Watched {
     let found = this.#watched.get(vm);
     if (found === undefined) {
-      found = { asked: new Map(), busySinceMs: null, askedAtMs: Number.NEGATIVE_INFINITY, why: null };
+      found = { asked: new Map(), busySinceMs: null, askedAtMs: Number.NEGATIVE_INFINITY, why: null, needed: false };
       this.#watched.set(vm, found);
     }
     return found;
@@ -110,11 +112,14 @@ export class VcpuLoop {
       this.#context.log.warn('vCPUs are not all back yet', { vm: entry.id, reason });
       return;
     }
+    const before = entry.vcpuHold.online;
     entry.vcpuHold = { ...entry.vcpuHold, online: null, restoring: null };
     this.#context.changed();
-    if (state.why === null) return;
-    tell(this.#context, 'restored', `${entry.name}: all its vCPUs are online again: ${state.why}`, { vm: entry.id, resource: 'cpu' });
-    state.why = null;
+    const { why, needed } = state;
+    Object.assign(state, { why: null, needed: false });
+    if (why === null) return;
+    const vcpus = before === null ? {} : { vcpus: { from: before, needed } };
+    tell(this.#context, 'restored', `${entry.name}: all its vCPUs are online again: ${why}`, { vm: entry.id, resource: 'cpu', ...vcpus });
   }
 
   #noteAsked(entry: VmEntry, { commandId, outcome, vcpusOnline }: FrameOf<'result'>): void {
@@ -141,7 +146,9 @@ export class VcpuLoop {
       return;
     }
     if (online === null) return;
-    const why = mustEnd(this.#context, entry) ?? this.#needed(entry, online, state);
+    const must = mustEnd(this.#context, entry);
+    const why = must ?? this.#needed(entry, online, state);
+    state.needed = must === null && why !== null;
     if (why !== null) this.#bringBack(entry, why);
   }
 

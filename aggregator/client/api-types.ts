@@ -1478,6 +1478,12 @@ export interface components {
                 vm: string;
                 vmName: string;
             }[];
+            /** @description Of `vcpuSteps`; absent = none yet */
+            vcpuOutcomes?: {
+                outcome: string;
+                reason: string;
+                vcpuStep: number;
+            }[];
             /** @description vCPUs that guests take on or offline; absent = none */
             vcpuSteps?: {
                 constraint: string;
@@ -1493,6 +1499,13 @@ export interface components {
                 to: number;
                 vm: string;
                 vmName: string;
+            }[];
+            /** @description The same of `vcpuSteps`; absent = none yet */
+            vcpuVerdicts?: {
+                reason: string;
+                vcpuStep: number;
+                /** @enum {unknown} */
+                verdict: "helped" | "harmed" | "nothing" | "unknown";
             }[];
             /** @description Did it help? On steps that were applied, once their window is over */
             verdicts: {
@@ -2354,13 +2367,37 @@ export interface components {
             /** @enum {unknown} */
             state: "launching" | "ready" | "paused" | "stopped" | "error" | "unknown";
             vcpus?: {
+                /** @description None is taken offline before then: the last time did harm */
+                coolUntilMs?: number;
                 /** @description Of its definition */
                 defined: number;
+                /** @description So few were tried and not reached: no fewer are tried until then */
+                infeasible?: {
+                    reason: string;
+                    target: number;
+                    /** @description UTC milliseconds */
+                    untilMs: number;
+                };
                 lastChange: {
                     /** @description UTC milliseconds */
                     atMs: number;
                     reason: string;
                 } | null;
+                /** @description What became of the last change of their number that was judged; absent = none was */
+                lastVerdict?: {
+                    /** @description UTC milliseconds */
+                    changedAtMs: number;
+                    /** @enum {unknown} */
+                    direction: "grow" | "shrink";
+                    from: number;
+                    /** @description UTC milliseconds */
+                    judgedAtMs: number;
+                    planId: string | null;
+                    reason: string;
+                    to: number;
+                    /** @enum {unknown} */
+                    verdict: "helped" | "harmed" | "nothing" | "unknown";
+                };
                 online: number | null;
             };
             /** @description Which kind of work the VM does, from its name and labels, its processes, and how it uses what it has */
@@ -4712,6 +4749,12 @@ export interface operations {
                             vm: string;
                             vmName: string;
                         }[];
+                        /** @description Of `vcpuSteps`; absent = none yet */
+                        vcpuOutcomes?: {
+                            outcome: string;
+                            reason: string;
+                            vcpuStep: number;
+                        }[];
                         /** @description vCPUs that guests take on or offline; absent = none */
                         vcpuSteps?: {
                             constraint: string;
@@ -4727,6 +4770,13 @@ export interface operations {
                             to: number;
                             vm: string;
                             vmName: string;
+                        }[];
+                        /** @description The same of `vcpuSteps`; absent = none yet */
+                        vcpuVerdicts?: {
+                            reason: string;
+                            vcpuStep: number;
+                            /** @enum {unknown} */
+                            verdict: "helped" | "harmed" | "nothing" | "unknown";
                         }[];
                         /** @description Did it help? On steps that were applied, once their window is over */
                         verdicts: {
@@ -6739,13 +6789,37 @@ export interface operations {
                         /** @enum {unknown} */
                         state: "launching" | "ready" | "paused" | "stopped" | "error" | "unknown";
                         vcpus?: {
+                            /** @description None is taken offline before then: the last time did harm */
+                            coolUntilMs?: number;
                             /** @description Of its definition */
                             defined: number;
+                            /** @description So few were tried and not reached: no fewer are tried until then */
+                            infeasible?: {
+                                reason: string;
+                                target: number;
+                                /** @description UTC milliseconds */
+                                untilMs: number;
+                            };
                             lastChange: {
                                 /** @description UTC milliseconds */
                                 atMs: number;
                                 reason: string;
                             } | null;
+                            /** @description What became of the last change of their number that was judged; absent = none was */
+                            lastVerdict?: {
+                                /** @description UTC milliseconds */
+                                changedAtMs: number;
+                                /** @enum {unknown} */
+                                direction: "grow" | "shrink";
+                                from: number;
+                                /** @description UTC milliseconds */
+                                judgedAtMs: number;
+                                planId: string | null;
+                                reason: string;
+                                to: number;
+                                /** @enum {unknown} */
+                                verdict: "helped" | "harmed" | "nothing" | "unknown";
+                            };
                             online: number | null;
                         };
                         /** @description Which kind of work the VM does, from its name and labels, its processes, and how it uses what it has */

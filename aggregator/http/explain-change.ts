@@ -4,7 +4,7 @@
  */
 import type { Constraint } from '../core/plan/plan.ts';
 import { amountText } from './amounts.ts';
-import type { ResourceView } from './service.ts';
+import type { ResourceView, VcpuView } from './service.ts';
 
 const VERDICT_WORDS = {
   helped: 'helped',
@@ -27,6 +27,22 @@ export function verdictsOf(name: string, { lastVerdict, coolUntilMs, infeasible,
     sentences.push(
       `${amountText(target, unit)} of ${name} ${far} was tried and not reached (${reason}): not tried again before ${timeText(untilMs)}.`,
     );
+  }
+  return sentences;
+}
+
+/** The same of how many vCPUs are online. */
+export function vcpuVerdictsOf({ lastVerdict, coolUntilMs, infeasible }: VcpuView): string[] {
+  const sentences: string[] = [];
+  if (lastVerdict !== undefined) {
+    const { from, to, changedAtMs, verdict, reason } = lastVerdict;
+    const what = to > from ? `Bringing ${to - from} of its vCPUs online` : `Taking ${from - to} of its vCPUs offline`;
+    sentences.push(`${what} at ${timeText(changedAtMs)} ${VERDICT_WORDS[verdict]}: ${reason}.`);
+  }
+  if (coolUntilMs !== undefined) sentences.push(`None of its vCPUs is taken offline before ${timeText(coolUntilMs)}: the last time did harm.`);
+  if (infeasible !== undefined) {
+    const { target, reason, untilMs } = infeasible;
+    sentences.push(`${target} of its vCPUs online were tried and not reached (${reason}): so few are not tried before ${timeText(untilMs)}.`);
   }
   return sentences;
 }

@@ -4,8 +4,8 @@
  */
 import { RESOURCES } from '../../shared/resources.ts';
 import { amountText, spanText } from './amounts.ts';
-import { timeText, verdictsOf, wayOut } from './explain-change.ts';
-import type { GuestHint, ResourceView, VmView } from './service.ts';
+import { timeText, vcpuVerdictsOf, verdictsOf, wayOut } from './explain-change.ts';
+import type { GuestHint, ResourceView, VcpuView, VmView } from './service.ts';
 
 /** Below this a score is the noise of any busy machine. */
 const CONTENTION_TOLD_MIN = 0.05;
@@ -36,13 +36,14 @@ export function explain(vm: VmView): string[] {
   return sentences;
 }
 
-function explainVcpus({ defined, online, lastChange }: NonNullable<VmView['vcpus']>): string[] {
+function explainVcpus(vcpus: VcpuView): string[] {
+  const { defined, online, lastChange } = vcpus;
   if (online === null) return [];
   const now =
     online < defined
       ? `${online} of its ${defined} vCPUs are online, by its guest agent's word: more come back as soon as they are needed.`
       : `All of its ${defined} vCPUs are online; its label vcpus=allow lets some be taken offline while they are not needed.`;
-  return lastChange === null ? [now] : [now, `Last of its vCPUs: ${lastChange.reason}.`];
+  return [now, ...(lastChange === null ? [] : [`Last of its vCPUs: ${lastChange.reason}.`]), ...vcpuVerdictsOf(vcpus)];
 }
 
 const WORK = {

@@ -71,6 +71,17 @@ export interface ResourceView {
   lastDecision: { atMs: number; planId: string; done: boolean; reason: string; constraint: string; outcome: string | null } | null;
 }
 
+/** How many vCPUs a guest has online, and what became of changes of that; what is absent there is not, or is not told. */
+export interface VcpuView {
+  defined: number;
+  /** In the guest, as far as Headroom changes that, by the guest's word; null = it does not. */
+  online: number | null;
+  lastChange: { atMs: number; reason: string } | null;
+  lastVerdict?: NonNullable<ResourceView['lastVerdict']> & { from: number; to: number };
+  coolUntilMs?: number;
+  infeasible?: { target: number; reason: string; untilMs: number };
+}
+
 export interface VmView {
   id: VmId;
   name: string;
@@ -78,8 +89,8 @@ export interface VmView {
   state: VmState;
   labels: Record<string, string>;
   guestAgent: boolean;
-  /** `online`: in the guest, as far as Headroom changes that, by the guest's word; null = it does not. Absent: another aggregator did not tell. */
-  vcpus?: { defined: number; online: number | null; lastChange: { atMs: number; reason: string } | null };
+  /** Absent: another aggregator did not tell. */
+  vcpus?: VcpuView;
   missingSignals: string[];
   /** What of its host stands behind its resources; absent = not told. */
   devices?: VmDevice[];
@@ -121,6 +132,9 @@ export interface PlanView extends Plan {
   outcomes: { step: number; outcome: string; reason: string }[];
   /** On steps that were applied, once their window is over. */
   verdicts: { step: number; verdict: VerdictKind; reason: string }[];
+  /** Of steps about vCPUs; absent = none yet. */
+  vcpuOutcomes?: { vcpuStep: number; outcome: string; reason: string }[];
+  vcpuVerdicts?: { vcpuStep: number; verdict: VerdictKind; reason: string }[];
 }
 
 export type FleetEvent = {

@@ -8,7 +8,7 @@ import type { LintFinding, Plan } from '../core/plan/plan.ts';
 import type { VmVerdict } from '../core/state/fleet-state.ts';
 import type { StepOutcome } from '../execute/executor.ts';
 import type { VcpuOutcome } from '../execute/vcpu-orders.ts';
-import type { PlanView, ResourceView } from '../http/service.ts';
+import type { PlanView, ResourceView, VcpuView } from '../http/service.ts';
 
 const PLANS_MAX = 200;
 /** Things not done in all plans remembered: plans of the largest fleets hold tens of thousands each. */
@@ -21,6 +21,7 @@ export class DecisionLog {
   readonly #last = new Map<string, Decision>();
   readonly #vcpus = new Map<VmId, { atMs: number; reason: string }>();
   readonly #verdicts = new Map<string, NonNullable<ResourceView['lastVerdict']>>();
+  readonly #vcpuVerdicts = new Map<VmId, NonNullable<VcpuView['lastVerdict']>>();
 
   /** `plan`: as the planner made it, for its steps' numbers; `carriedOut`: what the lint left of it. */
   addPlan(carriedOut: Plan, findings: readonly LintFinding[]): void {
@@ -41,14 +42,24 @@ export class DecisionLog {
     decision.done = outcome === 'applied';
   }
 
-  addVerdict({ vm, resource, planId, verdict, reason, judgedAtMs, atMs, direction }: VmVerdict): void {
-    this.#verdicts.set(`${vm}/${resource}`, { verdict, reason, judgedAtMs, changedAtMs: atMs, direction, planId });
+  addVerdict({ vm, resource, planId, verdict, reason, judgedAtMs, atMs, direction, vcpus }: VmVerdict): void {
+    const judged = { verdict, reason, judgedAtMs, changedAtMs: atMs, direction, planId };
     const plan = planId === null ? null : this.plan(planId);
+    if (vcpus !== undefined) {
+      this.#vcpuVerdicts.set(vm, { ...judged, ...vcpus });
+      const vcpuStep = plan?.vcpuSteps?.findIndex((each) => each.vm === vm) ?? -1;
+      if (plan !== null && vcpuStep >= 0) plan.vcpuVerdicts = [...(plan.vcpuVerdicts ?? []), { vcpuStep, verdict, reason }];
+      return;
+    }
+    this.#verdicts.set(`${vm}/${resource}`, judged);
     const step = plan?.steps.findIndex((each) => each.vm === vm && each.resource === resource) ?? -1;
     if (step >= 0) plan?.verdicts.push({ step, verdict, reason });
   }
 
-  addVcpuOutcome({ step, outcome, reason }: VcpuOutcome, atMs: number): void {
+  addVcpuOutcome({ planId, step, outcome, reason }: VcpuOutcome, atMs: number): void {
+    const plan = this.plan(planId);
+    const vcpuStep = plan?.vcpuSteps?.findIndex(({ vm }) => vm === step.vm) ?? -1;
+    if (plan !== null && vcpuStep >= 0) plan.vcpuOutcomes = [...(plan.vcpuOutcomes ?? []), { vcpuStep, outcome, reason }];
     const words = outcome === 'applied' ? step.reason : `${step.reason} (${outcome}: ${reason})`;
     this.#vcpus.set(step.vm, { atMs, reason: words });
   }
@@ -56,6 +67,10 @@ export class DecisionLog {
   /** The last thing done about how many of its vCPUs are online. */
   lastVcpus(vm: VmId): { atMs: number; reason: string } | null {
     return this.#vcpus.get(vm) ?? null;
+  }
+
+  lastVcpuVerdict(vm: VmId): NonNullable<VcpuView['lastVerdict']> | null {
+    return this.#vcpuVerdicts.get(vm) ?? null;
   }
 
   lastVerdict(vm: VmId, resource: Resource): ResourceView['lastVerdict'] {
@@ -68,6 +83,7 @@ export class DecisionLog {
 
   forget(vm: VmId, resources: readonly Resource[]): void {
     this.#vcpus.delete(vm);
+    this.#vcpuVerdicts.delete(vm);
     for (const resource of resources) {
       this.#last.delete(`${vm}/${resource}`);
       this.#verdicts.delete(`${vm}/${resource}`);

@@ -52,8 +52,9 @@ export class Reporter {
   }
 
   /** Each change's verdict is on record; what did harm is told by its news. */
-  verdict({ vm, host, resource, planId, atMs, verdict, reason, judgedAtMs, before, after }: VmVerdict): void {
-    this.#to.queue.append(judgedAtMs, { kind: 'verdict', vm, host, resource, planId, changedAtMs: atMs, verdict, reason, before, after });
+  verdict({ vm, host, resource, planId, atMs, verdict, reason, judgedAtMs, before, after, vcpus }: VmVerdict): void {
+    const change = { resource, ...(vcpus === undefined ? {} : { vcpus }), planId, changedAtMs: atMs };
+    this.#to.queue.append(judgedAtMs, { kind: 'verdict', vm, host, ...change, verdict, reason, before, after });
   }
 
   agent(host: HostId, message: string): void {

@@ -4,7 +4,7 @@ import { boundsOf, guaranteedAmount } from '../core/plan/amounts.ts';
 import { type FleetSnapshot, headline, type VmSnapshot } from '../core/plan/plan.ts';
 import type { FleetPolicy } from '../core/plan/policy.ts';
 import type { VmRecord } from '../core/state/vm-record.ts';
-import type { HostView, ResourceView, VmView } from '../http/service.ts';
+import type { HostView, ResourceView, VcpuView, VmView } from '../http/service.ts';
 import type { DecisionLog } from './decision-log.ts';
 
 const UNITS: Readonly<Record<Resource, ResourceView['unit']>> = { cpu: 'cores', memory: 'MiB', network: 'bytes/s', disk: 'bytes/s' };
@@ -18,12 +18,23 @@ export function vmView(vm: VmSnapshot, record: VmRecord, policy: FleetPolicy, de
     state: vm.state,
     labels: { ...vm.labels },
     guestAgent: record.inventory.guestAgent,
-    vcpus: { defined: record.inventory.vcpus, online: record.vcpusOnline, lastChange: decisions.lastVcpus(record.id) },
+    vcpus: vcpuView(vm, record, decisions),
     missingSignals: [...record.inventory.missingSignals, ...(record.inventory.guestAgent ? record.guestSignals.missing() : [])],
     ...(record.inventory.devices === undefined ? {} : { devices: [...record.inventory.devices] }),
     contention: record.contention(nowMs),
     workload: record.workload,
     resources: resources as VmView['resources'],
+  };
+}
+
+function vcpuView({ id, vcpus, vcpusOnline }: VmSnapshot, record: VmRecord, decisions: DecisionLog): VcpuView {
+  const lastVerdict = decisions.lastVcpuVerdict(id);
+  const { coolUntilMs, infeasible } = vcpusOnline ?? {};
+  return {
+    ...{ defined: vcpus, online: record.vcpus.online, lastChange: decisions.lastVcpus(id) },
+    ...(lastVerdict === null ? {} : { lastVerdict }),
+    ...(coolUntilMs === undefined ? {} : { coolUntilMs }),
+    ...(infeasible === undefined ? {} : { infeasible }),
   };
 }
 

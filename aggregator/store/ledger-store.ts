@@ -45,6 +45,8 @@ export type LedgerBody =
       vm: VmId;
       host: HostId;
       resource: Resource;
+      /** The change was of how many are online; absent: of the resource's setting. */
+      vcpus?: { from: number; to: number };
       /** Null: the change was not of a plan. */
       planId: string | null;
       changedAtMs: number;

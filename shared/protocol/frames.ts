@@ -204,6 +204,8 @@ export const EventFrame = Type.Object({
   setting: Type.Union([SettingSchema, Type.Null()]),
   /** The pair after the event (the fast guard advances the generation). */
   pair: Type.Union([PairSchema, Type.Null()]),
+  /** Of vCPUs that were brought back: how many were online before, and whether the guest needed more. */
+  vcpus: Type.Optional(Type.Object({ from: Type.Integer({ minimum: 1, maximum: 4096 }), needed: Type.Boolean() })),
 });
 
 /** Aggregator → host agent: one idempotent instruction for one VM and resource. */

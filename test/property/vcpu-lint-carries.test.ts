@@ -63,6 +63,10 @@ const OWN: Readonly<Record<string, Truth>> = {
     current: { ...vm.current, cpu: { resource: 'cpu', weight: 100, capCores: (vm.demand.cpu.now ?? 1) * 1.05 } },
   })),
   'vcpus-rested': vms(({ vcpusOnline }) => ({ vcpusOnline: { online: vcpusOnline!.online, sinceMs: NOW_MS - 60_000 } })),
+  'vcpus-cooled': vms(({ vcpusOnline }) => ({ vcpusOnline: { ...vcpusOnline!, coolUntilMs: NOW_MS + 1 } })),
+  'vcpus-reached': vms(({ vcpusOnline }) => ({
+    vcpusOnline: { ...vcpusOnline!, infeasible: { target: vcpusOnline!.online, reason: 'the guest refused', untilMs: NOW_MS + 1 } },
+  })),
   'grow-only': vms((vm) => ({ labels: { ...vm.labels, class: 'cluster' } })),
   // Told in another form than for its other steps.
   pressure: vms((vm) => demands(vm, () => ({ suppressed: true }))),

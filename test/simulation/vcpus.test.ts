@@ -81,6 +81,8 @@ const restored = ({ world }: Guest): string[] =>
     .filter(({ kind }) => kind === 'restored')
     .map(({ message }) => message);
 
+const back = ({ world }: Guest) => world.of('event').flatMap(({ vcpus }) => vcpus ?? []);
+
 t.test('taken and brought back by order, and told as the guest answers', async (t) => {
   const guest = await guestWorld();
   t.equal(guest.told(), VCPUS);
@@ -123,6 +125,7 @@ t.test('needed at once: saturated for two seconds, with no aggregator there', as
   await guest.world.run(40);
   t.match(restored(guest), [/all its vCPUs are online again: it uses 2\.00 cores (and waits for .* )?of the 2 that were online/]);
   t.equal(guest.told(), VCPUS);
+  t.match(back(guest), [{ from: 2, needed: true }], 'which is told apart from what nobody may hold any more');
   await guest.world.stop();
 });
 
@@ -145,6 +148,7 @@ t.test("the label is taken away while it holds some: all come back, and their nu
   await guest.world.run(10);
   t.same([guest.cpus.online, guest.told()], [VCPUS, undefined]);
   t.match(restored(guest), [/not labelled vcpus=allow/]);
+  t.same(back(guest), [{ from: 2, needed: false }]);
   t.match(await guest.order(2), { outcome: 'refused', reason: /not labelled/ });
   await guest.world.stop();
 });

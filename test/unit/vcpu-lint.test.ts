@@ -54,6 +54,8 @@ const BREAK: Readonly<Record<string, (c: VcpuCase) => unknown>> = {
     c.vm.current.cpu = { resource: 'cpu', weight: 100, capCores: 1.6 };
   },
   'vcpus-rested': (c) => (c.vm.vcpusOnline = { online: 8, sinceMs: NOW_MS - HOUR_MS }),
+  'vcpus-cooled': (c) => (c.vm.vcpusOnline!.coolUntilMs = NOW_MS + 1),
+  'vcpus-reached': (c) => (c.vm.vcpusOnline!.infeasible = { target: 4, reason: 'the guest refused', untilMs: NOW_MS + 1 }),
   'host-heard': (c) => (c.snapshot.hosts = [{ ...c.snapshot.hosts[0]!, ageMs: 1e9 }]),
   eligibility: (c) => (c.vm.eligibility = { ...c.vm.eligibility, cpu: NEVER }),
   mode: (c) => (c.resources.cpu.mode = 'recommend' as never),

@@ -42,14 +42,22 @@ function stepLines(plan: PlanAnswer): string[] {
   });
 }
 
+function vcpuLines({ vcpuSteps = [], vcpuOutcomes = [] }: PlanAnswer): string[] {
+  return vcpuSteps.flatMap(({ vmName, host, from, to, of: all, reason }, i) => {
+    const ended = vcpuOutcomes.find(({ vcpuStep }) => vcpuStep === i);
+    return [
+      `  ${vmName} on ${host}: vCPUs online ${from} → ${to} of ${all}: ${reason}`,
+      `     ${ended === undefined ? 'no outcome yet' : `${ended.outcome}${ended.reason === '' ? '' : `: ${ended.reason}`}`}`,
+    ];
+  });
+}
+
 function text(plan: PlanAnswer, names: ReadonlyMap<string, string>): string {
   const lines = [
     `plan ${plan.id} at ${utc(plan.nowMs)}`,
     plan.steps.length === 0 ? 'steps: none' : 'steps',
     ...stepLines(plan),
-    ...(plan.vcpuSteps ?? []).map(
-      ({ vmName, host, from, to, of: all, reason }) => `  ${vmName} on ${host}: vCPUs online ${from} → ${to} of ${all}: ${reason}`,
-    ),
+    ...vcpuLines(plan),
     plan.notDone.length === 0 ? 'not done: nothing' : 'not done',
     ...plan.notDone.map(({ vm, resource, constraint, reason, wouldBe }) => {
       const would = wouldBe === null ? '' : ` (would be ${settingWords(wouldBe)})`;

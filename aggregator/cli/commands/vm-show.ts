@@ -37,9 +37,12 @@ function resourceLines(name: Resource, state: ResourceAnswer): string[] {
   return lines;
 }
 
-function vcpuLine({ defined, online, lastChange }: NonNullable<VmAnswer['vcpus']>): string {
+function vcpuLines({ defined, online, lastChange, lastVerdict }: NonNullable<VmAnswer['vcpus']>): string[] {
   const now = online === null ? `vCPUs: ${defined}` : `vCPUs: ${online} of ${defined} online`;
-  return lastChange === null ? now : `${now}; ${lastChange.reason} (${utc(lastChange.atMs)})`;
+  return [
+    lastChange === null ? now : `${now}; ${lastChange.reason} (${utc(lastChange.atMs)})`,
+    ...(lastVerdict === undefined ? [] : [`  judged      ${lastVerdict.from} → ${lastVerdict.to}: ${lastVerdict.verdict}: ${lastVerdict.reason}`]),
+  ];
 }
 
 export function vmText(vm: VmAnswer): string {
@@ -47,7 +50,7 @@ export function vmText(vm: VmAnswer): string {
   const lines = [
     `${vm.name} (${vm.id}) on ${vm.host}: ${vm.state}`,
     `labels: ${labels.join(', ') || 'none'}; guest agent: ${vm.guestAgent ? 'connected' : 'none'}`,
-    ...(vm.vcpus === undefined ? [] : [vcpuLine(vm.vcpus)]),
+    ...(vm.vcpus === undefined ? [] : vcpuLines(vm.vcpus)),
     ...(vm.contention === null ? [] : [`contention score: ${vm.contention.score.toFixed(2)} of 1`]),
     ...vm.missingSignals.map((signal) => `missing: ${signal}`),
     ...RESOURCES.flatMap((name) => resourceLines(name, vm.resources[name])),

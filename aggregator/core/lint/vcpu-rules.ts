@@ -73,6 +73,20 @@ const rested: VcpuRule = ({ step, vm, linted }, { snapshot }) => {
   return sinceMs < restMs ? `their number changed ${sinceMs} ms ago; taking waits ${restMs} ms` : null;
 };
 
+/** After harm there is a rest, and what did it is not left at half. */
+const cooled: VcpuRule = ({ step, vm }, { snapshot }) => {
+  if (step.to >= step.from || vm.vcpusOnline === undefined) return null;
+  const { coolUntilMs = 0, rollback } = vm.vcpusOnline;
+  if (rollback !== undefined) return `taking the last did harm: ${rollback.to} are to be online again`;
+  return coolUntilMs > snapshot.nowMs ? `taking the last did harm: no other before another ${coolUntilMs - snapshot.nowMs} ms` : null;
+};
+
+const reached: VcpuRule = ({ step, vm }, { snapshot }) => {
+  const tried = vm.vcpusOnline?.infeasible;
+  if (step.to >= step.from || tried === undefined || tried.untilMs <= snapshot.nowMs || step.to > tried.target) return null;
+  return `${tried.target} online were tried and not reached: ${tried.reason}`;
+};
+
 /** Rules of its own, and those of any CPU change that hold for cores as well. */
 export const VCPU_RULES: Readonly<Record<string, VcpuRule>> = {
   'vcpus-labelled': labelled,
@@ -81,6 +95,8 @@ export const VCPU_RULES: Readonly<Record<string, VcpuRule>> = {
   'vcpus-enough': enough,
   'vcpus-under-cap': underCap,
   'vcpus-rested': rested,
+  'vcpus-cooled': cooled,
+  'vcpus-reached': reached,
   'host-heard': of(standing.hostHeard),
   eligibility: unlessBack(standing.eligible),
   mode: unlessBack(standing.modeAuto),

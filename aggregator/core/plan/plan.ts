@@ -55,6 +55,18 @@ export interface VmIncident {
   vouched: boolean;
 }
 
+export interface VcpusOnline {
+  online: number;
+  /** Of the last change. */
+  sinceMs: number;
+  /** None is taken offline before then: the last time did harm. Absent = no such rest. */
+  coolUntilMs?: number;
+  /** Taking some did harm: so many are to be online again, and what was seen. */
+  rollback?: { to: number; reason: string };
+  /** So few were tried and not reached. */
+  infeasible?: { target: number; reason: string; untilMs: number };
+}
+
 export interface VmSnapshot {
   id: VmId;
   name: string;
@@ -62,8 +74,8 @@ export interface VmSnapshot {
   state: VmState;
   labels: Readonly<Record<string, string>>;
   vcpus: number;
-  /** How many of them are online in the guest as far as we changed that, and since when; absent = their number is not to be changed. */
-  vcpusOnline?: { online: number; sinceMs: number };
+  /** How many of them are online in the guest as far as we changed that; absent = their number is not to be changed. */
+  vcpusOnline?: VcpusOnline;
   bootMemoryMiB: number;
   overheadMiB: number | null;
   /** The NUMA node that holds all its memory, null = not bound to one, or not told. */

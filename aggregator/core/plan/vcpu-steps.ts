@@ -42,12 +42,12 @@ function wanted(vm: VmSnapshot, context: PlanContext, planned: number | null | u
   if (looked === null || 'kind' in looked || looked.subject.policy.mode !== 'auto') return null;
   const { subject, need } = looked;
   const to = targetOf(subject, need, context, planned);
-  const { online } = vm.vcpusOnline!;
+  const { online, rollback } = vm.vcpusOnline!;
   if (to === online || (to < online && onTrial(subject, context))) return null;
   return {
     ...about(vm, to),
     mode: 'auto',
-    constraint: need.constraint,
+    constraint: rollback === undefined ? need.constraint : 'rollback',
     reason: words(subject, need, context, to),
     predictedDemand: need.demand,
   };
@@ -73,9 +73,10 @@ function about(vm: VmSnapshot, to: number): Pick<VcpuStep, 'vm' | 'vmName' | 'ho
 }
 
 function words({ vm }: Subject, need: Need, { snapshot }: PlanContext, to: number): string {
-  const { online } = vm.vcpusOnline!;
+  const { online, rollback } = vm.vcpusOnline!;
   const at = timeWords(snapshot.nowMs);
-  if (to > online) return `${to - online} of ${vm.vcpus} vCPUs brought online again at ${at} because ${need.because}`;
+  const because = rollback === undefined ? need.because : `taking them did harm: ${rollback.reason}`;
+  if (to > online) return `${to - online} of ${vm.vcpus} vCPUs brought online again at ${at} because ${because}`;
   const why = need.holdBecause === '' ? `no more than ${amountWords('cpu', need.demand)} is expected to be wanted` : need.holdBecause;
   return `${online - to} of ${vm.vcpus} vCPUs taken offline at ${at} because ${why}`;
 }

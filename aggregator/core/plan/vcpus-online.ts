@@ -6,7 +6,7 @@ import { CPU_SHARE_PER_VCPU_MIN } from './amounts.ts';
 import { type CpuProblem, solveCpu } from './cpu-solve.ts';
 import type { Estimator } from './estimators.ts';
 import { valueAtLevel } from './forecast-level.ts';
-import type { VmSnapshot } from './plan.ts';
+import type { VcpusOnline, VmSnapshot } from './plan.ts';
 import type { Need, PlanContext, Subject } from './planning.ts';
 import type { ResourcePolicy } from './policy.ts';
 
@@ -40,13 +40,22 @@ export function problemOf(subject: Subject, need: Pick<Need, 'lead' | 'growOnly'
     online,
     cores: need.lead,
     sustainedCores: highestExpected(vm, policy) * (1 + policy.marginFraction),
-    floorCores: Math.max(policy.floor ?? 0, CPU_SHARE_PER_VCPU_MIN * vm.vcpus, (1 - policy.oversubscribedFraction) * bounds.ceiling),
+    floorCores: Math.max(
+      ...[policy.floor ?? 0, CPU_SHARE_PER_VCPU_MIN * vm.vcpus, (1 - policy.oversubscribedFraction) * bounds.ceiling],
+      leastOnline(vm.vcpusOnline!),
+    ),
     ceilingCores: bounds.ceiling,
     capCores: current.resource === 'cpu' ? current.capCores : null,
     caps: form === 'cap',
     roomCores: context.spreadRoom.get(vm.host) ?? 0,
     mayTake: need.growOnly === null && mayTake(subject, context),
   };
+}
+
+/** What was taken with harm comes back; a number that was not reached is not tried, nor a lower one. */
+function leastOnline({ online, rollback, infeasible }: VcpusOnline): number {
+  const unreached = infeasible === undefined ? 0 : Math.min(online, infeasible.target + 1);
+  return Math.max(rollback?.to ?? 0, unreached);
 }
 
 /** As far as the forecast reaches: what comes back in hours is no reason to be taken now. */
@@ -61,5 +70,6 @@ function mayTake({ vm, policy }: Subject, { snapshot }: PlanContext): boolean {
   if (vm.state !== 'ready' || policy.growOnly || vm.labels.class === 'cluster') return false;
   if (!cpu.vouched || cpu.suppressed || cpu.now === null || cpu.forecast === null || vm.rollback.cpu !== undefined) return false;
   if ((vm.coolUntilMs.cpu ?? 0) > snapshot.nowMs || vm.incident !== undefined) return false;
+  if ((vm.vcpusOnline!.coolUntilMs ?? 0) > snapshot.nowMs || vm.vcpusOnline!.rollback !== undefined) return false;
   return snapshot.nowMs - vm.vcpusOnline!.sinceMs >= VCPU_RESTS * policy.cooldownShrinkMs;
 }

@@ -5,7 +5,7 @@
  */
 import type { HostId, VmId } from '../../../shared/ids.ts';
 import type { FrameOf, VmInventory } from '../../../shared/protocol/frames.ts';
-import type { Resource, Setting, VmState } from '../../../shared/resources.ts';
+import type { Outcome, Resource, Setting, VmState } from '../../../shared/resources.ts';
 import type { TelemetryBlock } from '../../../shared/telemetry.ts';
 import { PeerProfiles } from '../classify/peer-profiles.ts';
 import type { ForecasterFactory } from '../forecast/forecaster.ts';
@@ -20,6 +20,7 @@ import type { Change, Verdict } from '../verdict/judge.ts';
 import type { DemandPoint } from './demand.ts';
 import { HostRecord } from './host-record.ts';
 import { LoanBook } from './loan-book.ts';
+import { type VcpuChange, vcpusOf } from './vcpu-watch.ts';
 import type { Infeasible } from './verdicts.ts';
 import { VmRecord, type VmRecordOptions } from './vm-record.ts';
 
@@ -55,6 +56,16 @@ export interface News {
 export interface VmVerdict extends Verdict {
   vm: VmId;
   host: HostId;
+  /** The change was of how many are online; absent: of the resource's setting. */
+  vcpus?: { from: number; to: number };
+}
+
+/** An order about vCPUs that has come to its end. */
+export interface VcpusEnded extends VcpuChange {
+  outcome: Outcome;
+  reason: string;
+  /** By the guest's word, null = it did not say. */
+  online: number | null;
 }
 
 /** News waiting to be told; beyond it the oldest are dropped and counted. */
@@ -230,6 +241,7 @@ export class FleetState {
           this.#applied(vm, { resource, direction: 'grow', from: before, to: setting, atMs: nowMs, planId: null });
       }
     }
+    if (vm && event.vcpus !== undefined) this.#vcpusBack(vm, event.vcpus, event.message, nowMs);
     const kind = event.kind === 'foreign-writer' ? 'foreign-writer' : 'agent-event';
     this.#tell({ kind, vm: vm?.id ?? null, host, resource, message: `${event.kind}: ${event.message}`, after: setting });
   }
@@ -248,6 +260,36 @@ export class FleetState {
     vm.lastChange[resource] = { atMs: nowMs, direction: change.direction };
     this.#applied(vm, { ...change, resource, atMs: nowMs });
     vm.applyPolicy(this.#policy);
+  }
+
+  /** The end of an order about how many vCPUs a guest has online. */
+  applyVcpus(id: VmId, { outcome, reason, online, ...asked }: VcpusEnded, nowMs: number, nowMonoMs: number): void {
+    const vm = this.#vms.get(id);
+    if (vm === undefined || outcome === 'superseded') return;
+    const to = online ?? asked.to;
+    const kept = asked.to < asked.from && to >= asked.from;
+    if (outcome === 'applied' && !kept) {
+      const ended = vm.vcpus.applied({ ...asked, to }, nowMs);
+      if (ended !== null) this.#judgedVcpus(vm, ended);
+      return;
+    }
+    const why = kept && outcome === 'applied' ? `its guest keeps ${to} of them online` : reason;
+    // What did not reach the guest tells nothing about it.
+    const found = outcome === 'skipped' ? null : vm.vcpus.failed(asked, why, nowMs, nowMonoMs);
+    if (found !== null) this.#tellVcpusInfeasible(vm, found);
+  }
+
+  /** Its host brought all back by itself: because they were needed, or because nobody may hold them any more. */
+  #vcpusBack(vm: VmRecord, { from, needed }: { from: number; needed: boolean }, message: string, nowMs: number): void {
+    if (!needed) {
+      vm.vcpus.allBack();
+      return;
+    }
+    const harm = vm.vcpus.needed(message, nowMs);
+    if (harm !== null) this.#vcpusHarmed(vm, harm);
+    const ended = harm === null ? vm.vcpus.applied({ from, to: vm.inventory.vcpus, planId: null }, nowMs) : null;
+    if (ended !== null) this.#judgedVcpus(vm, ended);
+    vm.vcpus.allBack();
   }
 
   applyHint({ vm, hintId, resource, amount, inMs, forMs }: FrameOf<'hint'>, nowMs: number): void {
@@ -287,9 +329,14 @@ export class FleetState {
         const since = { ms: step.startMs, sign: 'it was held down by its allocation', demand: value };
         if (suppressed) this.#harm(vm, resource, since, nowMs);
       }
+      const { suppressed, value } = step.points.cpu;
+      const short = { ms: step.startMs, sign: `it was held down with ${vm.vcpus.takenTo} of its vCPUs online`, demand: value };
+      const harm = suppressed ? vm.vcpus.harmed(short, nowMs) : null;
+      if (harm !== null) this.#vcpusHarmed(vm, harm);
       this.#judgeDue(vm, nowMs);
     }
     vm.verdicts.expire(nowMs);
+    vm.vcpus.expire(nowMs);
     return blocks;
   }
 
@@ -303,6 +350,14 @@ export class FleetState {
     return true;
   }
 
+  /** As of any shrink; where a cap was lowered as well, either may be why, and both are taken back. */
+  #vcpusHarmed(vm: VmRecord, verdict: Verdict): void {
+    this.#judgedVcpus(vm, verdict);
+    const taken = vcpusOf(verdict.from) - vcpusOf(verdict.to);
+    const message = `taking ${taken} of its vCPUs offline did harm: ${verdict.reason}; they come back, and none is taken for a while`;
+    this.#tell({ kind: 'verdict', vm: vm.id, host: vm.host, resource: 'cpu', message });
+  }
+
   #applied(vm: VmRecord, change: Change): void {
     const ended = vm.verdicts.applied(change, vm.heldMiB);
     if (ended !== null) this.#judged(vm, ended);
@@ -311,6 +366,7 @@ export class FleetState {
   #judgeDue(vm: VmRecord, nowMs: number): void {
     const before = { ...vm.verdicts.infeasible };
     for (const verdict of vm.verdicts.due(nowMs, vm.heldMiB)) this.#judged(vm, verdict);
+    for (const verdict of vm.vcpus.due(nowMs)) this.#judgedVcpus(vm, verdict);
     for (const [resource, found] of Object.entries(vm.verdicts.infeasible) as [Resource, Infeasible][])
       if (before[resource] !== found) this.#tellInfeasible(vm, resource, found);
   }
@@ -326,7 +382,16 @@ export class FleetState {
     this.#tell({ kind: 'infeasible', vm: vm.id, host: vm.host, resource, message });
   }
 
-  #judged({ id: vm, host }: VmRecord, verdict: Verdict): void {
+  #tellVcpusInfeasible(vm: VmRecord, { target, reason, untilMs }: Infeasible): void {
+    const message = `${target} of its vCPUs online cannot be reached: ${reason}; so few are not tried before ${timeWords(untilMs)}`;
+    this.#tell({ kind: 'infeasible', vm: vm.id, host: vm.host, resource: 'cpu', message });
+  }
+
+  #judgedVcpus(vm: VmRecord, verdict: Verdict): void {
+    this.#judged(vm, { ...verdict, vcpus: { from: vcpusOf(verdict.from), to: vcpusOf(verdict.to) } });
+  }
+
+  #judged({ id: vm, host }: VmRecord, verdict: Verdict & Pick<VmVerdict, 'vcpus'>): void {
     this.#verdicts.push({ ...verdict, vm, host });
     if (this.#verdicts.length > NEWS_MAX) this.#verdicts.shift();
   }

@@ -84,6 +84,11 @@ export class Verdicts {
     return { ...change, verdict: 'harmed', judgedAtMs: nowMs, reason: since.sign, ...this.#evidence(change) };
   }
 
+  /** The change that is not judged yet, null = none. */
+  watched(resource: Resource): Change | null {
+    return this.#watches[resource] ?? null;
+  }
+
   /** Null: the last change was none. */
   lastShrink(resource: Resource): Change | null {
     return this.#lastShrinks[resource] ?? null;

@@ -14,6 +14,7 @@ import type { BootProfiles } from '../lifecycle/boot-profiles.ts';
 import { VmBoots } from '../lifecycle/vm-boots.ts';
 import type { DemandView, ForecastView, Hold, VmIncident, VmSnapshot } from '../plan/plan.ts';
 import type { FleetPolicy } from '../plan/policy.ts';
+import type { EvidenceStep } from '../verdict/judge.ts';
 import { Agreements } from './agreements.ts';
 import { packCheckpoint, unpackCheckpoint } from './checkpoint.ts';
 import { type Contention, ContentionScore } from './contention-score.ts';
@@ -29,6 +30,7 @@ import { LastTold } from './last-told.ts';
 import { LearningGate } from './learning-gate.ts';
 import { perResource } from './per-resource.ts';
 import { stepBlock } from './series-rows.ts';
+import { VcpuWatch } from './vcpu-watch.ts';
 import { type VerdictOptions, Verdicts } from './verdicts.ts';
 import { WorkingSetPeaks } from './working-set-peaks.ts';
 import { Workload, type WorkloadFacts } from './workload.ts';
@@ -67,6 +69,7 @@ export class VmRecord {
   readonly pairs: Partial<Record<Resource, Pair>> = {};
   readonly lastChange: VmSnapshot['lastChange'] = {};
   readonly verdicts: Verdicts;
+  readonly vcpus: VcpuWatch;
   readonly models: DemandModels;
   readonly #options: VmRecordOptions;
   readonly #demand: DemandAccumulator;
@@ -91,8 +94,6 @@ export class VmRecord {
   readonly #told = new LastTold();
   readonly #forecasts: Partial<Record<Resource, ForecastView>> = {};
   #holds: HeldUntil[] = [];
-  /** vCPUs online by its host's word, and since when, by our monotonic clock; null = not to be changed. */
-  #vcpus: { online: number; sinceMonoMs: number } | null = null;
   #point: DemandStep | null = null;
   /** Labels as the policy remembers them: the same object for as long as they are equal. */
   #labels: Readonly<Record<string, string>> = {};
@@ -106,6 +107,7 @@ export class VmRecord {
     this.#learning = new LearningGate(options.settleMs);
     this.#peaks = new WorkingSetPeaks(1);
     this.verdicts = new Verdicts(options.verdicts);
+    this.vcpus = new VcpuWatch(options.verdicts);
     this.#workload = new Workload(options.peers);
     this.#boots = new VmBoots(options.boots);
     const resolution = {
@@ -124,27 +126,12 @@ export class VmRecord {
     for (const resource of RESOURCES) delete this.current[resource];
     for (const setting of inventory.current) this.current[setting.resource] = setting;
     for (const { resource, pair } of inventory.pairs) this.raisePair(resource, pair);
-    this.#noteVcpus(inventory.vcpusOnline ?? null, nowMonoMs);
+    this.vcpus.note(inventory.vcpusOnline ?? null, nowMonoMs);
     this.#holds = inventory.holds.map(({ resource, reason, forMs }) => ({
       resource,
       reason,
       untilMonoMs: forMs === null ? null : nowMonoMs + forMs,
     }));
-  }
-
-  /** First seen counts as changed: whoever decided before may just have done so. */
-  #noteVcpus(online: number | null, nowMonoMs: number): void {
-    if (online === null) this.#vcpus = null;
-    else if (this.#vcpus?.online !== online) this.#vcpus = { online, sinceMonoMs: nowMonoMs };
-  }
-
-  /** An order about them failed: as long a rest as after one that did not. */
-  vcpusFailed(nowMonoMs: number): void {
-    if (this.#vcpus !== null) this.#vcpus.sinceMonoMs = nowMonoMs;
-  }
-
-  get vcpusOnline(): number | null {
-    return this.#vcpus?.online ?? null;
   }
 
   get labels(): Readonly<Record<string, string>> {
@@ -217,7 +204,7 @@ export class VmRecord {
       for (const resource of RESOURCES) {
         const { value, suppressed } = step.points[resource];
         const wishes = policy.resolve(this.matched, resource);
-        if (wishes.mode === 'auto') this.verdicts.step(resource, { startMs: step.startMs, demand: value, suppressed });
+        if (wishes.mode === 'auto' || wishes.mode === 'recommend') this.#witness(resource, { startMs: step.startMs, demand: value, suppressed });
         levels[resource] = 1 - wishes.violationBudget;
         if (value === null || wishes.mode === 'off') continue;
         demand[resource] = value;
@@ -235,6 +222,12 @@ export class VmRecord {
       if (block) blocks.push(block);
     }
     return blocks;
+  }
+
+  /** Only what may be changed is judged. */
+  #witness(resource: Resource, step: EvidenceStep): void {
+    this.verdicts.step(resource, step);
+    if (resource === 'cpu') this.vcpus.step(step);
   }
 
   /** Models know the past only; that nobody computes on more than all vCPUs is known here. */
@@ -353,10 +346,8 @@ export class VmRecord {
       coolUntilMs: { ...this.verdicts.coolUntilMs },
       rollback: { ...this.verdicts.rollback },
     };
-    if (this.#vcpus !== null) {
-      const { online, sinceMonoMs } = this.#vcpus;
-      snapshot.vcpusOnline = { online, sinceMs: nowMs - (nowMonoMs - sinceMonoMs) };
-    }
+    const vcpus = this.vcpus.view(nowMs, nowMonoMs);
+    if (vcpus !== null) snapshot.vcpusOnline = vcpus;
     if (Object.keys(infeasible).length > 0) snapshot.infeasible = { ...infeasible };
     if (hints.length > 0) snapshot.hints = hints;
     if (this.incident !== null) snapshot.incident = this.incident;

@@ -66,6 +66,16 @@ export const Plan = Type.Object(
       description: 'Did it help? On steps that were applied, once their window is over',
     }),
     outcomes: Type.Array(Type.Object({ step: Type.Integer(), outcome: Type.String(), reason: Type.String() })),
+    vcpuVerdicts: Type.Optional(
+      Type.Array(Type.Object({ vcpuStep: Type.Integer(), verdict: Type.Enum(VERDICTS), reason: Type.String() }), {
+        description: 'The same of `vcpuSteps`; absent = none yet',
+      }),
+    ),
+    vcpuOutcomes: Type.Optional(
+      Type.Array(Type.Object({ vcpuStep: Type.Integer(), outcome: Type.String(), reason: Type.String() }), {
+        description: 'Of `vcpuSteps`; absent = none yet',
+      }),
+    ),
   },
   { $id: 'Plan' },
 );

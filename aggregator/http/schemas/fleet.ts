@@ -33,6 +33,15 @@ export const Host = Type.Object(
   { $id: 'Host' },
 );
 
+const JUDGED = {
+  changedAtMs: UtcMs,
+  judgedAtMs: UtcMs,
+  direction: Type.Enum(['grow', 'shrink'] as const),
+  verdict: Type.Enum(VERDICTS),
+  reason: Type.String(),
+  planId: Nullable(Type.String()),
+};
+
 const ResourceState = Type.Object({
   mode: ModeName,
   rule: Type.String({ description: 'The policy rule that gave the mode' }),
@@ -64,19 +73,7 @@ const ResourceState = Type.Object({
       },
     ),
   ),
-  lastVerdict: Nullable(
-    Type.Object(
-      {
-        changedAtMs: UtcMs,
-        judgedAtMs: UtcMs,
-        direction: Type.Enum(['grow', 'shrink'] as const),
-        verdict: Type.Enum(VERDICTS),
-        reason: Type.String(),
-        planId: Nullable(Type.String()),
-      },
-      { description: 'What became of the last change that was judged' },
-    ),
-  ),
+  lastVerdict: Nullable(Type.Object(JUDGED, { description: 'What became of the last change that was judged' })),
   coolUntilMs: Nullable(Type.Number({ description: 'No shrink before then, after one that did harm' })),
   infeasible: Nullable(
     Type.Object(
@@ -151,6 +148,19 @@ export const Vm = Type.Object(
         defined: Type.Number({ description: 'Of its definition' }),
         online: Nullable(Type.Integer({ description: 'Online in the guest as far as Headroom changes that; null = it does not' })),
         lastChange: Nullable(Type.Object({ atMs: UtcMs, reason: Type.String() })),
+        lastVerdict: Type.Optional(
+          Type.Object(
+            { ...JUDGED, from: Type.Integer(), to: Type.Integer() },
+            { description: 'What became of the last change of their number that was judged; absent = none was' },
+          ),
+        ),
+        coolUntilMs: Type.Optional(Type.Number({ description: 'None is taken offline before then: the last time did harm' })),
+        infeasible: Type.Optional(
+          Type.Object(
+            { target: Type.Integer(), reason: Type.String(), untilMs: UtcMs },
+            { description: 'So few were tried and not reached: no fewer are tried until then' },
+          ),
+        ),
       }),
     ),
     missingSignals: Type.Array(Type.String()),
