@@ -243,6 +243,7 @@ export class Aggregator {
       onOutcome: (ended) => {
         const { vm, from, to } = ended.step;
         state.applyVcpus(vm, { ...ended, from, to }, nowMs(), clock.monotonicMs());
+        this.#recommendations.endedVcpus(ended.step);
         decisions.addVcpuOutcome(ended, nowMs());
         reporter.vcpus(ended);
       },

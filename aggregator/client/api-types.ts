@@ -1484,8 +1484,28 @@ export interface components {
                 reason: string;
                 vcpuStep: number;
             }[];
+            /** @description Fewer vCPUs online that the policy only recommends; absent = none */
+            vcpusRecommended?: {
+                /** @description Whose leave it has, where the policy only recommends */
+                approvedBy?: string;
+                constraint: string;
+                /** @description vCPUs online before */
+                from: number;
+                host: string;
+                /** @enum {unknown} */
+                mode: "off" | "observe" | "recommend" | "auto";
+                /** @description vCPUs of its definition */
+                of: number;
+                predictedDemand: number;
+                reason: string;
+                to: number;
+                vm: string;
+                vmName: string;
+            }[];
             /** @description vCPUs that guests take on or offline; absent = none */
             vcpuSteps?: {
+                /** @description Whose leave it has, where the policy only recommends */
+                approvedBy?: string;
                 constraint: string;
                 /** @description vCPUs online before */
                 from: number;
@@ -1560,8 +1580,7 @@ export interface components {
                 /** @description UTC milliseconds */
                 atMs: number;
                 by: string;
-                /** @description What the hypervisor enforces; null = no limit */
-                to: {
+                to: ({
                     capCores: number | null;
                     /** @enum {string} */
                     resource: "cpu";
@@ -1580,6 +1599,11 @@ export interface components {
                     iops: number | null;
                     /** @enum {string} */
                     resource: "disk";
+                }) | {
+                    /** @description vCPUs online in the guest */
+                    online: number;
+                    /** @enum {string} */
+                    resource: "vcpus";
                 };
                 /** @description UTC milliseconds */
                 untilMs: number;
@@ -1588,8 +1612,7 @@ export interface components {
             atMs: number;
             /** @enum {unknown} */
             direction: "grow" | "shrink";
-            /** @description What the hypervisor enforces; null = no limit */
-            from: {
+            from: ({
                 capCores: number | null;
                 /** @enum {string} */
                 resource: "cpu";
@@ -1608,16 +1631,23 @@ export interface components {
                 iops: number | null;
                 /** @enum {string} */
                 resource: "disk";
+            }) | {
+                /** @description vCPUs online in the guest */
+                online: number;
+                /** @enum {string} */
+                resource: "vcpus";
             };
             host: string;
             /** @description UUID and resource of the VM */
             id: string;
             planId: string;
             reason: string;
-            /** @enum {unknown} */
-            resource: "cpu" | "memory" | "network" | "disk";
-            /** @description What the hypervisor enforces; null = no limit */
-            to: {
+            /**
+             * @description vcpus: how many of them the guest has online
+             * @enum {unknown}
+             */
+            resource: "cpu" | "memory" | "network" | "disk" | "vcpus";
+            to: ({
                 capCores: number | null;
                 /** @enum {string} */
                 resource: "cpu";
@@ -1636,6 +1666,11 @@ export interface components {
                 iops: number | null;
                 /** @enum {string} */
                 resource: "disk";
+            }) | {
+                /** @description vCPUs online in the guest */
+                online: number;
+                /** @enum {string} */
+                resource: "vcpus";
             };
             vm: string;
             vmName: string;
@@ -4755,8 +4790,28 @@ export interface operations {
                             reason: string;
                             vcpuStep: number;
                         }[];
+                        /** @description Fewer vCPUs online that the policy only recommends; absent = none */
+                        vcpusRecommended?: {
+                            /** @description Whose leave it has, where the policy only recommends */
+                            approvedBy?: string;
+                            constraint: string;
+                            /** @description vCPUs online before */
+                            from: number;
+                            host: string;
+                            /** @enum {unknown} */
+                            mode: "off" | "observe" | "recommend" | "auto";
+                            /** @description vCPUs of its definition */
+                            of: number;
+                            predictedDemand: number;
+                            reason: string;
+                            to: number;
+                            vm: string;
+                            vmName: string;
+                        }[];
                         /** @description vCPUs that guests take on or offline; absent = none */
                         vcpuSteps?: {
+                            /** @description Whose leave it has, where the policy only recommends */
+                            approvedBy?: string;
                             constraint: string;
                             /** @description vCPUs online before */
                             from: number;
@@ -5127,8 +5182,7 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** @description What the hypervisor enforces; null = no limit */
-                    to?: {
+                    to?: ({
                         capCores: number | null;
                         /** @enum {string} */
                         resource: "cpu";
@@ -5147,6 +5201,11 @@ export interface operations {
                         iops: number | null;
                         /** @enum {string} */
                         resource: "disk";
+                    }) | {
+                        /** @description vCPUs online in the guest */
+                        online: number;
+                        /** @enum {string} */
+                        resource: "vcpus";
                     };
                 };
             };
@@ -5181,8 +5240,7 @@ export interface operations {
                             /** @description UTC milliseconds */
                             atMs: number;
                             by: string;
-                            /** @description What the hypervisor enforces; null = no limit */
-                            to: {
+                            to: ({
                                 capCores: number | null;
                                 /** @enum {string} */
                                 resource: "cpu";
@@ -5201,6 +5259,11 @@ export interface operations {
                                 iops: number | null;
                                 /** @enum {string} */
                                 resource: "disk";
+                            }) | {
+                                /** @description vCPUs online in the guest */
+                                online: number;
+                                /** @enum {string} */
+                                resource: "vcpus";
                             };
                             /** @description UTC milliseconds */
                             untilMs: number;
@@ -5209,8 +5272,7 @@ export interface operations {
                         atMs: number;
                         /** @enum {unknown} */
                         direction: "grow" | "shrink";
-                        /** @description What the hypervisor enforces; null = no limit */
-                        from: {
+                        from: ({
                             capCores: number | null;
                             /** @enum {string} */
                             resource: "cpu";
@@ -5229,16 +5291,23 @@ export interface operations {
                             iops: number | null;
                             /** @enum {string} */
                             resource: "disk";
+                        }) | {
+                            /** @description vCPUs online in the guest */
+                            online: number;
+                            /** @enum {string} */
+                            resource: "vcpus";
                         };
                         host: string;
                         /** @description UUID and resource of the VM */
                         id: string;
                         planId: string;
                         reason: string;
-                        /** @enum {unknown} */
-                        resource: "cpu" | "memory" | "network" | "disk";
-                        /** @description What the hypervisor enforces; null = no limit */
-                        to: {
+                        /**
+                         * @description vcpus: how many of them the guest has online
+                         * @enum {unknown}
+                         */
+                        resource: "cpu" | "memory" | "network" | "disk" | "vcpus";
+                        to: ({
                             capCores: number | null;
                             /** @enum {string} */
                             resource: "cpu";
@@ -5257,6 +5326,11 @@ export interface operations {
                             iops: number | null;
                             /** @enum {string} */
                             resource: "disk";
+                        }) | {
+                            /** @description vCPUs online in the guest */
+                            online: number;
+                            /** @enum {string} */
+                            resource: "vcpus";
                         };
                         vm: string;
                         vmName: string;

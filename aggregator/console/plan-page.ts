@@ -15,6 +15,11 @@ type Recommendation = ItemOf<'/v1/recommendations'>;
 type Plan = ItemOf<'/v1/plans'>;
 
 const PLANS_SHOWN = 20;
+const NAMES = { ...RESOURCE_NAMES, vcpus: 'vCPUs' } as const;
+
+function valueText(value: Recommendation['to']): string {
+  return value.resource === 'vcpus' ? `${value.online} online` : settingText(value);
+}
 
 function queueItem(done: (text: string) => void, again: () => void) {
   return (first: Recommendation): { element: HTMLElement; update: (item: Recommendation) => void } => {
@@ -30,7 +35,7 @@ function queueItem(done: (text: string) => void, again: () => void) {
       try {
         // What was seen is what is asked for: by now the forecast may want more.
         await answer(client.POST('/v1/recommendations/{id}/approve', { params: { path: { id: item.id } }, body: { to: item.to } }));
-        done(`${item.vmName}: ${RESOURCE_NAMES[item.resource]} is approved. The next plan makes it, within the safety rules.`);
+        done(`${item.vmName}: ${NAMES[item.resource]} is approved. The next plan makes it, within the safety rules.`);
       } catch (error) {
         done(`${item.vmName}: not approved. ${error instanceof Error ? error.message : String(error)}`);
       } finally {
@@ -44,7 +49,7 @@ function queueItem(done: (text: string) => void, again: () => void) {
       element: el('li', { class: 'queued' }, el('div', {}, el('h3', {}, name), change, reason, state), button),
       update(newer) {
         item = newer;
-        const what = `${RESOURCE_NAMES[item.resource]}: ${settingText(item.from)} → ${settingText(item.to)}`;
+        const what = `${NAMES[item.resource]}: ${valueText(item.from)} → ${valueText(item.to)}`;
         setText(change, what);
         setText(reason, item.reason);
         button.setAttribute('aria-label', `Approve: ${item.vmName}, ${what}`);
@@ -67,13 +72,17 @@ function planItem(): { element: HTMLElement; update: (plan: Plan) => void } {
   return {
     element: el('li', {}, details),
     update(plan) {
-      const applied = plan.outcomes.filter(({ outcome }) => outcome === 'applied').length;
+      const vcpuSteps = plan.vcpuSteps ?? [];
+      const applied = [...plan.outcomes, ...(plan.vcpuOutcomes ?? [])].filter(({ outcome }) => outcome === 'applied').length;
+      const changes = plan.steps.length + vcpuSteps.length;
+      const recommended = plan.vcpusRecommended ?? [];
+      const notMade = plan.notDone.length + recommended.length;
       const lint = plan.lint.length === 0 ? '' : `, ${plan.lint.length} struck out by the independent check`;
-      const made = plan.steps.length === 0 ? 'nothing to change' : `${plural(plan.steps.length, 'change')}, ${applied} applied`;
-      setText(summary, `${clock(plan.nowMs, serverNowMs())}: ${made}, ${plan.notDone.length} not made${lint}`);
-      none.hidden = plan.steps.length + plan.notDone.length > 0;
-      steps.show(
-        plan.steps.map((step, i) => [
+      const made = changes === 0 ? 'nothing to change' : `${plural(changes, 'change')}, ${applied} applied`;
+      setText(summary, `${clock(plan.nowMs, serverNowMs())}: ${made}, ${notMade} not made${lint}`);
+      none.hidden = changes + notMade > 0;
+      steps.show([
+        ...plan.steps.map((step, i) => [
           step.vmName,
           RESOURCE_NAMES[step.resource],
           settingText(step.from),
@@ -81,12 +90,21 @@ function planItem(): { element: HTMLElement; update: (plan: Plan) => void } {
           plan.outcomes.find((each) => each.step === i)?.outcome ?? 'under way',
           step.reason,
         ]),
-      );
-      left.show(
-        plan.notDone
+        ...vcpuSteps.map(({ vmName, from, to, reason }, i) => [
+          vmName,
+          NAMES.vcpus,
+          `${from} online`,
+          `${to} online`,
+          plan.vcpuOutcomes?.find(({ vcpuStep }) => vcpuStep === i)?.outcome ?? 'under way',
+          reason,
+        ]),
+      ]);
+      left.show([
+        ...recommended.map(({ vmName, constraint, reason }) => [vmName, NAMES.vcpus, constraint, reason]),
+        ...plan.notDone
           .slice(0, 100)
           .map(({ vm, resource, constraint, reason }) => [nameOf(vm), RESOURCE_NAMES[resource], constraint, reason]),
-      );
+      ]);
     },
   };
 }

@@ -158,6 +158,12 @@ export interface IncidentView extends Incident {
   feedback: Feedback | null;
 }
 
+/** How many vCPUs are online in a guest, as a change of its own. */
+export interface VcpuNumber {
+  resource: 'vcpus';
+  online: number;
+}
+
 /** A change that the policy only recommends. */
 export interface RecommendationView {
   /** UUID and resource of the VM. */
@@ -165,15 +171,15 @@ export interface RecommendationView {
   vm: VmId;
   vmName: string;
   host: HostId;
-  resource: Resource;
+  resource: Resource | 'vcpus';
   direction: 'grow' | 'shrink';
-  from: Setting;
-  to: Setting;
+  from: Setting | VcpuNumber;
+  to: Setting | VcpuNumber;
   reason: string;
   planId: string;
   atMs: number;
   /** Leave that was given and not used yet; null = none. */
-  approval: { by: string; atMs: number; untilMs: number; to: Setting } | null;
+  approval: { by: string; atMs: number; untilMs: number; to: Setting | VcpuNumber } | null;
 }
 
 /** What the last shrink took and is given back. */
@@ -243,7 +249,7 @@ export interface AggregatorService {
   /** What waits for somebody's leave. */
   recommendations(): RecommendationView[];
   /** `to`: as far as this, null = as recommended now. Throws NOT_FOUND, CONFLICT when the other way round is recommended by now. */
-  approve(id: string, to: Setting | null, by: string, dryRun: boolean): Promise<RecommendationView>;
+  approve(id: string, to: Setting | VcpuNumber | null, by: string, dryRun: boolean): Promise<RecommendationView>;
   /** Gives back what the last shrink took. Throws CONFLICT when the last change was none. */
   takeBack(vm: VmId, resource: Resource, by: string, dryRun: boolean): Promise<TakenBack>;
   /** What is or was wrong with VMs, newest first. */

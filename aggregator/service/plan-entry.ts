@@ -30,7 +30,9 @@ const NOT_DONE_KEPT_MAX = 500;
 export function planEntry(plan: Plan, findings: readonly LintFinding[], snapshot: FleetSnapshot, by: Decider): LedgerBody | null {
   const held = plan.notDone.filter(({ wouldBe }) => wouldBe !== null);
   const vcpus = plan.vcpuSteps ?? [];
-  if (plan.steps.length === 0 && vcpus.length === 0 && findings.length === 0 && held.length === 0) return null;
+  const recommended = plan.vcpusRecommended ?? [];
+  const nothing = [plan.steps, vcpus, findings, held, recommended].every(({ length }) => length === 0);
+  if (nothing) return null;
   const changed = new Set(plan.steps.map(({ vm }) => vm));
   const vms = new Map(snapshot.vms.filter(({ id }) => changed.has(id)).map((vm) => [vm.id, vm]));
   const steps = plan.steps.map((step) => {
@@ -44,7 +46,7 @@ export function planEntry(plan: Plan, findings: readonly LintFinding[], snapshot
     by,
     inputsDigest,
     steps: [...steps, ...vcpus],
-    notDone: held.slice(0, NOT_DONE_KEPT_MAX),
+    notDone: [...held, ...recommended].slice(0, NOT_DONE_KEPT_MAX),
     lintRejections: [...findings],
   };
 }

@@ -7,9 +7,9 @@ import { HeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import type { Resource, Setting } from '../../shared/resources.ts';
 import { takes } from '../core/lint/lint-rule.ts';
-import type { Approval } from '../core/plan/approval.ts';
-import type { PlanStep } from '../core/plan/plan.ts';
-import type { RecommendationView, TakenBack } from '../http/service.ts';
+import type { Approval, VcpuApproval } from '../core/plan/approval.ts';
+import type { PlanStep, VcpuStep } from '../core/plan/plan.ts';
+import type { RecommendationView, TakenBack, VcpuNumber } from '../http/service.ts';
 import type { Parts } from './parts.ts';
 
 /** Long enough for several plans, short enough that nothing happens when nobody thinks of it any more. */
@@ -28,6 +28,10 @@ export class RecommendationDesk {
   }
 
   current(): RecommendationView[] {
+    return [...this.#ofResources(), ...this.#ofVcpus()];
+  }
+
+  #ofResources(): RecommendationView[] {
     const { state, latestPlan } = this.#parts;
     const plan = latestPlan()?.plan;
     return (plan?.notDone ?? []).flatMap(({ vm, resource, constraint, reason, wouldBe }) => {
@@ -42,27 +46,47 @@ export class RecommendationDesk {
     });
   }
 
+  /** Those whose number is still what it was when the plan was made. */
+  #ofVcpus(): RecommendationView[] {
+    const { state, latestPlan } = this.#parts;
+    const plan = latestPlan()?.plan;
+    return (plan?.vcpusRecommended ?? []).flatMap(({ vm, vmName, host, from, to, reason }) => {
+      if (state.vm(vm)?.vcpus.online !== from) return [];
+      const about = { id: `${vm}.vcpus`, vm, vmName, host, resource: 'vcpus', direction: 'shrink' } as const;
+      const leave = this.#leaves().find((each) => each.vm === vm);
+      const approval = leave === undefined ? null : { by: leave.by, atMs: leave.atMs, untilMs: leave.untilMs, to: numberOf(leave.to) };
+      return [{ ...about, from: numberOf(from), to: numberOf(to), reason, planId: plan!.id, atMs: plan!.nowMs, approval }];
+    });
+  }
+
   /** `to`: as far as this, null = as recommended now. Throws NOT_FOUND when it is recommended no longer, CONFLICT when the other way round is. */
-  async approve(id: string, to: Setting | null, by: string, dryRun: boolean): Promise<RecommendationView> {
-    const { state, time } = this.#parts;
+  async approve(id: string, to: Setting | VcpuNumber | null, by: string, dryRun: boolean): Promise<RecommendationView> {
+    const { time } = this.#parts;
     const found = this.current().find((each) => each.id === id);
     if (found === undefined)
       throw new HeadroomError('NOT_FOUND', `nothing like "${id}" is recommended now; GET /v1/recommendations lists what is`);
     const asked = to ?? found.to;
-    if (asked.resource !== found.resource || (takes(found.from, asked) ? 'shrink' : 'grow') !== found.direction)
+    if (directionOf(found.from, asked) !== found.direction)
       throw new HeadroomError(
         'CONFLICT',
         `by now a ${found.direction} of ${found.resource} is recommended: ${found.reason}; look at it again`,
       );
     const { vm, resource, direction } = found;
-    const approval: Approval = { vm, resource, direction, to: asked, by, atMs: time.nowMs(), untilMs: time.nowMs() + APPROVAL_MS };
-    const view = { ...found, approval: { by, atMs: approval.atMs, untilMs: approval.untilMs, to: asked } };
+    const leave = { vm, by, atMs: time.nowMs(), untilMs: time.nowMs() + APPROVAL_MS };
+    const view = { ...found, approval: { by, atMs: leave.atMs, untilMs: leave.untilMs, to: asked } };
     if (dryRun) return view;
-    await this.#onRecord('approve', found.vm, found.resource, by, found.reason);
-    state.approvals = [...this.#others(vm, resource), approval];
+    await this.#onRecord('approve', vm, resource, by, found.reason);
+    this.#give(leave, direction, asked);
     this.#parts.reporter.operator(vm, found.host, `${found.vmName}: approved by ${by}: ${found.reason}`, 'operator', { by, resource });
     this.#planNow();
     return view;
+  }
+
+  #give(leave: Omit<VcpuApproval, 'to'>, direction: Approval['direction'], to: Setting | VcpuNumber): void {
+    const { state } = this.#parts;
+    const { vm } = leave;
+    if (to.resource === 'vcpus') state.vcpuApprovals = [...this.#leaves().filter((each) => each.vm !== vm), { ...leave, to: to.online }];
+    else state.approvals = [...this.#others(vm, to.resource), { ...leave, resource: to.resource, direction, to }];
   }
 
   /** Gives back what the last shrink took. Throws NOT_FOUND, CONFLICT when the last change was no shrink. */
@@ -97,6 +121,16 @@ export class RecommendationDesk {
     if (approvedBy !== undefined) this.#parts.state.approvals = this.#others(vm, resource);
   }
 
+  endedVcpus({ vm, approvedBy }: VcpuStep): void {
+    if (approvedBy !== undefined) this.#parts.state.vcpuApprovals = this.#leaves().filter((each) => each.vm !== vm);
+  }
+
+  /** About vCPUs, in force. */
+  #leaves(): VcpuApproval[] {
+    const nowMs = this.#parts.time.nowMs();
+    return this.#parts.state.vcpuApprovals.filter(({ untilMs }) => untilMs > nowMs);
+  }
+
   #others(vm: VmId, resource: Resource): Approval[] {
     const nowMs = this.#parts.time.nowMs();
     return this.#parts.state.approvals.filter((each) => each.untilMs > nowMs && (each.vm !== vm || each.resource !== resource));
@@ -108,7 +142,18 @@ export class RecommendationDesk {
     return found === undefined ? null : { by: found.by, atMs: found.atMs, untilMs: found.untilMs, to: found.to };
   }
 
-  async #onRecord(action: string, vm: VmId, resource: Resource, by: string, reason: string): Promise<void> {
+  async #onRecord(action: string, vm: VmId, resource: Resource | 'vcpus', by: string, reason: string): Promise<void> {
     await this.#parts.ledger.append(this.#parts.time.nowMs(), { kind: 'operator', action, by, target: `vm ${vm} ${resource}`, reason });
   }
+}
+
+function numberOf(online: number): VcpuNumber {
+  return { resource: 'vcpus', online };
+}
+
+/** Null: they are not of one kind. */
+function directionOf(from: Setting | VcpuNumber, to: Setting | VcpuNumber): Approval['direction'] | null {
+  if (from.resource === 'vcpus') return to.resource !== 'vcpus' ? null : to.online < from.online ? 'shrink' : 'grow';
+  if (to.resource === 'vcpus' || from.resource !== to.resource) return null;
+  return takes(from, to) ? 'shrink' : 'grow';
 }

@@ -22,6 +22,8 @@ export interface FakeVm {
   /** Cores and MiB wanted at a moment (UTC ms). */
   load: (atMs: number) => { cores: number; memoryMiB: number };
   state: VmInventory['state'];
+  /** Labelled, with a guest agent that takes vCPUs offline and brings them back; absent: two, all online. */
+  vcpus?: { defined: number; online: number };
 }
 
 const ALLOWED = { allowed: true } as const;
@@ -34,6 +36,9 @@ export class FakeHost {
   readonly commands: FrameOf<'command'>[] = [];
   readonly leases: FrameOf<'lease'>[] = [];
   readonly kills: FrameOf<'kill-switch'>[] = [];
+  /** Orders about vCPUs, carried out to the letter unless `onVcpus` refuses. */
+  readonly vcpuOrders: FrameOf<'guest-command'>[] = [];
+  onVcpus: () => string | null = () => null;
   /** What guests were to be told of their resources, through agents that pass it on. */
   readonly pools: FrameOf<'pool'>[] = [];
   capabilities: string[] = [];
@@ -111,12 +116,37 @@ export class FakeHost {
     } else if (frame.type === 'lease') this.leases.push(frame);
     else if (frame.type === 'kill-switch') this.#kill(frame);
     else if (frame.type === 'pool') this.pools.push(frame);
+    else if (frame.type === 'guest-command') this.#setVcpus(frame);
     else if (frame.type === 'command') {
       this.commands.push(frame);
       const vm = this.vms.find(({ id }) => id === frame.vm);
       const result = vm ? this.onCommand(frame, vm) : null;
       if (result) this.send(result);
     }
+  }
+
+  #setVcpus(order: FrameOf<'guest-command'>): void {
+    const { commandId, vm: id, pair, action } = order;
+    const vm = this.vms.find((each) => each.id === id);
+    if (vm?.vcpus === undefined || action.kind !== 'cpus-online') return;
+    this.vcpuOrders.push(order);
+    const refused = this.onVcpus();
+    if (refused === null) vm.vcpus.online = action.vcpus;
+    const [outcome, reason] = refused === null ? (['applied', `${vm.vcpus.online} vCPUs online`] as const) : (['refused', refused] as const);
+    const answer = { commandId, vm: id, resource: 'cpu', pair, outcome, reason, readBack: null, wallMs: this.#clock.wallMs() } as const;
+    this.send({ type: 'result', ...answer, vcpusOnline: vm.vcpus.online });
+    this.sendInventory();
+  }
+
+  /** As a host agent that sees its guest use all that is online. */
+  bringVcpusBack(vm: FakeVm, needed: boolean): void {
+    const { vcpus } = vm;
+    if (vcpus === undefined) return;
+    const about = { kind: 'restored', vm: vm.id, resource: 'cpu', wallMs: this.#clock.wallMs(), setting: null, pair: null } as const;
+    const message = `${vm.name}: all its vCPUs are online again: it uses ${vcpus.online.toFixed(2)} cores of the ${vcpus.online} that were online`;
+    this.send({ type: 'event', ...about, message, vcpus: { from: vcpus.online, needed } });
+    vcpus.online = vcpus.defined;
+    this.sendInventory();
   }
 
   /** Told at once, as a host agent does: the planner hears of a host's or a VM's switch from its host alone. */
@@ -201,11 +231,12 @@ function inventoryOf(vm: FakeVm, killed: string | null): VmInventory {
     vm: vm.id,
     name: vm.name,
     state: vm.state,
-    vcpus: VCPUS,
+    vcpus: vm.vcpus?.defined ?? VCPUS,
+    ...(vm.vcpus === undefined ? {} : { vcpusOnline: vm.vcpus.online }),
     bootMemoryMiB: BOOT_MIB,
     overheadMiB: 32,
     osFamily: 'linux',
-    labels: {},
+    labels: vm.vcpus === undefined ? {} : { vcpus: 'allow' },
     eligibility: { cpu: ALLOWED, memory: ALLOWED, network: ALLOWED, disk: ALLOWED },
     baseline: [
       { resource: 'cpu', weight: 100, capCores: null },
@@ -242,11 +273,13 @@ function hostBlock(name: string, atMs: number, cpuPressureFraction: number): Tel
 
 function vmBlock(vm: FakeVm, atMs: number): TelemetryBlock {
   const wanted = vm.load(atMs);
-  const cap = vm.cpu.capCores ?? VCPUS;
+  const vcpus = vm.vcpus?.defined ?? VCPUS;
+  const online = vm.vcpus?.online ?? vcpus;
+  const cap = vm.cpu.capCores ?? vcpus;
   const { memoryMiB } = vm.memory;
   return block('vm', vm.id, atMs, {
-    'vm_cpu.usageCores': Math.min(wanted.cores, cap),
-    'vm_cpu.throttledFraction': wanted.cores > cap ? (wanted.cores - cap) / VCPUS : 0,
+    'vm_cpu.usageCores': Math.min(wanted.cores, cap, online),
+    'vm_cpu.throttledFraction': wanted.cores > cap ? (wanted.cores - cap) / vcpus : 0,
     'vm_cpu.waitFraction': 0,
     'vm_cpu.capCores': vm.cpu.capCores ?? Number.NaN,
     'vm_memory.balloonMiB': memoryMiB,

@@ -3,8 +3,8 @@
  * was taken is given back; refusals say what to do.
  */
 import t from 'tap';
-import type { Approval } from '../../aggregator/core/plan/approval.ts';
-import type { Plan, PlanStep } from '../../aggregator/core/plan/plan.ts';
+import type { Approval, VcpuApproval } from '../../aggregator/core/plan/approval.ts';
+import type { Plan, PlanStep, VcpuStep } from '../../aggregator/core/plan/plan.ts';
 import { RecommendationDesk } from '../../aggregator/service/recommendation-desk.ts';
 import { HeadroomError } from '../../shared/errors.ts';
 import type { Resource, Setting } from '../../shared/resources.ts';
@@ -25,8 +25,14 @@ function desk({ wouldBe = cap(2) as Setting | null, current = cap(4) as Setting 
     takenBack: [] as [Resource, string, number][],
     wouldBe,
     approvals: [] as Approval[],
+    vcpuApprovals: [] as VcpuApproval[],
+    online: 8,
+    vcpusRecommended: undefined as Partial<VcpuStep>[] | undefined,
   };
   const record = {
+    get vcpus() {
+      return { online: world.online };
+    },
     host: 'kvm1',
     current: current === undefined ? {} : { cpu: current },
     matched: { name: 'shop-web', host: 'kvm1' },
@@ -43,10 +49,17 @@ function desk({ wouldBe = cap(2) as Setting | null, current = cap(4) as Setting 
     set approvals(approvals: Approval[]) {
       world.approvals = approvals;
     },
+    get vcpuApprovals() {
+      return world.vcpuApprovals;
+    },
+    set vcpuApprovals(approvals: VcpuApproval[]) {
+      world.vcpuApprovals = approvals;
+    },
   };
   const plan = (): Partial<Plan> => ({
     id: 'plan-7',
     nowMs: 900_000,
+    vcpusRecommended: world.vcpusRecommended as VcpuStep[],
     notDone: [{ vm: VM, resource: 'cpu', constraint, reason: 'CPU lowered: 1.8 cores are enough', wouldBe: world.wouldBe }] as never,
   });
   const parts = {
@@ -143,4 +156,31 @@ t.test('the last shrink is given back: on record, with a rest, by the next plan'
   t.same(world.takenBack, [['cpu', 'taken back by ada', 1_000_000]]);
   t.match(world.approvals, [{ direction: 'grow', to: cap(6) }]);
   t.equal(world.plans, 1);
+});
+
+t.test('so many vCPUs online: approved as they were seen, by themselves, and used up', async (t) => {
+  const { desk: made, world } = desk();
+  world.vcpusRecommended = [{ vm: VM, vmName: 'shop-web', host: 'kvm1' as never, from: 8, to: 4, reason: 'recommended only: 4 of 8 will do' }];
+  const online = (count: number) => ({ resource: 'vcpus' as const, online: count });
+  const id = `${VM}.vcpus`;
+  t.match(made.current(), [{ id: ID }, { id, resource: 'vcpus', direction: 'shrink', from: online(8), to: online(4), approval: null }]);
+  await t.rejects(made.approve(id, online(8), 'ada', false), { code: 'CONFLICT' });
+  await t.rejects(made.approve(id, cap(2), 'ada', false), { code: 'CONFLICT' });
+  await t.rejects(made.approve(ID, online(4), 'ada', false), { code: 'CONFLICT' });
+  await made.approve(id, online(6), 'ada', true);
+  t.same(world.vcpuApprovals, [], 'a dry run leaves no trace');
+  await made.approve(ID, null, 'ada', false);
+  t.match(await made.approve(id, online(6), 'ada', false), { approval: { by: 'ada', to: online(6) } });
+  t.match(world.vcpuApprovals, [{ vm: VM, to: 6, by: 'ada', untilMs: 1_600_000 }]);
+  t.equal(world.approvals.length, 1, 'leave for the cap is another');
+  t.match(world.ledger, [{ target: `vm ${VM} cpu` }, { action: 'approve', target: `vm ${VM} vcpus` }]);
+  made.endedVcpus({ vm: VM } as VcpuStep);
+  t.match(made.current()[1], { approval: { to: online(6) } }, 'what nobody had to approve uses up no leave');
+  made.endedVcpus({ vm: VM, approvedBy: 'ada' } as VcpuStep);
+  t.same([world.vcpuApprovals, world.approvals.length], [[], 1]);
+  await made.approve(id, null, 'ada', false);
+  world.nowMs += 10 * 60_000;
+  t.equal(made.current()[1]!.approval, null, 'it lapses');
+  world.online = 6;
+  t.equal(made.current().length, 1, 'on other ground by now');
 });

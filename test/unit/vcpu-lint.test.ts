@@ -6,6 +6,7 @@ import type { VcpuStep, VmSnapshot } from '../../aggregator/core/plan/plan.ts';
 import { type Case, cleanCase, NOW_MS } from '../support/lint-fixture.ts';
 
 const HOUR_MS = 3_600_000;
+const OTHER = cleanCase().snapshot.vms[1]!.id;
 const WHOLE_WEEK = { fromMinuteOfWeek: 0, toMinuteOfWeek: 7 * 24 * 60, timeZone: 'UTC', reason: 'the whole week' };
 
 interface VcpuCase extends Case {
@@ -99,6 +100,22 @@ t.test('fewer than the policy asks, than a fifth of all, or more than there are'
   const late = sound();
   late.step.from = 7;
   t.ok(found(late).includes('vcpus-known'), 'on other ground than what is in force');
+  t.end();
+});
+
+t.test('where the policy only recommends: no farther than somebody gave leave for, and back without', (t) => {
+  const asked = (from: number, count: number, leave: object = {}): VcpuCase => {
+    const made = sound(from, count);
+    made.resources.cpu.mode = 'recommend' as never;
+    Object.assign(made.plan, { steps: [], grants: [] });
+    made.snapshot.vcpuApprovals = [{ vm: made.vm.id, to: 4, by: 'ada', atMs: NOW_MS - 1, untilMs: NOW_MS + 1, ...leave }];
+    return made;
+  };
+  t.same(found(asked(8, 4)), []);
+  t.same(found(asked(8, 4, { to: 5 })), ['mode'], 'farther than that');
+  t.same(found(asked(8, 4, { untilMs: NOW_MS })), ['mode'], 'lapsed');
+  t.same(found(asked(8, 4, { vm: OTHER })), ['mode'], "another's");
+  t.same(found(asked(4, 6, { untilMs: 0 })), []);
   t.end();
 });
 

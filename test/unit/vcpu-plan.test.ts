@@ -93,6 +93,27 @@ t.test("a cap is each vCPU's quota: it rises before vCPUs go, and suits those on
   t.end();
 });
 
+t.test('recommended only: fewer with leave alone and no farther; what was taken stays, and comes back without', (t) => {
+  const source = WEIGHT.replace('mode: auto', 'mode: recommend');
+  const leave = (count: number, over: object = {}) => ({
+    vcpuApprovals: [{ vm: eight(1).id, to: count, by: 'ada', atMs: NOW_MS - 1, untilMs: NOW_MS + 1, ...over }],
+  });
+  const asked = planned(eight(1.2), source);
+  t.match(asked.vcpusRecommended, [{ from: 8, to: 4, mode: 'recommend', constraint: 'mode', reason: /^recommended only: 4 of 8 vCPUs/ }]);
+  t.equal(to(asked), undefined);
+  const done = planned(eight(1.2), source, leave(6));
+  t.match(done.vcpuSteps, [{ to: 6, mode: 'auto', approvedBy: 'ada', reason: /^approved by ada: 2 of 8 vCPUs taken offline/ }]);
+  t.equal(done.vcpusRecommended, undefined);
+  t.equal(to(planned(eight(1.2), source, leave(2))), 4, 'no farther than is wanted by now');
+  t.equal(to(planned(eight(1.2), source, leave(4, { untilMs: NOW_MS }))), undefined, 'lapsed');
+  t.equal(to(planned(eight(1.2, 4), source, leave(6))), undefined, 'used up: fewer than that are online');
+  t.equal(planned(eight(2.5, 4), source).vcpuSteps, undefined, 'what fits stays as it is');
+  t.equal(to(planned(eight(3, 2), source)), 5, 'what is missed comes back');
+  const harmed = eight(1, 2, { vcpusOnline: { online: 2, sinceMs: NOW_MS, rollback: { to: 4, reason: 'it was held down' } } });
+  t.match(planned(harmed, source).vcpuSteps, [{ to: 4, constraint: 'rollback', reason: /because taking them did harm: it was held down/ }]);
+  t.end();
+});
+
 t.test('in order with everything else that is changed: frozen, and no more VMs than a plan may change', (t) => {
   const frozen = `${WEIGHT}fleet:\n  freezeWindows: [{from: "Mon 00:00", to: "Sun 23:59", timeZone: UTC, reason: year end}]\n`;
   t.equal(to(planned(eight(1.2), frozen)), undefined);

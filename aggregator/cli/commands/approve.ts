@@ -1,6 +1,6 @@
 /** `headroom recommend list`, `approve` and `rollback`: what waits for a person's leave, leave to do it, and a change taken back. */
 import { HeadroomError } from '../../../shared/errors.ts';
-import { RESOURCES, type Resource } from '../../../shared/resources.ts';
+import { RESOURCES } from '../../../shared/resources.ts';
 import type { ItemOf } from '../../client/words.ts';
 import { settingWords } from '../../core/plan/words.ts';
 import type { ApiCommand, CommandContext } from '../command.ts';
@@ -14,22 +14,26 @@ type Recommendation = ItemOf<'/v1/recommendations'>;
 const COLUMNS: readonly Column<Recommendation>[] = [
   { title: 'VM', text: ({ vmName }) => vmName },
   { title: 'RESOURCE', text: ({ resource }) => resource },
-  { title: 'NOW', text: ({ from }) => settingWords(from) },
-  { title: 'RECOMMENDED', text: ({ to }) => settingWords(to) },
+  { title: 'NOW', text: ({ from }) => changeWords(from) },
+  { title: 'RECOMMENDED', text: ({ to }) => changeWords(to) },
   { title: 'APPROVED BY', text: ({ approval }) => approval?.by ?? '-' },
   { title: 'HOST', wide: true, text: ({ host }) => host },
   { title: 'WHY', wide: true, text: ({ reason }) => reason },
 ];
 
-function resourceOf(command: string, text: string | undefined): Resource {
-  const found = RESOURCES.find((each) => each === text);
-  if (found === undefined) throw new HeadroomError('USAGE', `${command}: "${text}" is no resource: there are ${RESOURCES.join(', ')}`);
+function changeWords(value: Recommendation['to']): string {
+  return value.resource === 'vcpus' ? `${value.online} vCPUs online` : settingWords(value);
+}
+
+function oneOf<T extends string>(command: string, text: string | undefined, there: readonly T[]): T {
+  const found = there.find((each) => each === text);
+  if (found === undefined) throw new HeadroomError('USAGE', `${command}: "${text}" is no resource: there are ${there.join(', ')}`);
   return found;
 }
 
 /** What was asked for, or done: one change, in words. */
 function tellChange(context: CommandContext, done: Pick<Recommendation, 'vmName' | 'resource' | 'from' | 'to'>, verb: string): number {
-  const words = `${done.vmName}: ${done.resource} ${settingWords(done.from)} → ${settingWords(done.to)}`;
+  const words = `${done.vmName}: ${done.resource} ${changeWords(done.from)} → ${changeWords(done.to)}`;
   show(context, done, () => `${isDryRun(context) ? `not ${verb} (--dry-run)` : verb}: ${printable(words)}\n`);
   return EXIT.ok;
 }
@@ -58,7 +62,7 @@ export const approve: ApiCommand = {
   details: 'The next plan makes it, at once and within every safety rule. What cannot be made within ten minutes lapses.',
   async run(context) {
     const [name, wanted] = context.positionals;
-    const resource = resourceOf('approve', wanted);
+    const resource = oneOf('approve', wanted, [...RESOURCES, 'vcpus'] as const);
     const items = await context.api.all('/v1/recommendations');
     const found = items.filter((each) => (each.vm === name || each.vmName === name) && each.resource === resource);
     if (found.length === 0)
@@ -85,7 +89,7 @@ export const rollback: ApiCommand = {
   details: 'It is given back by the next plan, where its host has room, and the resource then rests as after harm.',
   async run(context) {
     const [name = '', wanted] = context.positionals;
-    const resource = resourceOf('rollback', wanted);
+    const resource = oneOf('rollback', wanted, RESOURCES);
     const query = { dryRun: isDryRun(context) };
     return tellChange(
       context,

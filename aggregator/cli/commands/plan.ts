@@ -58,7 +58,10 @@ function text(plan: PlanAnswer, names: ReadonlyMap<string, string>): string {
     plan.steps.length === 0 ? 'steps: none' : 'steps',
     ...stepLines(plan),
     ...vcpuLines(plan),
-    plan.notDone.length === 0 ? 'not done: nothing' : 'not done',
+    plan.notDone.length + (plan.vcpusRecommended ?? []).length === 0 ? 'not done: nothing' : 'not done',
+    ...(plan.vcpusRecommended ?? []).map(
+      ({ vmName, from, to, of: all, constraint, reason }) => `  ${vmName} vcpus [${constraint}]: ${reason} (would be ${from} → ${to} of ${all})`,
+    ),
     ...plan.notDone.map(({ vm, resource, constraint, reason, wouldBe }) => {
       const would = wouldBe === null ? '' : ` (would be ${settingWords(wouldBe)})`;
       return `  ${names.get(vm) ?? vm} ${resource} [${constraint}]: ${reason}${would}`;

@@ -87,6 +87,15 @@ const reached: VcpuRule = ({ step, vm }, { snapshot }) => {
   return `${tried.target} online were tried and not reached: ${tried.reason}`;
 };
 
+/** Where a person decides, fewer only as far as they gave leave for; what was taken may come back. */
+const allowed: VcpuRule = ({ step, vm, linted }, context) => {
+  if (step.mode !== 'auto' || linted.policy.mode !== 'recommend') return standing.modeAuto(linted, context);
+  if (step.to >= step.from) return null;
+  const { vcpuApprovals = [], nowMs } = context.snapshot;
+  const covered = vcpuApprovals.some((leave) => leave.vm === vm.id && leave.untilMs > nowMs && leave.to <= step.to);
+  return covered ? null : `the policy only recommends, and nobody gave leave for ${step.to} vCPUs online`;
+};
+
 /** Rules of its own, and those of any CPU change that hold for cores as well. */
 export const VCPU_RULES: Readonly<Record<string, VcpuRule>> = {
   'vcpus-labelled': labelled,
@@ -99,7 +108,7 @@ export const VCPU_RULES: Readonly<Record<string, VcpuRule>> = {
   'vcpus-reached': reached,
   'host-heard': of(standing.hostHeard),
   eligibility: unlessBack(standing.eligible),
-  mode: unlessBack(standing.modeAuto),
+  mode: unlessGivenUp(allowed),
   'kill-switch': of(standing.killSwitchOff),
   state: of(standing.running),
   'fresh-demand': unlessBack(standing.freshDemand),
@@ -122,7 +131,11 @@ function of(rule: StepRule): VcpuRule {
 
 /** What is put back because the policy has it so waits for none of these. */
 function unlessBack(rule: StepRule): VcpuRule {
-  return ({ step, linted }, context) => (step.to === step.of && step.mode !== 'auto' ? null : rule(linted, context));
+  return unlessGivenUp(of(rule));
+}
+
+function unlessGivenUp(rule: VcpuRule): VcpuRule {
+  return (about, context) => (about.step.to === about.step.of && about.step.mode !== 'auto' ? null : rule(about, context));
 }
 
 export function lintVcpus(context: LintContext, changed: readonly (LintedStep & { index: number })[]): LintFinding[] {

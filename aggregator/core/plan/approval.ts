@@ -21,6 +21,15 @@ export interface Approval {
   untilMs: number;
 }
 
+/** So few vCPUs online as a person saw; bringing them back needs no leave: it undoes what leave was given for. */
+export interface VcpuApproval {
+  vm: VmId;
+  to: number;
+  by: string;
+  atMs: number;
+  untilMs: number;
+}
+
 /** Who stands for giving back what a shrink took: leave to take is leave to undo. */
 const WITH_THE_SHRINK = 'whoever approved the shrink';
 

@@ -6,7 +6,7 @@ import type { HostId, VmId } from '../../../shared/ids.ts';
 import type { EligibilityMap, Mode, Pair, Resource, Setting, VmState } from '../../../shared/resources.ts';
 import type { IncidentKind } from '../anomaly/incident.ts';
 import type { BootPrediction } from '../lifecycle/boot-profiles.ts';
-import type { Approval } from './approval.ts';
+import type { Approval, VcpuApproval } from './approval.ts';
 import type { Loan } from './loan.ts';
 import type { Shortage } from './shortage.ts';
 
@@ -152,6 +152,8 @@ export interface FleetSnapshot {
   loans?: readonly Loan[];
   /** Recommended changes that somebody gave leave for; absent = none. */
   approvals?: readonly Approval[];
+  /** The same of how many vCPUs are online; absent = none. */
+  vcpuApprovals?: readonly VcpuApproval[];
 }
 
 /** The rule that bound the decision, machine-readable; `reason` says it in words. */
@@ -231,6 +233,8 @@ export interface VcpuStep {
   constraint: Constraint;
   reason: string;
   predictedDemand: number;
+  /** Whose leave it has, where the policy only recommends. */
+  approvedBy?: string;
 }
 
 /** A change that would have been made, or was looked for, and why it was not. */
@@ -258,6 +262,8 @@ export interface Plan {
   steps: PlanStep[];
   /** Absent = none. Sent before the steps: what grows is there when its cap rises. */
   vcpuSteps?: VcpuStep[];
+  /** Fewer vCPUs online that the policy only recommends, and nobody gave leave for. Absent = none. */
+  vcpusRecommended?: VcpuStep[];
   notDone: NotDone[];
   grants: HostGrant[];
   /** Digest of snapshot and policies, for the audit. */

@@ -59,14 +59,15 @@ export function plan(snapshot: FleetSnapshot, policy: FleetPolicy, options: Plan
     }
   }
   const allotment = allot(proposals, rooms, context, prng);
-  const vcpuSteps = vcpuStepsOf(context, allotment);
+  const vcpus = vcpuStepsOf(context, allotment);
   const inputsDigest = digestOf(snapshot, policy);
   const notDone = [...allotment.notDone, ...refused];
   const made: Plan = {
     id: planId(snapshot.nowMs, options.epoch, inputsDigest),
     nowMs: snapshot.nowMs,
     steps: allotment.steps,
-    ...(vcpuSteps.length === 0 ? {} : { vcpuSteps }),
+    ...(vcpus.steps.length === 0 ? {} : { vcpuSteps: vcpus.steps }),
+    ...(vcpus.recommended.length === 0 ? {} : { vcpusRecommended: vcpus.recommended }),
     notDone,
     grants: grantsOf(context, byHost, rooms),
     inputsDigest,
@@ -122,10 +123,11 @@ function spreadRoomOf(byHost: ReadonlyMap<string, readonly VmSnapshot[]>, rooms:
 }
 
 /** Of everything the decision rests on: the snapshot, and the policy as it resolves for each VM. */
-function digestOf({ vms, hosts, loans, approvals, ...rest }: FleetSnapshot, { resolve, ...plain }: FleetPolicy): string {
+function digestOf({ vms, hosts, loans, approvals, vcpuApprovals, ...rest }: FleetSnapshot, { resolve, ...plain }: FleetPolicy): string {
   const digest = new InputsDigest().add([plain, rest.nowMs, rest.killSwitch, rest.recentChanges, hosts]);
   if (loans !== undefined && loans.length > 0) digest.add(loans);
   if (approvals !== undefined && approvals.length > 0) digest.add(approvals);
+  if (vcpuApprovals !== undefined && vcpuApprovals.length > 0) digest.add(vcpuApprovals);
   for (const vm of vms) {
     digest.add(vm);
     for (const resource of RESOURCES) digest.add(resolve(vm, resource).rule);

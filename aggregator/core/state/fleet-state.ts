@@ -11,7 +11,7 @@ import { PeerProfiles } from '../classify/peer-profiles.ts';
 import type { ForecasterFactory } from '../forecast/forecaster.ts';
 import { BootProfiles } from '../lifecycle/boot-profiles.ts';
 import { stateWords } from '../lifecycle/release.ts';
-import type { Approval } from '../plan/approval.ts';
+import type { Approval, VcpuApproval } from '../plan/approval.ts';
 import type { FleetSnapshot, HostGrant, HostSnapshot } from '../plan/plan.ts';
 import type { FleetPolicy } from '../plan/policy.ts';
 import { type SlaState, slaState } from '../plan/sla.ts';
@@ -91,6 +91,7 @@ export class FleetState {
   killSwitch = false;
   /** Recommended changes that somebody gave leave for. */
   approvals: readonly Approval[] = [];
+  vcpuApprovals: readonly VcpuApproval[] = [];
 
   constructor(options: FleetStateOptions, policy: FleetPolicy) {
     this.#options = options;
@@ -409,14 +410,17 @@ export class FleetState {
 
   snapshot(nowMs: number, nowMonoMs: number): FleetSnapshot {
     const { leaseMs, blastRadius } = this.#policy;
+    const inForce = ({ untilMs }: { untilMs: number }): boolean => untilMs > nowMs;
     this.#changes = this.#changes.filter(({ atMs }) => nowMs - atMs < blastRadius.windowMs);
     const hosts = [...this.#hosts.values()]
       .map((host) => host.snapshot(this.#options.epochOf?.(host.id) ?? this.#options.epoch, leaseMs, nowMonoMs))
       .filter((host): host is HostSnapshot => host !== null);
     const vms = [...this.#vms.values()].map((vm) => vm.snapshot(this.#policy, nowMs, nowMonoMs));
-    const approvals = this.approvals.filter(({ untilMs }) => untilMs > nowMs);
-    const fleet = { nowMs, hosts, vms, recentChanges: [...this.#changes], killSwitch: this.killSwitch };
-    return this.loans.reviewed(approvals.length === 0 ? fleet : { ...fleet, approvals }, this.#policy);
+    const [approvals, vcpuApprovals] = [this.approvals.filter(inForce), this.vcpuApprovals.filter(inForce)];
+    const fleet: FleetSnapshot = { nowMs, hosts, vms, recentChanges: [...this.#changes], killSwitch: this.killSwitch };
+    if (approvals.length > 0) fleet.approvals = approvals;
+    if (vcpuApprovals.length > 0) fleet.vcpuApprovals = vcpuApprovals;
+    return this.loans.reviewed(fleet, this.#policy);
   }
 
   /** How well the policy's agreements were kept. */

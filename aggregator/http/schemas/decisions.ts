@@ -28,6 +28,7 @@ const VcpuStep = Type.Object({
   to: Type.Integer(),
   of: Type.Integer({ description: 'vCPUs of its definition' }),
   ...{ mode: ModeName, constraint: Type.String(), reason: Type.String(), predictedDemand: Type.Number() },
+  approvedBy: Type.Optional(Type.String({ description: 'Whose leave it has, where the policy only recommends' })),
 });
 
 const NotDone = Type.Object({
@@ -44,6 +45,9 @@ export const Plan = Type.Object(
     nowMs: UtcMs,
     steps: Type.Array(Step),
     vcpuSteps: Type.Optional(Type.Array(VcpuStep, { description: 'vCPUs that guests take on or offline; absent = none' })),
+    vcpusRecommended: Type.Optional(
+      Type.Array(VcpuStep, { description: 'Fewer vCPUs online that the policy only recommends; absent = none' }),
+    ),
     notDone: Type.Array(NotDone),
     grants: Type.Array(
       Type.Object({

@@ -1,6 +1,7 @@
 /** Schemas of what is recommended, of leave to do it, and of a change taken back. */
 import Type from 'typebox';
-import { Nullable, ResourceName, Setting, UtcMs } from './words.ts';
+import { RESOURCES } from '../../../shared/resources.ts';
+import { Nullable, ResourceName, Setting, SettingOrVcpus, UtcMs } from './words.ts';
 
 export const Recommendation = Type.Object(
   {
@@ -8,16 +9,16 @@ export const Recommendation = Type.Object(
     vm: Type.String(),
     vmName: Type.String(),
     host: Type.String(),
-    resource: ResourceName,
+    resource: Type.Enum([...RESOURCES, 'vcpus'] as const, { description: 'vcpus: how many of them the guest has online' }),
     direction: Type.Enum(['grow', 'shrink'] as const),
-    from: Setting,
-    to: Setting,
+    from: SettingOrVcpus,
+    to: SettingOrVcpus,
     reason: Type.String(),
     planId: Type.String(),
     atMs: UtcMs,
     approval: Nullable(
       Type.Object(
-        { by: Type.String(), atMs: UtcMs, untilMs: UtcMs, to: Setting },
+        { by: Type.String(), atMs: UtcMs, untilMs: UtcMs, to: SettingOrVcpus },
         { description: 'Leave that was given and not used yet: it covers no more than `to`, and lapses' },
       ),
     ),
@@ -26,7 +27,7 @@ export const Recommendation = Type.Object(
 );
 
 export const ApproveBody = Type.Object(
-  { to: Type.Optional(Setting) },
+  { to: Type.Optional(SettingOrVcpus) },
   { additionalProperties: false, description: 'As far as this, as it was seen; absent: as recommended now' },
 );
 

@@ -24,6 +24,12 @@ export const Setting = Type.Union(
   { description: 'What the hypervisor enforces; null = no limit' },
 );
 
+/** A setting, or how many vCPUs are online. */
+export const SettingOrVcpus = Type.Union([
+  Setting,
+  Type.Object({ resource: Type.Literal('vcpus'), online: Type.Integer({ minimum: 1, description: 'vCPUs online in the guest' }) }),
+]);
+
 export const Forecast = Type.Object({
   model: Type.String(),
   stepMs: Type.Number(),
