@@ -76,7 +76,8 @@ export const api = {
   async explain(vm: string): Promise<string[]> {
     return (await answer(client.GET('/v1/vms/{id}/explain', { params: { path: { id: vm } } }))).text;
   },
-  async outcomes(vm: string): Promise<LedgerEntry[]> {
-    return (await answer(client.GET('/v1/ledger', { params: { query: { vm, kind: 'outcome', limit: 20 } } }))).items as LedgerEntry[];
+  /** Its latest entries of one kind, newest first. */
+  async entries(vm: string, kind: 'outcome' | 'event', limit: number): Promise<LedgerEntry[]> {
+    return (await answer(client.GET('/v1/ledger', { params: { query: { vm, kind, limit } } }))).items as LedgerEntry[];
   },
 };

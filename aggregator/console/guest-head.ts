@@ -23,7 +23,7 @@ export function guestHead(level: 'h1' | 'h3', linked: boolean): GuestHead {
       setAttribute(state, 'class', `state state-${vm.state}`);
       setText(place, `on ${vm.host}`);
       const { online, defined } = vm.vcpus ?? { online: null, defined: 0 };
-      const vcpus = online !== null && online < defined ? `, ${online} of ${defined} vCPUs online` : '';
+      const vcpus = online === null ? '' : `, ${online} of ${defined} vCPUs online`;
       setText(agent, `${vm.guestAgent ? 'with guest agent' : 'no guest agent'}${vcpus}`);
       const pairs = Object.entries(vm.labels).map(([name, value]) => (value === '' ? name : `${name}: ${value}`));
       if (pairs.join() === shownLabels) return;

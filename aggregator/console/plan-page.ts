@@ -35,7 +35,7 @@ function queueItem(done: (text: string) => void, again: () => void) {
       try {
         // What was seen is what is asked for: by now the forecast may want more.
         await answer(client.POST('/v1/recommendations/{id}/approve', { params: { path: { id: item.id } }, body: { to: item.to } }));
-        done(`${item.vmName}: ${NAMES[item.resource]} is approved. The next plan makes it, within the safety rules.`);
+        done(`${item.vmName}: ${NAMES[item.resource]}: approved. The next plan makes it, within the safety rules.`);
       } catch (error) {
         done(`${item.vmName}: not approved. ${error instanceof Error ? error.message : String(error)}`);
       } finally {

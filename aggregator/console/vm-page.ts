@@ -13,6 +13,9 @@ import { windowMs, windowPicker } from './time-window.ts';
 const HEIGHTS_PX = { cpu: 260, memory: 260, network: 160, disk: 160 } as const;
 /** The reasons change with a plan; the ledger with a change. */
 const REFRESH_MS = 10_000;
+const ROWS_MAX = 20;
+/** Among the guest's events: changes of how many vCPUs are online are a few a day. */
+const EVENTS_MAX = 100;
 
 class Why {
   readonly element: HTMLElement;
@@ -49,22 +52,37 @@ class Why {
         ),
       failed,
     );
-    api.outcomes(this.#id).then((entries) => this.#show(entries), failed);
+    const kinds = [api.entries(this.#id, 'outcome', ROWS_MAX), api.entries(this.#id, 'event', EVENTS_MAX)];
+    Promise.all(kinds).then((entries) => this.#show(entries.flat()), failed);
   }
 
   #show(entries: readonly LedgerEntry[]): void {
-    const rows = entries.flatMap(({ timeMs, body }) => (body.kind === 'outcome' ? [{ timeMs, ...body }] : []));
+    const rows = entries
+      .flatMap(changeOf)
+      .sort((a, b) => b.timeMs - a.timeMs)
+      .slice(0, ROWS_MAX);
     this.#table.hidden = rows.length === 0;
     this.#empty.hidden = rows.length > 0;
     setText(this.#empty, 'Nothing was changed yet. In mode auto, changes are listed here once a plan makes one.');
     setChildren(
       this.#body,
-      rows.map(({ timeMs, resource, before, after, outcome, reason }) => {
-        const cells = [RESOURCE_NAMES[resource], settingText(before), settingText(after), outcome, reason];
-        return el('tr', {}, el('th', { scope: 'row' }, clock(timeMs, Date.now())), ...cells.map((text) => el('td', {}, text)));
-      }),
+      rows.map(({ timeMs, cells }) =>
+        el('tr', {}, el('th', { scope: 'row' }, clock(timeMs, Date.now())), ...cells.map((text) => el('td', {}, text))),
+      ),
     );
   }
+}
+
+/** What of the ledger is a change of this guest: of what it may use, or of how many of its vCPUs are online. */
+function changeOf({ timeMs, body }: LedgerEntry): { timeMs: number; cells: string[] }[] {
+  if (body.kind === 'outcome') {
+    const { resource, before, after, outcome, reason } = body;
+    return [{ timeMs, cells: [RESOURCE_NAMES[resource], settingText(before), settingText(after), outcome, reason] }];
+  }
+  if (body.kind !== 'event' || body.vcpus === undefined) return [];
+  const { from, to, of: all, online, outcome, reason } = body.vcpus;
+  const after = outcome === 'applied' ? (online ?? to) : from;
+  return [{ timeMs, cells: ['vCPUs', `${from} of ${all} online`, `${after} of ${all} online`, outcome, reason] }];
 }
 
 export function vmPage(id: string): Page {

@@ -39,10 +39,13 @@ export function vcpuVerdictsOf({ lastVerdict, coolUntilMs, infeasible }: VcpuVie
     const what = to > from ? `Bringing ${to - from} of its vCPUs online` : `Taking ${from - to} of its vCPUs offline`;
     sentences.push(`${what} at ${timeText(changedAtMs)} ${VERDICT_WORDS[verdict]}: ${reason}.`);
   }
-  if (coolUntilMs !== undefined) sentences.push(`None of its vCPUs is taken offline before ${timeText(coolUntilMs)}: the last time did harm.`);
+  if (coolUntilMs !== undefined)
+    sentences.push(`None of its vCPUs is taken offline before ${timeText(coolUntilMs)}: the last time did harm.`);
   if (infeasible !== undefined) {
     const { target, reason, untilMs } = infeasible;
-    sentences.push(`${target} of its vCPUs online were tried and not reached (${reason}): so few are not tried before ${timeText(untilMs)}.`);
+    sentences.push(
+      `${target} of its vCPUs online were tried and not reached (${reason}): so few are not tried before ${timeText(untilMs)}.`,
+    );
   }
   return sentences;
 }

@@ -109,7 +109,8 @@ export class Reporter {
     const data = { event: 'vcpus-online', planId, commandId, outcome, reason, before: from, target: to, after: online, of };
     const message = `${vmName}: ${words}`;
     const told = `${message} (${outcome}; ${from} to ${to} of ${of} vCPUs${online === null ? '' : `, ${online} online by the guest's word`})`;
-    this.#to.queue.append(nowMs, { kind: 'event', event: 'vcpus-online', vm, host, resource: 'cpu', message: told, after: null });
+    const vcpus = { planId, from, to, of, online, outcome, reason: words };
+    this.#to.queue.append(nowMs, { kind: 'event', event: 'vcpus-online', vm, host, resource: 'cpu', message: told, after: null, vcpus });
     this.#to.events.add(nowMs, { kind: 'outcome', vm, host, message, data });
     this.#to.notifications.add({ timeMs: nowMs, vm, resource: 'cpu', kind: applied ? 'change' : 'not-changed', message: words, data });
     if (!applied) this.#to.log.info(message, { plan: planId, vm, host });

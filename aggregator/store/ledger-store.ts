@@ -55,7 +55,17 @@ export type LedgerBody =
       before: Evidence;
       after: Evidence;
     }
-  | { kind: 'event'; event: string; vm: VmId | null; host: HostId; resource: Resource | null; message: string; after: Setting | null }
+  | {
+      kind: 'event';
+      event: string;
+      vm: VmId | null;
+      host: HostId;
+      resource: Resource | null;
+      message: string;
+      after: Setting | null;
+      /** Of an order about how many vCPUs are online (`vcpus-online`): `online` by the guest's word, null = it did not say. */
+      vcpus?: { planId: string; from: number; to: number; of: number; online: number | null; outcome: Outcome; reason: string };
+    }
   | { kind: 'loan'; loan: Loan }
   | { kind: 'policy'; version: number; by: string; digest: string }
   | { kind: 'template'; name: string; version: number; by: string; digest: string }

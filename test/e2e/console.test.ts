@@ -138,6 +138,66 @@ t.test('one guest: all resources, the explanation, the changes from the ledger, 
   t.same(problems, []);
 });
 
+t.test("one guest's vCPUs: how many of all are online, what was changed and why, and fewer approved by a press", async (t) => {
+  const { service, server } = await serve(t);
+  const [was, plan] = [service.vm.bind(service), 'plan-41'];
+  const reason = '4 of 8 vCPUs taken offline at 11:00:00 because no more than 1.40 cores is expected to be wanted until 17:00:00';
+  const judged = { verdict: 'helped' as const, reason: 'what was taken was not missed: it wanted 1.20 cores at most', planId: plan };
+  const vcpus = { defined: 8, online: 4, lastChange: { atMs: NOW_MS - 3_600_000, reason } };
+  const lastVerdict = { ...judged, judgedAtMs: NOW_MS, changedAtMs: NOW_MS - 3_600_000, direction: 'shrink' as const, from: 8, to: 4 };
+  service.vm = (id) => {
+    const view = was(id);
+    return view === null || id !== WEB.id ? view : { ...view, vcpus: { ...vcpus, lastVerdict } };
+  };
+  service.vms = () => MADE_VMS.map(({ id }) => service.vm(id)!);
+  const change = { planId: plan, from: 8, to: 4, of: 8, online: 4, outcome: 'applied' as const, reason };
+  const about = { vm: WEB.id, host: WEB.host, resource: 'cpu' as const, after: null, message: `shop-web: ${reason}` };
+  await service.ledger.append(NOW_MS - 3_600_000, { kind: 'event', event: 'vcpus-online', ...about, vcpus: change });
+  await service.ledger.append(NOW_MS, { kind: 'event', event: 'vm-state', ...about, message: 'shop-web is ready' });
+
+  const { page, problems } = await open(t, `${server.url}/#/vm/${WEB.id}`);
+  await page.locator('.guest-head .agent', { hasText: 'with guest agent, 4 of 8 vCPUs online' }).waitFor();
+  await page.locator('.why li', { hasText: "4 of its 8 vCPUs are online, by its guest agent's word" }).waitFor();
+  await page.locator('.why li', { hasText: `Last of its vCPUs: ${reason}.` }).waitFor();
+  await page.locator('.why li', { hasText: /^Taking 4 of its vCPUs offline at \S+ helped: what was taken was not missed/ }).waitFor();
+  const rows = page.locator('table.changes tbody tr');
+  await rows.filter({ hasText: 'vCPUs' }).waitFor();
+  t.match(await rows.filter({ hasText: 'vCPUs' }).locator('td').allTextContents(), [
+    'vCPUs',
+    '8 of 8 online',
+    '4 of 8 online',
+    'applied',
+    reason,
+  ]);
+  t.equal(await rows.count(), 2, 'beside the change of its cap, and nothing of what is no change');
+
+  const queued = service.recommendations()[0]!;
+  const online = (count: number) => ({ resource: 'vcpus' as const, online: count });
+  const more = {
+    id: `${WEB.id}.vcpus`,
+    vm: WEB.id,
+    vmName: WEB.name,
+    host: WEB.host,
+    resource: 'vcpus' as const,
+    from: online(4),
+    to: online(2),
+  };
+  const asked: unknown[] = [];
+  service.recommendations = () =>
+    asked.length > 0 ? [queued] : [queued, { ...queued, ...more, reason: 'recommended only: two would do' }];
+  service.approve = async (id, to) => {
+    asked.push([id, to]);
+    return queued;
+  };
+  await page.goto(`${server.url}/#/plan`);
+  await page.locator('.queued', { hasText: 'shop-web' }).getByText('vCPUs: 4 online → 2 online').waitFor();
+  await page.getByRole('button', { name: 'Approve: shop-web, vCPUs: 4 online → 2 online' }).click();
+  await page.getByText('shop-web: vCPUs: approved.').waitFor();
+  t.same(asked, [[more.id, online(2)]], 'what was seen is what is asked for');
+  await page.locator('.queued', { hasText: 'two would do' }).waitFor({ state: 'detached' });
+  t.same(problems, []);
+});
+
 t.test('hosts as bars, with the figures of the API', async (t) => {
   const { service, server } = shared;
   const { page } = await open(t, server.url);

@@ -78,7 +78,11 @@ t.test('taken and not missed: it helped, and that is on record and said', async 
   const { items } = await asked.ask<{ items: { id: string }[] }>('GET', '/v1/plans?limit=200');
   const plans = await Promise.all(items.map(({ id }) => asked.ask<PlanView>('GET', `/v1/plans/${id}`)));
   const judged = plans.filter(({ vcpuVerdicts }) => vcpuVerdicts !== undefined);
-  t.match(judged.at(-1), { vcpuSteps: [{ from: 8, to: 4 }], vcpuOutcomes: [{ outcome: 'applied' }], vcpuVerdicts: [{ verdict: 'helped' }] });
+  t.match(judged.at(-1), {
+    vcpuSteps: [{ from: 8, to: 4 }],
+    vcpuOutcomes: [{ outcome: 'applied' }],
+    vcpuVerdicts: [{ verdict: 'helped' }],
+  });
 });
 
 t.test('missed: its host has them back at once; that was harm, said everywhere, and none is taken for twelve rests', async (t) => {
@@ -91,13 +95,17 @@ t.test('missed: its host has them back at once; that was harm, said everywhere, 
   world.host.bringVcpusBack(vm, true);
   await world.run(500);
   wants.cores = 1;
-  const message = /taking 4 of its vCPUs offline did harm: web: all its vCPUs are online again: it uses 4\.00 cores of the 4 .*none is taken/;
+  const message =
+    /taking 4 of its vCPUs offline did harm: web: all its vCPUs are online again: it uses 4\.00 cores of the 4 .*none is taken/;
   t.ok((await asked.told()).some((each) => message.test(each)));
   t.match(await asked.verdicts(), [{ vcpus: { from: 8, to: 4 }, verdict: 'harmed' }]);
   const { coolUntilMs = 0, lastVerdict } = await asked.view();
   t.match(lastVerdict, { verdict: 'harmed', from: 8, to: 4 });
   t.ok(Math.abs(coolUntilMs - world.time.wallMs - REST_MS) < 5000, `rests until ${coolUntilMs}`);
-  t.match(await asked.explained(), /Taking 4 of its vCPUs offline at \S+ did harm and is taken back: .*\nNone of its vCPUs is taken offline before \S+: the last time/);
+  t.match(
+    await asked.explained(),
+    /Taking 4 of its vCPUs offline at \S+ did harm and is taken back: .*\nNone of its vCPUs is taken offline before \S+: the last time/,
+  );
   const before = orders(asked).length;
   await world.run(coolUntilMs - world.time.wallMs - CONFIG.planPeriodMs);
   t.equal(orders(asked).length, before, 'nothing in all that rest');
@@ -138,7 +146,10 @@ t.test('refused twice: remembered and said; then fewer are not asked for, and wh
   await world.run(20 * CONFIG.planPeriodMs);
   t.same(orders(asked), [4, 4, 5, 6]);
   t.match((await asked.view()).infeasible, { target: 6, reason: /the kernel refused/ });
-  t.match(await asked.explained(), /6 of its vCPUs online were tried and not reached \(the kernel refused .*\): so few are not tried before/);
+  t.match(
+    await asked.explained(),
+    /6 of its vCPUs online were tried and not reached \(the kernel refused .*\): so few are not tried before/,
+  );
   t.ok((await events()).some((message) => /6 of its vCPUs online cannot be reached: the kernel refused/.test(message)));
 });
 
@@ -148,7 +159,12 @@ t.test('recommended only: told, approved as it was seen and done; what is missed
   await world.run(3 * CONFIG.planPeriodMs);
   t.same(orders(asked), [], 'nothing without leave');
   const [seen] = (await asked.recommended()).filter(({ resource }) => resource === 'vcpus');
-  t.match(seen, { id: `${VM}.vcpus`, from: { online: 8 }, to: { resource: 'vcpus', online: 4 }, reason: /^recommended only: 4 of 8 vCPUs/ });
+  t.match(seen, {
+    id: `${VM}.vcpus`,
+    from: { online: 8 },
+    to: { resource: 'vcpus', online: 4 },
+    reason: /^recommended only: 4 of 8 vCPUs/,
+  });
   const url = `/v1/recommendations/${seen!.id}/approve`;
   await ask('POST', `${url}?dryRun=true`, { to: seen!.to });
   await world.run(2 * CONFIG.planPeriodMs);
@@ -165,5 +181,11 @@ t.test('recommended only: told, approved as it was seen and done; what is missed
   t.match(verdict, { vcpus: { from: 8, to: 6 }, verdict: 'helped' });
   wants.cores = 5.8;
   await world.run(4 * CONFIG.planPeriodMs);
-  t.ok(orders(asked).length > 1 && orders(asked).slice(1).every((to) => to > 6), `what is missed: ${orders(asked)}`);
+  t.ok(
+    orders(asked).length > 1 &&
+      orders(asked)
+        .slice(1)
+        .every((to) => to > 6),
+    `what is missed: ${orders(asked)}`,
+  );
 });

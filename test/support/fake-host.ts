@@ -132,7 +132,8 @@ export class FakeHost {
     this.vcpuOrders.push(order);
     const refused = this.onVcpus();
     if (refused === null) vm.vcpus.online = action.vcpus;
-    const [outcome, reason] = refused === null ? (['applied', `${vm.vcpus.online} vCPUs online`] as const) : (['refused', refused] as const);
+    const [outcome, reason] =
+      refused === null ? (['applied', `${vm.vcpus.online} vCPUs online`] as const) : (['refused', refused] as const);
     const answer = { commandId, vm: id, resource: 'cpu', pair, outcome, reason, readBack: null, wallMs: this.#clock.wallMs() } as const;
     this.send({ type: 'result', ...answer, vcpusOnline: vm.vcpus.online });
     this.sendInventory();

@@ -160,7 +160,9 @@ t.test('the last shrink is given back: on record, with a rest, by the next plan'
 
 t.test('so many vCPUs online: approved as they were seen, by themselves, and used up', async (t) => {
   const { desk: made, world } = desk();
-  world.vcpusRecommended = [{ vm: VM, vmName: 'shop-web', host: 'kvm1' as never, from: 8, to: 4, reason: 'recommended only: 4 of 8 will do' }];
+  world.vcpusRecommended = [
+    { vm: VM, vmName: 'shop-web', host: 'kvm1' as never, from: 8, to: 4, reason: 'recommended only: 4 of 8 will do' },
+  ];
   const online = (count: number) => ({ resource: 'vcpus' as const, online: count });
   const id = `${VM}.vcpus`;
   t.match(made.current(), [{ id: ID }, { id, resource: 'vcpus', direction: 'shrink', from: online(8), to: online(4), approval: null }]);

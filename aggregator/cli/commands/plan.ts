@@ -60,7 +60,8 @@ function text(plan: PlanAnswer, names: ReadonlyMap<string, string>): string {
     ...vcpuLines(plan),
     plan.notDone.length + (plan.vcpusRecommended ?? []).length === 0 ? 'not done: nothing' : 'not done',
     ...(plan.vcpusRecommended ?? []).map(
-      ({ vmName, from, to, of: all, constraint, reason }) => `  ${vmName} vcpus [${constraint}]: ${reason} (would be ${from} → ${to} of ${all})`,
+      ({ vmName, from, to, of: all, constraint, reason }) =>
+        `  ${vmName} vcpus [${constraint}]: ${reason} (would be ${from} → ${to} of ${all})`,
     ),
     ...plan.notDone.map(({ vm, resource, constraint, reason, wouldBe }) => {
       const would = wouldBe === null ? '' : ` (would be ${settingWords(wouldBe)})`;

@@ -41,7 +41,9 @@ function vcpuLines({ defined, online, lastChange, lastVerdict }: NonNullable<VmA
   const now = online === null ? `vCPUs: ${defined}` : `vCPUs: ${online} of ${defined} online`;
   return [
     lastChange === null ? now : `${now}; ${lastChange.reason} (${utc(lastChange.atMs)})`,
-    ...(lastVerdict === undefined ? [] : [`  judged      ${lastVerdict.from} → ${lastVerdict.to}: ${lastVerdict.verdict}: ${lastVerdict.reason}`]),
+    ...(lastVerdict === undefined
+      ? []
+      : [`  judged      ${lastVerdict.from} → ${lastVerdict.to}: ${lastVerdict.verdict}: ${lastVerdict.reason}`]),
   ];
 }
 

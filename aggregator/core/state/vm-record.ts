@@ -204,7 +204,8 @@ export class VmRecord {
       for (const resource of RESOURCES) {
         const { value, suppressed } = step.points[resource];
         const wishes = policy.resolve(this.matched, resource);
-        if (wishes.mode === 'auto' || wishes.mode === 'recommend') this.#witness(resource, { startMs: step.startMs, demand: value, suppressed });
+        if (wishes.mode === 'auto' || wishes.mode === 'recommend')
+          this.#witness(resource, { startMs: step.startMs, demand: value, suppressed });
         levels[resource] = 1 - wishes.violationBudget;
         if (value === null || wishes.mode === 'off') continue;
         demand[resource] = value;
