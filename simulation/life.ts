@@ -11,26 +11,27 @@ const NEVER = new Promise<never>(() => undefined);
 
 export function mortal<T extends object>(thing: T, life: Life): T {
   const veiled = new Map<PropertyKey, Listener>();
+  const answered = answersOf(life);
   return new Proxy(thing, {
     get(target, name) {
+      // What was a method once stays one.
+      const known = veiled.get(name);
+      if (known !== undefined) return known;
       const value = Reflect.get(target, name, target) as unknown;
       if (typeof value !== 'function') return value;
-      let veil = veiled.get(name);
-      if (veil === undefined) {
-        veil = veilOf(target, name, life);
-        veiled.set(name, veil);
-      }
+      const veil = veilOf(target, name, life, answered);
+      veiled.set(name, veil);
       return veil;
     },
   });
 }
 
-function veilOf(target: object, name: PropertyKey, life: Life): Listener {
+function veilOf(target: object, name: PropertyKey, life: Life, answered: Answered): Listener {
   return (...args) => {
     if (!life.alive) return NEVER;
     for (let i = 0; i < args.length; i++) if (typeof args[i] === 'function') args[i] = whileAlive(args[i] as Listener, life);
     const result = (Reflect.get(target, name, target) as Listener).apply(target, args);
-    return result instanceof Promise ? answerWhileAlive(result, life) : result;
+    return result instanceof Promise ? answered(result) : result;
   };
 }
 
@@ -40,12 +41,14 @@ function whileAlive(listener: Listener, life: Life): Listener {
   return (...args) => (life.alive ? listener(...args) : undefined);
 }
 
-function answerWhileAlive<T>(answer: Promise<T>, life: Life): Promise<T> {
-  return answer.then(
-    (value) => (life.alive ? value : NEVER),
-    (error: unknown) => {
-      if (life.alive) throw error;
-      return NEVER;
-    },
-  );
+type Answered = (answer: Promise<unknown>) => Promise<unknown>;
+
+/** Made once for a life: there are hundreds of answers a second. */
+function answersOf(life: Life): Answered {
+  const value = (given: unknown): unknown => (life.alive ? given : NEVER);
+  const failure = (error: unknown): unknown => {
+    if (life.alive) throw error;
+    return NEVER;
+  };
+  return (answer) => answer.then(value, failure);
 }

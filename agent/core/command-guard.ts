@@ -25,7 +25,7 @@ export interface GuardedVm {
   /** Its administrator lets it only grow (quorum services, class "cluster"). */
   growOnly: boolean;
   /** In force as last read; absent = unknown. */
-  current: Partial<Record<Resource, Setting>>;
+  current: Partial<Record<Resource, Setting | undefined>>;
   pairs: Partial<Record<Resource, Pair>>;
   /** Results of earlier commands, newest last, bounded by the caller. */
   results: readonly CommandResult[];

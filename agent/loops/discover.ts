@@ -218,7 +218,7 @@ function stopped(context: HostContext, counters: CounterSource, entry: VmEntry):
     context.files.save(entry.record);
   }
   entry.processId = null;
-  entry.current = {};
+  for (const resource of RESOURCES) entry.current[resource] = undefined;
   entry.watches = {};
   entry.baseline = {};
   entry.counters = NO_COUNTERS;

@@ -241,7 +241,7 @@ function missesAsTold(entry: VmEntry, told: readonly string[]): boolean {
   return at === told.length;
 }
 
-function settingsOf(map: VmEntry['current']): Setting[] {
+function settingsOf(map: VmEntry['current'] | VmEntry['baseline']): Setting[] {
   const settings: Setting[] = [];
   for (const resource of RESOURCES) {
     const setting = map[resource];

@@ -34,7 +34,7 @@ export async function refreshSetting(context: HostContext, entry: VmEntry, resou
     entry.unread.delete(resource);
     return seen;
   } catch (error) {
-    delete entry.current[resource];
+    entry.current[resource] = undefined;
     entry.missing.set(resource, errorText(error));
     if (!isHeadroomError(error, 'HYPERVISOR_UNSUPPORTED')) entry.unread.add(resource);
     return null;

@@ -47,8 +47,8 @@ export interface VmEntry {
   facts: VmFacts | null;
   eligibility: EligibilityMap;
   baseline: Partial<Record<Resource, Setting>>;
-  /** As read last; for memory the size that counts (see `memoryInForce`). */
-  current: Partial<Record<Resource, Setting>>;
+  /** As read last; for memory the size that counts (see `memoryInForce`). Undefined = unknown. */
+  readonly current: Record<Resource, Setting | undefined>;
   watches: Partial<Record<Resource, Watch>>;
   /** Rises with each write: a reading begun before the newest write says nothing about it. */
   writes: number;
@@ -132,7 +132,8 @@ export function createVmEntry(
     facts: null,
     eligibility: { cpu: UNKNOWN, memory: UNKNOWN, network: UNKNOWN, disk: UNKNOWN },
     baseline: {},
-    current: {},
+    // All four from the start: what loses a part is slow to read ever after, and readings fail now and then.
+    current: { cpu: undefined, memory: undefined, network: undefined, disk: undefined },
     watches: {},
     writes: 0,
     writing: new Set(),

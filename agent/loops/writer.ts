@@ -139,7 +139,7 @@ async function inForce(context: HostContext, entry: VmEntry, resource: Resource)
     return seen;
   } catch (error) {
     context.log.warn('could not read back after a failed write', { vm: entry.id, resource, error: errorText(error) });
-    delete entry.current[resource];
+    entry.current[resource] = undefined;
     return null;
   }
 }

@@ -17,12 +17,15 @@ const OLDER_MAGIC = 0x4d465248;
 
 /** `tag` names forecaster, format version and everything the layout depends on (step, seasons). */
 export function packState(tag: string, arrays: readonly StateArray[]): Uint8Array {
-  const tagBytes = new TextEncoder().encode(tag);
+  const tagBytes = bytesOfTag(tag);
   const start = padded(HEADER_BYTES + tagBytes.length);
-  const bytes = new Uint8Array(start + arrays.reduce((sum, array) => sum + padded(array.byteLength), 0));
+  let size = start;
+  for (let i = 0; i < arrays.length; i++) size += padded(arrays[i]!.byteLength);
+  const bytes = new Uint8Array(size);
   bytes.set(tagBytes, HEADER_BYTES);
   let at = start;
-  for (const array of arrays) {
+  for (let i = 0; i < arrays.length; i++) {
+    const array = arrays[i]!;
     bytes.set(new Uint8Array(array.buffer, array.byteOffset, array.byteLength), at);
     at += padded(array.byteLength);
   }
@@ -35,7 +38,7 @@ export function packState(tag: string, arrays: readonly StateArray[]): Uint8Arra
 
 /** Fills `arrays` from bytes that `packState` made with the same tag. STORE_CORRUPT otherwise; then nothing was changed. */
 export function unpackState(tag: string, bytes: Uint8Array, arrays: readonly StateArray[]): void {
-  const tagBytes = new TextEncoder().encode(tag);
+  const tagBytes = bytesOfTag(tag);
   const start = padded(HEADER_BYTES + tagBytes.length);
   const size = start + arrays.reduce((sum, array) => sum + padded(array.byteLength), 0);
   const refuse = (why: string): never => {
@@ -56,6 +59,15 @@ export function unpackState(tag: string, bytes: Uint8Array, arrays: readonly Sta
     new Uint8Array(array.buffer, array.byteOffset, array.byteLength).set(bytes.subarray(at, at + array.byteLength));
     at += padded(array.byteLength);
   }
+}
+
+/** A fleet's models share a few tags, and each is written thousands of times. */
+let tagBefore = '';
+let tagBytesBefore = new Uint8Array(0);
+
+function bytesOfTag(tag: string): Uint8Array {
+  if (tag !== tagBefore) [tagBefore, tagBytesBefore] = [tag, new TextEncoder().encode(tag)];
+  return tagBytesBefore;
 }
 
 export function bytesOf(arrays: readonly StateArray[]): number {

@@ -20,6 +20,7 @@ import type { Change, Verdict } from '../verdict/judge.ts';
 import type { DemandPoint } from './demand.ts';
 import { HostRecord } from './host-record.ts';
 import { LoanBook } from './loan-book.ts';
+import { without } from './per-resource.ts';
 import { type VcpuChange, vcpusOf } from './vcpu-watch.ts';
 import type { Infeasible } from './verdicts.ts';
 import { VmRecord, type VmRecordOptions } from './vm-record.ts';
@@ -300,8 +301,8 @@ export class FleetState {
   setPending(id: VmId, resource: Resource, target: Setting | null): void {
     const vm = this.#vms.get(id);
     if (vm === undefined) return;
-    if (target === null) delete vm.pending[resource];
-    else vm.pending[resource] = target;
+    if (target !== null) vm.pending[resource] = target;
+    else if (vm.pending[resource] !== undefined) vm.pending = without(vm.pending, resource);
   }
 
   /** A command is on its way: the VM counts against the blast radius from now on. */

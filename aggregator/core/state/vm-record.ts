@@ -64,8 +64,8 @@ export class VmRecord {
   readonly id: VmId;
   host: HostId;
   inventory: VmInventory;
-  readonly current: Partial<Record<Resource, Setting>> = {};
-  readonly pending: Partial<Record<Resource, Setting>> = {};
+  current: Partial<Record<Resource, Setting>> = {};
+  pending: Partial<Record<Resource, Setting>> = {};
   readonly pairs: Partial<Record<Resource, Pair>> = {};
   readonly lastChange: VmSnapshot['lastChange'] = {};
   readonly verdicts: Verdicts;
@@ -123,8 +123,7 @@ export class VmRecord {
     this.hasLeft = false;
     this.#boots.applyInventory(inventory);
     if (!sameValue(this.#labels, inventory.labels)) this.#labels = { ...inventory.labels };
-    for (const resource of RESOURCES) delete this.current[resource];
-    for (const setting of inventory.current) this.current[setting.resource] = setting;
+    this.current = settingsMap(inventory.current);
     for (const { resource, pair } of inventory.pairs) this.raisePair(resource, pair);
     this.vcpus.note(inventory.vcpusOnline ?? null, nowMonoMs);
     this.#holds = inventory.holds.map(({ resource, reason, forMs }) => ({
