@@ -98,18 +98,33 @@ export function withPair(record: VmRecord, resource: Resource, pair: Pair): VmRe
   return { ...record, pairs: { ...record.pairs, [resource]: { epoch: pair.epoch, generation: pair.generation } } };
 }
 
+/** Settings that a write whose end was not recorded may have left in parts, and the values it was written over; null = there is none. */
+export function unended(entry: JournalEntry | undefined): { over: NativeValues; settings: Setting[] } | null {
+  if (entry === undefined || !endsUnread(entry)) return null;
+  const { original, writtenNative, before, intended } = entry;
+  return { over: writtenNative ?? original, settings: before === undefined ? [intended] : [before, intended] };
+}
+
 /**
  * Someone else wrote: what they changed becomes the original, what is still ours keeps its own. With nothing of ours left
- * the entry goes.
+ * the entry goes. `left`: what a write whose end was not recorded may have left, beside what was written last.
  */
-export function withForeign(record: VmRecord, seen: Setting, native: NativeValues, hold: ForeignHold): VmRecord {
+export function withForeign(
+  record: VmRecord,
+  seen: Setting,
+  native: NativeValues,
+  hold: ForeignHold,
+  left: readonly NativeValues[] = [],
+): VmRecord {
   const { resource } = seen;
   const known = record.entries[resource];
   const entries = { ...record.entries };
   if (known !== undefined) {
-    const merged = mergeForeign(known.original.values, known.writtenNative?.values ?? {}, native.values);
+    const { before: _ended, formersMiB: _overtaken, ...rest } = known;
+    const ours = [...(known.writtenNative === null ? [] : [known.writtenNative]), ...left].map(({ values }) => values);
+    const merged = mergeForeign(known.original.values, ours, native.values);
     const original = { adapter: native.adapter, values: merged.original };
-    if (merged.oursLeft) entries[resource] = { ...known, original, intended: seen, written: seen, writtenNative: native };
+    if (merged.oursLeft) entries[resource] = { ...rest, original, intended: seen, written: seen, writtenNative: native };
     else delete entries[resource];
   }
   return {
@@ -172,21 +187,20 @@ export function arrived(
   return (Object.entries(kept.pairs) as [Resource, Pair][]).reduce((known, [resource, pair]) => withPair(known, resource, pair), record);
 }
 
-/** Value by value, as deep as they are grouped: one that still is as we left it keeps its original, any other is theirs. */
-function mergeForeign(
-  original: Readonly<Record<string, unknown>>,
-  ours: Readonly<Record<string, unknown>>,
-  now: Readonly<Record<string, unknown>>,
-): { original: Record<string, unknown>; oursLeft: boolean } {
+type Values = Readonly<Record<string, unknown>>;
+
+/** Value by value, as deep as they are grouped: one that still is as we may have left it keeps its original, any other is theirs. */
+function mergeForeign(original: Values, ours: readonly Values[], now: Values): { original: Record<string, unknown>; oursLeft: boolean } {
   const merged: Record<string, unknown> = {};
   let oursLeft = false;
   for (const [key, value] of Object.entries(now)) {
-    const [before, left] = [original[key], ours[key]];
-    if (isGroup(value) && isGroup(before) && isGroup(left)) {
-      const below = mergeForeign(before, left, value);
+    const before = original[key];
+    const left = ours.map((each) => each[key]);
+    if (isGroup(value) && isGroup(before)) {
+      const below = mergeForeign(before, left.filter(isGroup), value);
       merged[key] = below.original;
       oursLeft ||= below.oursLeft;
-    } else if (sameJson(value, left) && !sameJson(value, before)) {
+    } else if (left.some((each) => sameJson(value, each)) && !sameJson(value, before)) {
       merged[key] = before;
       oursLeft = true;
     } else {

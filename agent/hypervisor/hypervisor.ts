@@ -103,6 +103,11 @@ export interface Hypervisor {
   writeSetting<S extends Setting>(id: VmId, setting: S): Promise<SettingOf<S['resource']>>;
   /** The exact live values behind `resource`, for the journal. */
   readNative(id: VmId, resource: Resource): Promise<NativeSettings>;
+  /**
+   * What these exact values become once the setting is written over them; nothing is written. Several where the hypervisor tells the same
+   * thing in several ways; memory's, which move by themselves, stay as they are.
+   */
+  nativesWith(id: VmId, native: NativeSettings, setting: Setting): Promise<NativeSettings[]>;
   /** Puts the exact values back, then verifies; rejects with HYPERVISOR_REFUSED when the read-back differs. */
   writeNative(id: VmId, resource: Resource, native: NativeSettings): Promise<void>;
   /** The VM's network interfaces as they are live, those that can be cut off. */

@@ -250,6 +250,10 @@ class SimulatedLibrary implements SimulatedHypervisor {
     }));
   }
 
+  async nativesWith(_id: VmId, native: NativeSettings, setting: Setting): Promise<NativeSettings[]> {
+    return [setting.resource === 'memory' ? native : { ...native, values: { ...native.values, setting } }];
+  }
+
   async writeNative(id: VmId, resource: Resource, native: NativeSettings): Promise<void> {
     const setting = native.values.setting as Setting | undefined;
     const parts = native.values.parts as Parts | undefined;

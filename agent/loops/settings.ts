@@ -7,7 +7,7 @@ import { errorText, isHeadroomError } from '../../shared/errors.ts';
 import { RESOURCES, type Resource, type Setting, sameSetting } from '../../shared/resources.ts';
 import { foreignHold } from '../core/foreign-hold.ts';
 import { watchReadBack, watchWrite } from '../core/foreign-writer.ts';
-import { endsUnread, hasEntries, reversalsWith, withForeign, withWritten } from '../core/journal.ts';
+import { endsUnread, hasEntries, type NativeValues, reversalsWith, unended, withForeign, withWritten } from '../core/journal.ts';
 import { clockReading, type HostContext, tell } from './host-context.ts';
 import { isOtherRequest, mayHaveRequest, requestInForceMiB, sizeRequested } from './memory-request.ts';
 import { holdsMemory, isUp, noteInForce, type VmEntry } from './vm-table.ts';
@@ -88,11 +88,19 @@ function takeOver(context: HostContext, entry: VmEntry, seen: Setting): void {
   if (before === undefined || !sameSetting(before, entry.current[seen.resource] ?? seen)) context.changed();
 }
 
+/** Of a write whose end is not on record each part may be there: the originals of those must not be taken for overwritten. */
+async function partsLeft({ hypervisor }: HostContext, entry: VmEntry, resource: Resource): Promise<NativeValues[]> {
+  const write = unended(entry.record.entries[resource]);
+  if (write === null) return [];
+  return (await Promise.all(write.settings.map((setting) => hypervisor.nativesWith(entry.id, write.over, setting)))).flat();
+}
+
 /** `inForce`: where they sent it from, when it is not there yet. */
 async function adopt(context: HostContext, entry: VmEntry, seen: Setting, inForce: Setting = seen): Promise<void> {
   const { resource } = seen;
   const watch = entry.watches[resource];
   // Fails: then nothing is adopted, the watch goes on, and the next reading finds the same.
+  const left = await partsLeft(context, entry, resource);
   const native = await context.hypervisor.readNative(entry.id, resource);
   if (entry.watches[resource] !== watch) return;
   entry.requestedMiB = Number.NaN;
@@ -100,7 +108,7 @@ async function adopt(context: HostContext, entry: VmEntry, seen: Setting, inForc
   entry.watches[resource] = watchWrite(inForce, seen, seen === inForce ? seen : null);
   const hold = foreignHold(seen, reversalsWith(entry.record, resource), clockReading(context), context.settings.foreignHoldMs);
   const hadEntries = hasEntries(entry.record);
-  entry.record = withForeign(entry.record, seen, native, hold);
+  entry.record = withForeign(entry.record, seen, native, hold, left);
   entry.baseline = { ...entry.baseline, [resource]: seen };
   context.files.save(entry.record);
   tell(context, 'foreign-writer', `${entry.name}: ${hold.reason}; it is the new baseline, hands off ${resource}`, {

@@ -106,3 +106,56 @@ t.test(
     }
   },
 );
+
+/** What was in force when somebody else came: all of the write, or a part of it. */
+const LEFT: [what: string, inForce: CpuSetting][] = [
+  ['all of it was carried out', cpu(1, 80)],
+  ['the weight alone was', cpu(0.8, 80)],
+  ['the cap alone was', cpu(1, 60)],
+];
+const THEIRS: [what: string, theirs: (ours: CpuSetting) => CpuSetting, restored: CpuSetting][] = [
+  ['the weight', ({ capCores }) => cpu(capCores, 3000), cpu(1.5, 3000)],
+  ['the cap', ({ weight }) => cpu(0.3, weight), cpu(0.3, 120)],
+  ['the cap, to none', ({ weight }) => cpu(null, weight), cpu(null, 120)],
+  ['both', () => cpu(0.3, 3000), cpu(0.3, 3000)],
+];
+for (const [left, inForce] of LEFT) {
+  t.test(`the agent dies amid a write of which ${left}, and somebody else writes before it is back: no original is lost`, async (t) => {
+    for (const [part, theirsOver, restored] of THEIRS) {
+      for (const first of [true, false]) {
+        let [armed, away] = [false, false];
+        const guest = calmVm(A, { baseline: [cpu(1.5, 120)] });
+        const world = await agentWorld([guest], {}, ({ method }) => {
+          if (armed && method === 'writeSetting') {
+            away = true;
+            return { kind: 'lostAnswer' };
+          }
+          return away && method === 'readSetting' ? { kind: 'error', code: 'HYPERVISOR_REFUSED', message: 'busy' } : null;
+        });
+        await world.run(30);
+        if (!first) {
+          world.command({ target: cpu(0.8, 60) });
+          await world.run(5);
+        }
+        armed = true;
+        world.command({ target: cpu(1, 80) });
+        await world.run(1);
+        // A part of a first write leaves the rest as it was.
+        const { capCores, weight } = inForce;
+        const ours = first ? cpu(capCores === 1 ? 1 : 1.5, weight === 80 ? 80 : 120) : inForce;
+        const theirs = theirsOver(ours);
+        world.hypervisor.foreignWrite(A, theirs);
+        [armed, away] = [false, false];
+        await world.restart();
+        await world.run(20);
+        const name = `${part}, over ${first ? 'the first' : 'a later'} write`;
+        t.match(foreign(world), [{ resource: 'cpu', setting: theirs }], `${name}: told`);
+        t.match(world.inventory(A)?.holds, [{ resource: 'cpu' }], `${name}: hands off`);
+        t.same(world.hypervisor.truth(A).cpu, theirs, `${name}: nothing is written over it`);
+        t.ok((await restore(world.hypervisor, world.files, null)).every(({ ok }) => ok));
+        t.same(world.hypervisor.truth(A).cpu, restored, `${name}: theirs stays, and the rest is as it was before ours`);
+        await world.stop();
+      }
+    }
+  });
+}

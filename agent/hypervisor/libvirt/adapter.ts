@@ -26,7 +26,7 @@ import { isCameAlive, powerOf, type RawEvent } from './events.ts';
 import { cgroupVersion, processAgeMsOf, processIdOf } from './local-host.ts';
 import { readPlugged } from './memory-tuning.ts';
 import { type DomainRef, type LibvirtApi, STATS_ACTIVE, STATS_NOWAIT, XML_INACTIVE } from './procedures.ts';
-import { readNativeResource, readResource, restoreNative, type Tuning, writeResource } from './resource-tuning.ts';
+import { nativesWith, readNativeResource, readResource, restoreNative, type Tuning, writeResource } from './resource-tuning.ts';
 import { LIBVIRT_NO_METADATA, LibvirtError } from './rpc-errors.ts';
 import { createSession, type Session } from './session.ts';
 import { answered, groupBits, statsOf } from './stats.ts';
@@ -238,6 +238,10 @@ class LibvirtHypervisor implements Hypervisor {
 
   readNative(id: VmId, resource: Resource): Promise<NativeSettings> {
     return this.#ask(id, (tuning) => readNativeResource(tuning, resource));
+  }
+
+  nativesWith(id: VmId, native: NativeSettings, setting: Setting): Promise<NativeSettings[]> {
+    return this.#ask(id, (tuning) => nativesWith(tuning, native, setting));
   }
 
   writeNative(id: VmId, resource: Resource, native: NativeSettings): Promise<void> {

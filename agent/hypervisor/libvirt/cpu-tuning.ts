@@ -67,6 +67,12 @@ function quotaFor(capCores: number | null, periodUs: number, vcpus: number): num
 
 const sameQuota = (a: number, b: number | undefined): boolean => (isUnlimited(a) && isUnlimited(b)) || a === b;
 
+/** The same parameters in each way in which libvirt tells that there is no quota: by its own sign, and by its largest number. */
+export function sameQuotas(params: Params): Params[] {
+  const quota = numberOf(params, 'vcpu_quota');
+  return isUnlimited(quota) ? [-1, QUOTA_UNLIMITED].map((unlimited) => ({ ...params, vcpu_quota: unlimited })) : [params];
+}
+
 /** Only these are ours to write; the others are recorded for whoever reads the journal. */
 const OURS: { name: string; type: TypedParam['type'] }[] = [
   { name: 'cpu_shares', type: 'ullong' },

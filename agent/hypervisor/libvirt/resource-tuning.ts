@@ -7,7 +7,7 @@ import { HeadroomError, isHeadroomError } from '../../../shared/errors.ts';
 import type { Resource, Setting, SettingOf } from '../../../shared/resources.ts';
 import type { NativeSettings } from '../hypervisor.ts';
 import type { BootingVms } from './booting-vms.ts';
-import { type CgroupVersion, cpuDifferences, cpuParams, cpuRestoreParams, cpuSettingOf } from './cpu-tuning.ts';
+import { type CgroupVersion, cpuDifferences, cpuParams, cpuRestoreParams, cpuSettingOf, sameQuotas } from './cpu-tuning.ts';
 import { limitableDevices, throttledDisks } from './definition.ts';
 import {
   differences,
@@ -136,6 +136,36 @@ export async function readNativeResource(tuning: Tuning, resource: Resource): Pr
     case 'disk':
       return nativeOf({ disks: Object.fromEntries(await diskParamsOf(api, domain)) });
   }
+}
+
+/** The recorded values with the setting written over them, as they would be read back. */
+export async function nativesWith({ api, domain, cgroup }: Tuning, native: NativeSettings, setting: Setting): Promise<NativeSettings[]> {
+  switch (setting.resource) {
+    case 'cpu': {
+      const recorded = recordedParams(native, 'scheduler');
+      const { vcpus } = await api.info(domain);
+      const written = over(recorded, cpuParams(setting, recorded, vcpus, cgroup));
+      return sameQuotas(written).map((scheduler) => nativeOf({ scheduler }));
+    }
+    case 'memory':
+      return [native];
+    case 'network':
+      return [nativeOf({ interfaces: overDevices(recordedDevices(native, 'interfaces'), (current) => networkParams(setting, current)) })];
+    case 'disk':
+      return [nativeOf({ disks: overDevices(recordedDevices(native, 'disks'), (current) => diskParams(setting, current)) })];
+  }
+}
+
+function over(recorded: Params, params: readonly TypedParam[]): Params {
+  return { ...recorded, ...Object.fromEntries(params.map(({ name, value }) => [name, value])) };
+}
+
+function overDevices(
+  recorded: ReadonlyMap<string, Params>,
+  wanted: (current: readonly Params[]) => TypedParam[][],
+): Record<string, Params> {
+  const params = wanted([...recorded.values()]);
+  return Object.fromEntries([...recorded].map(([device, before], i) => [device, over(before, params[i] ?? [])]));
 }
 
 /** Writes the recorded values back and answers what still differs, in words; devices that are gone are passed over. */
