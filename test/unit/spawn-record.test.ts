@@ -87,6 +87,12 @@ t.test('a life that goes well', async (t) => {
   t.same(next(removing.record!, { answer: APPLIED }), { record: null, order: null, told: 'removed: 600 s to call it back are over' });
 });
 
+t.test('ready at the look, though its time ran out since the last one: it serves', async (t) => {
+  const late = { state: 'ready', ready: true } as const;
+  t.match(next(inPhase('booting'), late, 4000, { readyWithinMs: 2000 }), { record: { phase: 'serving', failed: false } });
+  t.match(next(inPhase('booting'), { state: 'launching' }, 2000, { readyWithinMs: 2000 }), { record: { phase: 'removing', failed: true } });
+});
+
 t.test('its host asks it until it serves, or until its time is over, and then the last answer is the reason', async (t) => {
   const booting = inPhase('booting');
   const probed = { probed: true };
