@@ -120,7 +120,7 @@ function wordsOf(body: LedgerEntry['body']): [string, string] {
         `${RESOURCE_NAMES[body.resource]}: ${settingText(body.before)} → ${settingText(body.after)}, ${body.outcome}: ${body.reason}`,
       ];
     case 'verdict':
-      return [nameOf(body.vm), `${RESOURCE_NAMES[body.resource]}: ${body.verdict}, ${body.reason}`];
+      return [nameOf(body.vm), `${judgedText(body)}: ${body.verdict}, ${body.reason}`];
     case 'event':
       return [body.vm === null ? body.host : nameOf(body.vm), body.message];
     case 'loan':
@@ -136,4 +136,9 @@ function wordsOf(body: LedgerEntry['body']): [string, string] {
     case 'operator':
       return [body.by, `${body.action} ${body.target}: ${body.reason}`];
   }
+}
+
+/** What a verdict is about. */
+function judgedText({ resource, vcpus }: { resource: keyof typeof RESOURCE_NAMES; vcpus?: { from: number; to: number } }): string {
+  return vcpus === undefined ? RESOURCE_NAMES[resource] : `vCPUs online, ${vcpus.from} → ${vcpus.to}`;
 }

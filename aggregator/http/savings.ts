@@ -4,6 +4,7 @@
  * A time in which grant or demand is unknown counts neither way and is told as such.
  */
 import { HeadroomError } from '../../shared/errors.ts';
+import type { VerdictKind } from '../core/verdict/judge.ts';
 import type { Resolution, SeriesResult } from '../store/series-store.ts';
 import type { AggregatorService } from './service.ts';
 
@@ -91,10 +92,12 @@ export async function savingsReport(service: AggregatorService, asked: { fromMs?
     harmfulChanges: service
       .plans(Number.MAX_SAFE_INTEGER)
       .filter(({ nowMs }) => within(nowMs))
-      .reduce((total, { verdicts }) => total + verdicts.filter(({ verdict }) => verdict === 'harmed').length, 0),
+      .reduce((total, { verdicts, vcpuVerdicts = [] }) => total + [...verdicts, ...vcpuVerdicts].filter(didHarm).length, 0),
     items,
   };
 }
+
+const didHarm = ({ verdict }: { verdict: VerdictKind }): boolean => verdict === 'harmed';
 
 async function rowsOf(service: AggregatorService, fromMs: number, toMs: number): Promise<SavingsRow[]> {
   const sizes = new Map(service.snapshot().vms.map((vm) => [vm.id, { cpu: vm.vcpus, memory: vm.bootMemoryMiB }]));

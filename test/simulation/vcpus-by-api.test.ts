@@ -106,6 +106,7 @@ t.test('missed: its host has them back at once; that was harm, said everywhere, 
     await asked.explained(),
     /Taking 4 of its vCPUs offline at \S+ did harm and is taken back: .*\nNone of its vCPUs is taken offline before \S+: the last time/,
   );
+  t.match(await asked.ask('GET', '/v1/reports/savings'), { harmfulChanges: 1 }, 'and is counted');
   const before = orders(asked).length;
   await world.run(coolUntilMs - world.time.wallMs - CONFIG.planPeriodMs);
   t.equal(orders(asked).length, before, 'nothing in all that rest');

@@ -113,6 +113,8 @@ t.test('while it idles, plans take vCPUs offline, one plan after the other', asy
     return now.vcpus?.online === 1 ? now : null;
   });
   t.match(vcpus, { defined: 4, online: 1, lastChange: { reason: /vCPUs taken offline at .* because/ } });
+  const verdict = await eventually('a verdict on it', async () => (await vm()).vcpus?.lastVerdict);
+  t.match(verdict, { direction: 'shrink', verdict: 'helped', reason: /what was taken was not missed/ });
   const before = vcpuTimes();
   await new Promise((resolve) => setTimeout(resolve, 3000));
   const ran = vcpuTimes().map((time, n) => (time - before[n]!) / 1e9);
