@@ -25,6 +25,82 @@ t.test('what waits is listed, tried, approved and then waits no more', async (t)
   t.match(await world.run('approve gpu-render fans'), { code: 2, err: /"fans" is no resource: there are cpu, memory/ });
 });
 
+t.test('fewer vCPUs are listed and approved as they were seen, and vm show, plan show and explain have words for them', async (t) => {
+  const own = await fakeService();
+  const { id: vm, name, host } = MADE_VMS[0]!;
+  const online = (count: number) => ({ resource: 'vcpus' as const, online: count });
+  const reason = 'recommended only: 4 of 8 vCPUs taken offline';
+  const asked: unknown[] = [];
+  const waiting = {
+    ...own.recommendations()[0]!,
+    id: `${vm}.vcpus`,
+    vm,
+    vmName: name,
+    resource: 'vcpus' as const,
+    from: online(8),
+    to: online(4),
+    reason,
+  };
+  own.recommendations = () => [waiting];
+  own.approve = async (_id, to, by) => {
+    asked.push(to);
+    return { ...waiting, approval: { by, atMs: 1, untilMs: 2, to: to ?? waiting.to } };
+  };
+  const step = {
+    vm,
+    vmName: name,
+    host,
+    from: 8,
+    to: 4,
+    of: 8,
+    mode: 'auto' as const,
+    constraint: 'forecast' as const,
+    reason: 'few',
+    predictedDemand: 1,
+  };
+  const plan = own.plan('plan-41')!;
+  const outcomes = [{ vcpuStep: 0, outcome: 'refused', reason: 'the guest will not' }];
+  own.plan = () => ({
+    ...plan,
+    vcpuSteps: [step],
+    vcpuOutcomes: outcomes,
+    vcpusRecommended: [{ ...step, mode: 'recommend', constraint: 'mode', reason }],
+  });
+  const judged = {
+    verdict: 'harmed' as const,
+    reason: 'it was held down',
+    planId: null,
+    judgedAtMs: 2,
+    changedAtMs: 1,
+    direction: 'shrink' as const,
+  };
+  const view = own.vm(vm)!;
+  const infeasible = { target: 2, reason: 'the guest will not', untilMs: Date.UTC(2026, 0, 8) };
+  const lastVerdict = { ...judged, from: 8, to: 4 };
+  own.vm = () => ({
+    ...view,
+    vcpus: { defined: 8, online: 8, lastChange: null, lastVerdict, coolUntilMs: Date.UTC(2026, 0, 7), infeasible },
+  });
+  own.vms = () => [own.vm(vm)!];
+  const faces = await cliWorld(own);
+  t.teardown(() => faces.close());
+  t.match((await faces.run('recommend list')).out, /shop-web +vcpus +8 vCPUs online +4 vCPUs online/);
+  t.match(await faces.run('approve shop-web vcpus'), { code: 0, out: /^approved: shop-web: vcpus 8 vCPUs online → 4 vCPUs online/ });
+  t.same(asked, [online(4)]);
+  const shown = (await faces.run('plan show plan-41')).out;
+  t.match(shown, /vCPUs online 8 → 4 of 8: few\n +refused: the guest will not/);
+  t.match(shown, /shop-web vcpus \[mode\]: recommended only: .*would be 8 → 4 of 8/);
+  t.match((await faces.run('vm show shop-web')).out, /vCPUs: 8 of 8 online\n +judged +8 → 4: harmed: it was held down/);
+  const { out } = await faces.run('vm explain shop-web');
+  t.match(out, /Taking 4 of its vCPUs offline at 1970\S+ did harm and is taken back: it was held down\./);
+  t.match(out, /None of its vCPUs is taken offline before 2026-01-07T00:00:00Z: the last time did harm\./);
+  t.match(
+    out,
+    /2 of its vCPUs online were tried and not reached \(the guest will not\): so few are not tried before 2026-01-08T00:00:00Z\./,
+  );
+  t.match(await faces.run('rollback shop-web vcpus'), { code: 2, err: /"vcpus" is no resource/ });
+});
+
 t.test('the last shrink is taken back; where there was none it says so', async (t) => {
   const id = MADE_VMS[0]!.id;
   t.match(await world.run(`rollback ${id} cpu`), { code: 0, out: /^taken back: shop-web: cpu / });
