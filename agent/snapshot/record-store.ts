@@ -66,6 +66,8 @@ class PackedRecords implements RecordStore {
   readonly #folder: string;
   readonly #seal: Seal;
   readonly #locations = new Map<string, Location>();
+  /** Where else a record lies: one that broke was written anew, one that is far was gathered. */
+  readonly #copies = new Map<string, Location[]>();
   /** Bytes of records by pack. */
   readonly #packs = new Map<string, number>();
   #draft: PackDraft = createPackDraft();
@@ -119,10 +121,29 @@ class PackedRecords implements RecordStore {
     if (found !== null) return found;
     const repaired = await this.#mended(location);
     const right = repaired === null ? null : open(repaired);
-    // Whoever adds it again must not be told that it is here.
-    if (right === null) this.#locations.delete(digest);
-    else this.damaged.add(location.pack);
-    return right;
+    if (right !== null) {
+      this.damaged.add(location.pack);
+      return right;
+    }
+    // Whoever adds it again must not be told that it is here, unless it is: in another pack.
+    this.#forget(digest, location);
+    return this.#found(digest, bytesMax);
+  }
+
+  #note(digest: string, location: Location): void {
+    const known = this.#locations.get(digest);
+    this.#locations.set(digest, location);
+    if (known !== undefined && known.pack !== location.pack) this.#copies.set(digest, [known, ...(this.#copies.get(digest) ?? [])]);
+  }
+
+  #forget(digest: string, gone: Location): void {
+    const [first, ...others] = [this.#locations.get(digest), ...(this.#copies.get(digest) ?? [])].filter(
+      (one): one is Location => one !== undefined && one !== gone,
+    );
+    if (first === undefined) this.#locations.delete(digest);
+    else this.#locations.set(digest, first);
+    if (others.length === 0) this.#copies.delete(digest);
+    else this.#copies.set(digest, others);
   }
 
   /** Added, and not on the disk yet. */
@@ -203,6 +224,8 @@ class PackedRecords implements RecordStore {
   async sweep(live: ReadonlySet<string>): Promise<SweepReport> {
     const report: SweepReport = { packsRemoved: 0, packsRewritten: 0, bytesFreed: 0 };
     const before = this.storedBytes;
+    // Of several copies one that can be read is kept: which of them is broken no index tells.
+    for (const digest of [...this.#copies.keys()]) if (live.has(digest)) await this.#found(digest, CHUNK_BYTES);
     // Where there is little room it is made first.
     const packs = [...this.#wantedByPack(live)].toSorted(([, a], [, b]) => Math.min(1, a.length) - Math.min(1, b.length));
     for (const [pack, wanted] of packs) {
@@ -258,14 +281,15 @@ class PackedRecords implements RecordStore {
     const pack = `${this.#seal.digest(first, ...others.slice(-3)).toString('hex')}.pack`;
     await putDurably(this.#files, this.#folder, pack, parts);
     this.#packs.set(pack, draft.bytes);
-    for (const { digest, offset, length } of entries) this.#locations.set(digest, { pack, offset, length });
+    for (const { digest, offset, length } of entries) this.#note(digest, { pack, offset, length });
     return pack;
   }
 
   async #drop(pack: string): Promise<void> {
     this.#packs.delete(pack);
     this.damaged.delete(pack);
-    for (const [digest, location] of this.#locations) if (location.pack === pack) this.#locations.delete(digest);
+    for (const [digest, location] of this.#locations)
+      for (const one of [location, ...(this.#copies.get(digest) ?? [])]) if (one.pack === pack) this.#forget(digest, one);
     await this.#files.remove(this.#path(pack));
   }
 
@@ -280,7 +304,7 @@ class PackedRecords implements RecordStore {
     if (!index.whole) this.damaged.add(name);
     let sum = 0;
     for (const { digest, offset, length } of index.entries) {
-      this.#locations.set(digest, { pack: name, offset, length });
+      this.#note(digest, { pack: name, offset, length });
       sum += length;
     }
     this.#packs.set(name, sum);
