@@ -198,12 +198,22 @@ function withoutNativePackage(error: unknown): never {
 }
 
 /** Null: no folder is named whose disks this host alone sees. */
-async function diskMeans(folders: readonly string[], means: Pick<ServedMeans, 'lazily' | 'sockets' | 'filler'>): Promise<DiskMeans | null> {
+async function diskMeans(
+  { localDisks: folders, localDisksLazily: lazily, connect: uri, snapshotRamDir }: Values<typeof HOST_OPTIONS>,
+  prng: Prng,
+): Promise<DiskMeans | null> {
   const wrong = folders.find((folder) => !folder.startsWith('/'));
   if (wrong !== undefined) throw new HeadroomError('CONFIG_INVALID', `localDisks: "${wrong}" is not an absolute path`);
   if (folders.length === 0) return null;
-  const { fileDisksOf, withDisks, withServedDisk, withWholeDisk, policiesOf } = await parts.diskXml();
-  const served = { ...means, policiesOf, withServed: withServedDisk, withWhole: withWholeDisk };
+  const [{ createDiskFiller }, { fileDisksOf, withDisks, withServedDisk, withWholeDisk, policiesOf }] = await Promise.all([
+    parts.diskFiller(),
+    parts.diskXml(),
+  ]);
+  const filler = createDiskFiller({ uri, clock: systemClock, prng: prng.stream('disk-filler') });
+  const served: ServedMeans = {
+    ...{ lazily, sockets: join(snapshotRamDir, 'disks'), filler, policiesOf },
+    ...{ withServed: withServedDisk, withWhole: withWholeDisk },
+  };
   return { folders, disksOf: fileDisksOf, withDisks, served };
 }
 
@@ -214,8 +224,6 @@ async function suspendMeans(config: Values<typeof HOST_OPTIONS>, prng: Prng): Pr
   const [{ openSuspendMeans }, { createLibvirtSnapshotter }] = await Promise.all([parts.suspendMeans(), parts.snapshotter()]).catch(
     withoutNativePackage,
   );
-  const { createDiskFiller } = await parts.diskFiller();
-  const filler = createDiskFiller({ uri, clock: systemClock, prng: prng.stream('disk-filler') });
   const times = { learnMs: secondsToMs(config.resumeLearnSeconds), aliveMs: secondsToMs(config.resumeAliveSeconds) };
   const places = {
     stateDir,
@@ -225,7 +233,7 @@ async function suspendMeans(config: Values<typeof HOST_OPTIONS>, prng: Prng): Pr
     ramDir,
     tenantLabel,
     listen: config.snapshotListen,
-    disks: await diskMeans(config.localDisks, { lazily: config.localDisksLazily, sockets: join(ramDir, 'disks'), filler }),
+    disks: await diskMeans(config, prng),
     ...times,
   };
   const snapshotter = createLibvirtSnapshotter({ uri, clock: systemClock, prng: prng.stream('snapshotter'), socketFolder: ramDir });
