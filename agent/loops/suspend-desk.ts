@@ -18,7 +18,8 @@ import { createTouchModel, PREDICTED_CHUNKS_MAX } from '../core/touch-model.ts';
 import type { ChunkAnswer, ChunkQuestion } from './chunk-questions.ts';
 import { PrefetchLine, type PrefetchPlace } from './prefetch-line.ts';
 import type { DiskRest } from './served-disks.ts';
-import type { Done, OnProgress, Suspender } from './suspender.ts';
+import type { Done, OnProgress } from './suspend-state.ts';
+import type { Suspender } from './suspender.ts';
 
 export interface SuspendDeskOptions {
   suspender: Suspender;
