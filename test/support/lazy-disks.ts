@@ -5,6 +5,7 @@
  */
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
+import { expect, KeptDisk } from './kept-disk.ts';
 import { virsh } from './libvirtd.ts';
 import { eventually } from './stack.ts';
 import { type HostName, type TwoHostStage, twoHostStage } from './two-host-stage.ts';
@@ -25,25 +26,25 @@ class LazyDisks {
   readonly #stage: TwoHostStage;
   readonly #tell: (words: string) => void;
   readonly #parts: number;
-  #sum = '';
-  #disk = '';
+  readonly #kept: KeptDisk;
 
   constructor(stage: TwoHostStage, tell: (words: string) => void, parts: number) {
     this.#stage = stage;
     this.#tell = tell;
     this.#parts = parts;
+    this.#kept = new KeptDisk(stage, parts);
   }
 
   async there() {
-    const { wire, guest } = this.#stage;
-    await this.#written(0, this.#parts);
+    const { wire } = this.#stage;
+    await this.#kept.write(0, this.#parts);
     await this.#stage.order(`suspend ${name}`);
     await eventually('its disk to be told as taken', async () => (await this.#ownDisk())?.state === 'taken');
     wire.slow(SLOW_MBIT);
     const order = await this.#stage.order(`resume ${name} --to beta`);
-    this.#expect('it runs on beta', order.host === 'beta' && order.outcome === 'applied', order);
+    expect('it runs on beta', order.host === 'beta' && order.outcome === 'applied', order);
     const movedMiB = mib(order.measured.bytesMoved);
-    this.#expect('before its disk has come', movedMiB < this.#parts * 4, order.measured);
+    expect('before its disk has come', movedMiB < this.#parts * 4, order.measured);
     await eventually(
       'its memory to have come, and some of its disk',
       async () => ((await this.#ownDisk())?.leftBytes ?? 0) > 0,
@@ -51,7 +52,7 @@ class LazyDisks {
     );
     wire.wire(false);
     const left = await this.#ownDisk();
-    const answer = guest.ask(`kept ${this.#parts}`);
+    const answer = this.#kept.ask();
     await eventually('the guest to stand still', () => /paused.*I\/O/.test(this.#power('beta')), WAIT_MS_MAX);
     await eventually('the reason to be told', async () => /waits for what disk vdb/.test(await this.#problems()), WAIT_MS_MAX);
     this.#tell(`cut with ${mib(left?.leftBytes)} MiB left: ${this.#power('beta')}; ${await this.#problems()}`);
@@ -59,30 +60,30 @@ class LazyDisks {
     wire.wire(true);
     await this.#stage.startAgent('beta');
     const disk = await answer;
-    this.#expect('its disk is as it was', disk === this.#disk, [disk, this.#disk]);
+    expect('its disk is as it was', disk === this.#kept.disk, [disk, this.#kept.disk]);
     await this.#settled('beta');
     this.#standsAlone('beta');
-    await this.#unharmed('on beta');
+    await this.#kept.unharmed('on beta');
     return { movedMiB, leftMiB: mib(left?.leftBytes) };
   }
 
   /** What it wrote there travels, and no more. */
   async back() {
-    await this.#written(1, 1);
+    await this.#kept.write(1, 1);
     await this.#stage.order(`suspend ${name}`);
     const order = await this.#stage.order(`resume ${name} --to alpha`);
-    this.#expect('it runs on alpha', order.host === 'alpha' && order.outcome === 'applied', order);
-    await this.#unharmed('back on alpha');
+    expect('it runs on alpha', order.host === 'alpha' && order.outcome === 'applied', order);
+    await this.#kept.unharmed('back on alpha');
     await this.#settled('alpha');
     this.#standsAlone('alpha');
-    await this.#unharmed('with all of it there');
+    await this.#kept.unharmed('with all of it there');
     return { movedMiB: mib(order.measured.bytesMoved) };
   }
 
   /** Its guest ends before all has come: its image is made whole all the same. */
   async ended() {
     const { wire, libvirtds } = this.#stage;
-    await this.#written(0, this.#parts);
+    await this.#kept.write(0, this.#parts);
     await this.#stage.order(`suspend ${name}`);
     await this.#stage.order(`resume ${name} --to beta`);
     await eventually(
@@ -98,31 +99,17 @@ class LazyDisks {
     const raw = `${image}.raw`;
     execFileSync('qemu-img', ['convert', '-U', '-f', 'qcow2', '-O', 'raw', image, raw]);
     const held = execFileSync('sh', ['-c', `head -c ${this.#parts * 4 * MIB} ${raw} | md5sum`], { encoding: 'utf8' });
-    this.#expect('its disk is as it was', held.slice(0, 32) === this.#disk.slice(-32), [held, this.#disk]);
+    expect('its disk is as it was', held.slice(0, 32) === this.#kept.disk.slice(-32), [held, this.#kept.disk]);
     return {};
-  }
-
-  async #written(first: number, count: number): Promise<void> {
-    const { guest } = this.#stage;
-    await guest.ask(`parts ${first} ${count}`);
-    this.#sum = await guest.ask('sum');
-    await guest.ask('keep');
-    this.#disk = await guest.ask(`kept ${this.#parts}`);
-    this.#expect('the disk holds what memory does', this.#disk.slice(-32) === this.#sum.slice(-32), [this.#disk, this.#sum]);
-  }
-
-  async #unharmed(when: string): Promise<void> {
-    const now = [await this.#stage.guest.ask('sum'), await this.#stage.guest.ask(`kept ${this.#parts}`)];
-    this.#expect(`${when}, its memory and its disk are as they were`, now[0] === this.#sum && now[1] === this.#disk, now);
   }
 
   #standsAlone(host: HostName): void {
     const image = this.#image(host);
-    this.#expect('its image stands alone', this.#backing(image) === undefined, this.#backing(image));
+    expect('its image stands alone', this.#backing(image) === undefined, this.#backing(image));
     for (const inactive of [[], ['--inactive']]) {
       const xml = virsh(this.#stage.libvirtds[host].socket, 'dumpxml', ...inactive, name);
-      this.#expect('nothing names a socket any more', !xml.includes("protocol='nbd'"), xml);
-      if (inactive.length > 0) this.#expect('and its policies are its own again', !xml.includes('error_policy'), xml);
+      expect('nothing names a socket any more', !xml.includes("protocol='nbd'"), xml);
+      if (inactive.length > 0) expect('and its policies are its own again', !xml.includes('error_policy'), xml);
     }
   }
 
@@ -134,7 +121,7 @@ class LazyDisks {
   #image(host: HostName): string {
     const list = virsh(this.#stage.libvirtds[host].socket, 'domblklist', name);
     const path = /vdb\s+(\S+)/.exec(list)?.[1] ?? list;
-    this.#expect('its disk is of that host', path.startsWith(join(this.#stage.images(host), 'headroom')), path);
+    expect('its disk is of that host', path.startsWith(join(this.#stage.images(host), 'headroom')), path);
     return path;
   }
 
@@ -156,10 +143,6 @@ class LazyDisks {
       return suspension?.host === host && suspension.from === undefined;
     };
     await eventually(`all of it to be on ${host}`, here, WAIT_MS_MAX);
-  }
-
-  #expect(what: string, holds: boolean, found: unknown): void {
-    if (!holds) throw new Error(`${what}: ${JSON.stringify(found)}`);
   }
 }
 

@@ -7,6 +7,7 @@ import { execFileSync } from 'node:child_process';
 import { globSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { SuspendOrderView } from '../../aggregator/http/suspend-service.ts';
+import { expect, KeptDisk } from './kept-disk.ts';
 import { virsh } from './libvirtd.ts';
 import { eventually } from './stack.ts';
 import { type HostName, type TwoHostStage, twoHostStage } from './two-host-stage.ts';
@@ -27,13 +28,13 @@ class OwnDisks {
   readonly #stage: TwoHostStage;
   readonly #tell: (words: string) => void;
   readonly #parts: number;
-  #sum = '';
-  #disk = '';
+  readonly #kept: KeptDisk;
 
   constructor(stage: TwoHostStage, tell: (words: string) => void, parts: number) {
     this.#stage = stage;
     this.#tell = tell;
     this.#parts = parts;
+    this.#kept = new KeptDisk(stage, parts);
   }
 
   async drive() {
@@ -54,22 +55,22 @@ class OwnDisks {
   async #there() {
     const { images, libvirtds } = this.#stage;
     const original = join(images('alpha'), 'desktop.qcow2');
-    await this.#written(0, this.#parts);
+    await this.#kept.write(0, this.#parts);
     await this.#stage.order(`suspend ${name}`);
     await eventually('its disk to be told as taken', () => this.#isTaken());
     const beganMs = performance.now();
     const order = await this.#stage.order(`resume ${name} --to beta`);
     const orderSeconds = Math.round(performance.now() - beganMs) / 1000;
-    this.#expect('it runs on beta', order.host === 'beta' && order.outcome === 'applied', order);
+    expect('it runs on beta', order.host === 'beta' && order.outcome === 'applied', order);
     const sum = sumOf(original);
-    await this.#unharmed('on beta');
+    await this.#kept.unharmed('on beta');
     const path = this.#place('beta');
-    this.#expect('with a disk of that host', path.startsWith(`${images('beta')}/`), path);
+    expect('with a disk of that host', path.startsWith(`${images('beta')}/`), path);
     await this.#settled('beta');
     const defined = virsh(libvirtds.alpha.socket, 'list', '--all', '--name').trim();
-    this.#expect('and is not defined on alpha any more', defined === '', defined);
-    await this.#written(1, 1);
-    this.#expect('the disk it had there is as it was', sumOf(original) === sum, [sum, sumOf(original)]);
+    expect('and is not defined on alpha any more', defined === '', defined);
+    await this.#kept.write(1, 1);
+    expect('the disk it had there is as it was', sumOf(original) === sum, [sum, sumOf(original)]);
     const told = { orderSeconds, movedMiB: mib(order.measured.bytesMoved) };
     this.#tell(`there: ${JSON.stringify(told)}`);
     return told;
@@ -80,13 +81,13 @@ class OwnDisks {
     const { images } = this.#stage;
     await this.#stage.order(`suspend ${name}`);
     const order = await this.#stage.order(`resume ${name} --to alpha`);
-    this.#expect('it runs on alpha', order.host === 'alpha' && order.outcome === 'applied', order);
-    await this.#unharmed('back on alpha');
+    expect('it runs on alpha', order.host === 'alpha' && order.outcome === 'applied', order);
+    await this.#kept.unharmed('back on alpha');
     await this.#settled('alpha');
     const left = this.#imagesOn('beta');
-    this.#expect('nothing is left of it on beta', left.length === 0, left);
+    expect('nothing is left of it on beta', left.length === 0, left);
     const path = this.#place('alpha');
-    this.#expect('it is not on the disk of before', path !== join(images('alpha'), 'desktop.qcow2'), path);
+    expect('it is not on the disk of before', path !== join(images('alpha'), 'desktop.qcow2'), path);
     const told = { movedMiB: mib(order.measured.bytesMoved) };
     this.#tell(`back: ${JSON.stringify(told)}`);
     return told;
@@ -94,7 +95,7 @@ class OwnDisks {
 
   async #cut() {
     const { wire } = this.#stage;
-    await this.#written(0, this.#parts);
+    await this.#kept.write(0, this.#parts);
     await this.#stage.order(`suspend ${name}`);
     wire.slow(SLOW_MBIT);
     const ordered = this.#stage.order(`resume ${name} --to beta`);
@@ -102,31 +103,31 @@ class OwnDisks {
     wire.wire(false);
     const order: SuspendOrderView = await ordered;
     wire.wire(true);
-    this.#expect('it fell back', order.host === 'alpha' && order.outcome === 'applied', order);
-    await this.#unharmed('fallen back');
+    expect('it fell back', order.host === 'alpha' && order.outcome === 'applied', order);
+    await this.#kept.unharmed('fallen back');
     const left = this.#imagesOn('beta');
-    this.#expect('nothing is left of it on beta', left.length === 0, left);
+    expect('nothing is left of it on beta', left.length === 0, left);
     const failed = (await this.#stage.orders()).find(({ host, action }) => host === 'beta' && action === 'resume');
     this.#tell(`cut: ${failed?.reason}`);
-    await this.#written(2, 1);
+    await this.#kept.write(2, 1);
     await this.#stage.order(`suspend ${name}`);
     const again = await this.#stage.order(`resume ${name} --to beta`);
-    this.#expect('once the wire is back it goes there', again.host === 'beta', again);
-    await this.#unharmed('after the cut');
+    expect('once the wire is back it goes there', again.host === 'beta', again);
+    await this.#kept.unharmed('after the cut');
     await this.#settled('beta');
     return { reason: failed?.reason ?? '', movedMiB: mib(again.measured.bytesMoved) };
   }
 
   /** Made ready there before anybody asks: then it runs at once, and its disk is there. */
   async #ready() {
-    await this.#written(3, 1);
+    await this.#kept.write(3, 1);
     await this.#stage.order(`suspend ${name}`);
     const first = await this.#stage.order(`prefetch start ${name} --to alpha --hold 120`);
     const beganMs = performance.now();
     const order = await this.#stage.order(`resume ${name}`);
     const orderSeconds = Math.round(performance.now() - beganMs) / 1000;
-    this.#expect('it runs where it was ready', order.host === 'alpha' && order.outcome === 'applied', order);
-    await this.#unharmed('made ready there before');
+    expect('it runs where it was ready', order.host === 'alpha' && order.outcome === 'applied', order);
+    await this.#kept.unharmed('made ready there before');
     await this.#settled('alpha');
     const told = { movedMiB: mib(first.measured.bytesMoved), orderSeconds, ranMs: Math.round(Number(order.measured.ranMs)) };
     this.#tell(`made ready there before: ${JSON.stringify(told)}`);
@@ -135,7 +136,7 @@ class OwnDisks {
 
   /** Chunks of the disk on the host that holds it: caught before the guest runs, which comes back on the disk that it had. */
   async #broken() {
-    await this.#written(4, 1);
+    await this.#kept.write(4, 1);
     await this.#stage.order(`suspend ${name}`);
     await this.#stage.order('snapshot gc beta');
     await eventually('the disk to be taken', () => this.#isTaken());
@@ -146,23 +147,23 @@ class OwnDisks {
     for (let at = 512; at < bytes.length - 4096; at += 4096) bytes[at]! ^= 1;
     writeFileSync(newest, bytes);
     const order = await this.#stage.order(`resume ${name} --to beta`);
-    this.#expect('it fell back', order.host === 'alpha' && order.outcome === 'applied', order);
-    await this.#unharmed('with broken chunks');
+    expect('it fell back', order.host === 'alpha' && order.outcome === 'applied', order);
+    await this.#kept.unharmed('with broken chunks');
     const reason = (await this.#stage.orders()).find(({ host, action }) => host === 'beta' && action === 'resume')?.reason ?? '';
     this.#tell(`broken: ${reason}`);
     const left = this.#imagesOn('beta');
-    this.#expect('nothing is left of it on beta', left.length === 0, left);
+    expect('nothing is left of it on beta', left.length === 0, left);
     await this.#stage.order(`suspend ${name}`);
     const again = await this.#stage.order(`resume ${name} --to beta`);
-    this.#expect('taken anew from its image it goes there', again.host === 'beta', again);
-    await this.#unharmed('taken anew');
+    expect('taken anew from its image it goes there', again.host === 'beta', again);
+    await this.#kept.unharmed('taken anew');
     return { reason };
   }
 
   /** The agent that takes the disk, then the one that lays it out, each in the midst of it: begun again, it ends well. */
   async #killed() {
     const { wire } = this.#stage;
-    await this.#written(0, this.#parts);
+    await this.#kept.write(0, this.#parts);
     await this.#stage.order(`suspend ${name}`);
     await this.#stage.killAgent('beta');
     await this.#stage.startAgent('beta');
@@ -173,10 +174,10 @@ class OwnDisks {
     await this.#stage.killAgent('alpha');
     await this.#stage.startAgent('alpha');
     const order = await ordered;
-    this.#expect('it was brought back', order.outcome === 'applied', order);
-    await this.#unharmed('with agents killed');
+    expect('it was brought back', order.outcome === 'applied', order);
+    await this.#kept.unharmed('with agents killed');
     const runs = (['alpha', 'beta'] as const).filter((host) => virsh(this.#stage.libvirtds[host].socket, 'list', '--name').trim() === name);
-    this.#expect('on one host', runs.length === 1 && runs[0] === order.host, [runs, order.host]);
+    expect('on one host', runs.length === 1 && runs[0] === order.host, [runs, order.host]);
     await this.#settled(runs[0] as HostName);
     return { on: order.host };
   }
@@ -184,20 +185,6 @@ class OwnDisks {
   async #isTaken(): Promise<boolean> {
     const { disks = [] } = (await this.#stage.suspension()) ?? {};
     return disks.length === 1 && disks[0]?.target === 'vdb' && disks[0].state === 'taken';
-  }
-
-  async #written(first: number, count: number): Promise<void> {
-    const { guest } = this.#stage;
-    await guest.ask(`parts ${first} ${count}`);
-    this.#sum = await guest.ask('sum');
-    await guest.ask('keep');
-    this.#disk = await guest.ask(`kept ${this.#parts}`);
-    this.#expect('the disk holds what memory does', this.#disk.slice(-32) === this.#sum.slice(-32), [this.#disk, this.#sum]);
-  }
-
-  async #unharmed(when: string): Promise<void> {
-    const now = [await this.#stage.guest.ask('sum'), await this.#stage.guest.ask(`kept ${this.#parts}`)];
-    this.#expect(`${when}, its memory and its disk are as they were`, now[0] === this.#sum && now[1] === this.#disk, now);
   }
 
   #place(host: HostName): string {
@@ -218,10 +205,6 @@ class OwnDisks {
       },
       60_000,
     );
-  }
-
-  #expect(what: string, holds: boolean, found: unknown): void {
-    if (!holds) throw new Error(`${what}: ${JSON.stringify(found)}`);
   }
 }
 
