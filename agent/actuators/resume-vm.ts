@@ -82,7 +82,11 @@ export async function prepareResume(deps: ResumeDeps, snapshot: OpenSnapshot, ah
   const bringing = Promise.all([warming, opened]).then(() => place.bring(ahead.predicted, stopped));
   const [warmed, started, loaded, brought] = await Promise.allSettled([warming, starting, loading, bringing]);
   const abandon = async (): Promise<void> => {
-    if (started.status === 'fulfilled') await snapshotter.end(vm);
+    if (started.status === 'fulfilled')
+      await snapshotter.end(vm).catch(async (error: unknown) => {
+        // It may have ended by itself meanwhile.
+        if ((await snapshotter.power(vm)) !== 'off') throw error;
+      });
     await place.close();
   };
   const broken = [started, loaded, warmed].find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;

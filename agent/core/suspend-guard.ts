@@ -58,8 +58,10 @@ function objectionToSuspend({ vm, phase }: SuspendGround): SuspendRefusal | null
 
 function objectionToReturn({ phase, freeMiB, heldMiB }: SuspendGround, roomMiB: number | null): SuspendRefusal | null {
   if (phase === 'running') return null;
-  if (phase !== 'suspended' && phase !== 'prepared') return skip('the VM is not suspended on this host');
-  const neededMiB = phase === 'prepared' ? 0 : Math.max(heldMiB, roomMiB ?? 0);
+  // `going`: it could not be set going when it was asked for before, and holds its memory.
+  const ready = phase === 'prepared' || phase === 'going';
+  if (phase !== 'suspended' && !ready) return skip('the VM is not suspended on this host');
+  const neededMiB = ready ? 0 : Math.max(heldMiB, roomMiB ?? 0);
   if (freeMiB === null || neededMiB <= freeMiB) return null;
   return refuse(`it will need ${Math.ceil(neededMiB)} MiB, and this host has ${Math.max(0, Math.floor(freeMiB))} MiB free for VMs`);
 }

@@ -195,9 +195,9 @@ export class Suspender {
     for (const { prepared, residence } of this.#state.live.values()) await (residence ?? prepared)?.place.handOver();
   }
 
-  /** A guest that was brought back ended by itself or by others: nothing of it is needed any more. */
-  ended(vm: VmId): Promise<void> {
-    return this.#state.ended(vm);
+  /** It ended by itself or by others: of one that was brought back nothing is needed any more, one that was ready is suspended as before. */
+  async ended(vm: VmId): Promise<void> {
+    if (!(await this.#returning.endedReady(vm))) await this.#state.ended(vm);
   }
 
   /** Whether others started a VM that is suspended or on a snapshot here, now or at any time since: its snapshot is given up then. */

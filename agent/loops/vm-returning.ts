@@ -111,32 +111,43 @@ export class VmReturning {
     return { reason: '', measured: {} };
   }
 
+  /** Ready, and its QEMU is gone: it ended by itself or by others. Answers whether it was so. */
+  async endedReady(vm: VmId): Promise<boolean> {
+    const { snapshotter, tell } = this.#state.options;
+    if (this.#state.book.phase(vm) !== 'prepared' || (await snapshotter.power(vm)) !== 'off') return false;
+    await this.release(vm);
+    tell(vm, 'it ended while it waited for its resume: it is suspended as before, and not ready any more');
+    return true;
+  }
+
   /** Throws, with the VM suspended as before, unless it was set going. `origin`: it was suspended there. */
   async resume(vm: VmId, onProgress: OnProgress, origin: Origin | null = null): Promise<Done> {
-    const { snapshotter, clock } = this.#state.options;
-    const beganMs = clock.monotonicMs();
+    const beganMs = this.#state.options.clock.monotonicMs();
     const phase = this.#state.book.phase(vm);
     if (phase === 'running') return { reason: 'it runs', measured: {} };
+    if (phase === 'going') return this.#set(vm, beganMs, { reason: '', measured: {} });
+    await this.endedReady(vm);
     if (origin !== null) await this.#state.arrivals.begin(vm, origin);
     const { recipe, lentTo } = this.#state.suspended(vm);
     if (recipe === 'managed-save') return this.#restore(vm, beganMs);
     if (lentTo !== null) this.#state.takeBack(vm);
-    const before = await this.#allowed(vm, onProgress);
+    return this.#set(vm, beganMs, await this.#allowed(vm, onProgress));
+  }
+
+  /** What is ready goes on. One that could not be set going stays so, and is when it is asked for again. */
+  async #set(vm: VmId, beganMs: number, before: Done): Promise<Done> {
+    const { snapshotter, clock, tell, aliveMs: aliveMsMax } = this.#state.options;
     const live = this.#state.live.get(vm);
     if (live?.prepared == null) throw new HeadroomError('INVARIANT_BROKEN', `VM ${vm} was made ready, and is not`);
     const cpuMs = await snapshotter.cpuMs(vm);
     const { takenAtMs } = live.prepared.snapshot.manifest.facts;
     this.#state.note(vm, { phase: 'going' });
-    live.residence = await live.prepared.go();
+    live.residence = await live.prepared.go().catch((error: unknown) => this.#notSet(vm, error));
     live.prepared = null;
     this.#state.note(vm, { phase: 'running' });
     const ranMs = clock.monotonicMs() - beganMs;
     const aliveMs = await this.#alive(vm, cpuMs, beganMs);
-    if (aliveMs === null)
-      this.#state.options.tell(
-        vm,
-        `it runs, and gave no sign of life within ${this.#state.options.aliveMs} ms: its older snapshots are kept`,
-      );
+    if (aliveMs === null) tell(vm, `it runs, and gave no sign of life within ${aliveMsMax} ms: its older snapshots are kept`);
     else await this.#retireOlder(vm);
     this.#state.learner.later(vm);
     this.#state.settle(vm);
@@ -147,6 +158,21 @@ export class VmReturning {
       reason: before.reason,
       measured: { ...before.measured, recipe: 'memory-file', ranMs, ...(aliveMs === null ? {} : { aliveMs }) },
     };
+  }
+
+  /** Its QEMU gone, it may have run: nothing of it is needed any more. */
+  async #notSet(vm: VmId, error: unknown): Promise<never> {
+    const { snapshotter } = this.#state.options;
+    const { prepared } = this.#state.live.get(vm) ?? {};
+    if (prepared != null && (await snapshotter.power(vm)) === 'off') {
+      await prepared.abandon();
+      prepared.snapshot.close();
+      this.#state.live.delete(vm);
+      await this.#state.recovery.recover(vm);
+      this.#state.settle(vm);
+      this.#state.options.changed();
+    }
+    throw error;
   }
 
   /** Ready, and set going nowhere else. What never can be brought back here is not kept here. */

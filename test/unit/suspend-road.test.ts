@@ -449,6 +449,7 @@ t.test('what the host itself refuses', (t) => {
     'bringing back is never refused by a kill switch',
   );
   t.match(ask(resume, { phase: 'suspended', heldMiB: 5000 }), /5000 MiB/);
+  t.equal(ask(resume, { phase: 'going', heldMiB: 5000 }), undefined, 'one that could not be set going has its memory');
   t.end();
 });
 
