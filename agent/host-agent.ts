@@ -20,6 +20,7 @@ import {
 import {
   CHUNKS_CAPABILITY,
   PREFETCH_TO_CAPABILITY,
+  SUPPLY_CAPABILITY,
   SUSPEND_CAPABILITY,
   SUSPEND_MOVE_CAPABILITY,
 } from '../shared/protocol/suspend-frames.ts';
@@ -415,7 +416,9 @@ function hello(options: HostAgentOptions, context: HostContext, records: readonl
         MOVES_ON_CAPABILITY,
       ],
       ...(options.build === undefined ? [] : [BUILD_CAPABILITY, PROBE_CAPABILITY, HAND_OVER_CAPABILITY]),
-      ...(options.suspend === undefined ? [] : [SUSPEND_CAPABILITY, SUSPEND_MOVE_CAPABILITY, PREFETCH_TO_CAPABILITY, CHUNKS_CAPABILITY]),
+      ...(options.suspend === undefined
+        ? []
+        : [SUSPEND_CAPABILITY, SUSPEND_MOVE_CAPABILITY, PREFETCH_TO_CAPABILITY, CHUNKS_CAPABILITY, SUPPLY_CAPABILITY]),
       ...(options.build === undefined || options.suspend === undefined ? [] : [BUILD_SUSPEND_CAPABILITY]),
     ],
     wallMs: context.clock.wallMs(),

@@ -196,7 +196,10 @@ export class Arrivals {
         return;
       } catch (error) {
         const words = errorText(error);
-        if (words !== told && !this.#stopped) tell(vm, `the rest of it does not come, and is asked for until it does: ${words}`);
+        if (words !== told && !this.#stopped) {
+          tell(vm, `the rest of it does not come, and is asked for until it does: ${words}`);
+          changed();
+        }
         told = words;
         await sleep(clock, RETRY_MS);
       }

@@ -17,7 +17,7 @@ import { type SnapshotLender, startSnapshotLender } from '../snapshot/lender.ts'
 import type { SnapshotStore } from '../snapshot/snapshot-store.ts';
 import type { SuspendJournal } from '../suspend-journal.ts';
 import type { MemberRest } from './build-desk.ts';
-import { answerAboutChunks } from './chunk-questions.ts';
+import { answerAboutChunks, type ChunkGround } from './chunk-questions.ts';
 import { noteServing } from './discover.ts';
 import { guardedHost, type HostContext, killReason, tell } from './host-context.ts';
 import type { DiskMeans } from './local-disks.ts';
@@ -128,7 +128,7 @@ export function createSuspension(
     tenants,
     lendAddress: () => (lendAt === null ? null : addressText(lendAt)),
     tiers: () => stores.tiers?.use() ?? null,
-    chunks: (question) => answerAboutChunks(question, { records: () => suspender.records(), tenants: () => stores.tenants(), store }),
+    chunks: (question) => answerAboutChunks(question, chunkGround(context, suspender, stores, store)),
     storedBytes: () => [...opened.values()].reduce((sum, { storedBytes }) => sum + storedBytes, 0),
     enqueue: (vm, task) => queues.add(vm, task),
     changed: () => context.changed(),
@@ -157,6 +157,16 @@ export function createSuspension(
       await suspender.handOver();
       await snapshotter.close();
       await stores.close();
+    },
+  };
+}
+
+function chunkGround(context: HostContext, suspender: Suspender, stores: SuspendMeans['stores'], store: ChunkGround['store']): ChunkGround {
+  return {
+    ...{ records: () => suspender.records(), tenants: () => stores.tenants(), store },
+    supplied(vm, from, count) {
+      const what = count === 1 ? 'a chunk that could not be had' : `${count} chunks that could not be had`;
+      tell(context, 'lifecycle', `${context.table.get(vm)?.name ?? vm}: ${what} came from host ${from}`, { vm });
     },
   };
 }

@@ -150,6 +150,11 @@ export class ServedDisks {
     return filling;
   }
 
+  /** Names of records that could not be had. */
+  lacking(vm: VmId): string[] {
+    return [...(this.#shown.get(vm)?.values() ?? [])].flatMap(({ snapshot }) => snapshot.lacking());
+  }
+
   rest(vm: VmId, target: string): DiskRest | null {
     return this.#rest.get(`${vm} ${target}`) ?? null;
   }

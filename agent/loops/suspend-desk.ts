@@ -8,7 +8,7 @@ import { errorText, HeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
-import { PREFETCH_PRIORITY } from '../../shared/protocol/suspend-frames.ts';
+import { PREFETCH_PRIORITY, SUPPLIED_MAX } from '../../shared/protocol/suspend-frames.ts';
 import type { Outcome } from '../../shared/resources.ts';
 import { diskState, type HeldDisk } from '../core/held-disk.ts';
 import type { Urgency } from '../core/prefetch-urgency.ts';
@@ -93,8 +93,9 @@ export class SuspendDesk {
       this.#tellProgress(underWay);
       return;
     }
-    if (asked.order.action === 'sample' || asked.order.action === 'held') {
-      void this.#tellChunks(asked, asked.order);
+    const { order } = asked;
+    if (order.action === 'sample' || order.action === 'held' || order.action === 'give' || order.action === 'supply') {
+      void this.#tellChunks(asked, order);
       return;
     }
     const { clock, enqueue } = this.#options;
@@ -118,7 +119,8 @@ export class SuspendDesk {
   /** All there is: for a new connection, and after changes. */
   tellAll(): void {
     const { suspender, send, storedBytes, tiers } = this.#options;
-    const vms = suspender.records().flatMap((record) => viewOf(record, (target) => suspender.diskRest(record.vm, target)) ?? []);
+    const rests = (vm: VmId): Rests => ({ disk: (target) => suspender.diskRest(vm, target), lacking: suspender.lacking(vm) });
+    const vms = suspender.records().flatMap((record) => viewOf(record, rests(record.vm)) ?? []);
     const places = tiers() ?? null;
     send({ type: 'suspended', vms, storedBytes: storedBytes(), ...(places === null ? {} : { tiers: places }) });
   }
@@ -131,6 +133,8 @@ export class SuspendDesk {
       (error: unknown) => ({ outcome: 'failed' as const, reason: errorText(error).slice(0, REASON_MAX) }),
     );
     send({ ...this.#resultOf(asked), progress: null, measured: {}, ...answer });
+    // What it lacks is less now.
+    if (question.action === 'supply') this.tellAll();
   }
 
   stop(): void {
@@ -177,6 +181,8 @@ export class SuspendDesk {
         return applied(await suspender.collect(this.#options.tenants()));
       case 'sample':
       case 'held':
+      case 'give':
+      case 'supply':
         throw new HeadroomError('INVARIANT_BROKEN', 'questions about chunks stand in no queue');
     }
   }
@@ -323,9 +329,16 @@ const applied = (done: Done): Ended => ({ outcome: 'applied', ...done });
 const failed = (error: unknown): Ended => ({ outcome: 'failed', reason: errorText(error), measured: {} });
 const vmOf = ({ order }: SuspendAsked): VmId | null => ('vm' in order ? (order.vm as VmId) : null);
 
+/** What is still to come of a VM: of its disks, and what could not be had. */
+export interface Rests {
+  disk(target: string): DiskRest | null;
+  /** Names of records. */
+  lacking: readonly string[];
+}
+
 export function viewOf(
   record: SuspendRecord,
-  restOf: (target: string) => DiskRest | null = () => null,
+  rests: Rests = { disk: () => null, lacking: [] },
 ): FrameOf<'suspended'>['vms'][number] | null {
   const { vm, name, phase, recipe, reason, snapshot, sinceMs, memoryBytes, filledBytes, touches, score, problems, from, lentTo, disks } =
     record;
@@ -337,7 +350,8 @@ export function viewOf(
     ...{ hitRate: score?.hitRate ?? null, wasteRate: score?.wasteRate ?? null },
     ...(from === null ? {} : { from: from.host }),
     ...(lentTo === null ? {} : { lentTo: lentTo.host }),
-    ...(disks.length === 0 ? {} : { disks: disks.map((disk) => ownDisk(disk, snapshot, restOf(disk.target))) }),
+    ...(disks.length === 0 ? {} : { disks: disks.map((disk) => ownDisk(disk, snapshot, rests.disk(disk.target))) }),
+    ...(rests.lacking.length === 0 ? {} : { lacks: { tenant: record.tenant, names: rests.lacking.slice(0, SUPPLIED_MAX) } }),
   };
 }
 

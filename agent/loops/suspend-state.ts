@@ -109,6 +109,13 @@ export class SuspendState {
     this.options.onTakenBack(vm);
   }
 
+  /** Names of records that what it lives on was asked for, and that could not be had. */
+  lacking(vm: VmId): string[] {
+    const { prepared = null, residence = null } = this.live.get(vm) ?? {};
+    const snapshot = (residence ?? prepared)?.snapshot;
+    return [...new Set([...(snapshot?.lacking() ?? []), ...this.disks.served.lacking(vm)])];
+  }
+
   /** The rest of what was brought here from another host, and a word to that host. */
   settle(vm: VmId): void {
     const record = this.book.find(vm);

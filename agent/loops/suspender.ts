@@ -152,6 +152,11 @@ export class Suspender {
     return this.#state.disks.served.rest(vm, target);
   }
 
+  /** See `SuspendState`. */
+  lacking(vm: VmId): string[] {
+    return this.#state.lacking(vm);
+  }
+
   /** A chunk of what the store has of its disks could not be lent. */
   distrustDisk(vm: VmId, snapshot: string): void {
     this.#state.disks.distrust(vm, snapshot);

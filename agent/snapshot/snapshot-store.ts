@@ -65,6 +65,8 @@ export interface OpenSnapshot {
   state(): Promise<Buffer>;
   /** What this chunk consists of lies in this store: nobody else is asked for it. */
   here(index: number): boolean;
+  /** Names of records that it was asked for, and that could be had neither here nor where they come from. */
+  lacking(): string[];
   /** Until then a collection leaves its records, also after the snapshot was removed. */
   close(): void;
 }
@@ -98,6 +100,10 @@ export interface SnapshotStore {
   save(draft: SnapshotDraft): Promise<SavedSnapshot>;
   /** A record of this name lies here. */
   has(digest: string): boolean;
+  /** A record of this name as it is sealed; null = it is not here, or not as it was written. */
+  sealed(digest: string): Promise<Buffer | null>;
+  /** One that lay here, or was to, and was had elsewhere. False: it is not the one of that name. */
+  supply(digest: string, sealed: Buffer): Promise<boolean>;
   /** Ids, sorted. */
   list(): Promise<string[]>;
   /** Throws NOT_FOUND, or STORE_CORRUPT when the manifest is not what its id says. */
@@ -136,7 +142,13 @@ interface ChunkAsked {
   entries: readonly ChunkEntry[];
   index: number;
   length: number;
+  from: Origins;
+}
+
+/** Where the records of an open snapshot come from that are not here, and those that could not be had. */
+interface Origins {
   source: SnapshotSource | null;
+  failed: Set<string>;
 }
 
 class Store implements SnapshotStore {
@@ -219,12 +231,24 @@ class Store implements SnapshotStore {
     return this.#records.has(digest);
   }
 
+  sealed(digest: string): Promise<Buffer | null> {
+    return this.#records.readSealed(digest, CHUNK_BYTES);
+  }
+
+  supply(digest: string, sealed: Buffer): Promise<boolean> {
+    return this.#inTurn(async () => {
+      const isIt = (await this.#records.addSealed(digest, sealed, CHUNK_BYTES)) !== null;
+      await this.#records.flush();
+      return isIt;
+    });
+  }
+
   async list(): Promise<string[]> {
     return (await this.#files.list(this.#folder)).flatMap((name) => MANIFEST_NAME.exec(name)?.[1] ?? []);
   }
 
   async open(id: string): Promise<OpenSnapshot> {
-    return this.#opened(await this.#manifest(id), null);
+    return this.#opened(await this.#manifest(id), { source: null, failed: new Set() });
   }
 
   async adopt(id: string, source: SnapshotSource): Promise<ArrivingSnapshot> {
@@ -237,13 +261,14 @@ class Store implements SnapshotStore {
       if (known === null) await putDurably(this.#files, this.#folder, `${id}.arriving`, [sealed]);
       return found;
     });
-    const snapshot = this.#opened(manifest, source);
-    return { ...snapshot, complete: (cancelled, onProgress) => this.#complete(manifest, source, cancelled, onProgress) };
+    const from = { source, failed: new Set<string>() };
+    const snapshot = this.#opened(manifest, from);
+    return { ...snapshot, complete: (cancelled, onProgress) => this.#complete(manifest, from, cancelled, onProgress) };
   }
 
   async #complete(
     manifest: Manifest,
-    source: SnapshotSource,
+    from: Origins,
     cancelled = () => false,
     onProgress: (doneBytes: number, totalBytes: number) => unknown = () => undefined,
   ): Promise<void> {
@@ -254,7 +279,7 @@ class Store implements SnapshotStore {
     const fetch = async (): Promise<void> => {
       for (const digest of rest) {
         if (cancelled()) throw new HeadroomError('CANCELLED', `snapshot ${manifest.id} is not needed whole any more`);
-        if (!this.#records.has(digest) && (await this.#contents(digest, source)) === null) {
+        if (!this.#records.has(digest) && (await this.#contents(digest, from)) === null) {
           throw new HeadroomError('STORE_CORRUPT', `record ${digest} of snapshot ${manifest.id} is not what was written`);
         }
         done += CHUNK_BYTES;
@@ -280,11 +305,11 @@ class Store implements SnapshotStore {
     };
   }
 
-  #opened(manifest: Manifest, source: SnapshotSource | null): OpenSnapshot {
+  #opened(manifest: Manifest, from: Origins): OpenSnapshot {
     this.#open.add(manifest);
     const { memoryBytes, stateBytes } = manifest.facts;
     const chunk = (entries: Manifest['memory'], index: number, bytes: number): Promise<Buffer> =>
-      this.#chunk(manifest.id, { entries, index, length: chunkLength(index, bytes), source });
+      this.#chunk(manifest.id, { entries, index, length: chunkLength(index, bytes), from });
     return {
       manifest,
       chunk: (index) => chunk(manifest.memory, index, memoryBytes),
@@ -294,6 +319,7 @@ class Store implements SnapshotStore {
         return Buffer.concat(parts);
       },
       here: (index) => recordsOfEntry(manifest.memory[index] ?? { kind: 'zero' }).every((digest) => this.#records.has(digest)),
+      lacking: () => [...from.failed].filter((digest) => !this.#records.has(digest)),
       close: () => void this.#open.delete(manifest),
     };
   }
@@ -388,11 +414,11 @@ class Store implements SnapshotStore {
     await putDurably(this.#files, this.#folder, `${id}.manifest`, [sealed]);
   }
 
-  async #chunk(id: string, { entries, index, length, source }: ChunkAsked): Promise<Buffer> {
+  async #chunk(id: string, { entries, index, length, from }: ChunkAsked): Promise<Buffer> {
     const entry = entries[index];
     if (entry === undefined) throw new HeadroomError('INVARIANT_BROKEN', `snapshot ${id} has no chunk ${index}`);
     if (entry.kind === 'zero') return NOTHING.subarray(0, length);
-    const bytes = entry.kind === 'whole' ? await this.#contents(entry.digest, source) : await this.#patched(entry, source);
+    const bytes = entry.kind === 'whole' ? await this.#contents(entry.digest, from) : await this.#patched(entry, from);
     // A whole record was opened under its digest's name: its seal has said already that it is the one.
     const isIt = entry.kind === 'whole' || (bytes !== null && this.#seal.digest(bytes).toString('hex') === entry.digest);
     if (bytes?.length !== length || !isIt) {
@@ -401,16 +427,23 @@ class Store implements SnapshotStore {
     return bytes;
   }
 
-  async #patched({ base, patch }: Extract<ChunkEntry, { kind: 'patched' }>, source: SnapshotSource | null): Promise<Buffer | null> {
-    const [below, above] = await Promise.all([base, patch].map((digest) => this.#contents(digest, source)));
+  async #patched({ base, patch }: Extract<ChunkEntry, { kind: 'patched' }>, from: Origins): Promise<Buffer | null> {
+    const [below, above] = await Promise.all([base, patch].map((digest) => this.#contents(digest, from)));
     return below && above ? applyPatch(below, above) : null;
   }
 
   /** Of one record, from here or else from where it comes from. */
-  async #contents(digest: string, source: SnapshotSource | null): Promise<Buffer | null> {
+  async #contents(digest: string, { source, failed }: Origins): Promise<Buffer | null> {
     const held = await this.#records.read(digest, CHUNK_BYTES);
-    if (held !== null || source === null) return held;
-    return this.#records.addSealed(digest, await source.record(digest), CHUNK_BYTES);
+    if (held !== null) return held;
+    try {
+      const come = source === null ? null : await this.#records.addSealed(digest, await source.record(digest), CHUNK_BYTES);
+      if (come === null) failed.add(digest);
+      return come;
+    } catch (error) {
+      failed.add(digest);
+      throw error;
+    }
   }
 
   #path(id: string): string {

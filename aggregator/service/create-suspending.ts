@@ -7,6 +7,7 @@ import type { CapacityView } from '../core/capacity/host-capacity.ts';
 import type { SoldResource } from '../core/capacity/host-demand.ts';
 import { SuspendOrders, type SuspendOrdersOptions } from '../execute/suspend-orders.ts';
 import { ChunkLocality } from './chunk-locality.ts';
+import { ChunkSupply } from './chunk-supply.ts';
 import type { KillSwitches } from './kill-switches.ts';
 import type { Parts } from './parts.ts';
 import { PrefetchTuner } from './prefetch-tuner.ts';
@@ -30,6 +31,7 @@ export interface SuspendingParts extends Pick<Parts, 'clock' | 'time' | 'state' 
 export interface Suspending {
   desk: SuspendDesk;
   planner: SuspendPlanner;
+  supply: ChunkSupply;
   /** What was learnt before a restart. Rejects when the ledger fails. */
   load(): Promise<void>;
   /** It is gone for good. */
@@ -51,9 +53,10 @@ export function createSuspending(parts: SuspendingParts, onResumed: (vm: VmId) =
     return there.map(({ id }) => id).toSorted((a, b) => (freeMiB(b) ?? 0) - (freeMiB(a) ?? 0));
   };
   const tuner = new PrefetchTuner(parts.ledger, log);
+  const asking = { nowMs: () => clock.monotonicMs(), epochOf, send, understands, hosts: roomiest };
   const desk = new SuspendDesk({
     ...{ calendar, tuner },
-    locality: new ChunkLocality({ nowMs: () => clock.monotonicMs(), epochOf, send, understands, hosts: roomiest }),
+    locality: new ChunkLocality(asking),
     orders: new SuspendOrders({ clock, epochOf, send, retryMs: config.commandRetryMs, silenceMs: SILENCE_MS }),
     to: { events, queue, notifications, log, nowMs: () => time.nowMs() },
     known(vm) {
@@ -75,6 +78,7 @@ export function createSuspending(parts: SuspendingParts, onResumed: (vm: VmId) =
   });
   return {
     desk,
+    supply: new ChunkSupply(asking),
     planner: new SuspendPlanner(desk, calendar, tuner, log),
     async load() {
       await calendar.load();

@@ -122,11 +122,14 @@ export class FromHosts implements IngestSink {
   }
 
   onSuspendResult(host: HostId, result: FrameOf<'suspend-result'>): void {
-    this.#parts.suspending.desk.onResult(host, result);
+    const { desk, supply } = this.#parts.suspending;
+    if (result.action === 'give' || result.action === 'supply') supply.onResult(host, result);
+    else desk.onResult(host, result);
   }
 
   onSuspended(host: HostId, suspended: FrameOf<'suspended'>): void {
     this.#parts.suspending.desk.onSuspended(host, suspended);
+    this.#parts.suspending.supply.onSuspended(host, suspended.vms);
   }
 
   onHint(_host: HostId, hint: FrameOf<'hint'>): void {

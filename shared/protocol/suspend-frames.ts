@@ -18,10 +18,20 @@ export const PREFETCH_TO_CAPABILITY = 'prefetch-to';
 /** The same for questions about the chunks a host holds. */
 export const CHUNKS_CAPABILITY = 'suspend-chunks';
 
-/** sample: some chunks of a VM's snapshot by name; held: how many of such lie here too. Nothing is done for them. */
-export const CHUNK_QUESTIONS = ['sample', 'held'] as const;
+/** The same for records that one host lacks and another has. */
+export const SUPPLY_CAPABILITY = 'suspend-supply';
+
+/**
+ * sample: some chunks of a VM's snapshot by name; held: how many of such lie here too; give: records of these names, as they are sealed;
+ * supply: records that a VM's snapshot lacks on this host. They stand in no VM's queue: a guest may wait for them.
+ */
+export const CHUNK_QUESTIONS = ['sample', 'held', 'give', 'supply'] as const;
 /** Names of a sample, of each kind. */
 const SAMPLE_MAX = 64;
+/** Records handed on at once: less than a mebibyte. */
+export const SUPPLIED_MAX = 8;
+/** A chunk with its seal, in base64. */
+const SEALED_TEXT_MAX = 90_000;
 
 /**
  * prefetch: what the VM will touch first is fetched, and it waits paused; release: it need not wait any more; verify: every byte of its
@@ -65,6 +75,11 @@ const key = Type.String({ pattern: '^[0-9a-f]{64}$' });
 const priority = Type.Integer({ minimum: 0, maximum: PREFETCH_PRIORITY_MAX });
 /** Of records: keyed digests. */
 const names = Type.Array(key, { maxItems: SAMPLE_MAX });
+const fewNames = Type.Array(key, { maxItems: SUPPLIED_MAX });
+const sealedRecords = Type.Array(
+  Type.Object({ name: key, sealed: Type.String({ maxLength: SEALED_TEXT_MAX, pattern: '^[A-Za-z0-9+/]*={0,2}$' }) }),
+  { maxItems: SUPPLIED_MAX },
+);
 /** The host that lends the snapshot, where it is asked, and the key. */
 const Origin = Type.Object({ host, address: Type.String({ minLength: 3, maxLength: 300 }), key });
 
@@ -98,6 +113,9 @@ const Order = Type.Union([
   Type.Object({ action: Type.Literal('collect') }),
   Type.Object({ action: Type.Literal('sample'), vm }),
   Type.Object({ action: Type.Literal('held'), vm, tenant: text(64), first: names, rest: names }),
+  Type.Object({ action: Type.Literal('give'), vm, tenant: text(64), names: fewNames }),
+  /** `from`: the host that has them. */
+  Type.Object({ action: Type.Literal('supply'), vm, from: host, records: sealedRecords }),
 ]);
 
 /** Aggregator → host agent. Sent again with the same id it is answered again, and not carried out again. */
@@ -154,6 +172,8 @@ export const SuspendResultFrame = Type.Object({
   chunks: Type.Optional(Type.Object({ tenant: text(64), snapshot: key, firstBytes: bytes, filledBytes: bytes, first: names, rest: names })),
   /** Of `held`: so many of those asked for. */
   held: Type.Optional(Type.Object({ first: Type.Integer({ minimum: 0 }), rest: Type.Integer({ minimum: 0 }) })),
+  /** Of `give`: those of the names that lie here whole. */
+  records: Type.Optional(sealedRecords),
   wallMs: Type.Number(),
 });
 
@@ -193,6 +213,8 @@ export const SuspendedVm = Type.Object({
   from: Type.Optional(text(128)),
   lentTo: Type.Optional(text(128)),
   disks: Type.Optional(Type.Array(OwnDisk, { maxItems: 256 })),
+  /** Records of its snapshot that could neither be read here nor had from where they come from; absent = none. */
+  lacks: Type.Optional(Type.Object({ tenant: text(64), names: fewNames })),
   /** What a verification found, and what it waits for; empty = nothing, or nobody looked. */
   problems: Type.Array(text(512), { maxItems: 16 }),
 });

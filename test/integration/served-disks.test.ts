@@ -46,11 +46,12 @@ async function world(t: Test) {
   const disk = { target: 'vda', path, format: 'qcow2' as const, problem: null };
   const { held } = await captureDisk(alpha, { vm: VM, disk, of: MEMORY, takenAtMs: 1, before: null }, { folder, cancelled: idle });
   const lent = await alpha.lend(held.snapshot);
-  const wire = { up: true, records: 0 };
+  const wire = { up: true, records: 0, broken: '' };
   const source: SnapshotSource = {
     manifest: async () => lent.manifest(),
     async record(digest) {
       if (!wire.up) throw new HeadroomError('UNAVAILABLE', 'the holder is away');
+      if (digest === wire.broken) throw new HeadroomError('CONFLICT', 'host alpha refuses: not as it was written');
       wire.records++;
       return (await lent.record(digest)) as Buffer;
     },
@@ -95,7 +96,7 @@ async function world(t: Test) {
   });
   const now = (of: SuspendBook = book): HeldDisk => of.find(VM)!.disks[0]!;
   return {
-    ...{ folder, book, disks, source, wire, definition, told, now, begin },
+    ...{ folder, alpha, beta, held, book, disks, source, wire, definition, told, now, begin },
     rebooted: () => {
       boot = 'second';
     },
@@ -219,4 +220,29 @@ t.test('let go before it ran, nothing is left; forgotten after it ran, what it l
   await disks.discard(book.find(VM)!);
   t.notOk(existsSync(before.path));
   t.notOk(existsSync(before.served!.socket));
+});
+
+t.test('a chunk that broke where it comes from: its guest waits, and goes on with what another store has of it', async (t) => {
+  const { alpha, beta, held, book, disks, source, wire, now, told } = await world(t);
+  await disks.lay(VM, source, idle, () => undefined);
+  const { manifest } = await alpha.open(held.snapshot);
+  const entry = manifest.memory[(8 * MIB) / CHUNK_BYTES]!;
+  if (entry.kind !== 'whole') throw new Error(entry.kind);
+  wire.broken = entry.digest;
+  const { path } = now();
+  await t.rejects(io(path, 'read -P 2 8M 64k'), 'an error for QEMU, which stops its guest');
+  t.same(disks.served.lacking(VM), [entry.digest], 'it is told by name');
+  t.match(book.find(VM)!.problems, [/waits for what disk vda holds.*not as it was written/]);
+  await t.rejects(disks.served.complete(VM, idle), { code: 'CONFLICT' });
+  const sealed = (await alpha.sealed(entry.digest))!;
+  t.notOk(await beta.supply(entry.digest, Buffer.concat([sealed.subarray(0, -1), Buffer.of(sealed.at(-1)! ^ 1)])), 'never another');
+  t.same(disks.served.lacking(VM), [entry.digest]);
+  t.ok(await beta.supply(entry.digest, sealed));
+  t.same(disks.served.lacking(VM), []);
+  for (let tries = 0; book.find(VM)!.problems.length > 0 && tries < 100; tries++) await new Promise((resolve) => setTimeout(resolve, 50));
+  t.match(told.join('\n'), /what disk vda holds came after all/);
+  await holds(t, path, [['8M', 2]]);
+  await disks.served.complete(VM, idle);
+  t.equal(await backingOf(path), null);
+  await holds(t, path, ORIGINAL);
 });

@@ -35,6 +35,7 @@ export class FakeHost {
   readonly vms: FakeVm[];
   readonly commands: FrameOf<'command'>[] = [];
   readonly leases: FrameOf<'lease'>[] = [];
+  readonly suspends: FrameOf<'suspend'>[] = [];
   readonly kills: FrameOf<'kill-switch'>[] = [];
   /** Orders about vCPUs, carried out to the letter unless `onVcpus` refuses. */
   readonly vcpuOrders: FrameOf<'guest-command'>[] = [];
@@ -117,6 +118,7 @@ export class FakeHost {
     else if (frame.type === 'kill-switch') this.#kill(frame);
     else if (frame.type === 'pool') this.pools.push(frame);
     else if (frame.type === 'guest-command') this.#setVcpus(frame);
+    else if (frame.type === 'suspend') this.suspends.push(frame);
     else if (frame.type === 'command') {
       this.commands.push(frame);
       const vm = this.vms.find(({ id }) => id === frame.vm);

@@ -13,7 +13,7 @@ import { type LendingParts, lendingOf } from '../../agent/loops/snapshot-lending
 import { Suspender } from '../../agent/loops/suspender.ts';
 import { DISKS_TOO, NO_NAME, type QuestionKind } from '../../agent/snapshot/lend-wire.ts';
 import { type SnapshotLender, startSnapshotLender } from '../../agent/snapshot/lender.ts';
-import { openSnapshotStore, type SnapshotStore } from '../../agent/snapshot/snapshot-store.ts';
+import { openSnapshotStore, type SnapshotSource, type SnapshotStore } from '../../agent/snapshot/snapshot-store.ts';
 import { createTenantKeys } from '../../agent/snapshot/tenant-keys.ts';
 import { openSuspendJournal } from '../../agent/suspend-journal.ts';
 import { systemClock } from '../../shared/clock.ts';
@@ -213,6 +213,7 @@ t.test('asked by names of chunks, the other host tells how much of it lies there
       records: () => host.suspender.records(),
       tenants: async () => tenants,
       store: (tenant) => host.store(tenant),
+      supplied: nothing,
     });
   // A key of its own for the tenant: what comes from the other host lies beside.
   await createTenantKeys(b.files).obtain('default');
@@ -237,6 +238,50 @@ t.test('asked by names of chunks, the other host tells how much of it lies there
   const again = (await asks(b, ['default', alias], { action: 'sample', vm })).chunks!;
   const back = (await asks(a, ['default'], { ...held, tenant: again.tenant, first: again.first, rest: again.rest })).held!;
   t.ok(back.first + back.rest > 0, 'what it left behind is found again, by the name the key has on the other host');
+});
+
+t.test('what broke at the host that holds it is had from a third that has it too, and from nobody with another key', async (t) => {
+  const { a, b } = await hosts(t, 'third');
+  const { snapshot } = a.suspender.records()[0]!;
+  const { manifest } = await (await a.store('default')).open(snapshot!);
+  const [name] = manifest.memory.flatMap((entry) => (entry.kind === 'whole' ? [entry.digest] : []));
+  const refusing: SnapshotSource = {
+    manifest: async () => (await (await a.store('default')).lend(snapshot!)).manifest(),
+    record: async (digest) => {
+      if (digest === name) throw new Error('host a refuses: not as it was written');
+      return (await (await a.store('default')).sealed(digest))!;
+    },
+  };
+  const tenant = await createTenantKeys(b.files).adopt('default', await createTenantKeys(a.files).obtain('default'));
+  const store = await b.store(tenant);
+  const arriving = await store.adopt(snapshot!, refusing);
+  await t.rejects(arriving.complete(), /refuses/);
+  t.same(arriving.lacking(), [name], 'that one alone, by name');
+  const came: unknown[] = [];
+  const ground = (host: Host, tenants: string[]) => ({
+    records: () => [{ ...a.suspender.records()[0]!, tenant }],
+    tenants: async () => tenants,
+    store: (one: string) => host.store(one),
+    supplied: (...what: unknown[]) => void came.push(what),
+  });
+  const give = { action: 'give' as const, vm, tenant, names: [name!, 'ff'.repeat(32)] };
+  t.same(await answerAboutChunks(give, ground(b, [tenant])), { records: [] }, 'who lacks it has none');
+  const { records } = await answerAboutChunks(give, ground(a, ['default']));
+  t.same(
+    records!.map((one) => one.name),
+    [name],
+  );
+  const broken = Buffer.from(records![0]!.sealed, 'base64');
+  broken[40]! ^= 1;
+  const supply = (sealed: string) =>
+    answerAboutChunks({ action: 'supply', vm, from: 'c', records: [{ name: name!, sealed }] }, ground(b, []));
+  await t.rejects(supply(broken.toString('base64')), { code: 'STORE_CORRUPT', message: /1 of 1 records from host c/ });
+  t.same([arriving.lacking(), came], [[name], []]);
+  await supply(records![0]!.sealed);
+  t.same([arriving.lacking(), came], [[], [[vm, 'c', 1]]]);
+  await arriving.complete();
+  arriving.close();
+  t.same(await store.verify(snapshot!), [], 'all of it is there now');
 });
 
 t.test('another key of the same tenant stays beside', async (t) => {

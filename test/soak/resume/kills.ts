@@ -19,6 +19,8 @@ const POLL_MS = 250;
 /** An agent looks at its VMs several times within it. */
 const OFF_MS = 10_000;
 const SET_PARTS = 4;
+/** Of its agent's log, told with what went wrong. */
+const LOG_BYTES = 6000;
 
 type Step = keyof typeof SPAN_MS;
 type Victim = 'agent' | 'qemu' | 'nobody';
@@ -50,8 +52,19 @@ class KilledCycles {
   }
 
   async cycle(): Promise<string> {
-    const deaths = this.done.qemuDeaths;
     const words: string[] = [];
+    try {
+      return await this.#steps(words);
+    } catch (error) {
+      const power = virsh(this.#stage.libvirtd.socket, 'domstate', '--reason', name).trim();
+      const told = JSON.stringify(await this.#stage.suspension().catch(String));
+      const log = this.#stage.stack.log('agent').slice(-LOG_BYTES);
+      throw new Error(`${errorText(error)}; after ${words.join('; ')}; it is ${power}; ${told}; its agent: ${log}`, { cause: error });
+    }
+  }
+
+  async #steps(words: string[]): Promise<string> {
+    const deaths = this.done.qemuDeaths;
     for (const step of ['suspend', 'prefetch start', 'resume'] as const) {
       const victim = this.#victim();
       words.push(`${step} (${victim}): ${await this.#under(step, victim)}`);
