@@ -124,7 +124,7 @@ export class SuspendState {
 
   /** A guest that was brought back ended by itself or by others: nothing of it is needed any more. */
   async ended(vm: VmId): Promise<void> {
-    if (this.book.phase(vm) !== 'running') return;
+    if (this.book.phase(vm) !== 'running' || (await this.options.snapshotter.power(vm)) !== 'off') return;
     this.learner.cancel(vm);
     await this.live.get(vm)?.residence?.leave();
     this.live.delete(vm);

@@ -65,6 +65,21 @@ t.test('brought back before anybody was told of it', async (t) => {
   t.equal(suspender.phase(vm), 'running');
 });
 
+t.test('told late of an end of before, when it runs again: what it lives on stays', async (t) => {
+  const { guest, suspender } = await suspended(t);
+  await suspender.resume(vm, nothing);
+  await suspender.ended(vm);
+  t.equal(suspender.phase(vm), 'running');
+  guest.run(4);
+  t.equal(guest.wrong(), null);
+  await suspender.suspend(vm, 'guest', 'default', nothing);
+  await suspender.resume(vm, nothing);
+  t.equal(guest.wrong(), null);
+  guest.die();
+  await suspender.ended(vm);
+  t.equal(suspender.phase(vm), null, 'and goes with it');
+});
+
 t.test('let go before anybody was told of it', async (t) => {
   const { guest, suspender } = await suspended(t);
   guest.die();

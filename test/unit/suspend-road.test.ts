@@ -192,6 +192,7 @@ t.test('a release ends the prefetches before it and none after it, a deadline th
     },
     phase: () => record.phase,
     letGo: async () => void seen.push('let go'),
+    lacking: () => [],
   } as unknown as Suspender;
   const desk = new SuspendDesk({
     ...{
@@ -276,6 +277,7 @@ t.test(
         return { reason: '', measured: {} };
       },
       letGo: async () => ({ reason: '', measured: {} }),
+      lacking: () => [],
     } as unknown as Suspender;
     const queues = new Map<VmId | null, Promise<void>>();
     const desk = new SuspendDesk({
