@@ -11,7 +11,7 @@ import type { VmId } from '../../shared/ids.ts';
 import { BROKEN, type DefinedDisk, type HeldDisk, sameStamp } from '../core/held-disk.ts';
 import type { SnapshotOrigin, SuspendRecord } from '../core/suspend-record.ts';
 import type { GuestMachine } from '../hypervisor/snapshotter.ts';
-import { captureDisk, clearLeft, layDisk, type OnBytes, removeLaid, stampOf } from '../snapshot/disk-capture.ts';
+import { captureDisk, clearLeft, layDisk, type OnBytes, readingImage, removeLaid, stampOf } from '../snapshot/disk-capture.ts';
 import type { OpenSnapshot, SnapshotSource, SnapshotStore } from '../snapshot/snapshot-store.ts';
 import { ServedDisks, type ServedDisksOptions, type ServedMeans } from './served-disks.ts';
 import type { SuspendBook } from './suspend-book.ts';
@@ -56,6 +56,7 @@ interface Capture {
 export class LocalDisks {
   readonly #options: LocalDisksOptions;
   readonly #captures = new Map<VmId, Capture>();
+  #rereading: Promise<unknown> = Promise.resolve();
   /** Of VMs that run before all of their disks is here. */
   readonly served: ServedDisks;
 
@@ -116,6 +117,29 @@ export class LocalDisks {
       problems.push(...found.map((words) => `disk ${disk.target}: ${words}`));
     }
     return problems;
+  }
+
+  /**
+   * A record of what was taken of a disk is lost: made anew from its image, where that is as it was taken. Answers whether it is here now. One after
+   * another: each starts a program.
+   */
+  reread(vm: VmId, snapshot: string, digest: string): Promise<boolean> {
+    const done = this.#rereading.then(() => this.#reread(vm, snapshot, digest));
+    this.#rereading = done.catch(() => undefined);
+    return done;
+  }
+
+  async #reread(vm: VmId, snapshot: string, digest: string): Promise<boolean> {
+    const { book, means, tell } = this.#options;
+    const record = book.find(vm);
+    const disk = record?.disks.find((one) => one.snapshot === snapshot);
+    const folder = means?.folders[0];
+    if (record === undefined || disk === undefined || folder === undefined || !(await isAsTaken(disk))) return false;
+    const store = await this.#options.store(record.tenant);
+    const here = await readingImage(disk, join(folder, OWN), (read) => store.reread(snapshot, digest, read));
+    if (!here || !(await isAsTaken(disk))) return false;
+    tell(vm, `a chunk of disk ${disk.target} was broken in the snapshot store, and was read anew from ${disk.path}: look after the disk`);
+    return true;
   }
 
   /** What it has of this disk is broken: it is taken anew from its image before it is lent next. */

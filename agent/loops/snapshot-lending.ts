@@ -69,7 +69,8 @@ export async function lendingOf({ suspender, store, keyOf, definition, inTurn }:
         if (!snapshot.names(name)) continue;
         const sealed = await snapshot.record(name);
         if (sealed !== null) return sealed;
-        suspender.distrustDisk(vm, of);
+        const anew = (await suspender.rereadDisk(vm, of, name)) ? await snapshot.record(name) : null;
+        if (anew !== null) return anew;
       }
       throw new HeadroomError('STORE_CORRUPT', `record ${name} is not lent, or not as it was written`);
     },

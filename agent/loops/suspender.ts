@@ -157,9 +157,12 @@ export class Suspender {
     return this.#state.lacking(vm);
   }
 
-  /** A chunk of what the store has of its disks could not be lent. */
-  distrustDisk(vm: VmId, snapshot: string): void {
-    this.#state.disks.distrust(vm, snapshot);
+  /** A chunk of what the store has of its disks could not be lent. Answers whether it can be now. */
+  async rereadDisk(vm: VmId, snapshot: string, digest: string): Promise<boolean> {
+    const { disks } = this.#state;
+    const here = await disks.reread(vm, snapshot, digest).catch(() => false);
+    if (!here) disks.distrust(vm, snapshot);
+    return here;
   }
 
   /** What is wrong with its snapshot; none = every byte is as it was written. */

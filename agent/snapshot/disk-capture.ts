@@ -115,6 +115,20 @@ export async function captureDisk(
   return { held, newBytes: saved.newBytes, readBytes };
 }
 
+/** What its guest would read of an image. */
+export async function readingImage<T>(
+  image: Pick<HeldDisk, 'path' | 'format'>,
+  folder: string,
+  work: (read: OpenImage['read']) => Promise<T>,
+): Promise<T> {
+  const opened = await inFolder(folder, (own) => openImage({ ...image, folder: own }));
+  try {
+    return await work((offset, length) => opened.read(offset, length));
+  } finally {
+    await opened.done();
+  }
+}
+
 function assertNotTooLarge(target: string, bytes: number, bytesMax: number, how: string): void {
   if (bytes > bytesMax)
     throw new HeadroomError(

@@ -5,7 +5,7 @@
  * is read, and gone after the next collection. Work on the store takes turns; reading does not wait.
  */
 import { errorText, HeadroomError } from '../../shared/errors.ts';
-import { applyPatch, CHUNK_BYTES, chunkCount, chunkLength } from './chunk.ts';
+import { applyPatch, CHUNK_BYTES, chunkCount, chunkLength, patchOf } from './chunk.ts';
 import { createIngest, type Ingest } from './chunk-ingest.ts';
 import {
   type ChunkEntry,
@@ -104,6 +104,11 @@ export interface SnapshotStore {
   sealed(digest: string): Promise<Buffer | null>;
   /** One that lay here, or was to, and was had elsewhere. False: it is not the one of that name. */
   supply(digest: string, sealed: Buffer): Promise<boolean>;
+  /**
+   * A record of a snapshot that is lost, made anew from what it was made of, if that is as it was: a chunk, or a patch whose base is here.
+   * Answers whether it is here now.
+   */
+  reread(id: string, digest: string, read: SnapshotDraft['readMemory']): Promise<boolean>;
   /** Ids, sorted. */
   list(): Promise<string[]>;
   /** Throws NOT_FOUND, or STORE_CORRUPT when the manifest is not what its id says. */
@@ -241,6 +246,22 @@ class Store implements SnapshotStore {
       await this.#records.flush();
       return isIt;
     });
+  }
+
+  async reread(id: string, digest: string, read: SnapshotDraft['readMemory']): Promise<boolean> {
+    const { memory, facts } = await this.#manifest(id);
+    const index = memory.findIndex((entry) => entry.kind !== 'zero' && digest === (entry.kind === 'whole' ? entry.digest : entry.patch));
+    const entry = memory[index];
+    if (entry === undefined || entry.kind === 'zero') return false;
+    const bytes = await read(index * CHUNK_BYTES, chunkLength(index, facts.memoryBytes));
+    const base = entry.kind === 'patched' ? await this.#records.read(entry.base, CHUNK_BYTES) : null;
+    const anew = entry.kind === 'whole' ? bytes : base === null ? null : patchOf(base, bytes);
+    if (anew === null || this.#seal.digest(anew).toString('hex') !== digest) return false;
+    await this.#inTurn(async () => {
+      await this.#records.add(digest, anew);
+      await this.#records.flush();
+    });
+    return true;
   }
 
   async list(): Promise<string[]> {

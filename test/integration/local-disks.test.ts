@@ -3,18 +3,21 @@
  * is to go elsewhere; one that was written to since goes nowhere; and no image is ever removed but those that were laid out here.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import t, { type Test } from 'tap';
 import { fileDisksOf, withDisks } from '../../agent/hypervisor/libvirt/disk-xml.ts';
 import { LocalDisks } from '../../agent/loops/local-disks.ts';
+import { lendingOf } from '../../agent/loops/snapshot-lending.ts';
 import { SuspendBook } from '../../agent/loops/suspend-book.ts';
+import type { Suspender } from '../../agent/loops/suspender.ts';
 import { openLocalFiles } from '../../agent/snapshot/local-files.ts';
 import { openSnapshotStore } from '../../agent/snapshot/snapshot-store.ts';
 import { openSuspendJournal } from '../../agent/suspend-journal.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { vmId } from '../../shared/ids.ts';
+import { spoiledPack } from '../support/spoiled-pack.ts';
 
 const VM = vmId('6f1b0000-0000-4000-8009-0000000000d2');
 const MIB = 1024 * 1024;
@@ -153,4 +156,37 @@ t.test('what a killed agent left of its work goes, and no image', async (t) => {
   t.same(readdirSync(own), [VM]);
   t.same(readdirSync(arrived), ['vda-0123.qcow2']);
   t.ok(existsSync(path));
+});
+
+t.test('a chunk that broke in the store is lent all the same, read anew from the image, while that is as it was', async (t) => {
+  const { folder, path, book, disks, suspended, store, told } = await world(t);
+  const id = await suspended();
+  await disks.whole(VM);
+  write(path, '-P 6 64k 4k');
+  await disks.whole(VM);
+  const { snapshot } = book.find(VM)!.disks[0]!;
+  const { manifest } = await store.open(snapshot);
+  const [whole, patched] = (['whole', 'patched'] as const).map((kind) => manifest.memory.find((entry) => entry.kind === kind));
+  if (whole?.kind !== 'whole' || patched?.kind !== 'patched') throw new Error('one of each is needed');
+  book.note(VM, { lentTo: { host: 'b', key: '00' } });
+  const suspender = {
+    records: () => book.all(),
+    rereadDisk: (...asked: Parameters<LocalDisks['reread']>) => disks.reread(...asked),
+  } as unknown as Suspender;
+  const parts = { suspender, store: async () => store, keyOf: async () => Buffer.alloc(32), definition: async () => '<domain/>' };
+  const lending = await lendingOf({ ...parts, inTurn: (_vm, task) => task() }, VM);
+  const packs = join(folder, 'store', 'tenant', 'packs');
+  const spoil = async (name: string): Promise<void> => writeFileSync(join(packs, name), await spoiledPack(readFileSync(join(packs, name))));
+  const ask = (name: string): Promise<Buffer> => lending.answer('record', name);
+  const before = readdirSync(packs);
+  t.ok((await ask(whole.digest)).length > 0);
+  for (const name of before) await spoil(name);
+  t.ok((await ask(whole.digest)).length > 0, 'a chunk');
+  t.ok((await ask(patched.base)).length > 0, 'or one that others are made of, where the image has it still');
+  t.match(told, [/a chunk of disk vda was broken .*read anew from .*a.qcow2/]);
+  t.equal(book.find(VM)!.disks[0]?.of, id, 'it need not be taken anew');
+  for (const name of readdirSync(packs)) if (!before.includes(name)) await spoil(name);
+  write(path, '-P 8 128k 64k');
+  await t.rejects(ask(whole.digest), { code: 'STORE_CORRUPT' }, 'what was written since is another disk');
+  lending.close();
 });

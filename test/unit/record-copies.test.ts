@@ -4,17 +4,16 @@
  */
 import t from 'tap';
 import { CHUNK_BYTES } from '../../agent/snapshot/chunk.ts';
-import { readIndex } from '../../agent/snapshot/pack.ts';
 import { openSnapshotStore, type SnapshotDraft, type SnapshotStore } from '../../agent/snapshot/snapshot-store.ts';
 import type { StoreFiles } from '../../agent/snapshot/store-files.ts';
 import { vmId } from '../../shared/ids.ts';
 import { createPrng } from '../../shared/prng.ts';
+import { recordsEnd } from '../support/spoiled-pack.ts';
 import { TreacherousFiles } from '../support/treacherous-files.ts';
 
 const KEY = Buffer.alloc(32, 7);
 const TENANT = 'tenant';
 const CHUNKS = 3;
-const INDEX_COPIES = 2;
 const machine = { qemuVersion: '7.2.22', machineType: 'pc-q35-7.2', domainXml: '<domain/>' };
 
 const draft = (takenAtMs: number): SnapshotDraft => ({
@@ -28,10 +27,7 @@ const packsOf = (files: TreacherousFiles): string[] => files.paths().filter((pat
 
 /** All of what it holds, and the parity that could mend it; its index says what should be there. */
 async function spoil(files: TreacherousFiles, path: string): Promise<void> {
-  const bytes = files.bytesOf(path);
-  const index = await readIndex(async (length) => (length > bytes ? null : files.read(path, bytes - length, length)));
-  const end = INDEX_COPIES * (index!.entries.length * (32 + 8) + 4 + 32 + 8);
-  files.invert(path, 0, bytes - end);
+  files.invert(path, 0, await recordsEnd((await files.read(path, 0, files.bytesOf(path)))!));
 }
 
 /** The same disk, with one file met before all others or after them: packs' names are by chance. */
