@@ -13,7 +13,7 @@ import { openSnapshotStore } from '../../agent/snapshot/snapshot-store.ts';
 import { openSuspendJournal } from '../../agent/suspend-journal.ts';
 import { systemClock } from '../../shared/clock.ts';
 import { createPrng } from '../../shared/prng.ts';
-import { FRAGILE_VM as vm, FragileGuest } from '../support/fragile-guest.ts';
+import { FragileGuest, FRAGILE_VM as vm } from '../support/fragile-guest.ts';
 import { TreacherousFiles } from '../support/treacherous-files.ts';
 
 const nothing = (): void => undefined;
@@ -26,7 +26,11 @@ async function suspended(t: Test, change: Partial<VmSnapshotter> = {}) {
   const store = await openSnapshotStore(new TreacherousFiles(createPrng(1)), 'default', Buffer.alloc(32, 5));
   const told: string[] = [];
   const suspender = new Suspender({
-    ...{ snapshotter: { ...guest.snapshotter(), ...change }, journal: openSuspendJournal(join(folder, 'journal')), store: async () => store },
+    ...{
+      snapshotter: { ...guest.snapshotter(), ...change },
+      journal: openSuspendJournal(join(folder, 'journal')),
+      store: async () => store,
+    },
     ...{ clock: systemClock, folder: join(folder, 'resumed'), learnMs: 3_600_000, aliveMs: 5000 },
     ...{ speaks: () => null, tell: (_vm, words) => void told.push(words), changed: nothing },
     ...{ adoptKey: async (tenant) => tenant, onTakenBack: nothing },
