@@ -20,8 +20,8 @@ export interface DrawnVm extends SimulatedVmOptions {
   lies: boolean;
   /** Runs the guest agent too. */
   guestAgent: boolean;
-  /** What its kernel does when its agent takes vCPUs offline; absent = it may take none. */
-  takesOffline?: 'obeys' | 'pretends' | 'refuses';
+  /** What its kernel does when its agent takes vCPUs offline; undefined = it may take none. */
+  takesOffline: 'obeys' | 'pretends' | 'refuses' | undefined;
 }
 
 export interface DrawnHost {
@@ -70,6 +70,7 @@ function drawVm(host: number, index: number, random: Prng, paces: Paces, liars: 
   const guestAgent = index === 0 && host % paces.hostsPerGuestAgent === 0;
   // Nothing is drawn for it: every VM stays as it was.
   const vcpusLabelled = guestAgent && vcpus > 1;
+  // All are of one shape: their physics read these at every tick.
   return {
     id,
     name: `vm-${host}-${index}`,
@@ -84,17 +85,17 @@ function drawVm(host: number, index: number, random: Prng, paces: Paces, liars: 
       ...(guestAgent ? { channels: [{ name: CHANNEL_NAME, path: id, connected: true }] } : {}),
     },
     // It says that it needs nothing and has given everything back.
-    ...(lies ? { lie: (told) => ({ ...told, usableMiB: told.actualMiB ?? 0, unusedMiB: told.actualMiB ?? 0 }) } : {}),
+    lie: lies ? (told) => ({ ...told, usableMiB: told.actualMiB ?? 0, unusedMiB: told.actualMiB ?? 0 }) : undefined,
     lies,
     guestAgent,
-    ...(vcpusLabelled ? { takesOffline: lies ? 'pretends' : (host / paces.hostsPerGuestAgent) % 4 === 2 ? 'refuses' : 'obeys' } : {}),
+    takesOffline: !vcpusLabelled ? undefined : lies ? 'pretends' : (host / paces.hostsPerGuestAgent) % 4 === 2 ? 'refuses' : 'obeys',
   };
 }
 
 /** What it boots with and what is granted: of one with a memory device a part is plugged, in whole blocks. */
 function memoryOf(memoryMiB: number, hasDevice: boolean): Pick<SimulatedVmOptions, 'bootMemoryMiB' | 'baseline' | 'plugged'> {
   const grantedMiB = Math.round(BASELINE_SHARE * memoryMiB);
-  if (!hasDevice) return { bootMemoryMiB: memoryMiB, baseline: [{ resource: 'memory', memoryMiB: grantedMiB }] };
+  if (!hasDevice) return { bootMemoryMiB: memoryMiB, plugged: undefined, baseline: [{ resource: 'memory', memoryMiB: grantedMiB }] };
   const bootMemoryMiB = BOOT_SHARE * memoryMiB;
   const requestedMiB = Math.floor((grantedMiB - bootMemoryMiB) / PLUGGED_BLOCK_MIB) * PLUGGED_BLOCK_MIB;
   return {

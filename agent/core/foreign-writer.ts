@@ -46,9 +46,19 @@ export const FORMERS_MAX = 4;
 
 /** Begins to watch after a write (or at first sight, with what is in force as target). `former`: the watch until then. */
 export function watchWrite(before: Setting, target: Setting, readBack: Setting | null, former?: Watch): Watch {
-  const formersMiB = former === undefined ? [] : sentBefore(former, sizeOf(before));
-  const sizes = { startMiB: sizeOf(before), nearestMiB: sizeOf(readBack ?? before), restedMiB: Number.NaN, strayedMiB: Number.NaN };
-  return { before, target, readBack, formersMiB, newestMiB: sizeOf(target), firstSeenMiB: Number.NaN, ...sizes, suspect: null };
+  return {
+    before,
+    target,
+    readBack,
+    formersMiB: former === undefined ? [] : sentBefore(former, sizeOf(before)),
+    newestMiB: sizeOf(target),
+    firstSeenMiB: Number.NaN,
+    startMiB: sizeOf(before),
+    nearestMiB: sizeOf(readBack ?? before),
+    restedMiB: Number.NaN,
+    strayedMiB: Number.NaN,
+    suspect: null,
+  };
 }
 
 /** The same for a write whose end was not recorded: the balloon is anywhere between where it and those before it were sent. */

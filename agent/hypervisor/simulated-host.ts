@@ -4,7 +4,7 @@
  * the oracles (was the host ever out of memory?). VMs and time in; their new state out.
  */
 import { BYTES_PER_MIB } from '../../shared/units.ts';
-import { bookCpu, bookIo, bookMemory, capped, demandOf, freshCores, holdsMemory, type SimulatedVm } from './simulated-vm.ts';
+import { bookCpu, bookIo, bookMemory, type CpuTick, capped, demandOf, freshCores, holdsMemory, type SimulatedVm } from './simulated-vm.ts';
 
 export interface HostMemory {
   totalMiB: number;
@@ -32,10 +32,6 @@ const ENOUGH_SHARE = 1 - 1e-9;
  * others. `wants` and `weights` per VM in, cores per VM out.
  */
 export function shareCores(cores: number, wants: readonly number[], weights: readonly number[]): number[] {
-  // Nearly always there is enough for all; near the edge it is dealt out as ever.
-  let wanted = 0;
-  for (let i = 0; i < wants.length; i++) wanted += wants[i] as number;
-  if (wanted < ENOUGH_SHARE * cores) return [...wants];
   const granted = wants.map(() => 0);
   let left = cores;
   let open = wants.map((_, i) => i).filter((i) => (wants[i] as number) > 0);
@@ -56,29 +52,32 @@ export function shareCores(cores: number, wants: readonly number[], weights: rea
 }
 
 export function tick(vms: readonly SimulatedVm[], cores: number, wallMs: number, nowMs: number, tickMs: number): void {
-  const fresh: number[] = [];
-  const demands: number[] = [];
-  const limits: ReturnType<typeof capped>[] = [];
-  const weights: number[] = [];
-  for (const vm of vms) {
-    const wanted = freshCores(vm, wallMs);
-    const demand = demandOf(vm, wanted, tickMs);
-    fresh.push(wanted);
-    demands.push(demand);
-    limits.push(capped(vm, demand));
-    weights.push(vm.cpu.weight);
+  const ticks = vms.map((vm) => cpuTickOf(vm, wallMs, tickMs));
+  let wanted = 0;
+  for (let i = 0; i < ticks.length; i++) wanted += ticks[i]!.capped;
+  // Nearly always there is enough for all; near the edge it is dealt out as ever.
+  if (!(wanted < ENOUGH_SHARE * cores)) {
+    const granted = shareCores(
+      cores,
+      ticks.map(({ capped }) => capped),
+      vms.map(({ cpu }) => cpu.weight),
+    );
+    for (let i = 0; i < ticks.length; i++) ticks[i]!.granted = granted[i]!;
   }
-  const granted = shareCores(
-    cores,
-    limits.map((limit) => limit.capped),
-    weights,
-  );
   for (let i = 0; i < vms.length; i++) {
     const vm = vms[i]!;
-    bookCpu(vm, { fresh: fresh[i]!, demand: demands[i]!, ...limits[i]!, granted: granted[i]! }, tickMs);
+    bookCpu(vm, ticks[i]!, tickMs);
     bookMemory(vm, wallMs, nowMs, tickMs);
     bookIo(vm, wallMs, tickMs);
   }
+}
+
+/** Granted what its own cap lets through: so it is while there is enough for all. */
+function cpuTickOf(vm: SimulatedVm, wallMs: number, tickMs: number): CpuTick {
+  const fresh = freshCores(vm, wallMs);
+  const demand = demandOf(vm, fresh, tickMs);
+  const { runnable, capped: through } = capped(vm, demand);
+  return { fresh, demand, runnable, capped: through, granted: through };
 }
 
 /** Memory as /proc/meminfo would have it: what VMs hold beyond it lies in swap. */

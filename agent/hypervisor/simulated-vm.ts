@@ -34,7 +34,7 @@ export interface SimulatedVmOptions {
   baseline?: readonly Setting[];
   facts?: Partial<VmFacts>;
   /** Its memory device as it is defined: what it boots with is `bootMemoryMiB`, what its baseline grants is both together. */
-  plugged?: PluggedMemory;
+  plugged?: PluggedMemory | undefined;
   power?: PowerState;
   /** What the hypervisor process takes beside guest memory. */
   overheadMiB?: number;
@@ -43,7 +43,7 @@ export interface SimulatedVmOptions {
   bootMs?: number;
   statsPeriodSeconds?: number;
   /** Changes what the guest's driver reports: a guest that lies. What the host sees stays true. */
-  lie?: (balloon: NonNullable<VmStats['balloon']>) => NonNullable<VmStats['balloon']>;
+  lie?: ((balloon: NonNullable<VmStats['balloon']>) => NonNullable<VmStats['balloon']>) | undefined;
 }
 
 export interface SimulatedVm {

@@ -218,8 +218,10 @@ function stopped(context: HostContext, counters: CounterSource, entry: VmEntry):
     context.files.save(entry.record);
   }
   entry.processId = null;
-  for (const resource of RESOURCES) entry.current[resource] = undefined;
-  entry.watches = {};
+  for (const resource of RESOURCES) {
+    entry.current[resource] = undefined;
+    entry.watches[resource] = undefined;
+  }
   entry.baseline = {};
   entry.counters = NO_COUNTERS;
   entry.fast = null;

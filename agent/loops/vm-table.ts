@@ -49,7 +49,7 @@ export interface VmEntry {
   baseline: Partial<Record<Resource, Setting>>;
   /** As read last; for memory the size that counts (see `memoryInForce`). Undefined = unknown. */
   readonly current: Record<Resource, Setting | undefined>;
-  watches: Partial<Record<Resource, Watch>>;
+  readonly watches: Record<Resource, Watch | undefined>;
   /** Rises with each write: a reading begun before the newest write says nothing about it. */
   writes: number;
   writing: ReadonlySet<Resource>;
@@ -134,7 +134,7 @@ export function createVmEntry(
     baseline: {},
     // All four from the start: what loses a part is slow to read ever after, and readings fail now and then.
     current: { cpu: undefined, memory: undefined, network: undefined, disk: undefined },
-    watches: {},
+    watches: { cpu: undefined, memory: undefined, network: undefined, disk: undefined },
     writes: 0,
     writing: new Set(),
     guarding: new Set(),

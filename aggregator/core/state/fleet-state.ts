@@ -302,7 +302,7 @@ export class FleetState {
     const vm = this.#vms.get(id);
     if (vm === undefined) return;
     if (target !== null) vm.pending[resource] = target;
-    else if (vm.pending[resource] !== undefined) vm.pending = without(vm.pending, resource);
+    else vm.pending = without(vm.pending, resource);
   }
 
   /** A command is on its way: the VM counts against the blast radius from now on. */

@@ -6,6 +6,7 @@
 import type { SettingOf } from '../../../shared/resources.ts';
 import type { VmSnapshot } from '../plan/plan.ts';
 import type { Change, EvidenceStep, Verdict } from '../verdict/judge.ts';
+import { without } from './per-resource.ts';
 import { type Infeasible, type VerdictOptions, Verdicts } from './verdicts.ts';
 
 export interface VcpuChange {
@@ -80,7 +81,7 @@ export class VcpuWatch {
 
   /** All are online again: nothing is left to be put back. */
   allBack(): void {
-    delete this.#verdicts.rollback.cpu;
+    this.#verdicts.rollback = without(this.#verdicts.rollback, 'cpu');
     this.#undone = this.#verdicts.watched('cpu')?.direction === 'shrink';
   }
 

@@ -6,6 +6,7 @@
 import type { Resource, Setting } from '../../../shared/resources.ts';
 import { headline } from '../plan/plan.ts';
 import { type Change, demandExplains, type EvidenceStep, evidenceOf, judge, notReached, type Verdict } from '../verdict/judge.ts';
+import { without } from './per-resource.ts';
 
 export interface VerdictOptions {
   stepMs: number;
@@ -42,13 +43,13 @@ const RESTS_MAX = 4;
 
 export class Verdicts {
   readonly #options: VerdictOptions;
-  readonly #watches: Partial<Record<Resource, Change>> = {};
+  #watches: Partial<Record<Resource, Change>> = {};
   readonly #steps: Partial<Record<Resource, EvidenceStep[]>> = {};
-  readonly #lastShrinks: Partial<Record<Resource, Change>> = {};
-  readonly #failures: Partial<Record<Resource, Failures>> = {};
-  readonly coolUntilMs: Partial<Record<Resource, number>> = {};
-  readonly rollback: Partial<Record<Resource, { to: Setting; reason: string }>> = {};
-  readonly infeasible: Partial<Record<Resource, Infeasible>> = {};
+  #lastShrinks: Partial<Record<Resource, Change>> = {};
+  #failures: Partial<Record<Resource, Failures>> = {};
+  coolUntilMs: Partial<Record<Resource, number>> = {};
+  rollback: Partial<Record<Resource, { to: Setting; reason: string }>> = {};
+  infeasible: Partial<Record<Resource, Infeasible>> = {};
 
   constructor(options: VerdictOptions) {
     this.#options = options;
@@ -58,11 +59,11 @@ export class Verdicts {
   applied(change: Change, heldMiB: number | null): Verdict | null {
     const { resource } = change;
     const ended = this.#end(resource, change.atMs, heldMiB);
-    delete this.rollback[resource];
-    if (change.direction === this.#failures[resource]?.direction) delete this.#failures[resource];
+    this.rollback = without(this.rollback, resource);
+    if (change.direction === this.#failures[resource]?.direction) this.#failures = without(this.#failures, resource);
     this.#watches[resource] = change;
     if (change.direction === 'shrink') this.#lastShrinks[resource] = change;
-    else delete this.#lastShrinks[resource];
+    else this.#lastShrinks = without(this.#lastShrinks, resource);
     return ended;
   }
 
@@ -78,7 +79,7 @@ export class Verdicts {
     const change = this.#watches[resource];
     if (change === undefined || change.direction !== 'shrink' || since.ms < change.atMs) return null;
     if (nowMs - change.atMs > this.#options.windowMs || demandExplains(change, since.demand)) return null;
-    delete this.#watches[resource];
+    this.#watches = without(this.#watches, resource);
     this.rollback[resource] = { to: change.from, reason: since.sign };
     this.coolUntilMs[resource] = nowMs + this.#options.cooldownMs;
     return { ...change, verdict: 'harmed', judgedAtMs: nowMs, reason: since.sign, ...this.#evidence(change) };
@@ -130,11 +131,11 @@ export class Verdicts {
   expire(nowMs: number): void {
     for (const [resource, untilMs] of Object.entries(this.coolUntilMs) as [Resource, number][]) {
       if (untilMs > nowMs) continue;
-      delete this.coolUntilMs[resource];
-      delete this.rollback[resource];
+      this.coolUntilMs = without(this.coolUntilMs, resource);
+      this.rollback = without(this.rollback, resource);
     }
     for (const [resource, { untilMs }] of Object.entries(this.infeasible) as [Resource, Infeasible][]) {
-      if (untilMs <= nowMs) delete this.infeasible[resource];
+      if (untilMs <= nowMs) this.infeasible = without(this.infeasible, resource);
     }
   }
 
@@ -148,7 +149,7 @@ export class Verdicts {
   #end(resource: Resource, nowMs: number, heldMiB: number | null): Verdict | null {
     const change = this.#watches[resource];
     if (change === undefined) return null;
-    delete this.#watches[resource];
+    this.#watches = without(this.#watches, resource);
     const { before, after } = this.#evidence(change);
     const judged = judge(change, before, after, resource === 'memory' ? heldMiB : null);
     return { ...change, ...judged, judgedAtMs: nowMs, before, after };
