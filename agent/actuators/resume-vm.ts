@@ -6,7 +6,7 @@
  */
 import { join } from 'node:path';
 import { type Clock, sleep } from '../../shared/clock.ts';
-import type { GuestMachine, VmSnapshotter } from '../hypervisor/snapshotter.ts';
+import { type GuestMachine, hasEnded, type VmSnapshotter } from '../hypervisor/snapshotter.ts';
 import type { OnFetched } from '../snapshot/chunks-ahead.ts';
 import { mappedSince } from '../snapshot/mapped-by.ts';
 import { type MemoryPlace, placeLazily } from '../snapshot/memory-place.ts';
@@ -85,7 +85,7 @@ export async function prepareResume(deps: ResumeDeps, snapshot: OpenSnapshot, ah
     if (started.status === 'fulfilled')
       await snapshotter.end(vm).catch(async (error: unknown) => {
         // It may have ended by itself meanwhile.
-        if ((await snapshotter.power(vm)) !== 'off') throw error;
+        if (!(await hasEnded(snapshotter, vm))) throw error;
       });
     await place.close();
   };

@@ -52,3 +52,8 @@ export interface VmSnapshotter {
   restore(id: VmId): Promise<void>;
   close(): Promise<void>;
 }
+
+/** Of one that was told to have ended. Who ended it may have made the hypervisor forget it as well. */
+export async function hasEnded(snapshotter: Pick<VmSnapshotter, 'definition' | 'power'>, id: VmId): Promise<boolean> {
+  return (await snapshotter.definition(id)) === null || (await snapshotter.power(id)) === 'off';
+}

@@ -8,7 +8,7 @@ import { errorText, HeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
 import type { SuspendRecord } from '../core/suspend-record.ts';
-import type { VmSnapshotter } from '../hypervisor/snapshotter.ts';
+import { hasEnded, type VmSnapshotter } from '../hypervisor/snapshotter.ts';
 import type { SnapshotStore } from '../snapshot/snapshot-store.ts';
 import type { SuspendJournal } from '../suspend-journal.ts';
 import { Arrivals } from './arrivals.ts';
@@ -124,7 +124,7 @@ export class SuspendState {
 
   /** A guest that was brought back ended by itself or by others: nothing of it is needed any more. */
   async ended(vm: VmId): Promise<void> {
-    if (this.book.phase(vm) !== 'running' || (await this.options.snapshotter.power(vm)) !== 'off') return;
+    if (this.book.phase(vm) !== 'running' || !(await hasEnded(this.options.snapshotter, vm))) return;
     this.learner.cancel(vm);
     await this.live.get(vm)?.residence?.leave();
     this.live.delete(vm);

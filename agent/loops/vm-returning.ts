@@ -9,6 +9,7 @@ import type { VmId } from '../../shared/ids.ts';
 import { prepareResume } from '../actuators/resume-vm.ts';
 import { NOBODYS, type SuspendRecord } from '../core/suspend-record.ts';
 import { createTouchModel, PREDICTED_CHUNKS_MAX } from '../core/touch-model.ts';
+import { hasEnded } from '../hypervisor/snapshotter.ts';
 import { CHUNK_BYTES } from '../snapshot/chunk.ts';
 import { clearPlace } from '../snapshot/memory-place.ts';
 import type { Origin } from './arrivals.ts';
@@ -114,7 +115,7 @@ export class VmReturning {
   /** Ready, and its QEMU is gone: it ended by itself or by others. Answers whether it was so. */
   async endedReady(vm: VmId): Promise<boolean> {
     const { snapshotter, tell } = this.#state.options;
-    if (this.#state.book.phase(vm) !== 'prepared' || (await snapshotter.power(vm)) !== 'off') return false;
+    if (this.#state.book.phase(vm) !== 'prepared' || !(await hasEnded(snapshotter, vm))) return false;
     await this.release(vm);
     tell(vm, 'it ended while it waited for its resume: it is suspended as before, and not ready any more');
     return true;

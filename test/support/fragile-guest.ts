@@ -28,6 +28,8 @@ export class FragileGuest {
   /** Moves on with each moment it runs: devices' state and disk must agree on it. */
   #moment = 0;
   #incoming = false;
+  /** The hypervisor has a definition of it. */
+  #known = true;
   #savedMoment: number | null = null;
   #cpuMs = 0;
 
@@ -71,6 +73,12 @@ export class FragileGuest {
     this.#power = 'off';
   }
 
+  /** Its process is killed, and its definition taken away. */
+  beForgotten(): void {
+    this.die();
+    this.#known = false;
+  }
+
   /** In words; null = every byte is right. */
   wrong(): string | null {
     if (this.#power === 'off') return null;
@@ -91,14 +99,17 @@ export class FragileGuest {
     };
     const machine = { qemuVersion: '7.2.22', machineType: 'pc', domainXml: '<domain/>' };
     return {
-      definition: async () => '<domain/>',
+      definition: async () => (this.#known ? '<domain/>' : null),
       define: async () => undefined,
       undefine: async () => undefined,
       inspect: async () => {
         up();
         return { recipe: 'memory-file', memoryPath: this.#path, memoryBytes: MEMORY_BYTES, machine };
       },
-      power: async () => this.#power,
+      power: async () => {
+        if (!this.#known) throw new Error('no domain with matching uuid');
+        return this.#power;
+      },
       cpuMs: async () => {
         this.run(1);
         this.#cpuMs += CPU_MS_PER_LOOK;

@@ -84,6 +84,22 @@ t.test('told late of an end of before, when it runs again: what it lives on stay
   t.equal(suspender.phase(vm), null, 'and goes with it');
 });
 
+t.test('ended and forgotten by libvirt at once: nothing stays of what it lived on', async (t) => {
+  const { guest, suspender } = await suspended(t);
+  await suspender.resume(vm, nothing);
+  guest.beForgotten();
+  await suspender.ended(vm);
+  t.equal(suspender.phase(vm), null);
+});
+
+t.test('ended and forgotten by libvirt while it was ready: suspended', async (t) => {
+  const { guest, suspender, told } = await suspended(t);
+  guest.beForgotten();
+  await suspender.ended(vm);
+  t.equal(suspender.phase(vm), 'suspended');
+  t.match(told, [/ended while it waited/]);
+});
+
 t.test('let go before anybody was told of it', async (t) => {
   const { guest, suspender } = await suspended(t);
   guest.die();
