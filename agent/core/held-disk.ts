@@ -4,6 +4,7 @@
  */
 
 import type { DiskState } from '../../shared/protocol/suspend-frames.ts';
+import type { TouchScore } from './touch-model.ts';
 
 /** Which file it was, and how it stood: one that was written to since is another. */
 export interface FileStamp {
@@ -29,6 +30,8 @@ export interface HeldDisk {
   stamp: FileStamp | null;
   /** Its file does not hold all of it yet, and reads the rest from here; absent = it stands alone. */
   served?: ServedDisk;
+  /** How well what it reads first was foretold when it came last; absent = it was not. */
+  score?: TouchScore;
 }
 
 /** What becomes of its guest when it cannot be written or read, as the definition has it; null = that does not say. */

@@ -9,12 +9,13 @@ import { type Clock, sleep } from '../../shared/clock.ts';
 import { errorText, HeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import type { DiskPolicies, HeldDisk, ServedDisk } from '../core/held-disk.ts';
-import { createTouchModel } from '../core/touch-model.ts';
+import { createTouchModel, scoreTouches } from '../core/touch-model.ts';
 import type { DiskFiller } from '../hypervisor/disk-filler.ts';
 import type { VmSnapshotter } from '../hypervisor/snapshotter.ts';
 import { CHUNK_BYTES } from '../snapshot/chunk.ts';
 import type { OnBytes } from '../snapshot/disk-capture.ts';
 import { backingOf, backOnto, standAlone } from '../snapshot/disk-image.ts';
+import { ZERO } from '../snapshot/manifest.ts';
 import type { NbdServer } from '../snapshot/nbd-server.ts';
 import { layOverlay, serveDisk } from '../snapshot/served-disk.ts';
 import type { ArrivingSnapshot } from '../snapshot/snapshot-store.ts';
@@ -50,6 +51,8 @@ type Served = HeldDisk & { served: ServedDisk };
 interface Shown {
   snapshot: ArrivingSnapshot;
   server: NbdServer;
+  /** Chunks that were here before its guest ran, since it was to touch them first. */
+  predicted: readonly number[];
   /** What its guest touched first has been learnt. */
   learnt: boolean;
 }
@@ -99,7 +102,7 @@ export class ServedDisks {
     const server = await serveDisk({ snapshot, socket, clock, onStuck, ...user });
     try {
       const laid = disk.stamp === null ? { ...disk, ...(await layOverlay(snapshot, disk.path, socket, owner)) } : disk;
-      shown.set(disk.target, { snapshot, server, learnt: false });
+      shown.set(disk.target, { snapshot, server, predicted: [], learnt: false });
       if (!this.#shown.has(vm)) {
         this.#shown.set(vm, shown);
         void this.#watch(vm, shown);
@@ -113,10 +116,14 @@ export class ServedDisks {
 
   /** Fetches what its guest is predicted to touch first. */
   async first(vm: VmId, target: string, cancelled: () => boolean, onBytes: OnBytes): Promise<void> {
-    const { snapshot } = this.#shownOf(vm, target);
+    const shown = this.#shownOf(vm, target);
+    const { snapshot } = shown;
+    const { memory } = snapshot.manifest;
     const touches = this.#options.book.find(vm)?.diskTouches?.[target] ?? null;
     const predicted = createTouchModel(touches).predict(FIRST_CHUNKS_MAX);
-    const wanted = predicted.map(({ chunk }) => chunk).filter((chunk) => chunk < snapshot.manifest.memory.length && !snapshot.here(chunk));
+    // What is all zeros is fetched by nobody.
+    shown.predicted = predicted.map(({ chunk }) => chunk).filter((chunk) => (memory[chunk] ?? ZERO).kind !== 'zero');
+    const wanted = shown.predicted.filter((chunk) => !snapshot.here(chunk));
     const [rest, totalBytes] = [wanted.values(), wanted.length * CHUNK_BYTES];
     let done = 0;
     const some = async (): Promise<void> => {
@@ -138,8 +145,13 @@ export class ServedDisks {
       if (shown.learnt || record === undefined) continue;
       shown.learnt = true;
       const model = createTouchModel(record.diskTouches?.[target] ?? null);
-      model.observe([...shown.server.order]);
+      const { order } = shown.server;
+      model.observe([...order]);
       book.note(vm, { diskTouches: { ...record.diskTouches, [target]: model.state() } });
+      const { memory } = shown.snapshot.manifest;
+      const filled = order.filter((chunk) => memory[chunk]?.kind !== 'zero');
+      const disk = record.disks.find((one) => one.target === target);
+      if (disk !== undefined && shown.predicted.length > 0) this.#note(vm, { ...disk, score: scoreTouches(shown.predicted, filled) });
     }
   }
 

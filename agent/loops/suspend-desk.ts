@@ -357,7 +357,7 @@ export function viewOf(
 
 function ownDisk(disk: HeldDisk, snapshot: string | null, rest: DiskRest | null) {
   const left = rest === null ? {} : { leftBytes: rest.leftBytes, ...(rest.restMs === null ? {} : { restMs: rest.restMs }) };
-  return { target: disk.target, bytes: disk.bytes, state: diskState(disk, snapshot), ...left };
+  return { target: disk.target, bytes: disk.bytes, state: diskState(disk, snapshot), ...left, ...disk.score };
 }
 
 /** After each chunk: no more bytes a second than that, and no further while a more urgent one fetches. */

@@ -1785,6 +1785,8 @@ export interface components {
             /** @description That its host alone sees: in the snapshot, to be taken (anew), or on its way from another host; absent = none is known */
             disks?: {
                 bytes: number;
+                /** @description When it came last: share of what was read first that had been fetched before; absent = none was */
+                hitRate?: number;
                 /** @description Of one that arrives while its VM runs: still to come */
                 leftBytes?: number;
                 /** @description How long that takes at the pace so far */
@@ -1792,6 +1794,8 @@ export interface components {
                 /** @enum {unknown} */
                 state: "taken" | "due" | "arriving";
                 target: string;
+                /** @description The same: share of what was fetched before that was not read */
+                wasteRate?: number;
             }[];
             /** @description Of it, what is not zero */
             filledBytes: number;

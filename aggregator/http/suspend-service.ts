@@ -33,7 +33,7 @@ export interface SuspensionView {
   from?: string;
   lentTo?: string;
   /** Disks that its host alone sees; absent = none is known. */
-  disks?: { target: string; bytes: number; state: DiskState; leftBytes?: number; restMs?: number }[];
+  disks?: { target: string; bytes: number; state: DiskState; leftBytes?: number; restMs?: number; hitRate?: number; wasteRate?: number }[];
   /** When somebody will want it; null = nothing is known yet. */
   prediction: ResumePredictionView | null;
   /** How it is made ready, learnt from what it cost; null = its policy does not ask for that. */

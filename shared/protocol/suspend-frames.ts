@@ -188,6 +188,9 @@ const OwnDisk = Type.Object({
   /** Of one that arrives while its VM runs: what is still to come, and how long that takes at the pace so far; absent = not known. */
   leftBytes: Type.Optional(bytes),
   restMs: Type.Optional(ms),
+  /** When it arrived last: what was read of it first and had been fetched, what was fetched and not read; absent = none was predicted. */
+  hitRate: Type.Optional(share),
+  wasteRate: Type.Optional(share),
 });
 
 export const SuspendedVm = Type.Object({

@@ -154,6 +154,8 @@ t.test('only what is touched comes at first; the rest, the image and the definit
     [0],
     'what it read of below it is learnt',
   );
+  const { hitRate, wasteRate } = now().score!;
+  t.ok(hitRate > 0 && hitRate < 1 && wasteRate === 0, `and how much of it was foretold: ${hitRate}, ${wasteRate}`);
   wire.up = false;
   const failed = await io(path, 'read -P 4 24M 64k').catch((error: { stdout: string }) => error.stdout);
   t.match(failed, /Input\/output error/, 'an error for QEMU, not a wait for ever');

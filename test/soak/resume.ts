@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { ensurePackages, HYPERVISOR_PACKAGES } from '../../scripts/system-packages.ts';
 import { createPrng } from '../../shared/prng.ts';
 import { type KilledSuspensions, killedSuspensions } from '../support/killed-suspensions.ts';
-import { lazyDisks } from '../support/lazy-disks.ts';
+import { foretoldDisks, lazyDisks } from '../support/lazy-disks.ts';
 import { ownDisks } from '../support/own-disks.ts';
 import { suspendStage } from '../support/suspend-stage.ts';
 import { damage } from './resume/damage.ts';
@@ -63,7 +63,8 @@ export const resume: Soak = {
     if (hosts === 2) {
       ensurePackages(HYPERVISOR_PACKAGES, asked.tell);
       if (disks === 0) return elsewhere(memory!, asked.tell);
-      return lazily === 0 ? ownDisks(memory!, asked.tell) : lazyDisks(memory!, asked.tell);
+      if (lazily === 0) return ownDisks(memory!, asked.tell);
+      return { ...(await foretoldDisks(memory!, asked.tell)), ...(await lazyDisks(memory!, asked.tell)) };
     }
     const road = memory === 0 ? {} : await wholeRoad(memory!, kills!, asked);
     const all = await killed(cycles!, asked);

@@ -54,8 +54,9 @@ const ownDisk = (path: string): string =>
 /**
  * @param ownDisks the guest has a second disk, which the host it is on alone sees
  * @param lazily it runs elsewhere before all of that has come
+ * @param learnSeconds after a resume, what it touched is looked at
  */
-export async function twoHostStage(memoryMiB: number, { ownDisks = false, lazily = false } = {}): Promise<TwoHostStage> {
+export async function twoHostStage(memoryMiB: number, { ownDisks = false, lazily = false, learnSeconds = 2 } = {}): Promise<TwoHostStage> {
   const folder = mkdtempSync(join(tmpdir(), 'headroom-two-hosts-'));
   const ram = sharedFolder('/dev/shm', 'headroom-guests-');
   const wire = await twoHosts();
@@ -96,7 +97,14 @@ export async function twoHostStage(memoryMiB: number, { ownDisks = false, lazily
       ...[NODE, '--disable-warning=ExperimentalWarning', join(root, 'agent/main.ts'), 'host', '--host', host],
       ...['--aggregator', `ws+unix://${join(folder, 'aggregator.sock')}:/v1/agents`, '--state-dir', join(folder, host), '--include', '*'],
       ...['--connect', `qemu:///system?socket=${libvirtds[host].socket}`, '--memory-reserve-mib', '0', '--inventory-seconds', '1'],
-      ...['--snapshot-dir', join(folder, host, 'snapshots'), '--snapshot-ram-dir', ramOf(host), '--resume-learn-seconds', '2'],
+      ...[
+        '--snapshot-dir',
+        join(folder, host, 'snapshots'),
+        '--snapshot-ram-dir',
+        ramOf(host),
+        '--resume-learn-seconds',
+        String(learnSeconds),
+      ],
       ...['--snapshot-listen', `${wire.address[PLACES[host]]}:${LEND_PORT}`],
       ...(ownDisks ? ['--local-disks', images(host)] : []),
       ...(lazily ? ['--local-disks-lazily'] : []),

@@ -121,10 +121,10 @@ export const resumeVm: ApiCommand = {
 
 type OwnDisk = NonNullable<SuspensionAnswer['disks']>[number];
 
-function ownDisk({ target, state, leftBytes, restMs }: OwnDisk): string {
+function ownDisk({ target, state, leftBytes, restMs, hitRate }: OwnDisk): string {
   const left =
     leftBytes === undefined ? '' : ` (${mib(leftBytes)} MiB left${restMs === undefined ? '' : `, ${Math.ceil(restMs / 1000)} s`})`;
-  return `${target} ${state}${left}`;
+  return `${target} ${state}${left}${hitRate === undefined ? '' : ` (${Math.round(hitRate * 100)} % of its first reads predicted)`}`;
 }
 
 const COLUMNS: readonly Column<SuspensionAnswer>[] = [

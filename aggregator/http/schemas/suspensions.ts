@@ -29,6 +29,10 @@ export const Suspension = Type.Object(
           ...{ target: Type.String(), bytes: Type.Integer(), state: Type.Enum(DISK_STATES) },
           leftBytes: Type.Optional(Type.Integer({ description: 'Of one that arrives while its VM runs: still to come' })),
           restMs: Type.Optional(Type.Number({ description: 'How long that takes at the pace so far' })),
+          hitRate: Type.Optional(
+            Type.Number({ description: 'When it came last: share of what was read first that had been fetched before; absent = none was' }),
+          ),
+          wasteRate: Type.Optional(Type.Number({ description: 'The same: share of what was fetched before that was not read' })),
         }),
         {
           description:
