@@ -22,8 +22,8 @@ const FAST_MBIT = 1000;
 const WAIT_MS_MAX = 90_000;
 /** Of its disk its guest reads at once. */
 const READ_PARTS = 2;
-/** It has read them by then. */
-const LEARN_SECONDS = 8;
+/** As by default: over the slow wire the guest has read them by then, and not within a few seconds. */
+const LEARN_SECONDS = 30;
 const HIT_MIN = 0.7;
 const WASTE_MAX = 0.5;
 
