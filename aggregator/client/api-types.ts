@@ -7530,8 +7530,11 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": {
-                    /** @enum {unknown} */
-                    resource: "cpu" | "memory" | "network" | "disk";
+                    /**
+                     * @description vcpus: how many of them the guest has online
+                     * @enum {unknown}
+                     */
+                    resource: "cpu" | "memory" | "network" | "disk" | "vcpus";
                 };
             };
         };
@@ -7564,8 +7567,7 @@ export interface operations {
                         /** @description UTC milliseconds */
                         changedAtMs: number;
                         dryRun: boolean;
-                        /** @description What the hypervisor enforces; null = no limit */
-                        from: {
+                        from: ({
                             capCores: number | null;
                             /** @enum {string} */
                             resource: "cpu";
@@ -7584,11 +7586,18 @@ export interface operations {
                             iops: number | null;
                             /** @enum {string} */
                             resource: "disk";
+                        }) | {
+                            /** @description vCPUs online in the guest */
+                            online: number;
+                            /** @enum {string} */
+                            resource: "vcpus";
                         };
-                        /** @enum {unknown} */
-                        resource: "cpu" | "memory" | "network" | "disk";
-                        /** @description What the hypervisor enforces; null = no limit */
-                        to: {
+                        /**
+                         * @description vcpus: how many of them the guest has online
+                         * @enum {unknown}
+                         */
+                        resource: "cpu" | "memory" | "network" | "disk" | "vcpus";
+                        to: ({
                             capCores: number | null;
                             /** @enum {string} */
                             resource: "cpu";
@@ -7607,6 +7616,11 @@ export interface operations {
                             iops: number | null;
                             /** @enum {string} */
                             resource: "disk";
+                        }) | {
+                            /** @description vCPUs online in the guest */
+                            online: number;
+                            /** @enum {string} */
+                            resource: "vcpus";
                         };
                         vm: string;
                         vmName: string;

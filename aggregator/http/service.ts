@@ -186,9 +186,9 @@ export interface RecommendationView {
 export interface TakenBack {
   vm: VmId;
   vmName: string;
-  resource: Resource;
-  from: Setting;
-  to: Setting;
+  resource: Resource | 'vcpus';
+  from: Setting | VcpuNumber;
+  to: Setting | VcpuNumber;
   changedAtMs: number;
   dryRun: boolean;
 }
@@ -251,7 +251,7 @@ export interface AggregatorService {
   /** `to`: as far as this, null = as recommended now. Throws NOT_FOUND, CONFLICT when the other way round is recommended by now. */
   approve(id: string, to: Setting | VcpuNumber | null, by: string, dryRun: boolean): Promise<RecommendationView>;
   /** Gives back what the last shrink took. Throws CONFLICT when the last change was none. */
-  takeBack(vm: VmId, resource: Resource, by: string, dryRun: boolean): Promise<TakenBack>;
+  takeBack(vm: VmId, resource: Resource | 'vcpus', by: string, dryRun: boolean): Promise<TakenBack>;
   /** What is or was wrong with VMs, newest first. */
   incidents(): IncidentView[];
   /** A person's word on an incident tunes the VM's detectors; throws NOT_FOUND. */

@@ -9,6 +9,7 @@ import type { Resource, Setting } from '../../shared/resources.ts';
 import { takes } from '../core/lint/lint-rule.ts';
 import type { Approval, VcpuApproval } from '../core/plan/approval.ts';
 import type { PlanStep, VcpuStep } from '../core/plan/plan.ts';
+import type { VmRecord } from '../core/state/vm-record.ts';
 import type { RecommendationView, TakenBack, VcpuNumber } from '../http/service.ts';
 import type { Parts } from './parts.ts';
 
@@ -90,24 +91,25 @@ export class RecommendationDesk {
   }
 
   /** Gives back what the last shrink took. Throws NOT_FOUND, CONFLICT when the last change was no shrink. */
-  async takeBack(vm: VmId, resource: Resource, by: string, dryRun: boolean): Promise<TakenBack> {
+  async takeBack(vm: VmId, resource: Resource | 'vcpus', by: string, dryRun: boolean): Promise<TakenBack> {
     const { state, time, reporter } = this.#parts;
     const record = state.vm(vm);
     if (record === undefined) throw new HeadroomError('NOT_FOUND', `no VM ${vm} is known`);
-    const change = record.verdicts.lastShrink(resource);
-    const from = record.current[resource];
-    if (change === null || from === undefined)
+    const given = resource === 'vcpus' ? takenVcpus(record.vcpus) : takenOf(record, resource);
+    if (given === null)
       throw new HeadroomError(
         'CONFLICT',
         `the last change of ${resource} of ${record.matched.name} was no shrink: there is nothing to give back`,
       );
-    const taken: TakenBack = { vm, vmName: record.matched.name, resource, from, to: change.from, changedAtMs: change.atMs, dryRun };
+    const taken: TakenBack = { vm, vmName: record.matched.name, resource, ...given, dryRun };
     if (dryRun) return taken;
-    await this.#onRecord('rollback', vm, resource, by, `the change of ${new Date(change.atMs).toISOString()} is taken back`);
+    await this.#onRecord('rollback', vm, resource, by, `the change of ${new Date(given.changedAtMs).toISOString()} is taken back`);
     const nowMs = time.nowMs();
-    record.verdicts.takeBack(resource, `taken back by ${by}`, nowMs);
-    const approval: Approval = { vm, resource, direction: 'grow', to: change.from, by, atMs: nowMs, untilMs: nowMs + APPROVAL_MS };
-    state.approvals = [...this.#others(vm, resource), approval];
+    const why = `taken back by ${by}`;
+    // What brings vCPUs back needs no leave.
+    if (resource === 'vcpus') record.vcpus.takeBack(why, nowMs);
+    else record.verdicts.takeBack(resource, why, nowMs);
+    if (given.to.resource !== 'vcpus') this.#give({ vm, by, atMs: nowMs, untilMs: nowMs + APPROVAL_MS }, 'grow', given.to);
     reporter.operator(vm, record.host, `${record.matched.name}: ${by} takes back the last shrink of ${resource}`, 'operator', {
       by,
       resource,
@@ -145,6 +147,19 @@ export class RecommendationDesk {
   async #onRecord(action: string, vm: VmId, resource: Resource | 'vcpus', by: string, reason: string): Promise<void> {
     await this.#parts.ledger.append(this.#parts.time.nowMs(), { kind: 'operator', action, by, target: `vm ${vm} ${resource}`, reason });
   }
+}
+
+type Given = Pick<TakenBack, 'from' | 'to' | 'changedAtMs'>;
+
+function takenOf({ verdicts, current }: VmRecord, resource: Resource): Given | null {
+  const [change, from] = [verdicts.lastShrink(resource), current[resource]];
+  return change === null || from === undefined ? null : { from, to: change.from, changedAtMs: change.atMs };
+}
+
+/** Null, too, where they are back already. */
+function takenVcpus({ lastTaken, online }: VmRecord['vcpus']): Given | null {
+  if (lastTaken === null || online === null || online >= lastTaken.from) return null;
+  return { from: numberOf(online), to: numberOf(lastTaken.from), changedAtMs: lastTaken.atMs };
 }
 
 function numberOf(online: number): VcpuNumber {

@@ -154,6 +154,24 @@ t.test('refused twice: remembered and said; then fewer are not asked for, and wh
   t.ok((await events()).some((message) => /6 of its vCPUs online cannot be reached: the kernel refused/.test(message)));
 });
 
+t.test('taken back by a person: all that was taken comes back with the next plan, and none is taken for twelve rests', async (t) => {
+  const asked = await labelled(t, 'auto');
+  const { world, ask } = asked;
+  await t.rejects(ask('POST', '/v1/vms/web/rollback', { resource: 'vcpus' }), /409/);
+  await world.run(CONFIG.planPeriodMs + 500);
+  t.same(orders(asked), [4]);
+  const back = { resource: 'vcpus', from: { online: 4 }, to: { online: 8 } };
+  t.match(await ask('POST', '/v1/vms/web/rollback?dryRun=true', { resource: 'vcpus' }), { ...back, dryRun: true });
+  t.match(await ask('POST', '/v1/vms/web/rollback', { resource: 'vcpus' }), { ...back, dryRun: false });
+  await world.run(1000);
+  t.same(orders(asked), [4, 8]);
+  t.ok((await asked.told()).some((each) => /4 of 8 vCPUs brought online again at .*taken back by http 127\.0\.0\.1/.test(each)));
+  await world.run(REST_MS - 2 * CONFIG.planPeriodMs);
+  t.same(orders(asked), [4, 8]);
+  await world.run(6 * CONFIG.planPeriodMs);
+  t.ok(orders(asked).length > 2, 'and again after it');
+});
+
 t.test('recommended only: told, approved as it was seen and done; what is missed comes back without leave', async (t) => {
   const asked = await labelled(t, 'recommend');
   const { world, wants, ask } = asked;

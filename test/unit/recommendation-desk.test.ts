@@ -27,11 +27,17 @@ function desk({ wouldBe = cap(2) as Setting | null, current = cap(4) as Setting 
     approvals: [] as Approval[],
     vcpuApprovals: [] as VcpuApproval[],
     online: 8,
+    lastTaken: null as { from: number; to: number; atMs: number } | null,
+    vcpusTakenBack: [] as [string, number][],
     vcpusRecommended: undefined as Partial<VcpuStep>[] | undefined,
   };
   const record = {
     get vcpus() {
-      return { online: world.online };
+      return {
+        online: world.online,
+        lastTaken: world.lastTaken,
+        takeBack: (...given: [string, number]) => void world.vcpusTakenBack.push(given),
+      };
     },
     host: 'kvm1',
     current: current === undefined ? {} : { cpu: current },
@@ -185,4 +191,18 @@ t.test('so many vCPUs online: approved as they were seen, by themselves, and use
   t.equal(made.current()[1]!.approval, null, 'it lapses');
   world.online = 6;
   t.equal(made.current().length, 1, 'on other ground by now');
+});
+
+t.test('vCPUs that were taken are given back: on record, with a rest, and no leave is needed', async (t) => {
+  const { desk: made, world } = desk();
+  await t.rejects(made.takeBack(VM, 'vcpus', 'ada', false), { code: 'CONFLICT', message: /vcpus of shop-web was no shrink/ });
+  world.lastTaken = { from: 8, to: 4, atMs: 940_000 };
+  await t.rejects(made.takeBack(VM, 'vcpus', 'ada', false), { code: 'CONFLICT' }, 'they are back already');
+  world.online = 4;
+  const back = { from: { resource: 'vcpus', online: 4 }, to: { resource: 'vcpus', online: 8 }, changedAtMs: 940_000 };
+  t.match(await made.takeBack(VM, 'vcpus', 'ada', true), { ...back, dryRun: true });
+  t.same([world.ledger, world.vcpusTakenBack, world.plans], [[], [], 0], 'a dry run leaves no trace');
+  t.match(await made.takeBack(VM, 'vcpus', 'ada', false), back);
+  t.match(world.ledger, [{ action: 'rollback', target: `vm ${VM} vcpus` }]);
+  t.same([world.vcpusTakenBack, world.approvals, world.plans], [[['taken back by ada', 1_000_000]], [], 1]);
 });

@@ -17,7 +17,7 @@ const held = { ms: NOW_MS + 1000, sign: 'it was held down', demand: 3.9 };
 
 t.test('held down while they are offline: harm, once; more than it had wanted as well: none', (t) => {
   const watch = taken();
-  t.equal(watch.takenTo, 4);
+  t.same(watch.lastTaken, { from: 8, to: 4, atMs: NOW_MS });
   t.match(watch.harmed(held, NOW_MS + 6000), { verdict: 'harmed', from: { capCores: 8 }, to: { capCores: 4 }, planId: 'p' });
   t.equal(watch.harmed(held, NOW_MS + 7000), null);
   t.match(watch.view(NOW_MS + 7000, NOW_MS), {

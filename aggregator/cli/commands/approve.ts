@@ -21,6 +21,8 @@ const COLUMNS: readonly Column<Recommendation>[] = [
   { title: 'WHY', wide: true, text: ({ reason }) => reason },
 ];
 
+const CHANGEABLE = [...RESOURCES, 'vcpus'] as const;
+
 function changeWords(value: Recommendation['to']): string {
   return value.resource === 'vcpus' ? `${value.online} vCPUs online` : settingWords(value);
 }
@@ -62,7 +64,7 @@ export const approve: ApiCommand = {
   details: 'The next plan makes it, at once and within every safety rule. What cannot be made within ten minutes lapses.',
   async run(context) {
     const [name, wanted] = context.positionals;
-    const resource = oneOf('approve', wanted, [...RESOURCES, 'vcpus'] as const);
+    const resource = oneOf('approve', wanted, CHANGEABLE);
     const items = await context.api.all('/v1/recommendations');
     const found = items.filter((each) => (each.vm === name || each.vmName === name) && each.resource === resource);
     if (found.length === 0)
@@ -89,7 +91,7 @@ export const rollback: ApiCommand = {
   details: 'It is given back by the next plan, where its host has room, and the resource then rests as after harm.',
   async run(context) {
     const [name = '', wanted] = context.positionals;
-    const resource = oneOf('rollback', wanted, RESOURCES);
+    const resource = oneOf('rollback', wanted, CHANGEABLE);
     const query = { dryRun: isDryRun(context) };
     return tellChange(
       context,

@@ -332,9 +332,7 @@ export class FleetState {
         if (suppressed) this.#harm(vm, resource, since, nowMs);
       }
       const { suppressed, value } = step.points.cpu;
-      const short = { ms: step.startMs, sign: `it was held down with ${vm.vcpus.takenTo} of its vCPUs online`, demand: value };
-      const harm = suppressed ? vm.vcpus.harmed(short, nowMs) : null;
-      if (harm !== null) this.#vcpusHarmed(vm, harm);
+      if (suppressed) this.#vcpusHeldDown(vm, { ms: step.startMs, demand: value }, nowMs);
       this.#judgeDue(vm, nowMs);
     }
     vm.verdicts.expire(nowMs);
@@ -350,6 +348,13 @@ export class FleetState {
     const message = `the last shrink of ${resource} did harm: ${since.sign}; it is taken back, and no other follows for a while`;
     this.#tell({ kind: 'verdict', vm: vm.id, host: vm.host, resource, message, after: verdict.from });
     return true;
+  }
+
+  #vcpusHeldDown(vm: VmRecord, since: { ms: number; demand: number | null }, nowMs: number): void {
+    const taken = vm.vcpus.lastTaken;
+    if (taken === null) return;
+    const harm = vm.vcpus.harmed({ ...since, sign: `it was held down with ${taken.to} of its vCPUs online` }, nowMs);
+    if (harm !== null) this.#vcpusHarmed(vm, harm);
   }
 
   /** As of any shrink; where a cap was lowered as well, either may be why, and both are taken back. */

@@ -60,7 +60,7 @@ export class VcpuWatch {
   }
 
   step(step: EvidenceStep): void {
-    if (!this.#undone) this.#verdicts.step('cpu', step);
+    if (!this.#undone && this.#known !== null) this.#verdicts.step('cpu', step);
   }
 
   /** It was held down in a step that began at `since.ms`. Answers the verdict when it is harm; once they are back, it is not for want of them. */
@@ -73,10 +73,15 @@ export class VcpuWatch {
     return this.#verdicts.harmed('cpu', { ms: nowMs, sign, demand: null }, nowMs);
   }
 
-  /** The last number taken to; null = the last change took none. */
-  get takenTo(): number | null {
+  /** The last taking; null = the last change was none. */
+  get lastTaken(): { from: number; to: number; atMs: number } | null {
     const change = this.#verdicts.lastShrink('cpu');
-    return change === null ? null : vcpusOf(change.to);
+    return change === null ? null : { from: vcpusOf(change.from), to: vcpusOf(change.to), atMs: change.atMs };
+  }
+
+  /** Somebody wants back what was taken last: as after harm, it is given back and rests. */
+  takeBack(why: string, nowMs: number): void {
+    this.#verdicts.takeBack('cpu', why, nowMs);
   }
 
   /** All are online again: nothing is left to be put back. */

@@ -1,7 +1,9 @@
 /** Schemas of what is recommended, of leave to do it, and of a change taken back. */
 import Type from 'typebox';
 import { RESOURCES } from '../../../shared/resources.ts';
-import { Nullable, ResourceName, Setting, SettingOrVcpus, UtcMs } from './words.ts';
+import { Nullable, SettingOrVcpus, UtcMs } from './words.ts';
+
+const ResourceOrVcpus = Type.Enum([...RESOURCES, 'vcpus'] as const, { description: 'vcpus: how many of them the guest has online' });
 
 export const Recommendation = Type.Object(
   {
@@ -9,7 +11,7 @@ export const Recommendation = Type.Object(
     vm: Type.String(),
     vmName: Type.String(),
     host: Type.String(),
-    resource: Type.Enum([...RESOURCES, 'vcpus'] as const, { description: 'vcpus: how many of them the guest has online' }),
+    resource: ResourceOrVcpus,
     direction: Type.Enum(['grow', 'shrink'] as const),
     from: SettingOrVcpus,
     to: SettingOrVcpus,
@@ -35,13 +37,13 @@ export const TakenBackSchema = Type.Object(
   {
     vm: Type.String(),
     vmName: Type.String(),
-    resource: ResourceName,
-    from: Setting,
-    to: Setting,
+    resource: ResourceOrVcpus,
+    from: SettingOrVcpus,
+    to: SettingOrVcpus,
     changedAtMs: UtcMs,
     dryRun: Type.Boolean(),
   },
   { $id: 'TakenBack' },
 );
 
-export const TakeBackBody = Type.Object({ resource: ResourceName }, { additionalProperties: false });
+export const TakeBackBody = Type.Object({ resource: ResourceOrVcpus }, { additionalProperties: false });
