@@ -15,7 +15,7 @@ export type ThreadRun = Pick<SimulationOptions, 'seed' | 'hosts' | 'vms' | 'hour
 export type ThreadWord = { hours: number } | { report: SimulationReport };
 
 /** A fleet of hundreds of VMs lives in some hundred MiB; the ledger of a fleet-year needs more. */
-const LIMITS = { maxYoungGenerationSizeMb: 448, maxOldGenerationSizeMb: 8192 };
+const LIMITS = { maxYoungGenerationSizeMb: 192, maxOldGenerationSizeMb: 8192 };
 
 export function simulateInThread(run: ThreadRun, onProgress: (hours: number) => void): Promise<SimulationReport> {
   return new Promise((resolve, reject) => {

@@ -17,14 +17,27 @@ export interface KnownEvent {
 
 export class KnownEvents {
   #events: KnownEvent[] = [];
+  /** The same by VM (null: of every VM), the oldest first: asked for each VM at each step. */
+  readonly #of = new Map<string | null, KnownEvent[]>();
 
   add(event: KnownEvent): void {
     this.#events.push(event);
-    if (this.#events.length > EVENTS_MAX) this.#events.shift();
+    const others = this.#of.get(event.vm);
+    if (others === undefined) this.#of.set(event.vm, [event]);
+    else others.push(event);
+    if (this.#events.length > EVENTS_MAX) this.#forget(this.#events.shift()!);
   }
 
   remove(event: KnownEvent): void {
+    if (!this.#events.includes(event)) return;
     this.#events = this.#events.filter((one) => one !== event);
+    this.#forget(event);
+  }
+
+  #forget(event: KnownEvent): void {
+    const left = this.#of.get(event.vm)?.filter((one) => one !== event) ?? [];
+    if (left.length > 0) this.#of.set(event.vm, left);
+    else this.#of.delete(event.vm);
   }
 
   /** The oldest first. */
@@ -32,8 +45,15 @@ export class KnownEvents {
     return this.#events;
   }
 
+  /** Of several the oldest. */
   explain(vm: string, atMs: number): string | null {
-    const event = this.#events.find((one) => (one.vm ?? vm) === vm && one.fromMs <= atMs && atMs <= one.toMs + AFTERMATH_MS);
-    return event?.why ?? null;
+    const own = this.#firstAt(vm, atMs);
+    const everyones = this.#firstAt(null, atMs);
+    if (own === undefined || everyones === undefined) return (own ?? everyones)?.why ?? null;
+    return this.#events.find((event) => event === own || event === everyones)!.why;
+  }
+
+  #firstAt(vm: string | null, atMs: number): KnownEvent | undefined {
+    return this.#of.get(vm)?.find(({ fromMs, toMs }) => fromMs <= atMs && atMs <= toMs + AFTERMATH_MS);
   }
 }
