@@ -7,25 +7,12 @@
 import { errorText, HeadroomError } from '../../shared/errors.ts';
 import { applyPatch, CHUNK_BYTES, chunkCount, chunkLength, patchOf } from './chunk.ts';
 import { createIngest, type Ingest } from './chunk-ingest.ts';
-import {
-  type ChunkEntry,
-  createManifest,
-  decodeManifest,
-  encodeManifest,
-  type Manifest,
-  recordsOf,
-  recordsOfEntry,
-  type SnapshotFacts,
-} from './manifest.ts';
+import { type ChunkEntry, createManifest, type Manifest, recordsOf, recordsOfEntry, type SnapshotFacts } from './manifest.ts';
+import { type ManifestFiles, openManifestFiles } from './manifest-files.ts';
 import { openRecordStore, type RecordStore, type SweepReport } from './record-store.ts';
 import { createSeal, type Seal } from './seal.ts';
-import { isUnfinished, putDurably, readWhole, type StoreFiles } from './store-files.ts';
+import type { StoreFiles } from './store-files.ts';
 
-const MANIFEST_NAME = /^([0-9a-f]{64})\.manifest$/;
-const COPY_NAME = /^([0-9a-f]{64})\.copy$/;
-/** Table of a guest of 300 GiB. */
-const MANIFEST_BYTES_MAX = 512 * 1024 * 1024;
-const ARRIVING_NAME = /^([0-9a-f]{64})\.arriving$/;
 /** Records asked of another host at once, beside those that a guest waits for. */
 const ARRIVING_AT_ONCE = 4;
 /** Records that go to a quicker place in one turn: some MiB. */
@@ -128,15 +115,7 @@ export interface SnapshotStore {
 
 export async function openSnapshotStore(files: StoreFiles, folder: string, tenantKey: Buffer): Promise<SnapshotStore> {
   const seal = createSeal(tenantKey);
-  const manifests = `${folder}/manifests`;
-  await files.makeFolder(manifests);
-  const names = await files.list(manifests);
-  // A copy is written before its manifest, and removed after it.
-  const unfinished = (name: string): boolean => {
-    const id = COPY_NAME.exec(name)?.[1];
-    return isUnfinished(name) || (id !== undefined && !names.includes(`${id}.manifest`));
-  };
-  for (const name of names) if (unfinished(name)) await files.remove(`${manifests}/${name}`);
+  const manifests = await openManifestFiles(files, `${folder}/manifests`, seal);
   return new Store(files, manifests, seal, await openRecordStore(files, `${folder}/packs`, seal));
 }
 
@@ -158,17 +137,15 @@ interface Origins {
 
 class Store implements SnapshotStore {
   readonly #files: StoreFiles;
-  readonly #folder: string;
+  readonly #manifests: ManifestFiles;
   readonly #seal: Seal;
   readonly #records: RecordStore;
   readonly #open = new Set<Manifest>();
-  /** Manifests of which one of the two is not as it was written. */
-  readonly #damaged = new Set<string>();
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(files: StoreFiles, folder: string, seal: Seal, records: RecordStore) {
+  constructor(files: StoreFiles, manifests: ManifestFiles, seal: Seal, records: RecordStore) {
     this.#files = files;
-    this.#folder = folder;
+    this.#manifests = manifests;
     this.#seal = seal;
     this.#records = records;
   }
@@ -182,7 +159,7 @@ class Store implements SnapshotStore {
   }
 
   get damagedFiles(): number {
-    return this.#damaged.size + this.#records.damaged.size;
+    return this.#manifests.damaged + this.#records.damaged.size;
   }
 
   async save(draft: SnapshotDraft): Promise<SavedSnapshot> {
@@ -227,7 +204,7 @@ class Store implements SnapshotStore {
     }
     await this.#records.flush();
     const manifest = createManifest(this.#seal, facts, memory, state);
-    await this.#writeManifest(manifest.id, this.#sealed(manifest));
+    await this.#manifests.write(manifest);
     const filledBytes = memory.filter(({ kind }) => kind !== 'zero').length * CHUNK_BYTES;
     return { manifest, filledBytes, newBytes: ingest.newBytes(), newRecords: ingest.newRecords() };
   }
@@ -249,7 +226,7 @@ class Store implements SnapshotStore {
   }
 
   async reread(id: string, digest: string, read: SnapshotDraft['readMemory']): Promise<boolean> {
-    const { memory, facts } = await this.#manifest(id);
+    const { memory, facts } = await this.#manifests.read(id);
     const index = memory.findIndex((entry) => entry.kind !== 'zero' && digest === (entry.kind === 'whole' ? entry.digest : entry.patch));
     const entry = memory[index];
     if (entry === undefined || entry.kind === 'zero') return false;
@@ -264,24 +241,17 @@ class Store implements SnapshotStore {
     return true;
   }
 
-  async list(): Promise<string[]> {
-    return (await this.#files.list(this.#folder)).flatMap((name) => MANIFEST_NAME.exec(name)?.[1] ?? []);
+  list(): Promise<string[]> {
+    return this.#manifests.list();
   }
 
   async open(id: string): Promise<OpenSnapshot> {
-    return this.#opened(await this.#manifest(id), { source: null, failed: new Set() });
+    return this.#opened(await this.#manifests.read(id), { source: null, failed: new Set() });
   }
 
   async adopt(id: string, source: SnapshotSource): Promise<ArrivingSnapshot> {
     if ((await this.list()).includes(id)) return { ...(await this.open(id)), complete: async () => undefined };
-    const manifest = await this.#inTurn(async () => {
-      const known = await readWhole(this.#files, this.#arrivingPath(id));
-      const sealed = known ?? (await source.manifest(id));
-      const found = this.#decoded(id, [sealed]);
-      // Kept from now on: an agent that begins anew may find the other host away.
-      if (known === null) await putDurably(this.#files, this.#folder, `${id}.arriving`, [sealed]);
-      return found;
-    });
+    const manifest = await this.#inTurn(() => this.#manifests.adopt(id, (asked) => source.manifest(asked)));
     const from = { source, failed: new Set<string>() };
     const snapshot = this.#opened(manifest, from);
     return { ...snapshot, complete: (cancelled, onProgress) => this.#complete(manifest, from, cancelled, onProgress) };
@@ -310,8 +280,7 @@ class Store implements SnapshotStore {
     await Promise.all(Array.from({ length: ARRIVING_AT_ONCE }, fetch));
     await this.#inTurn(async () => {
       await this.#records.flush();
-      await this.#writeManifest(manifest.id, this.#sealed(manifest));
-      await this.#files.remove(this.#arrivingPath(manifest.id));
+      await this.#manifests.arrived(manifest);
     });
   }
 
@@ -319,7 +288,7 @@ class Store implements SnapshotStore {
     const { manifest, close } = await this.open(id);
     const named = new Set(recordsOf(manifest));
     return {
-      manifest: () => this.#sealed(manifest),
+      manifest: () => this.#manifests.sealed(manifest),
       names: (digest) => named.has(digest),
       record: async (digest) => (named.has(digest) ? this.#records.readSealed(digest, CHUNK_BYTES) : null),
       close,
@@ -364,19 +333,13 @@ class Store implements SnapshotStore {
   }
 
   remove(id: string): Promise<void> {
-    return this.#inTurn(async () => {
-      await this.#files.remove(this.#path(id));
-      await this.#files.remove(this.#copyPath(id));
-      await this.#files.remove(this.#arrivingPath(id));
-      await this.#files.syncFolder(this.#folder);
-      this.#damaged.delete(id);
-    });
+    return this.#inTurn(() => this.#manifests.remove(id));
   }
 
   async warm(id: string, chunks: readonly number[]): Promise<number> {
     const { near } = this.#files;
     if (near === undefined) return 0;
-    const { memory, state } = await this.#manifest(id);
+    const { memory, state } = await this.#manifests.read(id);
     const entries = [...state, ...chunks.flatMap((chunk) => memory[chunk] ?? [])];
     const digests = [...new Set(entries.flatMap((entry) => recordsOfEntry(entry)))];
     if (!(await near.makeRoom(this.#records.farBytes(digests) * PACK_OVERHEAD))) return 0;
@@ -390,49 +353,16 @@ class Store implements SnapshotStore {
 
   collect(): Promise<SweepReport> {
     return this.#inTurn(async () => {
-      // A manifest that was removed and not synced could be back after a power cut, without its records.
-      await this.#files.syncFolder(this.#folder);
+      // Without its records nothing that was removed may come back.
+      await this.#manifests.synced();
       const live = new Set<string>();
-      for (const id of await this.list()) for (const digest of recordsOf(await this.#manifest(id))) live.add(digest);
-      for (const id of this.#damaged) await this.#writeManifest(id, this.#sealed(await this.#manifest(id)));
-      this.#damaged.clear();
-      for (const id of await this.#arriving()) for (const digest of recordsOf(await this.#arrivingManifest(id))) live.add(digest);
+      for (const id of await this.list()) for (const digest of recordsOf(await this.#manifests.read(id))) live.add(digest);
+      await this.#manifests.mend();
+      for (const id of await this.#manifests.arriving())
+        for (const digest of recordsOf(await this.#manifests.readArriving(id))) live.add(digest);
       for (const manifest of this.#open) for (const digest of recordsOf(manifest)) live.add(digest);
       return this.#records.sweep(live);
     });
-  }
-
-  async #manifest(id: string): Promise<Manifest> {
-    const [sealed, copy] = [await readWhole(this.#files, this.#path(id)), await readWhole(this.#files, this.#copyPath(id))];
-    if (sealed === null) throw new HeadroomError('NOT_FOUND', `there is no snapshot ${id}`);
-    const manifest = this.#decoded(id, copy === null ? [sealed] : [sealed, copy]);
-    if (copy?.equals(sealed) !== true) this.#damaged.add(id);
-    return manifest;
-  }
-
-  async #arriving(): Promise<string[]> {
-    return (await this.#files.list(this.#folder)).flatMap((name) => ARRIVING_NAME.exec(name)?.[1] ?? []);
-  }
-
-  async #arrivingManifest(id: string): Promise<Manifest> {
-    return this.#decoded(id, [(await readWhole(this.#files, this.#arrivingPath(id))) ?? Buffer.alloc(0)]);
-  }
-
-  #decoded(id: string, copies: readonly Buffer[]): Manifest {
-    for (const sealed of copies) {
-      const bytes = this.#seal.open(Buffer.from(id, 'hex'), sealed, MANIFEST_BYTES_MAX);
-      if (bytes !== null) return decodeManifest(this.#seal, id, bytes);
-    }
-    throw new HeadroomError('STORE_CORRUPT', `the manifest of snapshot ${id} is not what was written, or not this key's`);
-  }
-
-  #sealed(manifest: Manifest): Buffer {
-    return this.#seal.seal(Buffer.from(manifest.id, 'hex'), encodeManifest(manifest));
-  }
-
-  async #writeManifest(id: string, sealed: Buffer): Promise<void> {
-    await putDurably(this.#files, this.#folder, `${id}.copy`, [sealed]);
-    await putDurably(this.#files, this.#folder, `${id}.manifest`, [sealed]);
   }
 
   async #chunk(id: string, { entries, index, length, from }: ChunkAsked): Promise<Buffer> {
@@ -465,18 +395,6 @@ class Store implements SnapshotStore {
       failed.add(digest);
       throw error;
     }
-  }
-
-  #path(id: string): string {
-    return `${this.#folder}/${id}.manifest`;
-  }
-
-  #arrivingPath(id: string): string {
-    return `${this.#folder}/${id}.arriving`;
-  }
-
-  #copyPath(id: string): string {
-    return `${this.#folder}/${id}.copy`;
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
