@@ -85,7 +85,7 @@ interface PlannedStep {
   resource: string;
   constraint: string;
   reason: string;
-  to: object;
+  to: { capCores?: number | null };
 }
 interface Pool {
   atMs: number;
@@ -149,10 +149,11 @@ t.test(
   async (t) => {
     // What the command takes itself is demand that the host sees: by then that is long over.
     await guest.run(`${HINT} in=25s for=30s`);
-    const claimed = await eventually('the cap to be raised by a claim', async () => {
+    const byClaim = async (): Promise<PlannedStep[]> => {
       const { items } = await stack.get<{ items: { body: { steps: PlannedStep[] } }[] }>('/v1/ledger?kind=plan&limit=1000');
-      return items.flatMap(({ body }) => body.steps).find(({ constraint }) => constraint === 'claimed');
-    });
+      return items.flatMap(({ body }) => body.steps).filter(({ constraint }) => constraint === 'claimed');
+    };
+    const claimed = await eventually('the cap to be raised by a claim', async () => (await byClaim())[0]);
     t.match(claimed, {
       resource: 'cpu',
       to: { capCores: GUARANTEED_CORES },
@@ -161,14 +162,13 @@ t.test(
     await eventually('libvirt to have it', () => Math.abs((capCores() ?? 9) - GUARANTEED_CORES) < 0.01, 10_000);
     const cpu = await grantedInGuest((granted) => granted !== null && Math.abs(granted - GUARANTEED_CORES) < 0.01);
     t.comment(`the guest reads ${JSON.stringify(cpu)}`);
-    let mostCores = 0;
-    const over = (): boolean => {
-      const now = capCores() ?? 9;
-      mostCores = Math.max(mostCores, now);
-      return now < GUARANTEED_CORES - 0.2;
-    };
-    await eventually('the hint to be over', over, 90_000);
-    t.ok(mostCores < GUARANTEED_CORES + 0.01, `${mostCores} cores at most`);
+    await eventually('the hint to be over', () => (capCores() ?? 9) < GUARANTEED_CORES - 0.2, 90_000);
+    // On a busy machine the guest may want more than its share while it reads for us, and get it: for that, and not because it says so.
+    const steps = await byClaim();
+    t.ok(
+      steps.every(({ to }) => (to.capCores ?? 9) < GUARANTEED_CORES + 0.01),
+      JSON.stringify(steps),
+    );
     await grantedInGuest((granted) => granted !== null && granted < GUARANTEED_CORES - 0.1);
     t.pass('over with its time, and the guest reads that too');
   },
