@@ -215,6 +215,11 @@ function goesWhereSentBefore(watch: Watch, target: MemorySetting, seen: MemorySe
   return sent.length > 1 && between && !(passedMiB < -REST_EPSILON_MIB);
 }
 
+/** Where the balloon rested before the guest rebooted, MiB, while it is not back there; null = it has been since. */
+export function notBackAtMiB({ nearestMiB, restedMiB }: Watch): number | null {
+  return Number.isNaN(restedMiB) || isSamePlace(nearestMiB, restedMiB) ? null : restedMiB;
+}
+
 /**
  * After a reboot the balloon starts from the boot size again: nearness to the target is counted anew, and where it rested still
  * counts. So does where it had been going away from the target: a guest that boots goes there again by the hand that sent it before.

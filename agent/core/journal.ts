@@ -136,6 +136,11 @@ export function withForeign(
   };
 }
 
+/** Something of this VM was kept here: the record is not one that was just begun. */
+export function isKept({ entries, pairs, holds, reversals, adopted }: VmRecord): boolean {
+  return [entries, pairs, holds, reversals, adopted].some((part) => Object.keys(part).length > 0);
+}
+
 /** Reversals of a resource once one more foreign write is counted; a write over nothing of ours reverses nothing. */
 export function reversalsWith(record: VmRecord, resource: Resource): number {
   return (record.reversals[resource] ?? 0) + (record.entries[resource] === undefined ? 0 : 1);
@@ -165,7 +170,8 @@ export function withoutEntries(record: VmRecord, processId: number | null): VmRe
 /**
  * The VM came here alive, and its record with it, or it stayed and its metadata is all that is left of what this host knew: what is in
  * force is what was last written, so it is ours to restore from here. Of its metadata only originals are sure (later writes are not copied into it), so what is in force is told anew. A resource
- * whose values are its originals has nothing of ours. `kept`: what is known here of an earlier stay.
+ * whose values are its originals has nothing of ours. `kept`: what is known here of an earlier stay; of this one it is newer than the copy
+ * in the metadata.
  */
 export function arrived(
   carried: VmRecord,
@@ -182,8 +188,10 @@ export function arrived(
     const { original, originalSetting } = entry;
     entries[resource] = { original, originalSetting, intended: now.setting, written: now.setting, writtenNative: now.native };
   }
-  const holds = { ...kept.holds, ...carried.holds };
-  const record: VmRecord = { ...carried, processId, entries, holds };
+  const [older, newer] = carried.processId === processId ? [carried, kept] : [kept, carried];
+  const holds = { ...older.holds, ...newer.holds };
+  const adopted = carried.processId === processId ? { ...carried.adopted, ...kept.adopted } : carried.adopted;
+  const record: VmRecord = { ...carried, processId, entries, holds, adopted };
   return (Object.entries(kept.pairs) as [Resource, Pair][]).reduce((known, [resource, pair]) => withPair(known, resource, pair), record);
 }
 

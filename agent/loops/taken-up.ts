@@ -6,7 +6,7 @@
  */
 import { errorText } from '../../shared/errors.ts';
 import { RESOURCES, type Resource, type Setting } from '../../shared/resources.ts';
-import { arrived, hasEntries, type NativeValues, type VmRecord } from '../core/journal.ts';
+import { arrived, hasEntries, isKept, type NativeValues, type VmRecord } from '../core/journal.ts';
 import { checkRecord } from '../core/journal-check.ts';
 import { recordTextInMetadata } from '../core/journal-metadata.ts';
 import type { HostContext } from './host-context.ts';
@@ -19,6 +19,8 @@ export async function takeUp(context: HostContext, entry: VmEntry, processId: nu
   const carried = await carriedRecord(context, entry);
   if (carried === null) return false;
   const stayed = carried.processId === processId;
+  // What others set since is not copied into the metadata while there is nothing of ours: what is kept here knows more.
+  if (stayed && !hasEntries(carried) && isKept(entry.record)) return false;
   if (!stayed && !(await context.hypervisor.cameAlive(entry.id).catch(() => false))) return false;
   await takeOver(context, entry, carried, processId);
   if (stayed) context.log.warn("the journal was recovered from the VM's metadata", { vm: entry.id });

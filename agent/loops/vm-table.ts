@@ -8,7 +8,7 @@ import { sameValue } from '../../shared/same-value.ts';
 import type { Hurry } from '../actuators/hurry.ts';
 import type { CommandResult, GuardedVm } from '../core/command-guard.ts';
 import { isGrowOnly } from '../core/eligibility.ts';
-import { sizesSent, type Watch } from '../core/foreign-writer.ts';
+import { notBackAtMiB, sizesSent, type Watch } from '../core/foreign-writer.ts';
 import { emptyRecord, type VmRecord } from '../core/journal.ts';
 import type { VouchedMemory } from '../core/memory-guard.ts';
 import { createMemoryTrend } from '../core/memory-trend.ts';
@@ -253,8 +253,11 @@ export const known = (value: number): number | null => (Number.isNaN(value) ? nu
 export function handsOff(entry: VmEntry, resource: Resource): string | null {
   const hold = entry.record.holds[resource];
   if (hold) return hold.reason;
-  const suspect = entry.watches[resource]?.suspect;
-  return suspect ? `it is at ${suspect.memoryMiB} MiB, where it was not sent: somebody else may be changing it` : null;
+  const watch = entry.watches[resource];
+  if (watch?.suspect) return `it is at ${watch.suspect.memoryMiB} MiB, where it was not sent: somebody else may be changing it`;
+  // What a guest holds while it boots again is not what it had before the first write, and would be put back as that.
+  const restedMiB = watch === undefined || entry.record.entries[resource] !== undefined ? null : notBackAtMiB(watch);
+  return restedMiB === null ? null : `its guest rebooted, and its balloon is not back at ${restedMiB} MiB yet`;
 }
 
 export function guardedVm(entry: VmEntry, killed: string | null, nowMs: number, statsAgeMsMax: number): GuardedVm {

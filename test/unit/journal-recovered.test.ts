@@ -67,6 +67,32 @@ t.test('what somebody else writes after that is told', async (t) => {
   await world.stop();
 });
 
+t.test('what is kept here is newer than the copy in the metadata: hands stay off for as long as was said last', async (t) => {
+  const HOLD_SECONDS = 600;
+  const world = await agentWorld([calmVm(A, { baseline: [cpu(1.5, 120)] })], { foreignHoldMs: HOLD_SECONDS * 1000 });
+  await world.run(30);
+  world.lease({ leaseMs: 7_200_000 });
+  world.command({ target: cpu(1, 80) });
+  await world.run(5);
+  world.hypervisor.foreignWrite(A, cpu(0.6, 50));
+  await world.run(HOLD_SECONDS / 2);
+  world.hypervisor.foreignWrite(A, cpu(0.7, 55));
+  await world.run(30);
+  t.equal(foreign(world).length, 2);
+  await world.restart();
+  world.lease({ leaseMs: 7_200_000 });
+  await world.run(HOLD_SECONDS / 2);
+  const first = world.command({ target: cpu(0.5, 60), pair: { epoch: 6, generation: 1 } });
+  await world.run(3);
+  t.match(world.result(first), { outcome: 'refused', reason: /hands off/ }, 'the first hold is over, the second is not');
+  t.same(world.hypervisor.truth(A).cpu, cpu(0.7, 55));
+  await world.run(HOLD_SECONDS / 2);
+  const second = world.command({ target: cpu(0.5, 60), pair: { epoch: 6, generation: 2 } });
+  await world.run(3);
+  t.match(world.result(second), { outcome: 'applied' });
+  await world.stop();
+});
+
 t.test(
   'a write whose end was never read, then somebody else who changes part of it: what is left of ours goes back to its original',
   async (t) => {
