@@ -78,6 +78,8 @@ export interface HostAgentOptions {
   flushMs?: number;
   /** Pace of reading the kill switch's files to tell of them, ms. Every write looks at them itself. */
   switchesMs?: number;
+  /** Pace of heartbeats on guests' channels, ms; absent = the relay's own. */
+  guestHeartbeatMs?: number;
   log: Logger;
   /** New for each start of the process: batches are numbered anew. */
   bootId: string;
@@ -240,6 +242,7 @@ function createRelay(
     buffer,
     openChannel: options.openChannel,
     epoch,
+    heartbeatMs: options.guestHeartbeatMs,
     onResult: (result) => {
       if (!vcpus.result(result)) uplink().send(result);
     },

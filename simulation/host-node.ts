@@ -171,6 +171,7 @@ export class HostNode {
       channelName: CHANNEL_NAME,
       flushMs: paces.flushMs,
       switchesMs: paces.switchesMs,
+      guestHeartbeatMs: paces.heartbeatMs,
       collectors: [this.#collector()],
       counters: { read: (vm) => this.#counters(vm), forget: () => undefined },
       files: this.files,

@@ -16,6 +16,7 @@ export interface Paces {
   inventoryMs: number;
   flushMs: number;
   switchesMs: number;
+  /** Of hosts' connections and of guests' channels. */
   heartbeatMs: number;
   /** Physics of hosts: caps throttle on average over it, balloons take several. */
   tickMs: number;

@@ -29,6 +29,8 @@ export interface GuestRelayOptions {
   openChannel: (channel: GuestChannel, onSession: (transport: Transport) => void) => { close(): void };
   /** The epoch of the aggregator's last welcome, 0 before the first. */
   epoch: () => number;
+  /** Of every session, ms; absent = the session's own. */
+  heartbeatMs?: number | undefined;
   onResult: (result: FrameOf<'result'>) => void;
   /** For the aggregator, where it understands them. */
   passOn?: (frame: FrameOf<'hint'> | FrameOf<'credential'>) => unknown;
@@ -155,7 +157,7 @@ export class GuestRelay {
   }
 
   #session(guest: Guest, transport: Transport): void {
-    const { clock, buffer, epoch, onResult, passOn, onGuest } = this.#options;
+    const { clock, buffer, epoch, heartbeatMs, onResult, passOn, onGuest } = this.#options;
     guest.session?.close('a new session began');
     const { vm } = guest.channel;
     let ready = false;
@@ -165,6 +167,7 @@ export class GuestRelay {
       guest: guest.state,
       buffer,
       epoch,
+      heartbeatMs,
       counters: this.#counters,
       onResult,
       passOn: (frame) => passOn?.(frame),

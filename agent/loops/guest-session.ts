@@ -60,6 +60,8 @@ export interface GuestSessionOptions {
   buffer: SampleBuffer;
   /** Of the aggregator's last welcome; 0 before the first. */
   epoch: () => number;
+  /** Both sides say something at least this often; absent = every 5 s. */
+  heartbeatMs?: number | undefined;
   counters: GuestCounters;
   onReady: (hello: FrameOf<'hello'>) => void;
   /** Its application said whether it is ready. */
@@ -135,7 +137,7 @@ export class GuestSession {
     }
     if (hello.role !== 'guest')
       throw new HeadroomError('HANDSHAKE_REFUSED', `role "${hello.role}" on a VM's channel; only guests speak here`);
-    const { clock } = this.#options;
+    const { clock, heartbeatMs = GUEST_HEARTBEAT_MS } = this.#options;
     const version = chooseVersion(hello.versions);
     this.#bootId = hello.bootId;
     this.#capabilities = hello.capabilities;
@@ -145,13 +147,13 @@ export class GuestSession {
       version,
       connectionId: this.#options.guest.vm,
       epoch: this.#options.epoch(),
-      heartbeatMs: GUEST_HEARTBEAT_MS,
+      heartbeatMs,
       window: GUEST_WINDOW,
       backlogRowsPerSecond: GUEST_BACKLOG_ROWS_PER_SECOND,
       wallMs: clock.wallMs(),
       capabilities: [HINT_CAPABILITY],
     });
-    this.#session.established(GUEST_HEARTBEAT_MS);
+    this.#session.established(heartbeatMs);
     this.#options.onReady(hello);
   }
 

@@ -125,10 +125,19 @@ export async function refreshSettings(context: HostContext, all: boolean): Promi
   const reads: Promise<unknown>[] = [];
   for (const entry of context.table.values()) {
     if (!entry.managed || !isUp(entry) || entry.stuck) continue;
-    for (const resource of RESOURCES) {
-      if (all || entry.record.entries[resource] !== undefined || entry.unread.has(resource))
-        reads.push(refreshSetting(context, entry, resource));
-    }
+    for (const resource of RESOURCES) if (all || isDue(context, entry, resource)) reads.push(refreshSetting(context, entry, resource));
   }
   await Promise.all(reads);
+}
+
+function isDue(context: HostContext, entry: VmEntry, resource: Resource): boolean {
+  if (entry.unread.has(resource)) return true;
+  if (entry.record.entries[resource] === undefined) return false;
+  return resource !== 'memory' || !sizeWasTold(context, entry);
+}
+
+/** Bulk statistics have told its size since the last round, and whose it is was looked at then: a call for each VM would tell the same. */
+function sizeWasTold({ clock, settings }: HostContext, entry: VmEntry): boolean {
+  if (entry.current.memory === undefined || mayHaveRequest(entry, 'memory')) return false;
+  return clock.monotonicMs() - entry.slow.sizeToldAtMs <= settings.settingsMs;
 }

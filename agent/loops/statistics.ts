@@ -198,6 +198,7 @@ function takeBalloon(context: HostContext, entry: VmEntry, stats: VmStats, rates
     slow.balloonMiB = balloon.actualMiB;
     return;
   }
+  slow.sizeToldAtMs = context.clock.monotonicMs();
   return noteSeen(context, entry, { resource: 'memory', memoryMiB: balloon.actualMiB });
 }
 

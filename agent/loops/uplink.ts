@@ -170,6 +170,8 @@ export class Uplink {
   /** Sends what there is now; runs by itself every `flushMs`. */
   flush(): void {
     const { buffer, clock } = this.#options;
+    // Most of the time everything has been sent and confirmed.
+    if (buffer.empty && this.#outbox.waiting + this.#outbox.unconfirmed === 0) return;
     const nowMs = clock.monotonicMs();
     const ackTimeoutMs = this.#options.ackTimeoutMs === undefined ? DEFAULT_ACK_TIMEOUT_MS : this.#options.ackTimeoutMs;
     if (this.connected && ackTimeoutMs !== null) buffer.expire(nowMs, ackTimeoutMs);

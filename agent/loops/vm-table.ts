@@ -22,6 +22,8 @@ import type { PowerState, VmFacts } from '../hypervisor/hypervisor.ts';
 /** Balloon statistics and other slow readings; NaN = unknown. */
 export interface SlowReadings {
   balloonMiB: number;
+  /** When statistics told its size last, whatever the guest's driver told, by our monotonic clock. */
+  sizeToldAtMs: number;
   availableMiB: number;
   unusedMiB: number;
   swapInMiBPerSecond: number;
@@ -107,6 +109,7 @@ const UNKNOWN = { allowed: false, reason: 'nothing is known of this VM yet' } as
 
 export const NO_SLOW_READINGS: Readonly<SlowReadings> = {
   balloonMiB: Number.NaN,
+  sizeToldAtMs: Number.NaN,
   availableMiB: Number.NaN,
   unusedMiB: Number.NaN,
   swapInMiBPerSecond: Number.NaN,

@@ -61,13 +61,18 @@ export function unpackState(tag: string, bytes: Uint8Array, arrays: readonly Sta
   }
 }
 
-/** A fleet's models share a few tags, and each is written thousands of times. */
-let tagBefore = '';
-let tagBytesBefore = new Uint8Array(0);
+/** A fleet's models share a few tags, and each is written thousands of times: one for each family, step and season. */
+const TAG_BYTES = new Map<string, Uint8Array>();
+/** More tags than any configuration has: then one makes them up. */
+const TAGS_MAX = 256;
 
 function bytesOfTag(tag: string): Uint8Array {
-  if (tag !== tagBefore) [tagBefore, tagBytesBefore] = [tag, new TextEncoder().encode(tag)];
-  return tagBytesBefore;
+  const known = TAG_BYTES.get(tag);
+  if (known !== undefined) return known;
+  if (TAG_BYTES.size >= TAGS_MAX) TAG_BYTES.clear();
+  const bytes = new TextEncoder().encode(tag);
+  TAG_BYTES.set(tag, bytes);
+  return bytes;
 }
 
 export function bytesOf(arrays: readonly StateArray[]): number {

@@ -29,10 +29,7 @@ export class KeptWatch {
 
   /** Null: there is nothing to keep. */
   text(): string | null {
-    if (this.#live === null) return this.#text;
-    return JSON.stringify(this.#live.serialise(), (_, value) =>
-      value instanceof Uint8Array ? BYTES + Buffer.from(value).toString('base64') : value,
-    );
+    return this.#live === null ? this.#text : textOf(this.#live.serialise());
   }
 
   #bring(): void {
@@ -45,6 +42,16 @@ export class KeptWatch {
       if (!(error instanceof SyntaxError) && !(error instanceof TypeError) && !isHeadroomError(error, 'STORE_CORRUPT')) throw error;
     }
   }
+}
+
+/** Bytes are named here: asked of every value there is, whether it is bytes costs most of the writing. */
+function textOf({ watch, ...rest }: IncidentsState): string {
+  const metrics = watch.metrics.map((one) => ({ ...one, bytes: inText(one.bytes) }));
+  return JSON.stringify({ watch: { ...watch, metrics, joint: inText(watch.joint) }, ...rest });
+}
+
+function inText({ buffer, byteOffset, byteLength }: Uint8Array): string {
+  return BYTES + Buffer.from(buffer, byteOffset, byteLength).toString('base64');
 }
 
 function bytesIn(_: string, value: unknown): unknown {
