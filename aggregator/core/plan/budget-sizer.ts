@@ -47,11 +47,23 @@ const THRESHOLD_MAX = 1;
 const THRESHOLD_RATE = 0.1;
 /**
  * A threshold that ends up above the usual one says that changes are worth more there, so more of them are aimed at: as the
- * square of their ratio, up to a factor. On Azure's public traces VMs that burst every hour take up to 1.5 times as many changes, which
- * leaves a point less idle in the mean over all. The usual threshold is this × √budget.
+ * square of their ratio, up to a factor. On Azure's public traces VMs that burst every hour take up to twice as many changes, which
+ * leaves over a point less idle in the mean over all. The usual threshold is this × √budget.
  */
 const THRESHOLD_USUAL = 5;
-const RESIZES_FACTOR_MAX = 1.5;
+const RESIZES_FACTOR_MAX = 2;
+/**
+ * Risk above everything seen so far is told too high: where a forecast's 0.998 quantile lay above the record, demand came above it a quarter as
+ * often as it said at most, on two sources. A record comes about once in as many steps as were seen, unless demand grows. So that risk counts by the share of
+ * violations that are records: those that were and one more, of the half of those that the budget has had room for and one more. And
+ * it falls the steeper with the distance, the less it counts.
+ */
+const RECORDS_EXPECTED = 0.5;
+const RECORD_POWER_MAX = 10;
+/** What is likelier than one less this is no tail, whatever was seen before: the 0.9 quantile of SIZER_QUANTILES. */
+const RECORD_LEVEL = 2;
+/** Candidates from the record up: the risk bends there, not at a quantile. */
+const RECORD_CANDIDATES = [1, 1.02, 1.05, 1.1, 1.2] as const;
 /** Candidates between two neighbouring levels, and beyond the last, in widths of the last two. */
 const BETWEEN = 2;
 const BEYOND = [0.5, 1, 1.5, 2, 3, 4] as const;
@@ -61,7 +73,7 @@ const TOLERANCE = 1 + 1e-6;
 export interface SizerOptions {
   /** Share of steps in which demand may exceed the allocation, in (0, 1). */
   violationBudget: number;
-  /** Changes a step that are aimed at on a usual VM, in (0, 1]; one to which they are worth more may have 1.5 times as many. */
+  /** Changes a step that are aimed at on a usual VM, in (0, 1]; one to which they are worth more may have twice as many. */
   resizeBudget: number;
   /** Headline unit; the first allocation is the ceiling. */
   floor: number;
@@ -77,6 +89,12 @@ export class BudgetSizer {
   #allocation: number;
   /** Violations the budget has had room for so far. */
   #allowed = 0;
+  /** Largest demand so far, the floor at least; and violations that were records. */
+  #record: number;
+  #recordViolations = 0;
+  /** Risk above this counts in part, by a share. */
+  #tailFrom = 0;
+  #tailShare = 1;
   readonly #outlook: Outlook = { idle: 0, risk: 0 };
 
   constructor(options: SizerOptions) {
@@ -89,6 +107,7 @@ export class BudgetSizer {
     this.#priceStart = Math.log(share / violationBudget);
     this.#logPrice = this.#priceStart;
     this.#allocation = ceiling;
+    this.#record = floor;
   }
 
   /** In force now. */
@@ -99,6 +118,10 @@ export class BudgetSizer {
   /** Holds a finished step's demand against the allocation that was in force. */
   observe(demand: number): void {
     const violated = demand > this.#allocation * TOLERANCE ? 1 : 0;
+    if (demand > this.#record) {
+      this.#record = demand;
+      this.#recordViolations += violated;
+    }
     const range = Math.log(PRICE_RANGE);
     this.#allowed += this.#options.violationBudget;
     const rate = PRICE_RATE_MIN + (PRICE_RATE_START - PRICE_RATE_MIN) / (1 + this.#allowed / PRICE_RATE_HALF_AT);
@@ -111,6 +134,7 @@ export class BudgetSizer {
     // As in the planner: too little is known to take anything away, and the first allocation is the ceiling.
     if (forecast.confidence < CONFIDENCE_TO_SHRINK_MIN) return this.#allocation;
     const price = Math.exp(this.#logPrice);
+    this.#findTail(forecast);
     const best = this.#cheapest(forecast, price);
     const gain = this.#cost(forecast, NEXT_STEP, this.#allocation, price) - this.#cost(forecast, NEXT_STEP, best, price);
     const moves = gain > Math.exp(this.#logThreshold);
@@ -146,12 +170,25 @@ export class BudgetSizer {
       const width = tailWidth(values, row, quantiles.length);
       for (const widths of BEYOND) consider(values[row + quantiles.length - 1]! * Math.exp(width * widths));
     }
+    for (const share of RECORD_CANDIDATES) consider(this.#tailFrom * share);
     return best;
   }
 
   /** More than the ceiling cannot be given: there a violation is nobody's choice. */
   #cost(forecast: Forecast, weights: readonly number[], allocation: number, price: number): number {
     outlookOf(forecast, weights, allocation, this.#outlook);
-    return this.#outlook.idle + (allocation >= this.#options.ceiling ? 0 : price * this.#outlook.risk);
+    return this.#outlook.idle + (allocation >= this.#options.ceiling ? 0 : price * this.#outlook.risk * this.#riskShare(allocation));
+  }
+
+  #findTail({ values, quantiles }: Forecast): void {
+    this.#tailFrom = this.#record;
+    for (let row = 0; row < values.length; row += quantiles.length) this.#tailFrom = Math.max(this.#tailFrom, values[row + RECORD_LEVEL]!);
+    this.#tailShare = Math.min(1, (1 + this.#recordViolations) / (1 + RECORDS_EXPECTED * this.#allowed));
+  }
+
+  /** How much of the risk that a forecast tells counts. */
+  #riskShare(allocation: number): number {
+    if (allocation <= this.#tailFrom) return 1;
+    return this.#tailShare * (this.#tailFrom / allocation) ** (RECORD_POWER_MAX * (1 - this.#tailShare));
   }
 }
