@@ -3,6 +3,7 @@
  * programs read. Input: a clock, a generator, stores, a policy source, configuration; output: something that takes
  * connections and answers. No process, socket or file is touched here, so simulation and tests build the very same.
  */
+
 import { fairTurns, sleep } from '../shared/clock.ts';
 import { errorText } from '../shared/errors.ts';
 import type { HostId, VmId } from '../shared/ids.ts';
@@ -15,6 +16,8 @@ import type { Fitting } from './core/forecast/fitted/fit.ts';
 import { forecasterFactory } from './core/forecast/registry.ts';
 import { budgetShare } from './core/ownership/budget-share.ts';
 import { FleetState } from './core/state/fleet-state.ts';
+import { VCPU_RESTS } from './core/state/vcpu-watch.ts';
+import { RESTS_MAX } from './core/state/verdicts.ts';
 import { Executor } from './execute/executor.ts';
 import { VcpuOrders } from './execute/vcpu-orders.ts';
 import type { FleetDesk, FleetPeers } from './http/fleet-service.ts';
@@ -53,6 +56,7 @@ import { newestLoans } from './service/recalled-loans.ts';
 import { recalledNotifications } from './service/recalled-notifications.ts';
 import { RecommendationDesk } from './service/recommendation-desk.ts';
 import { Reporter } from './service/reporter.ts';
+import { RestKeeper } from './service/rest-keeper.ts';
 import { createService } from './service/service.ts';
 import { ShortageWatch } from './service/shortage-watch.ts';
 import { SteadyTime } from './service/steady-time.ts';
@@ -144,6 +148,7 @@ export class Aggregator {
     const state = new FleetState({ ...config, epoch, epochOf, factory: forecasterFactory }, policies.policy);
     state.killSwitch = kills.fleetEngaged;
     const models = this.#modelKeeper(state, nowMs);
+    const rests = new RestKeeper({ ledger, state, log, nowMs, restMsMax: VCPU_RESTS * 2 ** RESTS_MAX * config.verdictCooldownMs });
     const line = { ...this.#line(), epochOf };
     const anomalies = createAnomalies({ ...{ config, clock, epochOf, time, state, events, queue, notifications, ledger, log }, ...line });
     const executor = this.#createExecutor({ state, anomalies, decisions, reporter }, nowMs);
@@ -170,7 +175,7 @@ export class Aggregator {
       launched,
     );
     this.#fromHosts = new FromHosts(
-      { clock, time, state, executor, vcpus, reporter, decisions, anomalies, queue, models, credentials, spawning, suspending },
+      { clock, time, state, executor, vcpus, reporter, decisions, anomalies, queue, models, rests, credentials, spawning, suspending },
       this.#killSwitches,
       { launch: launched, unguarded: () => this.#extraPlan.in(UNGUARDED_PLAN_MS), left: (host) => hosts.left(host) },
     );
@@ -186,7 +191,7 @@ export class Aggregator {
     });
     this.#parts = {
       ...{ clock, prng, log, version, epoch, time, series, ledger, state, executor, vcpus, ingest, policies, kills, ownership, hosts },
-      ...{ events, decisions, notifications, anomalies, queue, models, reporter, credentials },
+      ...{ events, decisions, notifications, anomalies, queue, models, rests, reporter, credentials },
       ...{ spawning, suspending, shortages: new ShortageWatch() },
       capacity: new CapacityWatch({ state, ledger, log, ...config }),
       snapshot: () => state.snapshot(nowMs(), clock.monotonicMs()),
@@ -350,6 +355,7 @@ export class Aggregator {
     state.restoreChanges(changes.reverse());
     notifications.recall(recalledNotifications(entries), time.nowMs());
     await anomalies.recall();
+    await this.#parts.rests.tidy();
     await this.#parts.spawning.recall();
     await this.#parts.suspending.load();
     state.loans.restore(newestLoans(await ledger.entries({ limit: LOANS_READ_MAX, kind: 'loan', newestFirst: true })));
@@ -406,6 +412,7 @@ export class Aggregator {
     this.#parts.spawning.stop();
     this.#parts.suspending.desk.stop();
     await this.ingest.stop();
+    await this.#parts.rests.turn();
     await this.#parts.models.checkpoint(() => Promise.resolve(), true);
     await this.#parts.capacity.checkpoint();
     await this.#parts.spawning.checkpoint();
@@ -425,6 +432,7 @@ export class Aggregator {
     const rows = await capacity.step(now, giveWay);
     await storeOwnRows(series, rows).catch((error: unknown) => this.#notStored(error, rows.length));
     await this.#parts.spawning.step();
+    void this.#parts.rests.turn();
     if (anomalies.changed) await anomalies.keep();
     // Of thousands of VMs a snapshot takes tenths of a second: it is made anew only for those who act on it.
     if (state.policy.suspendRules?.length) this.#parts.suspending.planner.turn(snapshot(), state.policy);

@@ -1,6 +1,6 @@
 /**
  * Small named blobs of several aggregators. Input: names and bytes; output: those that all share (policies, switches,
- * templates, keys) in etcd, all others in this aggregator's own store. A shared one that another has changed since it was
+ * templates, keys, VMs' rests) in etcd, all others in this aggregator's own store. A shared one that another has changed since it was
  * read here is not overwritten: VERSION_CHANGED says so.
  */
 import { HeadroomError } from '../../shared/errors.ts';
@@ -8,7 +8,7 @@ import type { LedgerStore } from '../store/ledger-store.ts';
 import type { EtcdKeys } from './keys.ts';
 
 /** Names that begin so are everybody's. */
-export const SHARED_BLOBS = ['policy/', 'kill-switches', 'template', 'spawn/', 'agent-identities', 'api-tokens'] as const;
+export const SHARED_BLOBS = ['policy/', 'kill-switches', 'template', 'spawn/', 'agent-identities', 'api-tokens', 'rests/'] as const;
 /** Beyond it a transaction would not fit, and etcd is no place for it. */
 const SHARED_BYTES_MAX = 1024 * 1024;
 

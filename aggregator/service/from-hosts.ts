@@ -23,6 +23,7 @@ type SinkParts = Pick<
   | 'anomalies'
   | 'queue'
   | 'models'
+  | 'rests'
   | 'credentials'
   | 'spawning'
   | 'suspending'
@@ -142,17 +143,23 @@ export class FromHosts implements IngestSink {
 
   /** What live state noticed since it was last asked. */
   takeNews(): void {
-    const { state, reporter, models, executor, decisions, anomalies, queue } = this.#parts;
+    const { state, reporter, models, rests, executor, decisions, anomalies, queue } = this.#parts;
     for (const loan of state.loans.takeChanged()) reporter.loan(loan);
+    let rest = false;
     for (const verdict of state.takeVerdicts()) {
+      rest ||= verdict.verdict === 'harmed';
       decisions.addVerdict(verdict);
       reporter.verdict(verdict);
     }
     for (const news of state.takeNews()) {
       reporter.news(news);
+      rest ||= news.kind === 'infeasible';
       if (news.vm === null) continue;
       const vm = news.vm;
-      if (news.kind === 'vm-new') models.seen(vm);
+      if (news.kind === 'vm-new') {
+        rests.seen(vm);
+        models.seen(vm);
+      }
       if (/^vm-(new|state)$/.test(news.kind) && state.vm(vm)?.inventory.state === 'launching') this.#on.launch(vm);
       if (news.kind === 'vm-gone') {
         executor.abort((step) => step.vm === vm, 'the VM is gone');
@@ -161,6 +168,8 @@ export class FromHosts implements IngestSink {
         queue.remove(vm);
       }
     }
+    // What did harm must not be forgotten with whoever saw it.
+    if (rest) void rests.turn();
   }
 
   #noteAllocations(host: HostId, vms: readonly VmId[]): void {

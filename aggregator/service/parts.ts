@@ -24,6 +24,7 @@ import type { ModelKeeper } from './model-keeper.ts';
 import type { NotificationLog } from './notification-log.ts';
 import type { PolicyKeeper } from './policy-keeper.ts';
 import type { Reporter } from './reporter.ts';
+import type { RestKeeper } from './rest-keeper.ts';
 import type { ShortageWatch } from './shortage-watch.ts';
 import type { SpawnDesk } from './spawn-desk.ts';
 import type { SteadyTime } from './steady-time.ts';
@@ -55,6 +56,7 @@ export interface Parts {
   readonly queue: LedgerQueue;
   readonly models: ModelKeeper;
   readonly reporter: Reporter;
+  readonly rests: RestKeeper;
   readonly spawning: SpawnDesk;
   readonly suspending: Suspending;
   readonly shortages: ShortageWatch;

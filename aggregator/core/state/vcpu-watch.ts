@@ -6,6 +6,7 @@
 import type { SettingOf } from '../../../shared/resources.ts';
 import type { VmSnapshot } from '../plan/plan.ts';
 import type { Change, EvidenceStep, Verdict } from '../verdict/judge.ts';
+import type { KeptRests } from './kept-rests.ts';
 import { without } from './per-resource.ts';
 import { type Infeasible, type VerdictOptions, Verdicts } from './verdicts.ts';
 
@@ -17,7 +18,7 @@ export interface VcpuChange {
 }
 
 /** Taking vCPUs offline rests so many times as long as taking of a cap, and so it does after harm: it stops the guest for a moment. */
-const RESTS = 12;
+export const VCPU_RESTS = 12;
 
 export class VcpuWatch {
   readonly #verdicts: Verdicts;
@@ -27,7 +28,7 @@ export class VcpuWatch {
   #undone = false;
 
   constructor(options: VerdictOptions) {
-    this.#verdicts = new Verdicts({ ...options, cooldownMs: RESTS * options.cooldownMs });
+    this.#verdicts = new Verdicts({ ...options, cooldownMs: VCPU_RESTS * options.cooldownMs });
   }
 
   get online(): number | null {
@@ -99,6 +100,16 @@ export class VcpuWatch {
 
   expire(nowMs: number): void {
     this.#verdicts.expire(nowMs);
+  }
+
+  /** What must outlive a restart. */
+  kept(): KeptRests {
+    return this.#verdicts.kept();
+  }
+
+  /** Of an earlier run. How many are online is known by the host's word alone. */
+  bring(kept: unknown, writtenMs: unknown, nowMs: number, vcpus: number): void {
+    this.#verdicts.bring(kept, writtenMs, nowMs, (to) => Number.isInteger(vcpusOf(to)) && vcpusOf(to) > 0 && vcpusOf(to) <= vcpus);
   }
 
   /** As plans look at it; null = their number is not to be changed. */

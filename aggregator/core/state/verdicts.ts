@@ -3,9 +3,10 @@
  * VM is held down, commands that were refused; output: a verdict on each change once its window is over (or when the next
  * change ends it), what to give back after harm and how long to leave it alone, and targets that cannot be reached.
  */
-import type { Resource, Setting } from '../../../shared/resources.ts';
+import { RESOURCES, type Resource, type Setting } from '../../../shared/resources.ts';
 import { headline } from '../plan/plan.ts';
 import { type Change, demandExplains, type EvidenceStep, evidenceOf, judge, notReached, type Verdict } from '../verdict/judge.ts';
+import { type KeptRests, readRests, shortReason } from './kept-rests.ts';
 import { without } from './per-resource.ts';
 
 export interface VerdictOptions {
@@ -39,7 +40,7 @@ const FAILURES_MIN = 2;
 /** A change is early in its step when so much of it is still to come: plans follow the end of a step by moments. */
 const EARLY_SHARE = 0.65;
 /** Rests double up to this many times. */
-const RESTS_MAX = 4;
+export const RESTS_MAX = 4;
 
 export class Verdicts {
   readonly #options: VerdictOptions;
@@ -136,6 +137,36 @@ export class Verdicts {
     }
     for (const [resource, { untilMs }] of Object.entries(this.infeasible) as [Resource, Infeasible][]) {
       if (untilMs <= nowMs) this.infeasible = without(this.infeasible, resource);
+    }
+  }
+
+  /** What must outlive a restart. */
+  kept(): KeptRests {
+    const kept: KeptRests = { coolUntilMs: {}, rollback: {}, infeasible: {} };
+    // Always in the same order: what is the same is the same text.
+    for (const resource of RESOURCES) {
+      const [coolUntilMs, back, tried] = [this.coolUntilMs[resource], this.rollback[resource], this.infeasible[resource]];
+      if (coolUntilMs !== undefined) kept.coolUntilMs[resource] = coolUntilMs;
+      if (back !== undefined) kept.rollback[resource] = { to: back.to, reason: shortReason(back.reason) };
+      const rests = this.#failures[resource]?.rests ?? 1;
+      if (tried !== undefined) kept.infeasible[resource] = { ...tried, reason: shortReason(tried.reason), rests };
+    }
+    return kept;
+  }
+
+  /** Of an earlier run, as `kept` told it at `writtenMs`: the longer rest of two holds, and what was changed since then is not given back. */
+  bring(kept: unknown, writtenMs: unknown, nowMs: number, mayHaveHeld: (setting: Setting) => boolean): void {
+    const { cooldownMs: coolMsMax } = this.#options;
+    const infeasibleMsMax = coolMsMax * 2 ** RESTS_MAX;
+    const found = readRests(kept, writtenMs, { nowMs, coolMsMax, infeasibleMsMax, restsMax: RESTS_MAX, mayHaveHeld });
+    for (const [resource, untilMs] of Object.entries(found.coolUntilMs) as [Resource, number][]) {
+      this.coolUntilMs[resource] = Math.max(untilMs, this.coolUntilMs[resource] ?? untilMs);
+      const back = found.rollback[resource];
+      if (back !== undefined && this.#watches[resource] === undefined) this.rollback[resource] ??= back;
+    }
+    for (const [resource, { rests, ...tried }] of Object.entries(found.infeasible) as [Resource, Infeasible & { rests: number }][]) {
+      this.infeasible[resource] ??= tried;
+      this.#failures[resource] ??= { direction: tried.direction, inARow: FAILURES_MIN, rests };
     }
   }
 
