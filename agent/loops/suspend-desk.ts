@@ -8,7 +8,7 @@ import { errorText, HeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { FrameOf } from '../../shared/protocol/frames.ts';
-import { PREFETCH_PRIORITY, SUPPLIED_MAX } from '../../shared/protocol/suspend-frames.ts';
+import { PREFETCH_PRIORITY } from '../../shared/protocol/suspend-frames.ts';
 import type { Outcome } from '../../shared/resources.ts';
 import { diskState, type HeldDisk } from '../core/held-disk.ts';
 import type { Urgency } from '../core/prefetch-urgency.ts';
@@ -16,6 +16,7 @@ import { refusalOfSuspend, type SuspendAsked, type SuspendGround, type SuspendRe
 import type { SuspendRecord } from '../core/suspend-record.ts';
 import { createTouchModel, PREDICTED_CHUNKS_MAX } from '../core/touch-model.ts';
 import type { ChunkAnswer, ChunkQuestion } from './chunk-questions.ts';
+import { LackingToTell } from './lacking-to-tell.ts';
 import { PrefetchLine, type PrefetchPlace } from './prefetch-line.ts';
 import type { DiskRest } from './served-disks.ts';
 import type { Done, OnProgress } from './suspend-state.ts';
@@ -76,10 +77,16 @@ export class SuspendDesk {
   /** Of VMs lent to be made ready elsewhere; the others somebody waits for. */
   readonly #lent = new Map<VmId, Urgency>();
   #lends = 0;
+  readonly #lacking: LackingToTell;
 
   constructor(options: SuspendDeskOptions) {
     this.#options = options;
     this.#line = new PrefetchLine(options.clock);
+    this.#lacking = new LackingToTell(
+      options.clock,
+      (vm) => options.suspender.lacking(vm),
+      () => this.tellAll(),
+    );
   }
 
   receive(asked: SuspendAsked): void {
@@ -119,8 +126,10 @@ export class SuspendDesk {
   /** All there is: for a new connection, and after changes. */
   tellAll(): void {
     const { suspender, send, storedBytes, tiers } = this.#options;
-    const rests = (vm: VmId): Rests => ({ disk: (target) => suspender.diskRest(vm, target), lacking: suspender.lacking(vm) });
-    const vms = suspender.records().flatMap((record) => viewOf(record, rests(record.vm)) ?? []);
+    const records = suspender.records();
+    const lacking = this.#lacking.now(records.map(({ vm }) => vm));
+    const rests = (vm: VmId): Rests => ({ disk: (target) => suspender.diskRest(vm, target), lacking: lacking.get(vm) ?? [] });
+    const vms = records.flatMap((record) => viewOf(record, rests(record.vm)) ?? []);
     const places = tiers() ?? null;
     send({ type: 'suspended', vms, storedBytes: storedBytes(), ...(places === null ? {} : { tiers: places }) });
   }
@@ -138,6 +147,7 @@ export class SuspendDesk {
   }
 
   stop(): void {
+    this.#lacking.stop();
     for (const timer of this.#holds.values()) timer.cancel();
   }
 
@@ -332,7 +342,7 @@ const vmOf = ({ order }: SuspendAsked): VmId | null => ('vm' in order ? (order.v
 /** What is still to come of a VM: of its disks, and what could not be had. */
 export interface Rests {
   disk(target: string): DiskRest | null;
-  /** Names of records. */
+  /** Names of records, as many as a frame may have. */
   lacking: readonly string[];
 }
 
@@ -351,7 +361,7 @@ export function viewOf(
     ...(from === null ? {} : { from: from.host }),
     ...(lentTo === null ? {} : { lentTo: lentTo.host }),
     ...(disks.length === 0 ? {} : { disks: disks.map((disk) => ownDisk(disk, snapshot, rests.disk(disk.target))) }),
-    ...(rests.lacking.length === 0 ? {} : { lacks: { tenant: record.tenant, names: rests.lacking.slice(0, SUPPLIED_MAX) } }),
+    ...(rests.lacking.length === 0 ? {} : { lacks: { tenant: record.tenant, names: [...rests.lacking] } }),
   };
 }
 

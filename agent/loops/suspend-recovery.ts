@@ -8,10 +8,11 @@ import { HeadroomError } from '../../shared/errors.ts';
 import type { VmId } from '../../shared/ids.ts';
 import { type Residence, residenceOn } from '../actuators/resume-vm.ts';
 import { NOBODYS, type Power, remedyFor, type SuspendRecord } from '../core/suspend-record.ts';
-import type { VmSnapshotter } from '../hypervisor/snapshotter.ts';
+import { hasEnded, type VmSnapshotter } from '../hypervisor/snapshotter.ts';
 import { clearPlace, memoryAt, takeOverPlace } from '../snapshot/memory-place.ts';
 import { freeOwnMemory, ownMemoryExists } from '../snapshot/own-memory.ts';
 import type { OpenSnapshot } from '../snapshot/snapshot-store.ts';
+import { isLivedOn } from '../snapshot/unused-places.ts';
 import type { SuspendBook } from './suspend-book.ts';
 
 export interface SuspendRecoveryOptions {
@@ -39,9 +40,11 @@ export class SuspendRecovery {
     const record = book.find(vm);
     if (record === undefined || record.phase === null) return;
     if (await this.letGoIfMoved(vm)) return;
-    const [power, saved] = [await snapshotter.power(vm), await snapshotter.hasSaved(vm)];
+    const known = await this.isKnown(vm);
+    const power = known ? await snapshotter.power(vm) : await this.#powerUnknown(record);
+    const saved = known && (await snapshotter.hasSaved(vm));
     const remedy = remedyFor(record, power, saved);
-    if (power !== 'off' && record.phase === 'suspending') await snapshotter.calmDown(vm);
+    if (known && power !== 'off' && record.phase === 'suspending') await snapshotter.calmDown(vm);
     switch (remedy.kind) {
       case 'none':
         await this.#clear(vm, power);
@@ -57,7 +60,7 @@ export class SuspendRecovery {
       case 'begin-anew':
         // First what shows its memory: a process that waits for a chunk cannot be ended, and nobody is there to give it one.
         await clearPlace(join(folder, vm));
-        await this.#endIfUp(vm);
+        if (power !== 'off') await this.#end(vm);
         await this.#free(record);
         book.note(vm, { phase: 'suspended', file: null });
         break;
@@ -72,6 +75,21 @@ export class SuspendRecovery {
     }
   }
 
+  /** Rejects when the hypervisor cannot tell. */
+  async isKnown(vm: VmId): Promise<boolean> {
+    return (await this.#options.snapshotter.definition(vm)) !== null;
+  }
+
+  /**
+   * Of a VM that the hypervisor forgot. It is off, unless a QEMU lives on what we show of its memory: that one is served for as long as it
+   * lives. Throws CONFLICT where nothing can be done for it without the hypervisor.
+   */
+  async #powerUnknown({ vm, name, phase }: SuspendRecord): Promise<Power> {
+    if (!(await isLivedOn(memoryAt(join(this.#options.folder, vm))))) return 'off';
+    if (phase === 'going' || phase === 'running') return 'running';
+    throw new HeadroomError('CONFLICT', `${name}: the hypervisor does not know it, and a QEMU lives on its memory: all of it is kept`);
+  }
+
   /**
    * A VM whose own memory file is there again was started by others since, running or not by now: its disks have moved on, and its
    * snapshot is given up. The file is taken away at the end of each suspension, and each start by its own definition makes it.
@@ -79,12 +97,15 @@ export class SuspendRecovery {
   async letGoIfMoved(vm: VmId): Promise<boolean> {
     const { book, snapshotter, folder, tell } = this.#options;
     const record = book.find(vm);
-    const { phase = null, recipe, ownMemory = null } = record ?? {};
+    if (record === undefined) return false;
+    const { phase, recipe, ownMemory } = record;
     // Until a suspension has ended it lies there still.
     if (phase === null || phase === 'suspending' || phase === 'ending' || phase === 'away' || recipe !== 'memory-file') return false;
     if (ownMemory === null || !(await ownMemoryExists(ownMemory))) return false;
     const place = join(folder, vm);
-    if ((await snapshotter.power(vm)) !== 'off') {
+    if (!(await this.isKnown(vm))) {
+      if ((await this.#powerUnknown(record)) !== 'off') return false;
+    } else if ((await snapshotter.power(vm)) !== 'off') {
       const support = await snapshotter.inspect(vm);
       if (support.recipe === 'memory-file' && support.memoryPath === memoryAt(place)) return false;
     }
@@ -109,11 +130,10 @@ export class SuspendRecovery {
     tell(vm, 'its memory is served again after the agent had ended');
   }
 
-  async #endIfUp(vm: VmId): Promise<void> {
+  async #end(vm: VmId): Promise<void> {
     const { snapshotter } = this.#options;
-    if ((await snapshotter.power(vm)) === 'off') return;
     await snapshotter.end(vm).catch(async (error: unknown) => {
-      if ((await snapshotter.power(vm)) !== 'off') throw error;
+      if (!(await hasEnded(snapshotter, vm))) throw error;
     });
   }
 

@@ -57,7 +57,7 @@ export class Suspender {
       problems.push(...this.#state.book.load());
       this.#left = new Set(this.records().map(({ vm }) => vm));
     }
-    for (const vm of this.#left) {
+    for (const vm of await this.#inOrder(this.#left)) {
       try {
         await this.#state.arrivals.serveDisks(vm);
         if (!this.#state.live.has(vm)) await this.#state.recovery.recover(vm);
@@ -71,6 +71,13 @@ export class Suspender {
     // Guests that wait for a chunk first: whoever looks at the words of a process that waits may have to wait with it.
     if (first) problems.push(...(await this.#clearUnused()));
     return problems;
+  }
+
+  /** Whom the hypervisor forgot comes last: guests that wait for a chunk are served before the words of processes are looked at. */
+  async #inOrder(left: ReadonlySet<VmId>): Promise<VmId[]> {
+    const [known, forgotten]: [VmId[], VmId[]] = [[], []];
+    for (const vm of left) ((await this.#state.recovery.isKnown(vm).catch(() => true)) ? known : forgotten).push(vm);
+    return [...known, ...forgotten];
   }
 
   /** What agents before us left of places that no guest lives on. */

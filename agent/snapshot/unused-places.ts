@@ -17,7 +17,7 @@ export async function clearUnused(folder: string, known: (vm: string) => boolean
   const cleared: string[] = [];
   for (const vm of new Set([...folders, ...shown])) {
     const place = join(folder, vm);
-    if (known(vm) || (await isMemoryOf(memoryAt(place), procfs))) continue;
+    if (known(vm) || (await isLivedOn(memoryAt(place), procfs))) continue;
     await clearPlace(place);
     cleared.push(vm);
   }
@@ -31,11 +31,17 @@ function placeOf(folder: string, memoryPath: string): string | null {
 }
 
 /** By the words a QEMU was started with: asking for the file's state would make the kernel drop what its guest holds of it. */
-async function isMemoryOf(path: string, procfs: string): Promise<boolean> {
+export async function isLivedOn(path: string, procfs = '/proc'): Promise<boolean> {
   for (const name of await readdir(procfs)) {
     if (!/^\d+$/.test(name)) continue;
-    const words = (await readFile(join(procfs, name, 'cmdline'), 'utf8').catch(() => '')).split('\0');
+    const words = (await readFile(join(procfs, name, 'cmdline'), 'utf8').catch(ofGone)).split('\0');
     if (words.some((word) => word.includes(`mem-path=${path},`))) return true;
   }
   return false;
+}
+
+/** Of any other that cannot be read nobody knows what it lives on. */
+function ofGone(error: NodeJS.ErrnoException): string {
+  if (error.code === 'ENOENT' || error.code === 'ESRCH') return '';
+  throw error;
 }

@@ -79,6 +79,11 @@ export class FragileGuest {
     this.#known = false;
   }
 
+  /** The hypervisor lost its definition, and its process goes on. */
+  beLost(): void {
+    this.#known = false;
+  }
+
   /** In words; null = every byte is right. */
   wrong(): string | null {
     if (this.#power === 'off') return null;
