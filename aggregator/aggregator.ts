@@ -3,7 +3,6 @@
  * programs read. Input: a clock, a generator, stores, a policy source, configuration; output: something that takes
  * connections and answers. No process, socket or file is touched here, so simulation and tests build the very same.
  */
-
 import { fairTurns, sleep } from '../shared/clock.ts';
 import { errorText } from '../shared/errors.ts';
 import type { HostId, VmId } from '../shared/ids.ts';
