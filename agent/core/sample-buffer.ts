@@ -91,6 +91,8 @@ export class SampleBuffer {
   readonly #nextSeq: Record<Lane, number> = { live: 1, backlog: 1 };
   #rows = 0;
   #bytes = 0;
+  /** Told of every block that is taken in: whoever sends may rest while there is nothing. */
+  onRows: () => void = () => undefined;
   #appendedRows = 0;
   #acknowledgedRows = 0;
   readonly #droppedRows = { 'byte-limit': 0, 'row-limit': 0, invalid: 0 };
@@ -130,6 +132,7 @@ export class SampleBuffer {
       this.#bytes += builder.bytes - before;
     }
     this.#enforceLimits();
+    this.onRows();
   }
 
   /** Moves what has grown too old to be live into the backlog, and from there to disk; call at every flush. */

@@ -66,6 +66,8 @@ export interface UplinkOptions {
 }
 
 const DEFAULT_FLUSH_MS = 1000;
+/** What is nearer than that is now, as far as sums of fractions tell: else a flush that leaves something waiting would come again at once, for ever. */
+const FLUSH_WAIT_MS_MIN = 1;
 /** Long enough for a store that compacts; short enough that a store that failed gets its rows within a plan period. */
 const DEFAULT_ACK_TIMEOUT_MS = 30_000;
 /** A restarted aggregator is found again within seconds; a fleet that waits does not hammer. */
@@ -112,6 +114,8 @@ export class Uplink {
   #reconnect: Timer | undefined;
   #flusher: Timer | undefined;
   #flushMs: number;
+  /** One of the instants at which there may be a flush, `flushMs` apart, by our monotonic clock. */
+  #flushAtMs = 0;
   #running = false;
   #draining: (() => void) | undefined;
 
@@ -140,7 +144,9 @@ export class Uplink {
   start(): void {
     if (this.#running) return;
     this.#running = true;
-    this.#flusher = this.#options.clock.setInterval(() => this.flush(), this.#flushMs);
+    this.#flushAtMs = this.#options.clock.monotonicMs();
+    this.#options.buffer.onRows = () => this.#flushSoon();
+    this.#flushSoon();
     void this.#connect();
   }
 
@@ -160,6 +166,7 @@ export class Uplink {
     if (frame.type !== 'inventory') {
       const kept = this.#outbox.add(frame, capability);
       this.#sendOutbox();
+      this.#flushSoon();
       return kept;
     }
     if (!this.connected || !this.#session?.send(frame)) return false;
@@ -167,11 +174,10 @@ export class Uplink {
     return true;
   }
 
-  /** Sends what there is now; runs by itself every `flushMs`. */
+  /** Sends what there is now; runs by itself every `flushMs` while anything waits to be sent or confirmed. */
   flush(): void {
     const { buffer, clock } = this.#options;
-    // Most of the time everything has been sent and confirmed.
-    if (buffer.empty && this.#outbox.waiting + this.#outbox.unconfirmed === 0) return;
+    if (this.#isIdle) return;
     const nowMs = clock.monotonicMs();
     const ackTimeoutMs = this.#options.ackTimeoutMs === undefined ? DEFAULT_ACK_TIMEOUT_MS : this.#options.ackTimeoutMs;
     if (this.connected && ackTimeoutMs !== null) buffer.expire(nowMs, ackTimeoutMs);
@@ -368,11 +374,28 @@ export class Uplink {
     const { clock, prng } = this.#options;
     if (!this.#running || periodMs === this.#flushMs) return;
     this.#flushMs = periodMs;
+    this.#flushAtMs = clock.monotonicMs() + prng.next() * periodMs;
     this.#flusher?.cancel();
+    this.#flusher = undefined;
+    this.#flushSoon();
+  }
+
+  /** Everything has been sent and confirmed. */
+  get #isIdle(): boolean {
+    return this.#options.buffer.empty && this.#outbox.waiting + this.#outbox.unconfirmed === 0;
+  }
+
+  /** At the next instant for it; an agent that has nothing to send does not wake up to find that out. */
+  #flushSoon(): void {
+    if (!this.#running || this.#flusher !== undefined) return;
+    const { clock } = this.#options;
+    const aheadMs = (((this.#flushAtMs - clock.monotonicMs()) % this.#flushMs) + this.#flushMs) % this.#flushMs;
+    const waitMs = aheadMs < FLUSH_WAIT_MS_MIN ? aheadMs + this.#flushMs : aheadMs;
     this.#flusher = clock.setTimeout(() => {
+      this.#flusher = undefined;
       this.flush();
-      this.#flusher = clock.setInterval(() => this.flush(), periodMs);
-    }, prng.next() * periodMs);
+      if (!this.#isIdle) this.#flushSoon();
+    }, waitMs);
   }
 
   #sendOutbox(): void {
