@@ -20,10 +20,10 @@ async function deciders(count: number, options: SpawnWorldOptions): Promise<Spaw
   return world;
 }
 
-/** Kept when a write that is under way lands. */
+/** Kept when a write that is under way lands. Hosts follow, unless the fleet has gone on meanwhile: at one instant it may twice. */
 function handOver(world: SpawnWorld, to: number): Promise<void> {
   world.holdFleet(to);
-  world.time.schedule(() => world.openDoor(to), DOOR_MS);
+  world.time.schedule(() => world.holder === to && world.openDoor(to), DOOR_MS);
   return new Promise((resolve) => world.time.schedule(resolve, LANDS_MS));
 }
 

@@ -195,6 +195,11 @@ export class SpawnWorld {
     });
   }
 
+  /** Whose seat the fleet is held at. */
+  get holder(): number {
+    return this.#fleet.seat;
+  }
+
   holdFleet(seat: number): void {
     this.#fleet = { seat, epoch: this.#fleet.epoch + 1 };
   }
