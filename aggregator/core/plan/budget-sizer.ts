@@ -48,7 +48,7 @@ const THRESHOLD_RATE = 0.1;
 /**
  * A threshold that ends up above the usual one says that changes are worth more there, so more of them are aimed at: as the
  * square of their ratio, up to a factor. On Azure's public traces VMs that burst every hour take up to twice as many changes, which
- * leaves over a point less idle in the mean over all. The usual threshold is this × √budget.
+ * leaves about a point less idle in the mean over all. The usual threshold is this × √budget.
  */
 const THRESHOLD_USUAL = 5;
 const RESIZES_FACTOR_MAX = 2;
