@@ -191,6 +191,7 @@ export class Uplink {
     if (!this.#running) return;
     this.#running = false;
     this.#flusher?.cancel();
+    this.#flusher = undefined;
     this.#reconnect?.cancel();
     const session = this.#session;
     if (session?.ready && !this.#peerDrains) {

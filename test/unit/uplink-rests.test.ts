@@ -129,3 +129,20 @@ t.test('a period that is no whole number of milliseconds is kept all the same', 
   const flushes = await flushesIn(20);
   t.ok(flushes >= 55 && flushes <= 65, `${flushes} in 20 s`);
 });
+
+t.test('ended and begun again, it sends', async (t) => {
+  const { uplink, append, run, heard, nowMs } = world();
+  await run(10);
+  append();
+  const stopped = uplink.stop();
+  await run(10);
+  await stopped;
+  t.equal(heard.length, 1);
+  uplink.start();
+  await run(10);
+  append();
+  const cameMs = nowMs();
+  await run(10);
+  t.equal(heard.length, 2);
+  t.ok(heard.at(-1)! - cameMs <= FLUSH_MS + 100);
+});
