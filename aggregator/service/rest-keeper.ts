@@ -8,7 +8,7 @@ import type { VmId } from '../../shared/ids.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { FleetState } from '../core/state/fleet-state.ts';
 import { isEmpty } from '../core/state/kept-rests.ts';
-import { areRestsOver, bringVmRests, keptVmRests } from '../core/state/vm-rests.ts';
+import { areRestsOver, bringVmRests, type KeptVmRests, keptVmRests } from '../core/state/vm-rests.ts';
 import type { LedgerStore } from '../store/ledger-store.ts';
 
 export interface RestKeeperOptions {
@@ -23,7 +23,6 @@ export interface RestKeeperOptions {
 export const RESTS_PREFIX = 'rests/';
 /** Reads at once: a host that connects may bring hundreds of VMs. */
 const READS_AT_ONCE = 16;
-const NOTHING = '';
 
 export class RestKeeper {
   readonly #options: RestKeeperOptions;
@@ -104,24 +103,27 @@ export class RestKeeper {
   }
 
   #isToWrite(vm: VmId): boolean {
-    return !this.#unread.has(vm) && this.#textNow(vm) !== (this.#written.get(vm) ?? NOTHING);
+    if (this.#unread.has(vm)) return false;
+    const kept = this.#restsNow(vm);
+    return (kept === null ? undefined : JSON.stringify(kept)) !== this.#written.get(vm);
   }
 
-  /** Nearly every VM rests from nothing. */
-  #textNow(vm: VmId): string {
+  /** Null: nothing, as of nearly every VM. */
+  #restsNow(vm: VmId): KeptVmRests | null {
     const record = this.#options.state.vm(vm);
     const kept = record === undefined ? null : keptVmRests(record);
-    return kept === null || (isEmpty(kept.settings) && isEmpty(kept.vcpus)) ? NOTHING : JSON.stringify(kept);
+    return kept === null || (isEmpty(kept.settings) && isEmpty(kept.vcpus)) ? null : kept;
   }
 
   async #write(vm: VmId): Promise<void> {
     const { ledger, nowMs } = this.#options;
-    const text = this.#textNow(vm);
-    if (text === NOTHING) {
+    const kept = this.#restsNow(vm);
+    if (kept === null) {
       await ledger.removeBlob(RESTS_PREFIX + vm);
       this.#written.delete(vm);
     } else {
-      await ledger.putBlob(RESTS_PREFIX + vm, Buffer.from(JSON.stringify({ writtenMs: nowMs(), ...JSON.parse(text) })));
+      const text = JSON.stringify(kept);
+      await ledger.putBlob(RESTS_PREFIX + vm, Buffer.from(JSON.stringify({ writtenMs: nowMs(), ...kept })));
       this.#written.set(vm, text);
     }
   }

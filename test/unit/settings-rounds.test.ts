@@ -2,7 +2,7 @@
  * Goal: a round over the values in force costs no call for what bulk statistics have just told, and misses nothing by that: somebody
  * else's size is found from the statistics, and where these tell nothing each round reads for itself.
  */
-import t from 'tap';
+import t, { type Test } from 'tap';
 import type { SimulatedFault } from '../../agent/hypervisor/simulated.ts';
 import type { Resource, Setting } from '../../shared/resources.ts';
 import { A, type AgentWorld, agentWorld, calmVm } from '../support/agent-world.ts';
@@ -38,6 +38,15 @@ async function written(fault?: () => SimulatedFault | null): Promise<AgentWorld>
   return world;
 }
 
+async function findsForeign(t: Test, world: AgentWorld): Promise<void> {
+  world.hypervisor.foreignWrite(A, memory(900));
+  await world.run(60);
+  t.match(
+    world.of('event').filter(({ kind }) => kind === 'foreign-writer'),
+    [{ resource: 'memory', setting: memory(900) }],
+  );
+}
+
 t.test('sizes that statistics tell are not asked for again', async (t) => {
   const world = await written();
   const reads = await readsIn(world, 10 * ROUND_SECONDS);
@@ -48,12 +57,7 @@ t.test('sizes that statistics tell are not asked for again', async (t) => {
 
 t.test('a size that somebody else writes is found all the same', async (t) => {
   const world = await written();
-  world.hypervisor.foreignWrite(A, memory(900));
-  await world.run(60);
-  t.match(
-    world.of('event').filter(({ kind }) => kind === 'foreign-writer'),
-    [{ resource: 'memory', setting: memory(900) }],
-  );
+  await findsForeign(t, world);
   await world.stop();
 });
 
@@ -64,11 +68,6 @@ t.test('where statistics tell nothing, each round reads', async (t) => {
   await world.run(2 * ROUND_SECONDS);
   const reads = await readsIn(world, 10 * ROUND_SECONDS);
   t.ok(reads.memory >= 9, `${reads.memory} times in ten rounds`);
-  world.hypervisor.foreignWrite(A, memory(900));
-  await world.run(60);
-  t.match(
-    world.of('event').filter(({ kind }) => kind === 'foreign-writer'),
-    [{ resource: 'memory', setting: memory(900) }],
-  );
+  await findsForeign(t, world);
   await world.stop();
 });

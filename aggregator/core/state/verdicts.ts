@@ -6,7 +6,7 @@
 import { RESOURCES, type Resource, type Setting } from '../../../shared/resources.ts';
 import { headline } from '../plan/plan.ts';
 import { type Change, demandExplains, type EvidenceStep, evidenceOf, judge, notReached, type Verdict } from '../verdict/judge.ts';
-import { type KeptRests, readRests, shortReason } from './kept-rests.ts';
+import { type GiveBack, type KeptRests, readRests, shortReason } from './kept-rests.ts';
 import { without } from './per-resource.ts';
 
 export interface VerdictOptions {
@@ -49,7 +49,7 @@ export class Verdicts {
   #lastShrinks: Partial<Record<Resource, Change>> = {};
   #failures: Partial<Record<Resource, Failures>> = {};
   coolUntilMs: Partial<Record<Resource, number>> = {};
-  rollback: Partial<Record<Resource, { to: Setting; reason: string }>> = {};
+  rollback: Partial<Record<Resource, GiveBack>> = {};
   infeasible: Partial<Record<Resource, Infeasible>> = {};
 
   constructor(options: VerdictOptions) {
