@@ -15,6 +15,7 @@ import { TokenBucket } from '../../shared/token-bucket.ts';
 import { Addresses } from '../core/addresses.ts';
 import { Outbox, type OutboxFrame } from '../core/outbox.ts';
 import type { SampleBuffer } from '../core/sample-buffer.ts';
+import { FlushPace } from './flush-pace.ts';
 
 export interface UplinkHandlers {
   /** The connection is ready. A host agent sends its full inventory from here: telemetry waits for it. */
@@ -66,8 +67,6 @@ export interface UplinkOptions {
 }
 
 const DEFAULT_FLUSH_MS = 1000;
-/** What is nearer than that is now, as far as sums of fractions tell: else a flush that leaves something waiting would come again at once, for ever. */
-const FLUSH_WAIT_MS_MIN = 1;
 /** Long enough for a store that compacts; short enough that a store that failed gets its rows within a plan period. */
 const DEFAULT_ACK_TIMEOUT_MS = 30_000;
 /** A restarted aggregator is found again within seconds; a fleet that waits does not hammer. */
@@ -112,17 +111,14 @@ export class Uplink {
   #redirect: FrameOf<'redirect'> | null = null;
   #welcomedAtMs = 0;
   #reconnect: Timer | undefined;
-  #flusher: Timer | undefined;
-  #flushMs: number;
-  /** One of the instants at which there may be a flush, `flushMs` apart, by our monotonic clock. */
-  #flushAtMs = 0;
+  readonly #pace: FlushPace;
   #running = false;
   #draining: (() => void) | undefined;
 
   constructor(options: UplinkOptions) {
     this.#options = options;
     const { clock, prng, flushMs = DEFAULT_FLUSH_MS } = options;
-    this.#flushMs = flushMs;
+    this.#pace = new FlushPace({ clock, periodMs: flushMs, flush: () => this.flush(), isIdle: () => this.#isIdle });
     this.#addresses = options.addresses ?? new Addresses(['']);
     const start = `${Math.round(clock.wallMs()).toString(36)}.${prng
       .stream('boot')
@@ -144,9 +140,8 @@ export class Uplink {
   start(): void {
     if (this.#running) return;
     this.#running = true;
-    this.#flushAtMs = this.#options.clock.monotonicMs();
-    this.#options.buffer.onRows = () => this.#flushSoon();
-    this.#flushSoon();
+    this.#options.buffer.onRows = () => this.#pace.soon();
+    this.#pace.start();
     void this.#connect();
   }
 
@@ -166,7 +161,7 @@ export class Uplink {
     if (frame.type !== 'inventory') {
       const kept = this.#outbox.add(frame, capability);
       this.#sendOutbox();
-      this.#flushSoon();
+      this.#pace.soon();
       return kept;
     }
     if (!this.connected || !this.#session?.send(frame)) return false;
@@ -190,8 +185,7 @@ export class Uplink {
   async stop(): Promise<void> {
     if (!this.#running) return;
     this.#running = false;
-    this.#flusher?.cancel();
-    this.#flusher = undefined;
+    this.#pace.stop();
     this.#reconnect?.cancel();
     const session = this.#session;
     if (session?.ready && !this.#peerDrains) {
@@ -372,31 +366,13 @@ export class Uplink {
 
   /** Begins anywhere within the period: a fleet that is asked at once must not send at once. */
   #flushEvery(periodMs: number): void {
-    const { clock, prng } = this.#options;
-    if (!this.#running || periodMs === this.#flushMs) return;
-    this.#flushMs = periodMs;
-    this.#flushAtMs = clock.monotonicMs() + prng.next() * periodMs;
-    this.#flusher?.cancel();
-    this.#flusher = undefined;
-    this.#flushSoon();
+    if (!this.#running || periodMs === this.#pace.periodMs) return;
+    this.#pace.every(periodMs, this.#options.prng.next() * periodMs);
   }
 
   /** Everything has been sent and confirmed. */
   get #isIdle(): boolean {
     return this.#options.buffer.empty && this.#outbox.waiting + this.#outbox.unconfirmed === 0;
-  }
-
-  /** At the next instant for it; an agent that has nothing to send does not wake up to find that out. */
-  #flushSoon(): void {
-    if (!this.#running || this.#flusher !== undefined) return;
-    const { clock } = this.#options;
-    const aheadMs = (((this.#flushAtMs - clock.monotonicMs()) % this.#flushMs) + this.#flushMs) % this.#flushMs;
-    const waitMs = aheadMs < FLUSH_WAIT_MS_MIN ? aheadMs + this.#flushMs : aheadMs;
-    this.#flusher = clock.setTimeout(() => {
-      this.#flusher = undefined;
-      this.flush();
-      if (!this.#isIdle) this.#flushSoon();
-    }, waitMs);
   }
 
   #sendOutbox(): void {
